@@ -1,0 +1,123 @@
+"""The declared schemas of every table artifactscan writes."""
+
+import pyarrow as pa
+
+from artifactscan.labels import LABELS, SCORE_COLUMNS
+
+_IDENTITY = [
+    pa.field("video_id", pa.string(), nullable=False),
+    pa.field("uri", pa.string(), nullable=False),
+]
+_OBJECT = [
+    pa.field("size_bytes", pa.int64()),
+    pa.field("etag", pa.string()),
+    pa.field("modified", pa.timestamp("us", tz="UTC")),
+]
+_SCORES = [pa.field(column, pa.float32(), nullable=False) for column in SCORE_COLUMNS]
+
+LISTING = pa.schema(_IDENTITY + _OBJECT)
+"""One row per listed object. ``size_bytes`` and ``etag`` are null where the object could not be looked at."""
+
+MANIFEST = pa.schema(
+    [
+        *LISTING,
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("settled_run", pa.string()),
+        pa.field("settled_outcome", pa.string()),
+    ]
+)
+"""The listing with what this run does about each object: ``status`` is new, changed or settled."""
+
+FRAMES = pa.schema(
+    [
+        *_IDENTITY,
+        pa.field("frame_index", pa.int32(), nullable=False),
+        pa.field("pts_s", pa.float64(), nullable=False),
+        *_SCORES,
+    ]
+)
+"""One row per sampled frame that was scored."""
+
+VIDEO_FACTS = [
+    pa.field("decoder", pa.string()),
+    pa.field("container", pa.string()),
+    pa.field("codec", pa.string()),
+    pa.field("width", pa.int32()),
+    pa.field("height", pa.int32()),
+    pa.field("rotation_deg", pa.int32()),
+    pa.field("fps", pa.float64()),
+    pa.field("duration_s", pa.float64()),
+    pa.field("frames_in_video", pa.int32()),
+    pa.field("frames_sampled", pa.int32()),
+    pa.field("frames_decoded", pa.int32()),
+    pa.field("packets_damaged", pa.int32()),
+    pa.field("fetch_s", pa.float64()),
+    pa.field("decode_s", pa.float64()),
+]
+"""What decoding learned of one video; null where it did not get that far."""
+
+_SUMMARY = [
+    field
+    for label in LABELS
+    for field in (
+        pa.field(f"mean_{label}", pa.float32()),
+        pa.field(f"max_{label}", pa.float32()),
+        pa.field(f"frames_over_{label}", pa.int32()),
+    )
+]
+
+VIDEOS = pa.schema(
+    [
+        *_IDENTITY,
+        *_OBJECT,
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        *VIDEO_FACTS,
+        pa.field("settled_run", pa.string()),
+        pa.field("settled_outcome", pa.string()),
+        *_SUMMARY,
+    ]
+)
+"""The ledger: one row per listed object, with its outcome, the reason in words, and a summary per label."""
+
+EVENTS = pa.schema(
+    [
+        *_IDENTITY,
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("peak", pa.float32(), nullable=False),
+        pa.field("peak_frame", pa.int32(), nullable=False),
+    ]
+)
+"""One row per time-coded event of one label."""
+
+_SEGMENT_KEY = [
+    *_IDENTITY,
+    pa.field("attempt", pa.string(), nullable=False),
+    pa.field("segment", pa.int32(), nullable=False),
+    pa.field("last", pa.bool_(), nullable=False),
+]
+_VERDICT = [pa.field("outcome", pa.string()), pa.field("reason", pa.string()), *VIDEO_FACTS]
+
+SEGMENTS = pa.schema(
+    [
+        *_SEGMENT_KEY,
+        *_VERDICT,
+        pa.field("frame_index", pa.list_(pa.int32())),
+        pa.field("pts_s", pa.list_(pa.float64())),
+        pa.field("pixels", pa.large_binary()),
+    ]
+)
+"""What decoding hands to classification: one row per segment; ``pixels`` is uint8 RGB, (frames, height, width, 3)
+in C order. Outcome, reason and facts stand on the row with ``last`` true and are null on the others."""
+
+PARTS = pa.schema(
+    [
+        *_SEGMENT_KEY,
+        *_VERDICT,
+        pa.field("precision", pa.string()),
+        pa.field("frames", pa.list_(pa.struct([*list(FRAMES)[2:]]))),
+    ]
+)
+"""What the graph lands, at least once: a segment with its scores instead of its pixels."""
