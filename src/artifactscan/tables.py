@@ -54,7 +54,7 @@ VIDEO_FACTS = [
     pa.field("fetch_s", pa.float64()),
     pa.field("decode_s", pa.float64()),
 ]
-"""What decoding learned of one video; null where it did not get that far."""
+"""The fields of artifactscan.video.VideoFacts, in order: what decoding learned of one video; null where it did not get that far."""
 
 _SUMMARY = [
     field
