@@ -1,0 +1,54 @@
+# Everything a person or CI runs. `make help` lists it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all check format bench lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## make .venv and install the pinned packages
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "error: $(PYTHON) is not Python 3.11 to 3.13; give one with make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet -r requirements.lock
+	$(PY) -m pip install --quiet --no-deps -e .
+	@touch $@
+
+demo: $(INSTALLED) ## make a small corpus, score it, show the result table
+	$(PY) -m artifactscan.demo $(DEMO)/clips
+	$(PY) jobs/score.py --input $(DEMO)/clips --output $(DEMO)/scores --max-failed 0.1
+	@$(PY) -c 'import pandas; print(); print(pandas.read_parquet("$(DEMO)/scores/frames").drop(columns=["video_id", "uri"]).head())'
+
+test: $(INSTALLED) ## run the tests (about ten minutes on 2 cores)
+	$(PY) -m pytest
+
+test-all: $(INSTALLED) ## run the tests, the slow ones too
+	$(PY) -m pytest -m ''
+
+check: $(INSTALLED) ## ruff and pyright
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pyright
+
+format: $(INSTALLED) ## let ruff mend what it can
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(INSTALLED) ## measure this job against its bound and its peers in one run
+	$(PY) -m pip install --quiet daft
+	$(PY) benchmarks/bench.py
+
+lock: ## pin every package anew
+	$(PY) -m pip install --quiet uv
+	$(PY) -m uv pip compile pyproject.toml --extra test --extra lint --universal --python-version 3.11 \
+	  --no-header --no-annotate --output-file requirements.lock
+
+clean: ## remove the virtual environment and the demo
+	rm -rf .venv $(DEMO)
