@@ -1,0 +1,167 @@
+"""Opens a video that nobody vouches for: one file, already open, in a container from an allow-list."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from io import FileIO
+from typing import NoReturn
+
+import av
+from av.container import InputContainer
+from av.error import ArgumentError, FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from artifactscan.outcomes import Outcome
+from artifactscan.video import DecodeError, DecodeLimits, VideoFacts
+
+CONTAINERS: tuple[str, ...] = (
+    "mov",
+    "mp4",
+    "matroska",
+    "webm",
+    "gif",
+    "avi",
+    "mpegts",
+    "mpeg",
+    "ogg",
+    "flv",
+    "asf",
+)
+"""FFmpeg's demuxers that may be used; none of them opens a second file. Playlists, image sequences and
+scripts (hls, dash, concat, image2, sdp, lavfi, …) are not among them."""
+
+_NO_DECODER = {"codec_whitelist": "none"}
+"""Opens a file without decoding anything: only what the container itself says is known then."""
+
+_MAX_DEMUX_ERRORS = 1000
+"""Unreadable packets in a row after which the rest of a file is given up."""
+
+
+@dataclass(frozen=True)
+class OpenVideo:
+    """An open container and its video stream."""
+
+    container: InputContainer
+    stream: VideoStream
+
+    @property
+    def time_base(self) -> Fraction:
+        return self.stream.time_base or Fraction(1, av.time_base)
+
+    @property
+    def frame_ticks(self) -> int:
+        """How long a frame lasts by the stream's average rate, for frames that do not say; 1 or more."""
+        rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+        return max(1, round(1 / (rate * self.time_base)))
+
+    @property
+    def packets_listed(self) -> int:
+        """Packets the container's index promises; 0 where it has no complete one."""
+        return len(self.stream.index_entries) if "mp4" in self.container.format.name else 0
+
+    def spread(self, first: int, end: int, missing: int) -> int:
+        """Ticks for each of ``missing`` frames that fill what the container promises after ``end``."""
+        promised = first + (self.stream.duration or 0)
+        return max(1, (promised - end) // missing) if missing and promised > end else self.frame_ticks
+
+    def packets(self) -> Iterator[av.Packet]:
+        """The stream's packets in the order of the file; those that cannot be read are passed over."""
+        for _ in range(_MAX_DEMUX_ERRORS):
+            try:
+                for packet in self.container.demux(self.stream):
+                    if packet.size:
+                        yield packet
+                return
+            except FFmpegError:
+                # The generator is dead, the demuxer is not: it stands behind the packet it could not read.
+                continue
+
+
+@contextmanager
+def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[OpenVideo]:
+    """Opens a file and fills ``facts`` with what its headers say.
+
+    Raises DecodeError: UNDECODABLE where there is no video in it, TOO_LARGE where the headers exceed a limit;
+    OSError where the file itself cannot be read.
+    """
+    # Opening decodes a frame where the headers leave something open, but none over the limit.
+    with _open(path, facts, {"max_pixels": str(limits.max_pixels)}) as container:
+        stream = _video_stream(container, facts)
+        _note_headers(container, stream, facts)
+        if facts.width is None:
+            with _open(path, facts, _NO_DECODER) as undecoded:
+                _note_headers(undecoded, _video_stream(undecoded, facts), facts)
+        check_pixels(facts.width or 0, facts.height or 0, limits, facts)
+        check_duration(facts.duration_s or 0.0, limits, facts)
+        yield OpenVideo(container, stream)
+
+
+def _note_headers(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> None:
+    context = stream.codec_context
+    facts.container, facts.codec = container.format.name, context.codec.canonical_name
+    facts.width, facts.height = context.width or None, context.height or None
+    length = stream.duration and stream.time_base and stream.duration * stream.time_base
+    if not length and container.duration:
+        length = Fraction(container.duration, av.time_base)
+    facts.duration_s = float(length) if length else None
+
+
+def check_pixels(width: int, height: int, limits: DecodeLimits, facts: VideoFacts) -> None:
+    """Raises DecodeError TOO_LARGE for frames over the limit."""
+    if width * height > limits.max_pixels:
+        reason = f"frames of {width}x{height} pixels are over the limit of {limits.max_pixels:,} pixels"
+        raise DecodeError(Outcome.TOO_LARGE, reason, facts)
+
+
+def check_duration(duration_s: float, limits: DecodeLimits, facts: VideoFacts) -> None:
+    """Raises DecodeError TOO_LARGE for videos over the limit."""
+    if duration_s > limits.max_video_s:
+        reason = f"a video of {duration_s:,.0f} s is over the limit of {limits.max_video_s:,.0f} s"
+        raise DecodeError(Outcome.TOO_LARGE, reason, facts)
+
+
+@contextmanager
+def _open(path: str, facts: VideoFacts, options: dict[str, str]) -> Iterator[InputContainer]:
+    options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "", **options}
+    # FFmpeg sees a nameless stream of bytes: neither the name nor the content can make it open another file.
+    with FileIO(os.open(path, os.O_RDONLY)) as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise DecodeError(Outcome.UNDECODABLE, "the file is empty", facts)
+        try:
+            container = av.open(file, mode="r", options=options, io_open=_refuse, metadata_errors="replace")
+        except ArgumentError:
+            # What FFmpeg answers for a demuxer that is not on the whitelist.
+            reason = "its container format is not one that is read: a playlist, script or image, not a video file"
+            raise DecodeError(Outcome.UNDECODABLE, reason, facts) from None
+        except FFmpegError as error:
+            reason = f"not a readable video file: {_in_words(error)}"
+            raise DecodeError(Outcome.UNDECODABLE, reason, facts) from None
+        with container:
+            yield container
+
+
+def _in_words(error: FFmpegError) -> str:
+    """FFmpeg's own words for an error, in lower case and without number and file name."""
+    words = (error.strerror or str(error)).strip()
+    return words[:1].lower() + words[1:]
+
+
+def _refuse(url: str, flags: int, options: dict) -> NoReturn:
+    raise PermissionError(f"a video may not open {url}")
+
+
+def _video_stream(container: InputContainer, facts: VideoFacts) -> VideoStream:
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+    videos = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    if not videos:
+        kinds = {stream.type for stream in container.streams} & {"audio", "subtitle"}
+        what = f" ({' and '.join(sorted(kinds))} only)" if kinds else ""
+        raise DecodeError(Outcome.UNDECODABLE, f"has no video stream{what}", facts)
+    decodable = [stream for stream in videos if stream.codec_context is not None]
+    if not decodable:
+        raise DecodeError(Outcome.UNDECODABLE, "FFmpeg has no decoder for its video stream", facts)
+    # Of several, the best: the others are previews and lower qualities of it.
+    return max(decodable, key=lambda stream: stream.codec_context.width * stream.codec_context.height)

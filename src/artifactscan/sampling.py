@@ -1,0 +1,34 @@
+"""Which frames are looked at: those on screen at t = 0, 1/r, 2/r … seconds after the first presented frame.
+
+Times are integer ticks of a time base, so a frame that begins exactly at a sampling time is on screen then,
+whatever its rate.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+
+def samples_per_tick(time_base: Fraction, sample_fps: float) -> Fraction:
+    """Sampling times per tick of ``time_base`` (seconds); a rate of 29.97 counts as 2997/100."""
+    return time_base * Fraction(sample_fps).limit_denominator(1_000_000)
+
+
+def first_sample(ticks: int, rate: Fraction) -> int:
+    """Number of the first sampling time at or after ``ticks``; ``rate`` is in samples per tick.
+
+    A frame shown from a to b is on screen at the sampling times first_sample(a) up to, not including,
+    first_sample(b).
+    """
+    return -(-ticks * rate.numerator // rate.denominator)
+
+
+def sampled_frames(pts: Sequence[int], end: int, rate: Fraction) -> list[int]:
+    """Indices of the distinct frames on screen at the sampling times before ``end``.
+
+    ``pts``: presentation times in ticks, ascending; sampling starts at the first. ``end``: when the last
+    frame ends, in ticks. ``rate``: samples per tick.
+    """
+    if not pts:
+        return []
+    firsts = [first_sample(time - pts[0], rate) for time in (*pts, max(end, pts[-1] + 1))]
+    return [index for index, first in enumerate(firsts[:-1]) if first < firsts[index + 1]]

@@ -1,0 +1,324 @@
+"""S3 on loopback for tests: moto behind a proxy that injects faults on the wire, and a bucket of any size.
+
+    with S3Server() as server:                       # the `s3` fixture does this and sets the environment
+        server.client.put_object(Bucket=server.bucket, Key="a.mp4", Body=data)
+        server.faults.status("a.mp4", 503, times=2)  # twice 503 SlowDown for a.mp4
+        server.faults.cut("*.mov", after_bytes=1000) # one body breaks off after 1000 bytes
+        server.faults.delay("*", 0.2)
+        server.faults.requests                       # [(method, key, headers), …] as they came in
+
+Keys in faults are globs, set against the decoded key; listings have the key "". Of several rules for a request
+the oldest that is not used up holds. Moto answers 404 for keys with a newline.
+``python s3_server.py 1000000`` serves a GeneratedBucket of that size until it is killed.
+"""
+
+import fnmatch
+import http.client
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+HOST = "127.0.0.1"
+_HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect", "date", "server"}
+_CODES = {
+    403: "AccessDenied",
+    404: "NoSuchKey",
+    412: "PreconditionFailed",
+    500: "InternalError",
+    503: "SlowDown",
+}
+
+
+@dataclass
+class _Fault:
+    key: str
+    kind: str
+    times: int
+    methods: tuple[str, ...]
+    status: int = 0
+    code: str = ""
+    after_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Request:
+    """One request as it reached the proxy."""
+
+    method: str
+    key: str
+    headers: Mapping[str, str]
+
+
+@dataclass
+class Faults:
+    """What goes wrong on the wire; a rule holds ``times`` times (-1: for ever), the oldest one first."""
+
+    requests: list[Request] = field(default_factory=list)
+    _rules: list[_Fault] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def status(self, key: str, status: int, *, code: str = "", times: int = -1, methods: tuple[str, ...] = ()) -> None:
+        """Requests for ``key`` are answered with an error and never reach the server."""
+        code = code or _CODES.get(status, "Error")
+        self._rules.append(_Fault(key, "status", times, methods, status=status, code=code))
+
+    def cut(self, key: str, *, after_bytes: int, times: int = 1) -> None:
+        """GET bodies of ``key`` end after so many bytes of what was promised, with the connection closed."""
+        self._rules.append(_Fault(key, "cut", times, ("GET",), after_bytes=after_bytes))
+
+    def delay(self, key: str, seconds: float, *, times: int = -1) -> None:
+        """Requests for ``key`` are answered so much later."""
+        self._rules.append(_Fault(key, "delay", times, (), seconds=seconds))
+
+    def clear(self) -> None:
+        """No more faults, and an empty record of requests."""
+        self._rules.clear()
+        self.requests.clear()
+
+    def _take(self, request: Request) -> _Fault | None:
+        with self._lock:
+            self.requests.append(request)
+            for rule in self._rules:
+                if rule.methods and request.method not in rule.methods:
+                    continue
+                if rule.times and fnmatch.fnmatchcase(request.key, rule.key):
+                    rule.times -= 1
+                    return rule
+        return None
+
+
+class _Quiet(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes, *, promised: int | None = None) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) if promised is None else promised))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def answer_error(self, status: int, code: str) -> None:
+        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
+        if self.command == "HEAD":
+            body = b""
+        self.answer(status, {"Content-Type": "application/xml"}, body)
+
+
+class _Proxy(_Quiet):
+    faults: Faults
+    upstream: tuple[str, int]
+
+    def _forward(self) -> None:
+        body = self._body()
+        key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
+        fault = self.faults._take(Request(self.command, key, dict(self.headers)))
+        if fault and fault.kind == "status":
+            self.answer_error(fault.status, fault.code)
+            return
+        if fault and fault.kind == "delay":
+            time.sleep(fault.seconds)
+        upstream = http.client.HTTPConnection(*self.upstream)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
+        upstream.request(self.command, self.path, body=body, headers=headers)
+        response = upstream.getresponse()
+        content = response.read()
+        upstream.close()
+        kept = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_HEADERS}
+        promised = int(response.getheader("Content-Length") or 0) if self.command == "HEAD" else len(content)
+        if fault and fault.kind == "cut" and response.status < 300:
+            content = content[: fault.after_bytes]
+            self.close_connection = True
+        self.answer(response.status, kept, content, promised=promised)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return b"".join(chunks)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _forward
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, *_: Any) -> None:
+        pass  # a client that hangs up is part of the tests
+
+
+def _serve(handler: type[BaseHTTPRequestHandler]) -> _Server:
+    server = _Server((HOST, 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class S3Server:
+    """An S3 server on a free port of loopback, with one empty bucket; other processes can use it too."""
+
+    def __init__(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request takes as long as the request
+        self._moto = ThreadedMotoServer(HOST, 0, verbose=False)
+        self._moto.start()
+        self.faults = Faults()
+        upstream = self._moto.get_host_and_port()
+        self._proxy = _serve(type("Proxy", (_Proxy,), {"faults": self.faults, "upstream": upstream}))
+        self.endpoint = f"http://{HOST}:{self._proxy.server_address[1]}"
+        self._direct = f"http://{HOST}:{upstream[1]}"
+        self.bucket = ""
+        self.new_bucket()
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment in which boto3 and pyarrow talk to this server and to nothing else."""
+        return aws_env(self.endpoint)
+
+    @cached_property
+    def client(self) -> Any:
+        """A boto3 client that goes round the proxy, so that tests can prepare and look without faults."""
+        import boto3
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self._direct,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def new_bucket(self) -> str:
+        """Makes an empty bucket, which is ``bucket`` from now on, and forgets all faults."""
+        self.faults.clear()
+        self.bucket = f"test-{uuid.uuid4().hex[:12]}"
+        self.client.create_bucket(Bucket=self.bucket)
+        return self.bucket
+
+    def put(self, key: str, data: bytes = b"x") -> str:
+        """Stores an object, returns its etag."""
+        return self.client.put_object(Bucket=self.bucket, Key=key, Body=data)["ETag"].strip('"')
+
+    def uri(self, key: str = "") -> str:
+        return f"s3://{self.bucket}/{key}".rstrip("/")
+
+    def keys(self) -> list[str]:
+        """All keys of the bucket."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+    def close(self) -> None:
+        self._proxy.shutdown()
+        self._proxy.server_close()
+        self._moto.stop()
+
+    def __enter__(self) -> "S3Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def aws_env(endpoint: str) -> dict[str, str]:
+    """An AWS environment that knows this endpoint and fake credentials, and looks nowhere else for either."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    }
+
+
+class _Generated(_Quiet):
+    count: int
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        bucket, _, key = urlsplit(self.path).path.strip("/").partition("/")
+        if key:
+            self.answer_error(404, "NoSuchKey")
+            return
+        start = int(query.get("continuation-token", ["0"])[0])
+        end = min(self.count, start + int(query.get("max-keys", ["1000"])[0]))
+        prefix = query.get("prefix", [""])[0]
+        body = _page(bucket, prefix, start, end, self.count).encode()
+        self.answer(200, {"Content-Type": "application/xml"}, body)
+
+    do_HEAD = do_GET
+
+
+def _page(bucket: str, prefix: str, start: int, end: int, count: int) -> str:
+    entries = "".join(
+        f"<Contents><Key>{prefix}{i // 1000:06d}/clip-{i:09d}.mp4</Key>"
+        f"<LastModified>2026-01-{1 + i % 28:02d}T00:00:{i % 60:02d}.000Z</LastModified>"
+        f"<ETag>&quot;{i:032x}&quot;</ETag><Size>{1_000_000 + i}</Size>"
+        "<StorageClass>STANDARD</StorageClass></Contents>"
+        for i in range(start, end)
+    )
+    more = f"<NextContinuationToken>{end}</NextContinuationToken>" if end < count else ""
+    return (
+        "<?xml version='1.0' encoding='UTF-8'?>"
+        "<ListBucketResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>"
+        f"<Name>{bucket}</Name><Prefix>{prefix}</Prefix><KeyCount>{end - start}</KeyCount>"
+        f"<EncodingType>url</EncodingType><IsTruncated>{str(end < count).lower()}</IsTruncated>"
+        f"{more}{entries}</ListBucketResult>"
+    )
+
+
+class GeneratedBucket:
+    """A bucket of ``count`` videos that exist only in its listing, served by a process of its own.
+
+    with GeneratedBucket(1_000_000) as bucket: list_corpus(bucket.uri, …) in the environment ``bucket.env``.
+    """
+
+    uri = "s3://generated/videos"
+
+    def __init__(self, count: int):
+        command = [sys.executable, __file__, str(count)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.endpoint = json.loads(self._process.stdout.readline())["endpoint"]
+
+    @property
+    def env(self) -> dict[str, str]:
+        return aws_env(self.endpoint)
+
+    def __enter__(self) -> "GeneratedBucket":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+if __name__ == "__main__":
+    generated = _Server((HOST, 0), type("Generated", (_Generated,), {"count": int(sys.argv[1])}))
+    print(json.dumps({"endpoint": f"http://{HOST}:{generated.server_address[1]}"}), flush=True)
+    generated.serve_forever()
