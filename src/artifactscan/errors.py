@@ -7,3 +7,7 @@ class UsageError(Exception):
 
 class LedgerError(Exception):
     """The ledger did not close: some listed object has no outcome; the job exits with 3 and does not commit."""
+
+
+class CutOffError(Exception):
+    """The run ended before its work did (a full disk, a lost cluster); the job exits with 3 and can be continued."""

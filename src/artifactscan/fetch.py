@@ -1,0 +1,237 @@
+"""Brings one object here for decoding, and makes sure that it is the one that was listed."""
+
+import random
+import re
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.response import StreamingBody
+from urllib3.exceptions import HTTPError
+
+from artifactscan import storage
+from artifactscan.errors import UsageError
+from artifactscan.outcomes import Outcome
+
+_CHUNK_BYTES = 1 << 20
+_RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+
+
+class FetchError(Exception):
+    """The object cannot be had; ``outcome`` is UNREADABLE, CHANGED or TOO_LARGE, ``reason`` the ledger's."""
+
+    def __init__(self, outcome: Outcome, reason: str):
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchRetries:
+    """How long a storage that throttles or breaks off is borne with."""
+
+    attempts: int = 8
+    """Tries in a row that bring no new byte."""
+    first_wait_s: float = 0.2
+    """Before the first retry; doubles with every one after it, and a random half of it is taken off."""
+    longest_wait_s: float = 20.0
+    total_wait_s: float = 120.0
+    """All waits for one object together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """An object that lies on a local disk; as a context manager it removes what was copied for it."""
+
+    path: str
+    size_bytes: int
+    fetch_s: float
+    """Wall-clock seconds it took to bring it here."""
+    local_etag: str | None = None
+    """Of a file that is read where it lies; None for a copy, which nobody else writes to."""
+
+    def still_same(self) -> bool:
+        """False when the file was written to, replaced or removed since it was fetched."""
+        if self.local_etag is None:
+            return True
+        try:
+            return storage.stat(self.path).etag == self.local_etag
+        except OSError:
+            return False
+
+    def __enter__(self) -> "Fetched":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.local_etag is None:
+            Path(self.path).unlink(missing_ok=True)
+
+
+def fetch(
+    uri: str,
+    etag: str | None,
+    size_bytes: int | None,
+    *,
+    max_bytes: int,
+    folder: str | None = None,
+    retries: FetchRetries | None = None,
+) -> Fetched:
+    """Makes the object ``uri`` with ``etag`` readable as a local file; close it with ``with``.
+
+    A local file is read where it lies; an S3 object is copied into ``folder``, or the temporary folder.
+    Raises FetchError for what is the object's fault, OSError for this machine's (a full disk).
+    """
+    if etag is None:
+        raise FetchError(Outcome.UNREADABLE, _why_not_listed(uri))
+    if size_bytes is not None and size_bytes > max_bytes:
+        raise _too_large(size_bytes, max_bytes)
+    started = time.monotonic()
+    if not storage.is_s3(uri):
+        size = _check_local(uri, etag, max_bytes)
+        return Fetched(path=uri, size_bytes=size, fetch_s=time.monotonic() - started, local_etag=etag)
+    with tempfile.NamedTemporaryFile(
+        "wb", dir=folder, prefix="artifactscan-", suffix=_suffix(uri), delete=False
+    ) as copy:
+        try:
+            size = _download(uri, etag, size_bytes, max_bytes, copy, _Patience(retries or FetchRetries()))
+            copy.flush()
+        except BaseException:
+            Path(copy.name).unlink(missing_ok=True)
+            raise
+    return Fetched(path=copy.name, size_bytes=size, fetch_s=time.monotonic() - started)
+
+
+def _check_local(path: str, etag: str, max_bytes: int) -> int:
+    try:
+        found = storage.stat(path)
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise FetchError(Outcome.UNREADABLE, _reason(error, path)) from None
+    if found.etag != etag:
+        raise FetchError(Outcome.CHANGED, "the file was written to since it was listed")
+    if found.size_bytes > max_bytes:
+        raise _too_large(found.size_bytes, max_bytes)
+    return found.size_bytes
+
+
+class _Transient(Exception):
+    """Worth another try; the message is the reason in words."""
+
+
+class _Patience:
+    """Waits between tries, and gives up in the end."""
+
+    def __init__(self, retries: FetchRetries):
+        self.retries = retries
+        self.tries_in_vain = 0
+        self.waited_s = 0.0
+
+    def wait(self, reason: str, *, progress: bool) -> None:
+        """Sleeps before the next try, or raises FetchError when there shall be none."""
+        self.tries_in_vain = 1 if progress else self.tries_in_vain + 1
+        longest = self.retries.first_wait_s * 2 ** (self.tries_in_vain - 1)
+        wait_s = min(longest, self.retries.longest_wait_s) * random.uniform(0.5, 1.0)
+        out_of_time = self.waited_s + wait_s > self.retries.total_wait_s
+        if self.tries_in_vain >= self.retries.attempts or out_of_time:
+            tries = f"{self.tries_in_vain} {'try' if self.tries_in_vain == 1 else 'tries'} in a row"
+            raise FetchError(
+                Outcome.UNREADABLE, f"{reason}; given up after {tries} and {self.waited_s:.1f} s of waiting"
+            )
+        time.sleep(wait_s)
+        self.waited_s += wait_s
+
+
+def _download(
+    uri: str, etag: str, listed_size: int | None, max_bytes: int, sink: IO[bytes], patience: _Patience
+) -> int:
+    """Fills ``sink`` with one version of an S3 object, resumed where it broke off; returns its size."""
+    received, size = 0, None
+    while received != size:
+        start = received
+        try:
+            answer = _get(uri, etag, start)
+            start = received = _start_of(answer)
+            sink.seek(start)
+            sink.truncate()
+            size = start + answer["ContentLength"]
+            if listed_size not in (None, size):
+                raise FetchError(Outcome.CHANGED, f"it has {size} bytes now, {listed_size} were listed")
+            if size > max_bytes:
+                raise _too_large(size, max_bytes)
+            with closing(answer["Body"]) as body:
+                while chunk := _read(body, received, size):
+                    sink.write(chunk)  # raises OSError for a full disk, which is this machine's fault
+                    received += len(chunk)
+        except _Transient as error:
+            patience.wait(str(error), progress=received > start)
+    return received
+
+
+def _get(uri: str, etag: str, start: int) -> dict[str, Any]:
+    bucket, key = storage.split_s3(uri)
+    byte_range = {"Range": f"bytes={start}-"} if start else {}
+    try:
+        client = storage.s3_client(attempts=1)  # retried by the caller, which alone can resume a body
+        return client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"', **byte_range)
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if status == 412:
+            raise FetchError(Outcome.CHANGED, "the object was replaced since it was listed") from None
+        reason = _reason(storage.as_os_error(error, uri), uri)
+        if status in _RETRIED_STATUS:
+            raise _Transient(reason) from None
+        raise FetchError(Outcome.UNREADABLE, reason) from None
+    except BotoCoreError as error:
+        failure = storage.as_os_error(error, uri)
+        if isinstance(failure, ConnectionError):
+            raise _Transient(_reason(failure, uri)) from None
+        raise FetchError(Outcome.UNREADABLE, _reason(failure, uri)) from None
+
+
+def _start_of(answer: dict[str, Any]) -> int:
+    """Where the body begins: 0 when the whole object was sent, though only its end was asked for."""
+    match = re.match(r"bytes (\d+)-", answer.get("ContentRange", ""))
+    return int(match.group(1)) if match else 0
+
+
+def _read(body: StreamingBody, received: int, size: int) -> bytes:
+    try:
+        return body.read(_CHUNK_BYTES)
+    except (BotoCoreError, HTTPError, OSError) as error:
+        raise _Transient(
+            f"the connection broke off after {received} of {size} bytes ({' '.join(str(error).split())})"
+        ) from None
+
+
+def _why_not_listed(uri: str) -> str:
+    """Why the listing has no etag for ``uri``: asked again, as the listing keeps no reasons."""
+    try:
+        storage.stat(storage.normalise(uri))
+    except UsageError as error:
+        return str(error)
+    except OSError as error:
+        escaped = "; a name that is not UTF-8 cannot be opened, rename it" if "\\x" in uri else ""
+        return _reason(error, uri) + escaped
+    return "it could not be read when the corpus was listed; the next run tries again"
+
+
+def _reason(error: OSError, uri: str) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "gone since it was listed"
+    return storage.reason(error, uri)
+
+
+def _too_large(size: int, max_bytes: int) -> FetchError:
+    return FetchError(Outcome.TOO_LARGE, f"the object has {size} bytes, more than --max-object-bytes {max_bytes}")
+
+
+def _suffix(uri: str) -> str:
+    """The ending of the name where it is an ordinary one: some demuxers look at it."""
+    suffix = PurePosixPath(uri).suffix
+    return suffix if _SUFFIX.fullmatch(suffix) else ""

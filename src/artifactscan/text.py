@@ -1,0 +1,20 @@
+"""Text for people, made from what may be hostile: file names and decoder messages are other people's."""
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def printable(text: str, width: int | None = None) -> str:
+    """``text`` with every control and unprintable character escaped, cut in the middle to ``width`` characters."""
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    if width is None or len(safe) <= width:
+        return safe
+    head = (width - 1) // 2
+    return f"{safe[:head]}…{safe[len(safe) - (width - 1 - head) :]}"
+
+
+def human_bytes(count: int) -> str:
+    """Bytes in powers of 1000 with three digits or so: 12.3 MB."""
+    size, power = float(count), 0
+    while size >= 1000 and power < len(_UNITS) - 1:
+        size, power = size / 1000, power + 1
+    return f"{count} B" if power == 0 else f"{size:.1f} {_UNITS[power]}"
