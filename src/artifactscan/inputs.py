@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+MAX_SIDE = 4096
+"""Pixels; more is a mistake in a card, and would cost gigabytes per batch."""
 RESIZE_KERNELS: tuple[str, ...] = ("bicubic", "bilinear", "area", "lanczos")
 """Resize kernels that a card may name; swscale's, anti-aliased when shrinking."""
 
@@ -20,3 +22,17 @@ class InputSpec:
     """Per channel, on the 0..1 scale; subtracted on the device, not while decoding."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     """Per channel, on the 0..1 scale."""
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width"):
+            side = getattr(self, name)
+            if not (isinstance(side, int) and 1 <= side <= MAX_SIDE):
+                raise ValueError(f"input {name} {side!r} is not a whole number from 1 to {MAX_SIDE}")
+        if self.resize not in RESIZE_KERNELS:
+            raise ValueError(f"input resize {self.resize!r} is not one of {', '.join(RESIZE_KERNELS)}")
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if len(values) != 3 or not all(isinstance(value, int | float) and 0 <= value <= 1 for value in values):
+                raise ValueError(f"input {name} {values!r} is not three numbers from 0 to 1")
+        if 0 in self.std:
+            raise ValueError(f"input std {self.std!r} divides by zero")

@@ -26,7 +26,12 @@ MANIFEST = pa.schema(
         pa.field("settled_outcome", pa.string()),
     ]
 )
-"""The listing with what this run does about each object: ``status`` is new, changed or settled."""
+"""The listing with what this run does about each object. ``status`` is new, changed (other content under a known
+uri), again (known, but no earlier run could settle it), settled (by ``settled_run``), or removed (listed by the run
+before, gone now)."""
+
+TO_DO = ("new", "changed", "again")
+"""The statuses of a manifest row that this run must give an outcome."""
 
 FRAMES = pa.schema(
     [
@@ -54,7 +59,7 @@ VIDEO_FACTS = [
     pa.field("fetch_s", pa.float64()),
     pa.field("decode_s", pa.float64()),
 ]
-"""The fields of artifactscan.video.VideoFacts, in order: what decoding learned of one video; null where it did not get that far."""
+"""The fields of artifactscan.video.VideoFacts, in order; null where decoding did not get that far."""
 
 _SUMMARY = [
     field

@@ -1,0 +1,30 @@
+"""Scores a corpus of videos for the four artifact labels.
+
+    python jobs/score.py --input s3://bucket/videos --output s3://bucket/scores
+    ray job submit --working-dir . -- python jobs/score.py --input … --output …
+
+Exit codes: 0 all well; 1 more than --max-failed of the videos have no frame scored; 2 wrong usage or configuration,
+nothing was done; 3 the ledger did not close or the run was cut off, the same command continues it.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from artifactscan.cli import parse_settings, report_errors  # noqa: E402
+from artifactscan.settings import ScoreSettings  # noqa: E402
+from pipelines.scoring import score  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the job and returns its exit code."""
+    with report_errors() as ended:
+        settings = parse_settings(ScoreSettings, arguments, description=__doc__ or "")
+        ended.code = score(settings)
+    return ended.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Connecting to Ray, quietly, and reading what the cluster has."""
+
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The repository's root: below it the workers find `pipelines` and `src/artifactscan`."""
+
+_QUIET = {
+    "RAY_TQDM": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the cluster has in all."""
+
+    cpus: int
+    gpus: int
+
+
+def connect() -> Resources:
+    """Starts Ray on this machine, or joins the cluster in RAY_ADDRESS; Ray's own chatter stays in its log files."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import_path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH", "")])])
+    if not ray.is_initialized():
+        local = "RAY_ADDRESS" not in os.environ
+        ray.init(
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False if local else None,
+            runtime_env={"env_vars": {"PYTHONPATH": import_path}},
+        )
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    total = ray.cluster_resources()
+    return Resources(cpus=max(1, int(total.get("CPU", 1))), gpus=int(total.get("GPU", 0)))
+
+
+def disconnect() -> None:
+    """Leaves Ray; stops it where this process started it."""
+    ray.shutdown()
+    sys.stdout.flush()

@@ -1,0 +1,241 @@
+"""The scoring graph on Ray Data: work in, parts out, at least once.
+
+What goes wrong with a video is a row, never an exception: an exception in here is the machine's fault or ours, and
+ends the run, which the same command continues.
+"""
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+from artifactscan.checkpoint import Checkpoint
+from artifactscan.classify_settings import ClassifySettings
+from ray.actor import ActorHandle
+from ray.data import ActorPoolStrategy
+
+from artifactscan import storage
+from artifactscan.fetch import Fetched, FetchError, fetch
+from artifactscan.isolation import DecoderProcess, Segment
+from artifactscan.labels import SCORE_COLUMNS
+from artifactscan.outcomes import Outcome
+from artifactscan.tables import PARTS, SEGMENTS
+from artifactscan.video import DecodeSettings, Verdict, VideoFacts
+from pipelines.cluster import Resources
+
+BLOCK_BYTES = 16 << 20
+"""Pixels handed on at a time: about 110 frames of 224×224, so that classifying starts early and memory stays flat."""
+MAX_VIDEOS_PER_BLOCK = 16
+"""A block costs 10 to 18 ms in every operator, so tiny ones are dear …"""
+BLOCKS_PER_DECODER = 8
+"""… and few large ones leave decoders idle at the end."""
+SEGMENTS_PER_BATCH = 8
+"""Segments classified in one call; their frames are batched together across videos."""
+NO_PROGRESS_TIMEOUT_S = 1800.0
+"""A graph that moves nothing for this long is stuck; the run ends and can be continued."""
+DECODE_NICENESS = 10
+"""Without a GPU decoding yields to inference, whose threads wait for one another at every layer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pools:
+    """How many actors do what, and the share of a CPU or GPU each one books."""
+
+    decoders: int
+    decoder_cpus: float
+    classifiers: int
+    classifier_cpus: float
+    classifier_gpus: float
+    classifier_threads: int
+    """CPU threads of one classifier; 0 leaves torch's own choice."""
+
+    @property
+    def niceness(self) -> int:
+        return 0 if self.classifier_gpus else DECODE_NICENESS
+
+
+def size_pools(resources: Resources, *, use_gpu: bool, decode_actors: int, classify_actors: int) -> Pools:
+    """Pools for a cluster: every GPU classifies and every other core decodes; without a GPU, all cores do both.
+
+    One core's worth is left to reading and writing Parquet.
+    """
+    if use_gpu:
+        classifiers = classify_actors or resources.gpus
+        decoders = decode_actors or max(1, resources.cpus - classifiers - 1)
+        spare = max(1.0, resources.cpus - classifiers - 1)
+        return Pools(
+            decoders=decoders,
+            decoder_cpus=min(1.0, spare / decoders),
+            classifiers=classifiers,
+            classifier_cpus=min(1.0, resources.cpus / (2 * classifiers)),
+            classifier_gpus=1.0 if classifiers <= resources.gpus else resources.gpus / classifiers,
+            classifier_threads=0,
+        )
+    classifiers = classify_actors or 1
+    decoders = decode_actors or resources.cpus
+    share = resources.cpus / 2 / (classifiers + decoders)
+    return Pools(
+        decoders=decoders,
+        decoder_cpus=share,
+        classifiers=classifiers,
+        classifier_cpus=share,
+        classifier_gpus=0.0,
+        classifier_threads=max(1, resources.cpus // classifiers),
+    )
+
+
+class Decode:
+    """CPU actor: videos in, segments out; each video ends in exactly one row that carries its verdict."""
+
+    def __init__(self, settings: DecodeSettings, niceness: int):
+        self.limits = settings.limits
+        self.child = DecoderProcess(settings, nice=niceness)
+        self.fetcher = ThreadPoolExecutor(1)
+
+    def __call__(self, work: pa.Table) -> Iterator[pa.Table]:
+        rows = work.to_pylist()
+        ahead: Future | None = None
+        for row, following in zip(rows, [*rows[1:], None], strict=True):
+            fetched = (ahead or self.fetcher.submit(self._fetch, row)).result()
+            ahead = self.fetcher.submit(self._fetch, following) if following else None
+            if isinstance(fetched, FetchError):
+                yield _verdict_row(row, Verdict(outcome=fetched.outcome, reason=fetched.reason, facts=VideoFacts()))
+                continue
+            with fetched:
+                yield from self._decode(row, fetched)
+
+    def _fetch(self, row: dict[str, Any]) -> Fetched | FetchError:
+        try:
+            return fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=self.limits.max_object_bytes)
+        except FetchError as error:
+            return error
+
+    def _decode(self, row: dict[str, Any], fetched: Fetched) -> Iterator[pa.Table]:
+        for segment in self.child.decode(fetched.path):
+            if segment.verdict is None:
+                yield _segment_row(row, segment)
+                continue
+            segment.verdict.facts.fetch_s = fetched.fetch_s
+            if fetched.still_same():
+                yield _segment_row(row, segment)
+            else:
+                reason = "the file was written to while it was decoded"
+                yield _verdict_row(row, Verdict(outcome=Outcome.CHANGED, reason=reason, facts=segment.verdict.facts))
+
+
+class Classify:
+    """CPU or GPU actor: segments in, the same segments with scores for pixels out."""
+
+    def __init__(self, checkpoint: Checkpoint, settings: ClassifySettings, threads: int, tally: ActorHandle):
+        from artifactscan.classifier import Classifier  # loads torch, which decoders and driver do without
+
+        self.input = checkpoint.card.input
+        self.classifier = Classifier(checkpoint, settings, threads=threads)
+        self.tally = tally
+
+    def __call__(self, segments: pa.Table) -> pa.Table:
+        counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
+        clips = [self._pixels(blob, n) for blob, n in zip(segments["pixels"], counts, strict=True) if n]
+        scores = self.classifier.scores(clips) if clips else np.empty((0, len(SCORE_COLUMNS)), np.float32)
+        frames = pa.StructArray.from_arrays(
+            [
+                _flatten(segments["frame_index"], pa.int32()),
+                _flatten(segments["pts_s"], pa.float64()),
+                *(pa.array(scores[:, i], pa.float32()) for i in range(len(SCORE_COLUMNS))),
+            ],
+            fields=list(PARTS.field("frames").type.value_type),
+        )
+        offsets = pa.array(np.cumsum([0, *counts], dtype=np.int32))
+        columns = {name: segments[name] for name in PARTS.names if name in segments.column_names}
+        columns["precision"] = pa.array([self.classifier.precision] * segments.num_rows, pa.string())
+        columns["frames"] = pa.ListArray.from_arrays(offsets, frames, type=PARTS.field("frames").type)
+        outcomes = segments["outcome"].drop_null().to_pylist()
+        self.tally.add.remote(frames=int(sum(counts)), outcomes=outcomes, notes=self.classifier.notes)
+        return pa.table([columns[name] for name in PARTS.names], schema=PARTS)
+
+    def _pixels(self, blob: pa.LargeBinaryScalar, frames: int) -> np.ndarray:
+        shape = (frames, self.input.height, self.input.width, 3)
+        return np.frombuffer(blob.as_buffer(), np.uint8).reshape(shape)
+
+
+def run_graph(
+    work: str,
+    parts: str,
+    *,
+    videos: int,
+    pools: Pools,
+    decoding: DecodeSettings,
+    classifying: ClassifySettings,
+    checkpoint: Checkpoint,
+    tally: ActorHandle,
+) -> None:
+    """Scores the ``videos`` rows of the Parquet file ``work`` and lands them as Parquet files below ``parts``."""
+    _set_context()
+    filesystem, work_path = storage.filesystem(work)
+    parts_path = storage.filesystem(parts)[1]
+    videos_per_block = max(1, min(MAX_VIDEOS_PER_BLOCK, videos // (pools.decoders * BLOCKS_PER_DECODER)))
+    light = {"num_cpus": 0.25}
+    (
+        ray.data.read_parquet(work_path, filesystem=filesystem, ray_remote_args=light)
+        .repartition(target_num_rows_per_block=videos_per_block)
+        .map_batches(
+            Decode,
+            batch_size=videos_per_block,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=pools.decoders, max_tasks_in_flight_per_actor=2),
+            fn_constructor_args=(decoding, pools.niceness),
+            num_cpus=pools.decoder_cpus,
+        )
+        .map_batches(
+            Classify,
+            batch_size=SEGMENTS_PER_BATCH,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=pools.classifiers, max_tasks_in_flight_per_actor=2),
+            fn_constructor_args=(ray.put(checkpoint), classifying, pools.classifier_threads, tally),
+            num_cpus=pools.classifier_cpus,
+            num_gpus=pools.classifier_gpus,
+        )
+        .write_parquet(parts_path, filesystem=filesystem, ray_remote_args=light, compression="zstd")
+    )
+
+
+def _set_context() -> None:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = BLOCK_BYTES
+    context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
+    context.max_errored_blocks = 0
+    context.actor_init_retry_on_errors = False  # a checkpoint that does not load will not load the second time
+
+
+def _segment_row(row: dict[str, Any], segment: Segment) -> pa.Table:
+    return _row(
+        row,
+        attempt=segment.attempt,
+        segment=segment.index,
+        frame_index=segment.frame_index,
+        pts_s=segment.pts_s,
+        pixels=segment.pixels,
+        verdict=segment.verdict,
+    )
+
+
+def _verdict_row(row: dict[str, Any], verdict: Verdict) -> pa.Table:
+    """The row of a video that leaves no frames; an attempt of its own."""
+    return _row(row, attempt=uuid.uuid4().hex, segment=0, frame_index=[], pts_s=[], pixels=b"", verdict=verdict)
+
+
+def _row(row: dict[str, Any], *, verdict: Verdict | None, **columns: Any) -> pa.Table:
+    values = {"video_id": row["video_id"], "uri": row["uri"], **columns, "last": verdict is not None}
+    if verdict is not None:
+        values |= {"outcome": str(verdict.outcome), "reason": verdict.reason, **asdict(verdict.facts)}
+    return pa.table({field.name: pa.array([values.get(field.name)], field.type) for field in SEGMENTS}, schema=SEGMENTS)
+
+
+def _flatten(column: pa.ChunkedArray, type: pa.DataType) -> pa.Array:
+    return pa.concat_arrays([pa.array([], type), *(chunk.flatten() for chunk in column.chunks)]).cast(type)

@@ -1,0 +1,101 @@
+"""Telling a person how far a run is: actors report to a tally, the driver prints it."""
+
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TextIO
+
+import ray
+from ray.actor import ActorHandle
+
+TERMINAL_INTERVAL_S = 0.5
+LOG_INTERVAL_S = 30.0
+"""Without a terminal a line now and then is enough: it ends up in a job's log."""
+
+
+@dataclass
+class Snapshot:
+    """Counts since the graph started."""
+
+    frames: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    notes: set[str] = field(default_factory=set)
+    """What classifiers did otherwise than asked, in words."""
+
+    @property
+    def videos(self) -> int:
+        return sum(self.outcomes.values())
+
+
+@ray.remote(num_cpus=0)
+class Tally:
+    """Counts what the classifiers have done; a retried block may be counted twice, the ledger never is."""
+
+    def __init__(self) -> None:
+        self.snapshot = Snapshot()
+
+    def add(self, frames: int, outcomes: list[str], notes: list[str]) -> None:
+        self.snapshot.frames += frames
+        self.snapshot.outcomes.update(outcomes)
+        self.snapshot.notes.update(notes)
+
+    def read(self) -> Snapshot:
+        return self.snapshot
+
+
+def line(snapshot: Snapshot, *, total: int, elapsed_s: float) -> str:
+    """One line: videos and frames done, rates, outcomes, time left."""
+    done = min(snapshot.videos, total)
+    rate = done / elapsed_s if elapsed_s else 0.0
+    left = f"ETA {_clock((total - done) / rate)}" if rate else "ETA -"
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in snapshot.outcomes.most_common())
+    return (
+        f"{done:,}/{total:,} videos  {snapshot.frames:,} frames  {rate:.1f} videos/s  "
+        f"{snapshot.frames / elapsed_s if elapsed_s else 0.0:.1f} frames/s  {outcomes or 'starting'}  {left}"
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Progress:
+    """Prints the tally while a graph runs: a line that is rewritten on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, tally: ActorHandle, *, total: int, quiet: bool, stream: TextIO | None = None):
+        self.tally = tally
+        self.total = total
+        self.stream = stream or sys.stderr
+        self.quiet = quiet
+        self.live = self.stream.isatty()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        self.started = time.monotonic()
+        if not self.quiet:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        if not self.quiet:
+            self.thread.join()
+
+    def _watch(self) -> None:
+        interval = TERMINAL_INTERVAL_S if self.live else LOG_INTERVAL_S
+        while not self.stop.wait(interval):
+            self._print(end="" if self.live else "\n")
+        self._print(end="\n")
+
+    def _print(self, *, end: str) -> None:
+        try:
+            snapshot = ray.get(self.tally.read.remote(), timeout=5)
+        except ray.exceptions.RayError:  # the cluster is going down; whoever waits for the graph says why
+            return
+        text = line(snapshot, total=self.total, elapsed_s=time.monotonic() - self.started)
+        print(f"\r\x1b[2K{text}" if self.live else text, end=end, file=self.stream, flush=True)

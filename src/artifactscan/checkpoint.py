@@ -1,0 +1,205 @@
+"""A checkpoint is a folder: model.safetensors and card.json, which says what the weights are and how to use them.
+
+    python -m artifactscan.checkpoint init --backbone resnet50 --output DIR
+"""
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from safetensors import SafetensorError, deserialize
+
+from artifactscan import storage
+from artifactscan.errors import UsageError
+from artifactscan.inputs import InputSpec
+from artifactscan.labels import LABELS
+from artifactscan.spec import digest
+
+BUILTIN = "builtin"
+BACKBONES: tuple[str, ...] = ("resnet50", "efficientnet_b3", "efficientnet_b4", "vit_base_patch16_224")
+"""timm's names of the paper's four; any other timm model with one linear head works too."""
+CARD_VERSION = 1
+CARD_NAME, WEIGHTS_NAME = "card.json", "model.safetensors"
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Platt scaling of one label: probability = sigmoid(scale · logit + offset)."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What card.json says of a checkpoint."""
+
+    backbone: str
+    """A timm model name."""
+    input: InputSpec
+    labels: tuple[str, ...] = LABELS
+    """Logit ``i`` belongs to ``labels[i]``; always LABELS."""
+    thresholds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(LABELS, DEFAULT_THRESHOLD))
+    """Per label: the probability from which on a frame counts as showing it."""
+    calibration: Mapping[str, Calibration] = field(default_factory=lambda: dict.fromkeys(LABELS, Calibration()))
+    trained: bool = False
+    """False for weights fresh from a seed, whose scores mean nothing."""
+    origin: str = ""
+    """Where the weights come from, in words."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """Figures and how they were obtained."""
+    data_digest: str | None = None
+    """Of the labels it was trained on."""
+    card_version: int = CARD_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint in memory; picklable, so that a driver can hand it to actors on other machines."""
+
+    card: Card
+    weights: bytes
+    """The content of model.safetensors."""
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits over all that scores, flags and events depend on: weights, and the card without its story."""
+        card = asdict(self.card)
+        kept = {name: card[name] for name in ("backbone", "input", "labels", "thresholds", "calibration")}
+        return digest([kept, sha256(self.weights).hexdigest()])
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor by name; UsageError for a damaged file."""
+        return {name: tuple(tensor["shape"]) for name, tensor in deserialize(self.weights)}
+
+
+def load_checkpoint(source: str) -> Checkpoint:
+    """Reads a checkpoint folder, local or s3://, or makes the ``builtin`` one.
+
+    UsageError, naming the file, for a part that is missing, damaged or meant for other labels.
+    """
+    if source == BUILTIN:
+        from artifactscan.backbone import builtin  # loads torch
+
+        return builtin()
+    folder = storage.normalise(source)
+    card_uri, weights_uri = storage.join(folder, CARD_NAME), storage.join(folder, WEIGHTS_NAME)
+    card = _parse_card(_read(card_uri, source), card_uri)
+    checkpoint = Checkpoint(card=card, weights=_read(weights_uri, source))
+    try:
+        checkpoint.shapes()
+    except SafetensorError as error:
+        raise UsageError(f"checkpoint file {weights_uri} is damaged or cut off ({error}); copy it again") from None
+    return checkpoint
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
+    """Writes a checkpoint folder, local or s3://; the card last, so that a folder that has one is whole."""
+    folder = storage.normalise(folder)
+    try:
+        storage.write_bytes(storage.join(folder, WEIGHTS_NAME), checkpoint.weights)
+        card = json.dumps(asdict(checkpoint.card), indent=2)
+        storage.write_bytes(storage.join(folder, CARD_NAME), card.encode())
+    except OSError as error:
+        raise UsageError(f"checkpoint {folder} cannot be written: {storage.reason(error, folder)}") from None
+
+
+def _read(uri: str, source: str) -> bytes:
+    try:
+        return storage.read_bytes(uri)
+    except (FileNotFoundError, NotADirectoryError):
+        name = uri.rsplit("/", 1)[-1]
+        raise UsageError(
+            f"checkpoint {source} has no {name}; give a folder with {WEIGHTS_NAME} and {CARD_NAME}, or `{BUILTIN}`"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"checkpoint file {uri} cannot be read: {storage.reason(error, uri)}") from None
+
+
+def _parse_card(data: bytes, uri: str) -> Card:
+    try:
+        values = json.loads(data)
+        if not isinstance(values, dict):
+            raise TypeError(f"it holds {type(values).__name__}, not an object")
+        return _check_card(values)
+    except KeyError as error:
+        raise UsageError(f"checkpoint card {uri} has no {error}; add it or write the card anew") from None
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"checkpoint card {uri} cannot be used: {error}") from None
+
+
+def _check_card(values: dict[str, Any]) -> Card:
+    version = values["card_version"]
+    if version != CARD_VERSION:
+        raise ValueError(f"its version is {version}, this artifactscan reads {CARD_VERSION}")
+    if (labels := values["labels"]) != list(LABELS):
+        raise ValueError(f"its labels are {labels}, not {list(LABELS)}; put them in this order and refit the head")
+    if not isinstance(values["backbone"], str):
+        raise TypeError(f"its backbone is {values['backbone']!r}, not the name of a timm model")
+    values |= {
+        "labels": tuple(labels),
+        "input": InputSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in values["input"].items()}),
+        "thresholds": {label: _threshold(label, values["thresholds"]) for label in LABELS},
+        "calibration": {label: _calibration(label, values["calibration"]) for label in LABELS},
+    }
+    return Card(**values)
+
+
+def _threshold(label: str, thresholds: Mapping[str, Any]) -> float:
+    value = thresholds[label]
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"the threshold of {label} is {value!r}, not a number from 0 to 1")
+    return float(value)
+
+
+def _calibration(label: str, calibrations: Mapping[str, Any]) -> Calibration:
+    calibration = Calibration(**calibrations[label])
+    for name, value in asdict(calibration).items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"the calibration of {label} has {name} {value!r}, not a finite number")
+    return calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitSettings:
+    """Makes a checkpoint with weights fresh from a seed: to try the job, or to start training from."""
+
+    backbone: str
+    """resnet50, efficientnet_b3, efficientnet_b4, vit_base_patch16_224, or another timm name."""
+    output: str
+    """Folder to write, local or s3://."""
+    height: int = 0
+    """Pixels; 0: the backbone's own."""
+    width: int = 0
+    """Pixels; 0: the backbone's own."""
+    seed: int = 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    from artifactscan.backbone import initialise
+    from artifactscan.cli import parse_settings, report_errors
+
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with report_errors() as ended:
+        if arguments[:1] != ["init"]:
+            raise UsageError("the one command is `init`: python -m artifactscan.checkpoint init --help")
+        settings = parse_settings(InitSettings, arguments[1:], description=InitSettings.__doc__ or "")
+        checkpoint = initialise(
+            settings.backbone, height=settings.height, width=settings.width, seed=settings.seed
+        )
+        save_checkpoint(checkpoint, settings.output)
+        size = checkpoint.card.input
+        print(f"{settings.output}: {settings.backbone}, {size.height}x{size.width}, {checkpoint.card.origin}")
+        print("it is not trained: its scores mean nothing")
+        ended.code = 0
+    return ended.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

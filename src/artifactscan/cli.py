@@ -1,0 +1,103 @@
+"""What every job's command line does alike: flags and YAML into one dataclass, errors into one line and a code."""
+
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+import yaml
+
+from artifactscan.errors import CutOffError, LedgerError, UsageError
+from artifactscan.text import printable
+
+EXIT_USAGE, EXIT_LEDGER = 2, 3
+
+SettingsType = TypeVar("SettingsType")
+
+
+def parse_settings(settings: type[SettingsType], arguments: list[str] | None, *, description: str) -> SettingsType:
+    """Fills ``settings`` from flags; ``--config FILE`` names a YAML file whose values the flags override.
+
+    Wrong flags end the process with 2, as tyro does; a file that cannot be used is a UsageError.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    from_file = _take_config(arguments, settings)
+    return tyro.cli(settings, args=[*from_file, *arguments], description=description)
+
+
+@dataclass
+class Ended:
+    """How a job ended."""
+
+    code: int = EXIT_LEDGER
+
+
+@contextmanager
+def report_errors() -> Iterator[Ended]:
+    """Turns what ends a job early into one sentence on stderr and an exit code in what it yields.
+
+    SIGTERM counts as an interruption, so that a scheduler's stop leaves the same store as Ctrl-C.
+    """
+    ended = Ended()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield ended
+    except UsageError as error:
+        ended.code = _fail(str(error), EXIT_USAGE)
+    except (LedgerError, CutOffError) as error:
+        ended.code = _fail(str(error), EXIT_LEDGER)
+    except KeyboardInterrupt:
+        ended.code = _fail("interrupted; the same command continues where this one stopped", EXIT_LEDGER)
+    except Exception:  # ours to mend, so the traceback is wanted; without a code of its own it would read as 1
+        traceback.print_exc()
+        ended.code = _fail("this is a bug in artifactscan; the same command continues the run", EXIT_LEDGER)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
+    return code
+
+
+def _take_config(arguments: list[str], settings: type) -> list[str]:
+    """Removes --config from ``arguments`` and returns the file's values as flags."""
+    for position, argument in enumerate(arguments):
+        name, equals, path = argument.partition("=")
+        if name != "--config":
+            continue
+        if not equals and position + 1 == len(arguments):
+            raise UsageError("--config needs the path of a YAML file")
+        path = path if equals else arguments[position + 1]
+        del arguments[position : position + (1 if equals else 2)]
+        return [flag for name, value in _read_yaml(path, settings).items() for flag in _flags(name, value)]
+    return []
+
+
+def _read_yaml(path: str, settings: type) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"--config {path} must hold `setting: value` lines, not {type(values).__name__}")
+    known = {field.name.replace("_", "-") for field in fields(settings)}
+    values = {str(name).replace("_", "-"): value for name, value in values.items()}
+    if unknown := sorted(set(values) - known):
+        raise UsageError(f"--config {path} sets {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    return values
+
+
+def _flags(name: str, value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, list):
+        return [f"--{name}", *map(str, value)]
+    return [f"--{name}={value}"]

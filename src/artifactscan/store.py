@@ -1,0 +1,175 @@
+"""The store: where a run's tables lie below ``--output``, and which runs are committed.
+
+frames/run=<id>/*.parquet    one row per scored frame
+videos/run=<id>/*.parquet    the ledger; objects settled by earlier runs stand in unchanged-*.parquet
+events/run=<id>/*.parquet    time-coded events
+runs/<id>/manifest.parquet   what was listed and what was to be done
+runs/<id>/parts/             scores as they land, at least once
+runs/<id>/run.json           what ran; written last: a run without it is not committed
+"""
+
+import io
+import json
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artifactscan import storage
+from artifactscan.errors import UsageError
+
+STORE_VERSION = 1
+"""Raised when tables or run.json change so that older readers would misread them."""
+
+UNCHANGED_PREFIX = "unchanged-"
+"""Ledger files that only repeat what earlier runs settled; a plan need not read them."""
+
+_REQUEST_KEY = b"artifactscan.request"
+_READERS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What run.json says: what was asked, what ran, and what came of it."""
+
+    run: str
+    store_version: int = STORE_VERSION
+    spec_digest: str
+    scope_digest: str
+    """Digest of what was listed (input and filters); runs of one scope can tell which objects are gone."""
+    limits_digest: str
+    """Digest of decoder and limits: under others, a video that failed may succeed."""
+    spec: dict[str, Any]
+    settings: dict[str, Any]
+    checkpoint: dict[str, Any]
+    versions: dict[str, str]
+    precision: list[str]
+    """Precisions the classifiers ran at."""
+    started: str
+    finished: str
+    seconds: dict[str, float]
+    counts: dict[str, int]
+    """listed, frames, events, removed, and one count per outcome."""
+    outcomes: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What happened differently than asked, in words."""
+
+
+def new_run_id() -> str:
+    """A run id that sorts by time: UTC start to the second, and four random bytes."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folders and files of one store; ``root`` is a local folder or s3://bucket/prefix."""
+
+    root: str
+
+    def frames(self, run: str) -> str:
+        return storage.join(self.root, "frames", f"run={run}")
+
+    def videos(self, run: str) -> str:
+        return storage.join(self.root, "videos", f"run={run}")
+
+    def events(self, run: str) -> str:
+        return storage.join(self.root, "events", f"run={run}")
+
+    def run(self, run: str) -> str:
+        return storage.join(self.root, "runs", run)
+
+    def manifest(self, run: str) -> str:
+        return storage.join(self.run(run), "manifest.parquet")
+
+    def parts(self, run: str) -> str:
+        return storage.join(self.run(run), "parts")
+
+    def work(self, run: str) -> str:
+        return storage.join(self.run(run), "work.parquet")
+
+    def run_json(self, run: str) -> str:
+        return storage.join(self.run(run), "run.json")
+
+    def run_ids(self) -> list[str]:
+        """Every run folder, committed or not, oldest first."""
+        return sorted(storage.list_names(storage.join(self.root, "runs")))
+
+    def committed(self) -> list[RunRecord]:
+        """The runs with a run.json, oldest first; UsageError for one this version cannot read."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            return [record for record in pool.map(self._record, self.run_ids()) if record is not None]
+
+    def _record(self, run: str) -> RunRecord | None:
+        uri = self.run_json(run)
+        try:
+            data = storage.read_bytes(uri)
+        except FileNotFoundError:
+            return None
+        try:
+            values = json.loads(data)
+            version = values["store_version"]
+            if version == STORE_VERSION:
+                return RunRecord(**values)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{uri} is damaged ({error}); restore it, or remove it to have the run settled again"
+            ) from None
+        raise UsageError(
+            f"{uri} has store version {version}, this artifactscan reads {STORE_VERSION}; "
+            "use the version that wrote it, or another --output"
+        )
+
+    def commit(self, record: RunRecord) -> None:
+        """Writes run.json, which makes the run count."""
+        storage.write_bytes(self.run_json(record.run), json.dumps(asdict(record), indent=2).encode())
+
+    def unfinished(self, request: str) -> str | None:
+        """The latest run that was cut off while doing the same request, or None."""
+        for run in reversed(self.run_ids()):
+            if storage.exists(self.run_json(run)) or not storage.exists(self.manifest(run)):
+                continue
+            metadata = read_schema(self.manifest(run)).metadata or {}
+            if metadata.get(_REQUEST_KEY, b"").decode() == request:
+                return run
+        return None
+
+
+def manifest_schema(schema: pa.Schema, request: str) -> pa.Schema:
+    """``schema`` with the digest of the request, by which a run that was cut off is found again."""
+    return schema.with_metadata({_REQUEST_KEY: request.encode()})
+
+
+def write_table(table: pa.Table, uri: str) -> None:
+    """Writes one zstd Parquet file, whole or not at all."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    storage.write_bytes(uri, sink.getvalue())
+
+
+def read_schema(uri: str) -> pa.Schema:
+    """The schema of one Parquet file."""
+    filesystem, path = storage.filesystem(uri)
+    return pq.read_schema(path, filesystem=filesystem)
+
+
+def parquet_files(folder: str, *, prefix: str = "") -> list[str]:
+    """The Parquet files of a folder, by name; none where the folder does not exist."""
+    names = [name for name in storage.list_names(folder) if name.endswith(".parquet") and name.startswith(prefix)]
+    return [storage.join(folder, name) for name in sorted(names)]
+
+
+def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """One Parquet file, or some of its columns."""
+    filesystem, path = storage.filesystem(uri)
+    return pq.ParquetFile(path, filesystem=filesystem, pre_buffer=True).read(columns=columns)
+
+
+def read_batches(uri: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """One Parquet file in batches, for what need not fit into memory at once."""
+    filesystem, path = storage.filesystem(uri)
+    yield from pq.ParquetFile(path, filesystem=filesystem, pre_buffer=True).iter_batches(columns=columns)

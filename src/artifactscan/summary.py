@@ -1,0 +1,109 @@
+"""What a run says at its end and a plan beforehand, for a person in a terminal or reading a job's log."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from artifactscan.labels import LABELS
+from artifactscan.outcomes import HAS_FRAMES, Outcome
+from artifactscan.planning import Plan
+from artifactscan.store import UNCHANGED_PREFIX, RunRecord, Store, parquet_files, read_table
+from artifactscan.text import human_bytes, printable
+
+MOST_AFFECTED = 10
+_LOG_WIDTH = 110
+
+
+def console() -> Console:
+    """A console for results: as wide as the terminal, or wide enough for the tables where there is none."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=_LOG_WIDTH)
+
+
+def print_plan(plan: Plan, out: Console) -> None:
+    """What would be done, and how much of it there is."""
+    rows = [
+        ("listed", f"{plan.listed:,}"),
+        ("new", f"{plan.new:,}"),
+        ("changed", f"{plan.changed:,}"),
+        ("to try again", f"{plan.again:,}"),
+        ("already settled", f"{plan.settled:,}"),
+        ("removed since the last run", f"{plan.removed:,}"),
+        ("bytes to read", human_bytes(plan.bytes_to_read)),
+        ("expected frames", f"about {plan.expected_frames:,}"),
+    ]
+    table = Table(title="Plan", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def print_run(store: Store, record: RunRecord, thresholds: Mapping[str, float], out: Console) -> None:
+    """Outcomes, rates per label, the most affected videos, and where the tables lie."""
+    files = [
+        f for f in parquet_files(store.videos(record.run)) if not f.rsplit("/", 1)[-1].startswith(UNCHANGED_PREFIX)
+    ]
+    columns = ["uri", "outcome", "reason", "frames_decoded"]
+    columns += [f"{kind}_{label}" for kind in ("max", "mean", "frames_over") for label in LABELS]
+    ledger = pd.concat([read_table(f, columns).to_pandas() for f in files] or [pd.DataFrame(columns=columns)])
+    scored = ledger[ledger["outcome"].isin([str(o) for o in HAS_FRAMES])]
+    out.print(_outcomes(record.outcomes, ledger))
+    if len(scored):
+        out.print(_rates(scored, thresholds))
+        out.print(_most_affected(scored))
+    for what, folder in (
+        ("frames", store.frames(record.run)),
+        ("videos", store.videos(record.run)),
+        ("events", store.events(record.run)),
+        ("run", store.run_json(record.run)),
+    ):
+        out.print(Text(f"{what:7} {printable(folder)}"), soft_wrap=True)
+
+
+def _outcomes(outcomes: Mapping[str, int], ledger: pd.DataFrame) -> Table:
+    table = Table(title="Outcomes", title_justify="left")
+    table.add_column("outcome")
+    table.add_column("videos", justify="right")
+    table.add_column("such as")
+    for outcome in Outcome:
+        if count := outcomes.get(outcome):
+            some = ledger[(ledger["outcome"] == outcome) & ledger["reason"].notna()].head(1)
+            example = "".join(f"{name(row.uri)}: {printable(row.reason, 80)}" for row in some.itertuples())
+            table.add_row(str(outcome), f"{count:,}", Text(example))
+    return table
+
+
+def _rates(scored: pd.DataFrame, thresholds: Mapping[str, float]) -> Table:
+    frames = scored["frames_decoded"].sum()
+    table = Table(title=f"Labels in {len(scored):,} videos, {frames:,} frames", title_justify="left")
+    for heading in ("label", "threshold", "frames over it", "videos with such a frame"):
+        table.add_column(heading, justify="left" if heading == "label" else "right")
+    for label in LABELS:
+        over = scored[f"frames_over_{label}"]
+        table.add_row(label, f"{thresholds[label]:.2f}", f"{over.sum() / frames:.1%}", f"{(over > 0).mean():.1%}")
+    return table
+
+
+def _most_affected(scored: pd.DataFrame) -> Table:
+    shares = pd.DataFrame({label: scored[f"frames_over_{label}"] / scored["frames_decoded"] for label in LABELS})
+    peaks = scored[[f"max_{label}" for label in LABELS]].max(axis=1)
+    ranked = scored.assign(affected=shares.mean(axis=1), peak=peaks, **shares)
+    ranked = ranked.sort_values(["affected", "peak", "uri"], ascending=[False, False, True]).head(MOST_AFFECTED)
+    table = Table(title="Most affected videos: share of frames over the threshold", title_justify="left")
+    table.add_column("video")
+    for label in LABELS:
+        table.add_column(label, justify="right")
+    table.add_column("peak", justify="right")
+    for _, row in ranked.iterrows():
+        table.add_row(Text(name(row["uri"])), *(f"{row[label]:.0%}" for label in LABELS), f"{row['peak']:.2f}")
+    return table
+
+
+def name(uri: str) -> str:
+    """The last two parts of a uri, safe to print."""
+    return printable("/".join(uri.rsplit("/", 2)[-2:]), 44)
