@@ -7,18 +7,28 @@ ends the run, which the same command continues.
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
-from artifactscan.checkpoint import Checkpoint
-from artifactscan.classify_settings import ClassifySettings
-from ray.actor import ActorHandle
+from ray.actor import ActorProxy
 from ray.data import ActorPoolStrategy
+from ray.exceptions import (
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RaySystemError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from artifactscan import storage
+from artifactscan.checkpoint import Checkpoint
+from artifactscan.classify_settings import ClassifySettings
+from artifactscan.errors import CutOffError, UsageError
 from artifactscan.fetch import Fetched, FetchError, fetch
 from artifactscan.isolation import DecoderProcess, Segment
 from artifactscan.labels import SCORE_COLUMNS
@@ -26,6 +36,7 @@ from artifactscan.outcomes import Outcome
 from artifactscan.tables import PARTS, SEGMENTS
 from artifactscan.video import DecodeSettings, Verdict, VideoFacts
 from pipelines.cluster import Resources
+from pipelines.progress import Tally
 
 BLOCK_BYTES = 16 << 20
 """Pixels handed on at a time: about 110 frames of 224×224, so that classifying starts early and memory stays flat."""
@@ -35,6 +46,8 @@ BLOCKS_PER_DECODER = 8
 """… and few large ones leave decoders idle at the end."""
 SEGMENTS_PER_BATCH = 8
 """Segments classified in one call; their frames are batched together across videos."""
+LIGHT_CPUS = 0.25
+"""What a task that reads or writes small Parquet books."""
 NO_PROGRESS_TIMEOUT_S = 1800.0
 """A graph that moves nothing for this long is stuck; the run ends and can be continued."""
 DECODE_NICENESS = 10
@@ -61,8 +74,10 @@ class Pools:
 def size_pools(resources: Resources, *, use_gpu: bool, decode_actors: int, classify_actors: int) -> Pools:
     """Pools for a cluster: every GPU classifies and every other core decodes; without a GPU, all cores do both.
 
-    One core's worth is left to reading and writing Parquet.
+    One core's worth is left to reading and writing Parquet. UsageError for a GPU that the cluster does not have.
     """
+    if use_gpu and not resources.gpus:
+        raise UsageError("--device cuda: the Ray cluster has no GPU; add a GPU node, or use --device cpu")
     if use_gpu:
         classifiers = classify_actors or resources.gpus
         decoders = decode_actors or max(1, resources.cpus - classifiers - 1)
@@ -130,9 +145,10 @@ class Decode:
 class Classify:
     """CPU or GPU actor: segments in, the same segments with scores for pixels out."""
 
-    def __init__(self, checkpoint: Checkpoint, settings: ClassifySettings, threads: int, tally: ActorHandle):
-        from artifactscan.classifier import Classifier  # loads torch, which decoders and driver do without
+    def __init__(self, stored: ray.ObjectRef, settings: ClassifySettings, threads: int, tally: ActorProxy[Tally]):
+        from artifactscan.classifier import Classifier  # loads torch, which decoders do without
 
+        checkpoint: Checkpoint = ray.get(stored)
         self.input = checkpoint.card.input
         self.classifier = Classifier(checkpoint, settings, threads=threads)
         self.tally = tally
@@ -171,36 +187,58 @@ def run_graph(
     decoding: DecodeSettings,
     classifying: ClassifySettings,
     checkpoint: Checkpoint,
-    tally: ActorHandle,
+    tally: ActorProxy[Tally],
 ) -> None:
-    """Scores the ``videos`` rows of the Parquet file ``work`` and lands them as Parquet files below ``parts``."""
+    """Scores the ``videos`` rows of the Parquet file ``work`` and lands them as Parquet files below ``parts``.
+
+    CutOffError where the machine or the cluster gives out; what has landed stays.
+    """
     _set_context()
     filesystem, work_path = storage.filesystem(work)
     parts_path = storage.filesystem(parts)[1]
     videos_per_block = max(1, min(MAX_VIDEOS_PER_BLOCK, videos // (pools.decoders * BLOCKS_PER_DECODER)))
-    light = {"num_cpus": 0.25}
-    (
-        ray.data.read_parquet(work_path, filesystem=filesystem, ray_remote_args=light)
-        .repartition(target_num_rows_per_block=videos_per_block)
-        .map_batches(
-            Decode,
-            batch_size=videos_per_block,
-            batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=pools.decoders, max_tasks_in_flight_per_actor=2),
-            fn_constructor_args=(decoding, pools.niceness),
-            num_cpus=pools.decoder_cpus,
+    stored = ray.put(checkpoint)
+    with _cut_off_in_words():
+        (
+            ray.data.read_parquet(work_path, filesystem=filesystem, num_cpus=LIGHT_CPUS)
+            .repartition(target_num_rows_per_block=videos_per_block)
+            .map_batches(
+                Decode,
+                batch_size=videos_per_block,
+                batch_format="pyarrow",
+                compute=ActorPoolStrategy(size=pools.decoders, max_tasks_in_flight_per_actor=2),
+                fn_constructor_args=(decoding, pools.niceness),
+                num_cpus=pools.decoder_cpus,
+            )
+            .map_batches(
+                Classify,
+                batch_size=SEGMENTS_PER_BATCH,
+                batch_format="pyarrow",
+                compute=ActorPoolStrategy(size=pools.classifiers, max_tasks_in_flight_per_actor=2),
+                fn_constructor_args=(stored, classifying, pools.classifier_threads, tally),
+                num_cpus=pools.classifier_cpus,
+                num_gpus=pools.classifier_gpus,
+            )
+            .write_parquet(
+                parts_path, filesystem=filesystem, ray_remote_args={"num_cpus": LIGHT_CPUS}, compression="zstd"
+            )
         )
-        .map_batches(
-            Classify,
-            batch_size=SEGMENTS_PER_BATCH,
-            batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=pools.classifiers, max_tasks_in_flight_per_actor=2),
-            fn_constructor_args=(ray.put(checkpoint), classifying, pools.classifier_threads, tally),
-            num_cpus=pools.classifier_cpus,
-            num_gpus=pools.classifier_gpus,
-        )
-        .write_parquet(parts_path, filesystem=filesystem, ray_remote_args=light, compression="zstd")
-    )
+
+
+@contextmanager
+def _cut_off_in_words() -> Iterator[None]:
+    """Tells what is the machine's or the cluster's fault from what is ours, whose traceback is wanted."""
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error.cause, OSError | MemoryError):
+            raise CutOffError(f"the run was cut off: {error.cause}; the same command continues it") from None
+        raise
+    except (RaySystemError, RayActorError, NodeDiedError, WorkerCrashedError, OutOfMemoryError) as error:
+        if "error raised in its creation task" in str(error):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise CutOffError(f"the run was cut off: {reason}; the same command continues it") from None
 
 
 def _set_context() -> None:

@@ -5,12 +5,14 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import TextIO, cast
 
 import ray
-from ray.actor import ActorHandle
+from ray.actor import ActorProxy
+from ray.exceptions import RayError
 
 TERMINAL_INTERVAL_S = 0.5
+READ_TIMEOUT_S = 5.0
 LOG_INTERVAL_S = 30.0
 """Without a terminal a line now and then is enough: it ends up in a job's log."""
 
@@ -29,7 +31,6 @@ class Snapshot:
         return sum(self.outcomes.values())
 
 
-@ray.remote(num_cpus=0)
 class Tally:
     """Counts what the classifiers have done; a retried block may be counted twice, the ledger never is."""
 
@@ -43,6 +44,14 @@ class Tally:
 
     def read(self) -> Snapshot:
         return self.snapshot
+
+
+TallyActor = ray.remote(num_cpus=0)(Tally)
+
+
+def read(tally: ActorProxy[Tally]) -> Snapshot:
+    """What the tally holds now; RayError where the cluster is gone."""
+    return cast(Snapshot, ray.get(tally.read.remote(), timeout=READ_TIMEOUT_S))
 
 
 def line(snapshot: Snapshot, *, total: int, elapsed_s: float) -> str:
@@ -66,7 +75,7 @@ def _clock(seconds: float) -> str:
 class Progress:
     """Prints the tally while a graph runs: a line that is rewritten on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, tally: ActorHandle, *, total: int, quiet: bool, stream: TextIO | None = None):
+    def __init__(self, tally: ActorProxy[Tally], *, total: int, quiet: bool, stream: TextIO | None = None):
         self.tally = tally
         self.total = total
         self.stream = stream or sys.stderr
@@ -94,8 +103,8 @@ class Progress:
 
     def _print(self, *, end: str) -> None:
         try:
-            snapshot = ray.get(self.tally.read.remote(), timeout=5)
-        except ray.exceptions.RayError:  # the cluster is going down; whoever waits for the graph says why
+            snapshot = read(self.tally)
+        except RayError:  # the cluster is going down; whoever waits for the graph says why
             return
         text = line(snapshot, total=self.total, elapsed_s=time.monotonic() - self.started)
         print(f"\r\x1b[2K{text}" if self.live else text, end=end, file=self.stream, flush=True)

@@ -10,9 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 
-from artifactscan.checkpoint import Checkpoint, load_checkpoint
-
 from artifactscan import storage
+from artifactscan.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.corpus import list_corpus
 from artifactscan.errors import LedgerError
 from artifactscan.planning import Plan, load_settled, make_plan, without_frames
@@ -86,12 +85,16 @@ def score(settings: ScoreSettings) -> int:
                 out.print(f"nothing to do: all {plan.listed:,} videos are settled by earlier runs in {store.root}")
                 return _exit_code(without_frames(plan.settled_outcomes), plan.listed, settings.max_failed)
             print_plan(plan, out)
+            if plan.to_do:
+                from artifactscan.backbone import check_weights  # torch takes seconds to import
+
+                check_weights(checkpoint)
             run = new_run_id()
             storage.write_bytes(store.manifest(run), manifest.read_bytes())
-    _score_open_videos(settings, store, run, checkpoint, watch)
+    notes = _score_open_videos(settings, store, run, checkpoint, watch)
     with watch.stage("settle"):
         settlement = settle(store, run, thresholds=checkpoint.card.thresholds, sample_fps=settings.sample_fps)
-    record = _record(settings, request, run, checkpoint, settlement, watch, started)
+    record = _record(settings, request, run, checkpoint, settlement, notes, watch, started)
     store.commit(record)
     storage.remove_tree(store.work(run))
     print_run(store, record, checkpoint.card.thresholds, out)
@@ -126,17 +129,21 @@ def _plan(settings: ScoreSettings, store: Store, request: Request, manifest: Pat
 
 def _score_open_videos(
     settings: ScoreSettings, store: Store, run: str, checkpoint: Checkpoint, watch: Stopwatch
-) -> None:
-    """Runs the graph over what has no complete attempt yet; Ray is not even started where nothing is open."""
+) -> set[str]:
+    """Runs the graph over what has no complete attempt yet; returns what happened otherwise than asked, in words.
+
+    Ray is not even started where nothing is open.
+    """
+    notes: set[str] = set()
     for _ in range(ROUNDS):
         work = remaining_work(store, run)
         if not work.num_rows:
-            return
+            return notes
         from pipelines import cluster, graph, progress  # Ray takes seconds to import and to start
 
         with watch.stage("start"):
             resources = cluster.connect()
-            tally = progress.Tally.remote()
+            tally = progress.TallyActor.remote()
             pools = graph.size_pools(
                 resources,
                 use_gpu=settings.device == "cuda" or (settings.device == "auto" and resources.gpus > 0),
@@ -155,10 +162,12 @@ def _score_open_videos(
                 checkpoint=checkpoint,
                 tally=tally,
             )
+        notes |= progress.read(tally).notes
     if left := remaining_work(store, run).num_rows:
         raise LedgerError(
             f"{left} videos of run {run} still have no outcome after {ROUNDS} rounds; give the same command again"
         )
+    return notes
 
 
 def _record(
@@ -167,12 +176,15 @@ def _record(
     run: str,
     checkpoint: Checkpoint,
     settlement: Settlement,
+    notes: set[str],
     watch: Stopwatch,
     started: datetime,
 ) -> RunRecord:
-    notes = [] if checkpoint.card.trained else ["the checkpoint is not trained: the scores mean nothing"]
+    told = sorted(notes)
+    if not checkpoint.card.trained:
+        told.append("the checkpoint is not trained: the scores mean nothing")
     if settlement.damaged_parts:
-        notes.append(f"{settlement.damaged_parts} parts were cut off while being written; their videos were done again")
+        told.append(f"{settlement.damaged_parts} parts were cut off while being written; their videos were done again")
     return RunRecord(
         run=run,
         spec_digest=request.spec.digest,
@@ -199,7 +211,7 @@ def _record(
             "events": settlement.events,
         },
         outcomes=settlement.outcomes,
-        notes=notes,
+        notes=told,
     )
 
 

@@ -79,7 +79,7 @@ def _outcomes(outcomes: Mapping[str, int], ledger: pd.DataFrame) -> Table:
 
 
 def _rates(scored: pd.DataFrame, thresholds: Mapping[str, float]) -> Table:
-    frames = scored["frames_decoded"].sum()
+    frames = int(scored["frames_decoded"].sum())
     table = Table(title=f"Labels in {len(scored):,} videos, {frames:,} frames", title_justify="left")
     for heading in ("label", "threshold", "frames over it", "videos with such a frame"):
         table.add_column(heading, justify="left" if heading == "label" else "right")
