@@ -155,7 +155,7 @@ def _whole_videos(store: Store, run: str, complete: Complete) -> Iterator[pa.Tab
                 ready.append(segments)
                 frames += pc.sum(pc.list_value_length(segments["frames"])).as_py() or 0
                 del waiting[video]
-        taken = table.take(single)
+        taken = table.take(pa.array(single, pa.int64()))
         ready.append(taken)
         frames += pc.sum(pc.list_value_length(taken["frames"])).as_py() or 0
         if frames >= FRAMES_PER_FILE:
