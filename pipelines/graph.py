@@ -40,6 +40,8 @@ from pipelines.progress import Tally
 
 BLOCK_BYTES = 16 << 20
 """Pixels handed on at a time: about 110 frames of 224×224, so that classifying starts early and memory stays flat."""
+BLOCK_ROWS = 10_000
+"""Videos handed to Ray in one piece, before they are dealt out."""
 MAX_VIDEOS_PER_BLOCK = 16
 """A block costs 10 to 18 ms in every operator, so tiny ones are dear …"""
 BLOCKS_PER_DECODER = 8
@@ -179,32 +181,32 @@ class Classify:
 
 
 def run_graph(
-    work: str,
+    work: pa.Table,
     parts: str,
     *,
-    videos: int,
     pools: Pools,
     decoding: DecodeSettings,
     classifying: ClassifySettings,
     checkpoint: Checkpoint,
     tally: ActorProxy[Tally],
 ) -> None:
-    """Scores the ``videos`` rows of the Parquet file ``work`` and lands them as Parquet files below ``parts``.
+    """Scores the videos of ``work``, rows of a manifest, and lands them as Parquet files below ``parts``.
 
     CutOffError where the machine or the cluster gives out; what has landed stays.
     """
     _set_context()
-    filesystem, work_path = storage.filesystem(work)
-    parts_path = storage.filesystem(parts)[1]
-    videos_per_block = max(1, min(MAX_VIDEOS_PER_BLOCK, videos // (pools.decoders * BLOCKS_PER_DECODER)))
+    filesystem, parts_path = storage.filesystem(parts)
+    per_block = max(1, min(MAX_VIDEOS_PER_BLOCK, work.num_rows // (pools.decoders * BLOCKS_PER_DECODER)))
+    # Read by the driver, who has it in hand: Ray's Parquet reader would start four more processes first.
+    blocks = [work.slice(start, BLOCK_ROWS) for start in range(0, work.num_rows, BLOCK_ROWS)]
     stored = ray.put(checkpoint)
     with _cut_off_in_words():
         (
-            ray.data.read_parquet(work_path, filesystem=filesystem, num_cpus=LIGHT_CPUS)
-            .repartition(target_num_rows_per_block=videos_per_block)
+            ray.data.from_arrow(blocks)
+            .repartition(target_num_rows_per_block=per_block)
             .map_batches(
                 Decode,
-                batch_size=videos_per_block,
+                batch_size=per_block,
                 batch_format="pyarrow",
                 compute=ActorPoolStrategy(size=pools.decoders, max_tasks_in_flight_per_actor=2),
                 fn_constructor_args=(decoding, pools.niceness),

@@ -18,7 +18,7 @@ from artifactscan.planning import Plan, load_settled, make_plan, without_frames
 from artifactscan.settings import ScoreSettings, as_record
 from artifactscan.settle import Settlement, remaining_work, settle
 from artifactscan.spec import Spec, digest
-from artifactscan.store import RunRecord, Store, manifest_schema, new_run_id, write_table
+from artifactscan.store import RunRecord, Store, manifest_schema, new_run_id
 from artifactscan.summary import console, print_plan, print_run
 from artifactscan.tables import MANIFEST
 
@@ -96,7 +96,6 @@ def score(settings: ScoreSettings) -> int:
         settlement = settle(store, run, thresholds=checkpoint.card.thresholds, sample_fps=settings.sample_fps)
     record = _record(settings, request, run, checkpoint, settlement, notes, watch, started)
     store.commit(record)
-    storage.remove_tree(store.work(run))
     print_run(store, record, checkpoint.card.thresholds, out)
     if not checkpoint.card.trained:
         out.print("these scores come from an untrained checkpoint and mean nothing", style="yellow")
@@ -150,12 +149,10 @@ def _score_open_videos(
                 decode_actors=settings.decode_actors,
                 classify_actors=settings.classify_actors,
             )
-        write_table(work, store.work(run))
         with watch.stage("score"), progress.Progress(tally, total=work.num_rows, quiet=settings.quiet):
             graph.run_graph(
-                store.work(run),
+                work,
                 store.parts(run),
-                videos=work.num_rows,
                 pools=pools,
                 decoding=settings.decoding(checkpoint.card.input),
                 classifying=settings.classifying(),

@@ -14,7 +14,6 @@ from torch.nn import functional
 from artifactscan.checkpoint import Card, Checkpoint
 from artifactscan.errors import UsageError
 from artifactscan.inputs import RESIZE_KERNELS, InputSpec
-from artifactscan.labels import LABELS
 
 BUILTIN_BACKBONE, BUILTIN_SEED = "tf_efficientnet_lite0", 0
 """What `builtin` is until a trained checkpoint ships: a small backbone, fresh from a seed."""
@@ -35,8 +34,8 @@ def build(card: Card) -> nn.Module:
         hint = f"; near it are {', '.join(close)}" if close else ""
         raise UsageError(f"backbone {card.backbone!r} is not a timm model{hint}")
     # Transformers hold a position per patch, so they must know the size; the others take any.
-    fixed = cast(Any, timm.get_pretrained_cfg(card.backbone)).fixed_input_size
-    size = {"img_size": (card.input.height, card.input.width)} if fixed else {}
+    fixed = _config(card.backbone).fixed_input_size
+    size: dict[str, Any] = {"img_size": (card.input.height, card.input.width)} if fixed else {}
     try:
         model = timm.create_model(card.backbone, pretrained=False, num_classes=len(card.labels), **size)
     except (AssertionError, RuntimeError, ValueError, TypeError) as error:
@@ -145,8 +144,8 @@ def _input_spec(backbone: str, height: int, width: int) -> InputSpec:
     """The backbone's own input, with the size changed where one is given."""
     if not timm.is_model(backbone):
         return InputSpec(height=height or 224, width=width or 224)  # build has the words for it
-    config = timm.get_pretrained_cfg(backbone)
-    own = cast(Any, config).input_size
+    config = _config(backbone)
+    own = config.input_size
     resize = config.interpolation if config.interpolation in RESIZE_KERNELS else "bicubic"
     try:
         return InputSpec(
@@ -154,6 +153,11 @@ def _input_spec(backbone: str, height: int, width: int) -> InputSpec:
         )
     except ValueError as error:
         raise UsageError(f"backbone {backbone}: {error}") from None
+
+
+def _config(backbone: str) -> Any:
+    """timm's own description of the inputs a model was made for."""
+    return timm.get_pretrained_cfg(backbone)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A checkpoint is a folder: model.safetensors and card.json, which says what the weights are and how to use them.
 
-    python -m artifactscan.checkpoint init --backbone resnet50 --output DIR
+python -m artifactscan.checkpoint init --backbone resnet50 --output DIR
 """
 
 import json
@@ -143,11 +143,16 @@ def _check_card(values: dict[str, Any]) -> Card:
         raise TypeError(f"its backbone is {values['backbone']!r}, not the name of a timm model")
     values |= {
         "labels": tuple(labels),
-        "input": InputSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in values["input"].items()}),
+        "input": _input_spec(values["input"]),
         "thresholds": {label: _threshold(label, values["thresholds"]) for label in LABELS},
         "calibration": {label: _calibration(label, values["calibration"]) for label in LABELS},
     }
     return Card(**values)
+
+
+def _input_spec(values: dict[str, Any]) -> InputSpec:
+    triples = {name: tuple(values[name]) for name in ("mean", "std") if name in values}
+    return InputSpec(**{**values, **triples})
 
 
 def _threshold(label: str, thresholds: Mapping[str, Any]) -> float:
@@ -190,9 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
         if arguments[:1] != ["init"]:
             raise UsageError("the one command is `init`: python -m artifactscan.checkpoint init --help")
         settings = parse_settings(InitSettings, arguments[1:], description=InitSettings.__doc__ or "")
-        checkpoint = initialise(
-            settings.backbone, height=settings.height, width=settings.width, seed=settings.seed
-        )
+        checkpoint = initialise(settings.backbone, height=settings.height, width=settings.width, seed=settings.seed)
         save_checkpoint(checkpoint, settings.output)
         size = checkpoint.card.input
         print(f"{settings.output}: {settings.backbone}, {size.height}x{size.width}, {checkpoint.card.origin}")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -97,7 +98,7 @@ class Classifier:
         return frames.pin_memory().to(self.device, non_blocking=True)
 
     def _prepared(self, scorer: "_Scorer", settings: ClassifySettings) -> Callable[[torch.Tensor], torch.Tensor]:
-        scorer.to(self.device, memory_format=torch.channels_last)
+        scorer.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if not settings.compile:
             return scorer
         # Freezing takes the weights for constants; on a GPU it gains nothing and holds them twice.
@@ -206,9 +207,9 @@ def _fold_batch_norms(model: nn.Module, probe: torch.Tensor) -> None:
     for hook in hooks:
         hook.remove()
     for conv_name, norm_name in pairs:
-        norm = model.get_submodule(norm_name)
-        fused = fuse_conv_bn_eval(model.get_submodule(conv_name), norm)
-        model.set_submodule(conv_name, fused)
+        conv = cast(nn.Conv2d, model.get_submodule(conv_name))
+        norm = cast(nn.BatchNorm2d, model.get_submodule(norm_name))
+        model.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
         # timm's own batch norms carry the dropout and activation that follow.
         rest = [getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)]
         model.set_submodule(norm_name, nn.Sequential(*rest))

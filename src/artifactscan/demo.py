@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 WIDTH, HEIGHT, FPS, SECONDS = 320, 192, 24, 4
 
@@ -63,9 +65,8 @@ def write_demo_corpus(folder: Path) -> list[Path]:
 def _write_clip(path: Path, paint: Painter, codec: str, options: dict[str, str]) -> None:
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH] / np.array([HEIGHT, WIDTH]).reshape(2, 1, 1)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(FPS))
+        stream = cast(VideoStream, container.add_stream(codec, rate=Fraction(FPS), options=options))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.options = options
         for number in range(FPS * SECONDS):
             pixels = (np.clip(paint(x, y, number / FPS), -1, 1) * 127.5 + 127.5).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))

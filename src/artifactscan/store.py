@@ -89,9 +89,6 @@ class Store:
     def parts(self, run: str) -> str:
         return storage.join(self.run(run), "parts")
 
-    def work(self, run: str) -> str:
-        return storage.join(self.run(run), "work.parquet")
-
     def run_json(self, run: str) -> str:
         return storage.join(self.run(run), "run.json")
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pandas as pd
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +12,7 @@ from artifactscan.labels import LABELS
 from artifactscan.outcomes import HAS_FRAMES, Outcome
 from artifactscan.planning import Plan
 from artifactscan.store import UNCHANGED_PREFIX, RunRecord, Store, parquet_files, read_table
+from artifactscan.tables import VIDEOS
 from artifactscan.text import human_bytes, printable
 
 MOST_AFFECTED = 10
@@ -50,8 +52,9 @@ def print_run(store: Store, record: RunRecord, thresholds: Mapping[str, float], 
     ]
     columns = ["uri", "outcome", "reason", "frames_decoded"]
     columns += [f"{kind}_{label}" for kind in ("max", "mean", "frames_over") for label in LABELS]
-    ledger = pd.concat([read_table(f, columns).to_pandas() for f in files] or [pd.DataFrame(columns=columns)])
-    scored = ledger[ledger["outcome"].isin([str(o) for o in HAS_FRAMES])]
+    empty = VIDEOS.empty_table().select(columns)
+    ledger = pa.concat_tables([empty, *(read_table(file, columns) for file in files)]).to_pandas()
+    scored = ledger.loc[ledger["outcome"].isin([str(outcome) for outcome in HAS_FRAMES])]
     out.print(_outcomes(record.outcomes, ledger))
     if len(scored):
         out.print(_rates(scored, thresholds))
@@ -72,14 +75,14 @@ def _outcomes(outcomes: Mapping[str, int], ledger: pd.DataFrame) -> Table:
     table.add_column("such as")
     for outcome in Outcome:
         if count := outcomes.get(outcome):
-            some = ledger[(ledger["outcome"] == outcome) & ledger["reason"].notna()].head(1)
-            example = "".join(f"{name(row.uri)}: {printable(row.reason, 80)}" for row in some.itertuples())
+            some = ledger.loc[(ledger["outcome"] == outcome) & ledger["reason"].notna(), ["uri", "reason"]].head(1)
+            example = "".join(f"{name(uri)}: {printable(reason, 80)}" for uri, reason in some.to_numpy().tolist())
             table.add_row(str(outcome), f"{count:,}", Text(example))
     return table
 
 
 def _rates(scored: pd.DataFrame, thresholds: Mapping[str, float]) -> Table:
-    frames = int(scored["frames_decoded"].sum())
+    frames = int(scored["frames_decoded"].to_numpy().sum())
     table = Table(title=f"Labels in {len(scored):,} videos, {frames:,} frames", title_justify="left")
     for heading in ("label", "threshold", "frames over it", "videos with such a frame"):
         table.add_column(heading, justify="left" if heading == "label" else "right")
@@ -99,7 +102,7 @@ def _most_affected(scored: pd.DataFrame) -> Table:
     for label in LABELS:
         table.add_column(label, justify="right")
     table.add_column("peak", justify="right")
-    for _, row in ranked.iterrows():
+    for row in ranked.to_dict("records"):
         table.add_row(Text(name(row["uri"])), *(f"{row[label]:.0%}" for label in LABELS), f"{row['peak']:.2f}")
     return table
 
