@@ -30,7 +30,7 @@ def build(card: Card) -> nn.Module:
     one linear layer.
     """
     if not timm.is_model(card.backbone):
-        close = timm.list_models(f"*{card.backbone.split('_')[0]}*")[:5]
+        close = timm.list_models(f"{card.backbone.split('_')[0]}*")[:5]
         hint = f"; near it are {', '.join(close)}" if close else ""
         raise UsageError(f"backbone {card.backbone!r} is not a timm model{hint}")
     # Transformers hold a position per patch, so they must know the size; the others take any.

@@ -21,6 +21,8 @@ MAX_SCORE_CHANGE = 0.01
 """bf16 is not chosen by itself where it moves a score of the probe frames by this much."""
 
 _BF16_CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "could not create a memory object", "could not create a primitive")
+"""What torch and oneDNN say on a CPU."""
 _log = logging.getLogger(__name__)
 
 
@@ -69,19 +71,17 @@ class Classifier:
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
-            self._halve(len(batch))
+            self._halve(len(batch), error)
         if self.device == "cuda":
             torch.cuda.empty_cache()
-        return [
-            scores
-            for start in range(0, len(batch), self.batch_frames)
-            for scores in self._forward(batch[start : start + self.batch_frames])
-        ]
+        size = self.batch_frames  # a piece that does not fit either makes it smaller still
+        pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
+        return [scores for piece in pieces for scores in self._forward(piece)]
 
-    def _halve(self, frames: int) -> None:
+    def _halve(self, frames: int, error: RuntimeError) -> None:
         tried = self.batch_frames if self._fixed_batches else frames
         if tried == 1:
-            raise MemoryError(f"not even one frame fits into the memory of the {self.device} device")
+            raise MemoryError(f"not even one frame fits into the memory of the {self.device}: {error}") from error
         self.batch_frames = tried // 2
         self.notes.append(f"out of memory with {tried} frames per batch: went on with {self.batch_frames}")
         _log.warning(self.notes[-1])
@@ -174,7 +174,7 @@ def _has_bf16(device: str) -> bool:
 def _is_out_of_memory(error: RuntimeError) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    return any(words in str(error) for words in ("DefaultCPUAllocator", "could not create a memory object"))
+    return any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def _fold_batch_norms(model: nn.Module, probe: torch.Tensor) -> None:
