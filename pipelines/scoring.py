@@ -63,7 +63,7 @@ def score(settings: ScoreSettings) -> int:
     out, watch, started = console(), Stopwatch(), datetime.now(UTC)
     store = Store(storage.normalise(settings.output))
     checkpoint = load_checkpoint(settings.checkpoint)
-    request = _request(settings, checkpoint)
+    request = make_request(settings, checkpoint)
     if not checkpoint.card.trained:
         out.print(f"checkpoint {settings.checkpoint}: not trained, its scores mean nothing", style="yellow")
     if not settings.plan:
@@ -102,7 +102,7 @@ def score(settings: ScoreSettings) -> int:
     return _exit_code(settlement.without_frames, settlement.listed, settings.max_failed)
 
 
-def _request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
+def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
     spec = Spec(sample_fps=settings.sample_fps, input=checkpoint.card.input, checkpoint_digest=checkpoint.digest)
     scope = digest([storage.normalise(settings.input), asdict(settings.listing())])
     return Request(spec=spec, scope=scope, limits=digest([settings.decoder, asdict(settings.limits())]))

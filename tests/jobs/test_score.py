@@ -292,9 +292,8 @@ def test_a_kill_costs_nothing(
     with subprocess.Popen(command(*arguments), env=environment, stdout=subprocess.PIPE, text=True) as process:
         wait_until(lambda: any(store.glob("runs/*/parts/*.parquet")), process)
         for name in victims:
-            found = workers(process, name)
-            assert found
-            found[0].kill()
+            wait_until(lambda name=name: workers(process, name), process)
+            workers(process, name)[0].kill()
         if not victims:
             process.kill()
         output = process.communicate()[0]

@@ -1,0 +1,116 @@
+"""The command line of the scoring job, frozen; and its YAML file."""
+
+from dataclasses import MISSING, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from artifactscan.cli import parse_settings
+from artifactscan.corpus import VIDEO_PATTERNS
+from artifactscan.errors import UsageError
+from artifactscan.inputs import InputSpec
+from artifactscan.settings import ScoreSettings
+
+BOTH = ["--input", "in", "--output", "out"]
+
+FLAGS = {
+    "input": MISSING,
+    "output": MISSING,
+    "checkpoint": "builtin",
+    "include": VIDEO_PATTERNS,
+    "exclude": (),
+    "limit": None,
+    "since": None,
+    "retry_failed": False,
+    "plan": False,
+    "sample_fps": 2.0,
+    "decoder": "auto",
+    "segment_frames": 64,
+    "video_timeout_s": 300.0,
+    "child_memory_bytes": 4 << 30,
+    "max_pixels": 36_000_000,
+    "max_video_s": 3600.0,
+    "max_object_bytes": 4 << 30,
+    "batch_frames": 0,
+    "device": "auto",
+    "precision": "auto",
+    "compile": False,
+    "decode_actors": 0,
+    "classify_actors": 0,
+    "max_failed": 0.05,
+    "quiet": False,
+}
+
+
+def parse(*arguments: str) -> ScoreSettings:
+    return parse_settings(ScoreSettings, [*BOTH, *arguments], description="")
+
+
+def test_the_flags_and_their_defaults_are_frozen() -> None:
+    assert {field.name: field.default for field in fields(ScoreSettings)} == FLAGS
+
+
+def test_flags_fill_the_settings() -> None:
+    settings = parse(
+        "--include", "*.mp4", "*.gif", "--limit", "5", "--decoder", "decord", "--compile", "--max-pixels", "9"
+    )
+    assert settings.include == ("*.mp4", "*.gif")
+    assert settings.listing().limit == 5
+    assert settings.limits().max_pixels == 9
+    assert settings.decoding(InputSpec(height=8, width=8)).decoder == "decord"
+    assert settings.classifying().compile
+
+
+def test_since_is_utc_unless_it_says_otherwise() -> None:
+    assert parse("--since", "2026-11-01").listing().since == datetime(2026, 11, 1, tzinfo=UTC)
+    assert parse("--since", "2026-11-01T02:00:00+02:00").listing().since == datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--sample-fps", "0"], "--sample-fps is 0.0; give a number above 0"),
+        (["--video-timeout-s", "nan"], "--video-timeout-s is nan; give a number above 0"),
+        (["--limit", "-1"], "--limit is -1; give 0 or more"),
+        (["--batch-frames", "-1"], "--batch-frames is -1; give 0 or more"),
+        (["--max-failed", "5"], "--max-failed is 5.0; give a share between 0 and 1"),
+        (["--since", "yesterday"], "--since 'yesterday' is not an ISO 8601 time; write e.g. 2026-11-01T06:00:00+00:00"),
+    ],
+)
+def test_wrong_values_are_one_sentence(flags: list[str], words: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse(*flags)
+    assert str(raised.value) == words
+
+
+def test_a_yaml_file_fills_the_same_settings_and_flags_win(tmp_path: Path) -> None:
+    path = tmp_path / "score.yaml"
+    path.write_text("sample_fps: 4\nexclude: ['a/', 'b/']\ncompile: true\nmax-failed: 0.5\nlimit: null\n")
+    settings = parse("--config", str(path), "--max-failed", "0.25")
+    assert (settings.sample_fps, settings.exclude, settings.compile) == (4.0, ("a/", "b/"), True)
+    assert (settings.max_failed, settings.limit) == (0.25, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sample_rate: 2", "sets sample-rate; known are batch-frames, "),
+        ("- 1", "must hold `setting: value` lines, not list"),
+        ("a: [", "is not YAML: "),
+    ],
+)
+def test_a_yaml_file_that_cannot_be_used(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "score.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as raised:
+        parse(f"--config={path}")
+    assert str(raised.value).startswith(f"--config {path} ")
+    assert words in str(raised.value)
+
+
+def test_a_yaml_file_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match=r"--config nowhere\.yaml cannot be read: No such file"):
+        parse("--config", "nowhere.yaml")
+    with pytest.raises(UsageError, match="--config needs the path of a YAML file"):
+        parse("--config")
