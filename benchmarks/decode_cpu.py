@@ -2,7 +2,7 @@
 
     python benchmarks/decode_cpu.py DIR... [--repeats 5] [--json decode_cpu.json]
 
-Every measurement is a fresh process that decodes one folder's mp4 files once; the decoders take turns, so
+Every measurement is a fresh process that decodes the mp4 files below one folder once; the decoders take turns, so
 what else the machine does falls on all of them. Counted are user and system seconds of the process, all its
 threads, without imports. Before that, selective and full decoding are compared frame by frame: they must be
 identical.
@@ -78,7 +78,7 @@ def _compare(folder: Path, repeats: int) -> dict:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.mp4"))
+    return sorted(folder.rglob("*.mp4"))
 
 
 def _measure(decoder: str, folder: Path) -> dict:

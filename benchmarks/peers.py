@@ -108,21 +108,22 @@ def ray_data(clips: list[str], checkpoint: str, output: Path) -> dict[str, Any]:
 
 
 def daft(clips: list[str], checkpoint: str, output: Path) -> dict[str, Any]:
-    """Daft: read_video_frames, a batch UDF, write_parquet."""
+    """Daft: read_video_frames, a batch UDF, write_parquet; clip by clip, for with several at once it stalls."""
     import daft
     import torch
 
     model = _timm_model(checkpoint)
 
-    @daft.udf(return_dtype=daft.DataType.list(daft.DataType.float32()), batch_size=BATCH_FRAMES)
+    @daft.func.batch(return_dtype=daft.DataType.list(daft.DataType.float32()), batch_size=BATCH_FRAMES)
     def score(frames: daft.Series) -> list[list[float]]:
         with torch.inference_mode():
             pixels = _pixels(np.stack([np.asarray(frame) for frame in frames.to_pylist()]))
             return torch.sigmoid(model(pixels)).tolist()
 
     started = time.monotonic()
-    frames = daft.read_video_frames(clips, image_height=SIZE, image_width=SIZE, sample_interval_seconds=1 / SAMPLE_FPS)
-    frames.select("path", "frame_index", score(frames["data"]).alias("scores")).write_parquet(str(output))
+    for clip in clips:
+        rows = daft.read_video_frames(clip, image_height=SIZE, image_width=SIZE, sample_interval_seconds=1 / SAMPLE_FPS)
+        rows.select("path", "frame_index", score(rows["data"]).alias("scores")).write_parquet(str(output))
     seconds = time.monotonic() - started
     return {"frames": len(pd.read_parquet(output)), "seconds": seconds}
 
@@ -170,6 +171,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
+    os.environ["DAFT_PROGRESS_BAR"] = "0"
     clips = [str(clip) for clip in sorted(arguments.clips.resolve().glob("*.mp4"))]
     print(json.dumps(CONTESTANTS[arguments.contestant](clips, arguments.checkpoint, arguments.output)))
 

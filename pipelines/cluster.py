@@ -21,6 +21,8 @@ _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
+_LOCAL = {"RAY_worker_niceness": "0"}
+"""On one machine Ray's own processes would otherwise preempt inference, whose threads wait for one another."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ class Resources:
 
 def connect() -> Resources:
     """Starts Ray on this machine, or joins the cluster in RAY_ADDRESS; Ray's own chatter stays in its log files."""
-    for name, value in _QUIET.items():
+    local = "RAY_ADDRESS" not in os.environ
+    for name, value in (_QUIET | (_LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
     import_path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     if not ray.is_initialized():
-        local = "RAY_ADDRESS" not in os.environ
         with _silent_stderr():
             ray.init(
                 log_to_driver=False,
