@@ -109,17 +109,19 @@ def ray_data(clips: list[str], checkpoint: str, output: Path) -> dict[str, Any]:
 
 def daft(clips: list[str], checkpoint: str, output: Path) -> dict[str, Any]:
     """Daft: read_video_frames, a batch UDF, write_parquet; clip by clip, for with several at once it stalls."""
-    import daft
+    import daft  # pyright: ignore[reportMissingImports]  # only `make bench` installs it
     import torch
 
     model = _timm_model(checkpoint)
 
-    @daft.func.batch(return_dtype=daft.DataType.list(daft.DataType.float32()), batch_size=BATCH_FRAMES)
-    def score(frames: daft.Series) -> list[list[float]]:
+    def scores_of(frames: Any) -> list[list[float]]:
         with torch.inference_mode():
             pixels = _pixels(np.stack([np.asarray(frame) for frame in frames.to_pylist()]))
             return torch.sigmoid(model(pixels)).tolist()
 
+    score = daft.func.batch(return_dtype=daft.DataType.list(daft.DataType.float32()), batch_size=BATCH_FRAMES)(
+        scores_of
+    )
     started = time.monotonic()
     for clip in clips:
         rows = daft.read_video_frames(clip, image_height=SIZE, image_width=SIZE, sample_interval_seconds=1 / SAMPLE_FPS)

@@ -1,0 +1,257 @@
+"""One run without Ray: what it is known by, and all of it where nothing is left to score."""
+
+import subprocess
+import sys
+import time
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts import attempt, failure, manifest_row, write_manifest, write_part
+from safetensors.numpy import save
+
+from artifactscan.checkpoint import Card, Checkpoint, save_checkpoint
+from artifactscan.inputs import InputSpec
+from artifactscan.settings import ScoreSettings
+from artifactscan.settle import Settlement
+from artifactscan.store import Store, read_table
+from pipelines.cluster import ROOT
+from pipelines.scoring import (
+    Request,
+    Stopwatch,
+    _exit_code,
+    _plan,
+    _record,
+    _score_open_videos,
+    _version,
+    make_request,
+    score,
+)
+
+CHECKPOINT = Checkpoint(card=Card(backbone="any", input=InputSpec(height=48, width=80)), weights=save({}))
+"""One that nothing can be scored with."""
+SETTINGS = ScoreSettings(input="/clips", output="/scores")
+
+ANOTHER: dict[str, tuple[Any, str]] = {
+    # field: another value, and the part of the request that it changes
+    "input": ("/clips2", "scope"),
+    "include": (("*.mp4",), "scope"),
+    "exclude": (("*.gif",), "scope"),
+    "limit": (5, "scope"),
+    "since": ("2026-11-01", "scope"),
+    "sample_fps": (4.0, "spec"),
+    "decoder": ("pyav", "limits"),
+    "video_timeout_s": (1.0, "limits"),
+    "child_memory_bytes": (1, "limits"),
+    "max_pixels": (1, "limits"),
+    "max_video_s": (1.0, "limits"),
+    "max_object_bytes": (1, "limits"),
+    "output": ("/scores2", ""),
+    "checkpoint": ("/the/same/elsewhere", ""),
+    "retry_failed": (True, ""),
+    "plan": (True, ""),
+    "segment_frames": (8, ""),
+    "batch_frames": (8, ""),
+    "device": ("cpu", ""),
+    "precision": ("fp32", ""),
+    "compile": (True, ""),
+    "decode_actors": (3, ""),
+    "classify_actors": (3, ""),
+    "max_failed": (1.0, ""),
+    "quiet": (True, ""),
+}
+
+
+def changed(request: Request) -> set[str]:
+    """The parts of ``request`` that differ from those of SETTINGS."""
+    usual = make_request(SETTINGS, CHECKPOINT)
+    return {part for part in ("spec", "scope", "limits") if getattr(request, part) != getattr(usual, part)}
+
+
+def test_a_request_is_the_same_each_time() -> None:
+    request = make_request(SETTINGS, CHECKPOINT)
+    assert make_request(replace(SETTINGS), replace(CHECKPOINT)).digest == request.digest
+    assert (request.spec.sample_fps, request.spec.input) == (2.0, CHECKPOINT.card.input)
+    assert request.spec.checkpoint_digest == CHECKPOINT.digest
+
+
+def test_there_is_another_value_above_for_every_setting() -> None:
+    assert ANOTHER.keys() == {field.name for field in fields(ScoreSettings)}
+
+
+@pytest.mark.parametrize("name", ANOTHER)
+def test_each_setting_changes_its_own_part_of_the_request(name: str) -> None:
+    value, part = ANOTHER[name]
+    request = make_request(replace(SETTINGS, **{name: value}), CHECKPOINT)
+    assert changed(request) == ({part} if part else set())
+    assert (request.digest != make_request(SETTINGS, CHECKPOINT).digest) is bool(part)
+
+
+def test_other_weights_are_another_spec() -> None:
+    assert changed(make_request(SETTINGS, replace(CHECKPOINT, weights=b"other"))) == {"spec"}
+
+
+def test_one_place_spelled_in_two_ways_is_one_scope() -> None:
+    for spelling in ("/clips/", "/in/../clips", "file:///clips"):
+        assert changed(make_request(replace(SETTINGS, input=spelling), CHECKPOINT)) == set()
+
+
+@pytest.mark.parametrize(
+    ("failed", "listed", "max_failed", "code"),
+    [
+        (0, 0, 0.0, 0),
+        (0, 10, 0.0, 0),
+        (1, 10**6, 0.0, 1),
+        (5, 100, 0.05, 0),
+        (6, 100, 0.05, 1),
+        (10, 10, 1.0, 0),
+    ],
+)
+def test_more_failures_than_allowed_are_an_exit_code(
+    failed: int, listed: int, max_failed: float, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _exit_code(failed, listed, max_failed) == code
+    assert bool(capsys.readouterr().err) is bool(code)
+
+
+def test_too_many_failures_are_said_in_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _exit_code(1500, 10_000, 0.05) == 1
+    said = capsys.readouterr()
+    assert said.err == "1,500 of 10,000 videos have no frame scored, more than --max-failed 0.05 allows\n"
+    assert said.out == ""
+
+
+def test_a_stopwatch_adds_up_the_rounds_of_a_stage_and_counts_those_that_fail() -> None:
+    watch = Stopwatch()
+    for _ in range(2):
+        with watch.stage("score"):
+            time.sleep(0.02)
+    with pytest.raises(ValueError, match="broken"), watch.stage("settle"):
+        time.sleep(0.02)
+        raise ValueError("broken")
+    assert watch.seconds.keys() == {"score", "settle"}
+    assert 0.038 <= watch.seconds["score"] < 10
+    assert 0.019 <= watch.seconds["settle"] < 10
+    assert all(seconds == round(seconds, 3) for seconds in watch.seconds.values())
+
+
+def test_versions_of_what_is_there_and_what_is_not() -> None:
+    assert _version("numpy") == version("numpy")
+    assert _version("no-such-package-anywhere") == "not installed"
+
+
+def record_of(settlement: Settlement, *, trained: bool, notes: set[str]) -> Any:
+    checkpoint = replace(CHECKPOINT, card=replace(CHECKPOINT.card, trained=trained))
+    request, started = make_request(SETTINGS, checkpoint), datetime(2026, 1, 2, tzinfo=UTC)
+    return _record(SETTINGS, request, "run1", checkpoint, settlement, notes, Stopwatch({"plan": 1.5}), started)
+
+
+def test_a_record_says_what_ran_and_what_came_of_it() -> None:
+    settlement = Settlement(
+        {"scored": 3, "crashed": 1}, listed=4, removed=2, without_frames=1, frames=30, events=5, precisions=["bf16"]
+    )
+    record = record_of(settlement, trained=True, notes=set())
+    request = make_request(SETTINGS, CHECKPOINT)
+    assert (record.run, record.scope_digest, record.limits_digest) == ("run1", request.scope, request.limits)
+    assert record.spec_digest == request.spec.digest
+    assert record.spec["sample_fps"] == 2.0
+    assert record.settings["input"] == "/clips"
+    assert record.checkpoint["digest"] == CHECKPOINT.digest
+    assert record.versions["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert record.versions["artifactscan"] == version("artifactscan")
+    assert record.precision == ["bf16"]
+    assert (record.started, record.seconds) == ("2026-01-02T00:00:00+00:00", {"plan": 1.5})
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(record.finished)).total_seconds() < 60
+    assert record.counts == {"listed": 4, "removed": 2, "without_frames": 1, "frames": 30, "events": 5}
+    assert record.outcomes == {"scored": 3, "crashed": 1}
+    assert record.notes == []
+
+
+def test_a_record_notes_what_happened_otherwise_than_asked() -> None:
+    assert record_of(Settlement(damaged_parts=2), trained=False, notes={"b", "a"}).notes == [
+        "a",
+        "b",
+        "the checkpoint is not trained: the scores mean nothing",
+        "2 parts were cut off while being written; their videos were done again",
+    ]
+
+
+def test_ray_is_not_started_where_nothing_is_open(tmp_path: Path) -> None:
+    store, watch = Store(str(tmp_path)), Stopwatch()
+    settled = manifest_row("/b", status="settled", settled_run="run0", settled_outcome="scored")
+    write_manifest(store, "run1", [manifest_row("/a"), settled, manifest_row("/c", status="removed")])
+    write_part(store, "run1", "one", attempt("/a", [2]))
+    assert _score_open_videos(SETTINGS, store, "run1", CHECKPOINT, watch) == set()
+    assert watch.seconds == {}, "neither started nor scored"
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path) -> tuple[ScoreSettings, Store]:
+    """A run that was killed when the last part had landed: one video scored in two segments, one undecodable."""
+    clips, store = tmp_path / "clips", Store(str(tmp_path / "store"))
+    for name in ("good.mp4", "bad.mp4"):
+        (clips / name).parent.mkdir(exist_ok=True)
+        (clips / name).write_bytes(name.encode())
+    save_checkpoint(CHECKPOINT, str(tmp_path / "checkpoint"))
+    settings = ScoreSettings(input=str(clips), output=store.root, checkpoint=str(tmp_path / "checkpoint"))
+    manifest = Path(store.manifest("run1"))
+    manifest.parent.mkdir(parents=True)
+    _plan(settings, store, make_request(settings, CHECKPOINT), manifest)
+    bad, good = read_table(str(manifest), ["uri", "etag", "video_id"]).to_pylist()
+    write_part(store, "run1", "one", attempt(good["uri"], [2, 1], etag=good["etag"]))
+    write_part(store, "run1", "two", [{**failure(bad["uri"]), "video_id": bad["video_id"]}])
+    return settings, store
+
+
+def test_the_same_command_finishes_a_run_that_was_cut_off(
+    cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, store = cut_off
+    assert score(settings) == 1, "half of the videos have no frame"
+    said = capsys.readouterr().out
+    assert "continuing run run1, which was cut off\n" in said
+    assert said.endswith("these scores come from an untrained checkpoint and mean nothing\n")
+    [record] = store.committed()
+    assert (record.run, record.outcomes) == ("run1", {"scored": 1, "undecodable": 1})
+    assert (record.counts["frames"], record.counts["without_frames"]) == (3, 1)
+    assert record.seconds.keys() == {"settle"}, "Ray was not started"
+
+
+def test_once_more_there_is_nothing_to_do(
+    cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, store = cut_off
+    lenient = replace(settings, max_failed=0.5)
+    for _ in range(2):
+        assert score(lenient) == 0
+    assert "nothing to do: all 2 videos are settled by earlier runs in" in capsys.readouterr().out
+    assert score(settings) == 1, "what earlier runs could not score still counts"
+    assert store.run_ids() == ["run1"]
+
+
+def test_a_plan_changes_nothing_and_says_what_would_be_continued(
+    cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, store = cut_off
+    before = sorted(Path(store.root).rglob("*"))
+    assert score(replace(settings, plan=True)) == 0
+    assert "run run1 of the same command was cut off and would be continued\n" in capsys.readouterr().out
+    assert sorted(Path(store.root).rglob("*")) == before
+
+
+def test_another_request_does_not_continue_it(cut_off: tuple[ScoreSettings, Store]) -> None:
+    settings, store = cut_off
+    for change in ({"sample_fps": 4.0}, {"limit": 1}, {"max_pixels": 1}):
+        request = make_request(replace(settings, **change), CHECKPOINT)
+        assert store.unfinished(request.digest) is None
+    assert store.unfinished(make_request(settings, CHECKPOINT).digest) == "run1"
+
+
+def test_a_driver_loads_neither_ray_nor_torch_before_there_is_work() -> None:
+    script = "import sys, pipelines.scoring; print(sorted({'ray', 'torch', 'timm', 'av'} & sys.modules.keys()))"
+    path = f"{ROOT}:{ROOT / 'src'}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={"PYTHONPATH": path})
+    assert (done.stdout, done.stderr) == ("[]\n", "")
