@@ -42,7 +42,7 @@ format: $(INSTALLED) ## let ruff mend what it can
 	$(PY) -m ruff format .
 
 bench: $(INSTALLED) ## measure this job against its bound and its peers in one run
-	$(PY) -m pip install --quiet daft
+	$(PY) -m pip install --quiet daft==0.7.26
 	$(PY) benchmarks/bench.py
 
 lock: ## pin every package anew

@@ -1,10 +1,13 @@
 """Fixtures that more than one test file uses."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import hypothesis
+import media
 import pytest
+from isolated import CLIP_SECONDS, SHIMS
 from s3_server import S3Server
 
 from artifactscan import storage
@@ -41,3 +44,29 @@ def forget_clients() -> None:
     """Has the next request made by a client for the environment of then."""
     for cached in (storage.s3_client, storage._s3_filesystem, storage._listing_client):
         cached.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(media.write_clip(tmp_path_factory.mktemp("clips") / "good.mp4", seconds=CLIP_SECONDS))
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Long enough that a child with small segments is still at it when the first has arrived."""
+    return str(media.write_clip(tmp_path_factory.mktemp("clips") / "long.mp4", seconds=15))
+
+
+@pytest.fixture
+def fault(long_clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Makes a video that is good for pyav and runs the given Python in the child when decord opens it."""
+    monkeypatch.syspath_prepend(str(SHIMS))
+
+    def write(source: str) -> str:
+        hidden = f"#!fault\nimport ctypes, json, os, signal, sys, time\n{source}\n".encode()
+        free_box = (8 + len(hidden)).to_bytes(4, "big") + b"free" + hidden
+        path = tmp_path / "fault.mp4"
+        path.write_bytes(Path(long_clip).read_bytes() + free_box)
+        return str(path)
+
+    return write

@@ -197,7 +197,7 @@ def test_s3_on_both_sides_through_faults(_s3_server: S3Server, tmp_path: Path, c
     server = _s3_server
     server.new_bucket()
     clip = write_clip(tmp_path / "clip.mp4", seconds=1).read_bytes()
-    names = ["slow down.mp4", "cut#off.mp4", "denied.mp4", "gone.mp4", "good?.mp4", "%2F.mp4"]
+    names = ["slow down.mp4", "cut#off.mp4", "denied.mp4", "gone.mp4", "replaced.mp4", "good?.mp4", "%2F.mp4"]
     for name in names:
         server.put(f"in/{name}", clip)
     for file in Path(checkpoint).iterdir():
@@ -206,6 +206,7 @@ def test_s3_on_both_sides_through_faults(_s3_server: S3Server, tmp_path: Path, c
     server.faults.cut("in/cut#off.mp4", after_bytes=len(clip) // 2)
     server.faults.status("in/denied.mp4", 403, methods=("GET",))
     server.faults.status("in/gone.mp4", 404, methods=("GET",))
+    server.faults.status("in/replaced.mp4", 412, code="PreconditionFailed", methods=("GET",))
     arguments = ("--input", server.uri("in"), "--output", server.uri("out"), "--checkpoint", server.uri("checkpoint"))
     assert run_job(*arguments, "--max-failed", 0.5) == 0
 
@@ -221,6 +222,7 @@ def test_s3_on_both_sides_through_faults(_s3_server: S3Server, tmp_path: Path, c
     assert outcomes.to_dict() == dict.fromkeys(names, "scored") | {
         "denied.mp4": "unreadable",
         "gone.mp4": "unreadable",
+        "replaced.mp4": "changed",
     }
     reasons = first.set_index(outcomes.index)["reason"]
     assert "access denied" in reasons["denied.mp4"]
@@ -231,6 +233,7 @@ def test_s3_on_both_sides_through_faults(_s3_server: S3Server, tmp_path: Path, c
     assert by_name(ledger()).to_dict() == dict.fromkeys(names, "unchanged") | {
         "denied.mp4": "scored",
         "gone.mp4": "scored",
+        "replaced.mp4": "scored",
     }
 
 
