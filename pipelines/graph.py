@@ -16,6 +16,7 @@ import pyarrow as pa
 import ray
 from ray.actor import ActorProxy
 from ray.data import ActorPoolStrategy
+from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import (
     NodeDiedError,
     OutOfMemoryError,
@@ -46,8 +47,9 @@ MAX_VIDEOS_PER_BLOCK = 16
 """A block costs 10 to 18 ms in every operator, so tiny ones are dear …"""
 BLOCKS_PER_DECODER = 8
 """… and few large ones leave decoders idle at the end."""
-SEGMENTS_PER_BATCH = 8
-"""Segments classified in one call; their frames are batched together across videos."""
+SEGMENTS_PER_BATCH = {"cpu": 2, "gpu": 16}
+"""Segments classified in one call; their frames are batched together across videos, and a GPU takes many. Fewer let
+classifying begin earlier."""
 LIGHT_CPUS = 0.25
 """What a task that reads or writes small Parquet books."""
 NO_PROGRESS_TIMEOUT_S = 1800.0
@@ -76,23 +78,24 @@ class Pools:
 def size_pools(resources: Resources, *, use_gpu: bool, decode_actors: int, classify_actors: int) -> Pools:
     """Pools for a cluster: every GPU classifies and every other core decodes; without a GPU, all cores do both.
 
-    One core's worth is left to reading and writing Parquet. UsageError for a GPU that the cluster does not have.
+    One CPU is left for Ray Data's own tasks. UsageError for a GPU that the cluster does not have.
     """
     if use_gpu and not resources.gpus:
         raise UsageError("--device cuda: the Ray cluster has no GPU; add a GPU node, or use --device cpu")
     if use_gpu:
         classifiers = classify_actors or resources.gpus
         decoders = decode_actors or max(1, resources.cpus - classifiers - 1)
-        spare = max(1.0, resources.cpus - classifiers - 1)
+        bookable = resources.cpus - 1
+        classifier_cpus = min(1.0, bookable / (2 * classifiers))
         return Pools(
             decoders=decoders,
-            decoder_cpus=min(1.0, spare / decoders),
+            decoder_cpus=min(1.0, (bookable - classifiers * classifier_cpus) / decoders),
             classifiers=classifiers,
-            classifier_cpus=min(1.0, resources.cpus / (2 * classifiers)),
+            classifier_cpus=classifier_cpus,
             classifier_gpus=1.0 if classifiers <= resources.gpus else resources.gpus / classifiers,
             classifier_threads=0,
         )
-    classifiers = classify_actors or 1
+    classifiers = classify_actors or resources.nodes
     decoders = decode_actors or resources.cpus
     share = resources.cpus / 2 / (classifiers + decoders)
     return Pools(
@@ -214,7 +217,7 @@ def run_graph(
             )
             .map_batches(
                 Classify,
-                batch_size=SEGMENTS_PER_BATCH,
+                batch_size=SEGMENTS_PER_BATCH["gpu" if pools.classifier_gpus else "cpu"],
                 batch_format="pyarrow",
                 compute=ActorPoolStrategy(size=pools.classifiers, max_tasks_in_flight_per_actor=2),
                 fn_constructor_args=(stored, classifying, pools.classifier_threads, tally),
@@ -233,14 +236,26 @@ def _cut_off_in_words() -> Iterator[None]:
     try:
         yield
     except RayTaskError as error:
-        if isinstance(error.cause, OSError | MemoryError):
-            raise CutOffError(f"the run was cut off: {error.cause}; the same command continues it") from None
+        if isinstance(cause := _first_cause(error), OSError | MemoryError):
+            raise CutOffError(f"the run was cut off: {cause}; the same command continues it") from None
         raise
+    except ExecutionTimeoutError:
+        raise CutOffError(
+            f"the run was cut off: nothing moved for {NO_PROGRESS_TIMEOUT_S / 60:.0f} minutes; "
+            "the same command continues it"
+        ) from None
     except (RaySystemError, RayActorError, NodeDiedError, WorkerCrashedError, OutOfMemoryError) as error:
         if "error raised in its creation task" in str(error):
             raise
         reason = str(error).strip().splitlines()[0]
         raise CutOffError(f"the run was cut off: {reason}; the same command continues it") from None
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What was raised at first, below what Ray and Ray Data wrapped around it."""
+    while (inner := getattr(error, "cause", None) or error.__cause__) is not None:
+        error = inner
+    return error
 
 
 def _set_context() -> None:
