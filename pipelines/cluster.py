@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _LOCAL = {"RAY_worker_niceness": "0"}
 
 MIN_CPUS = 2
 """One for the actors, whatever they book, and one for Ray Data's own tasks. A single core is declared as two."""
+CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def connect() -> Resources:
 
 def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
     try:
+        if not local:
+            _check_reachable(os.environ["RAY_ADDRESS"])
         with _silent_stderr():
             ray.init(
                 address="local" if local else None,
@@ -77,7 +81,7 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
                 include_dashboard=False if local else None,
                 runtime_env={"env_vars": {"PYTHONPATH": import_path}},
             )
-    except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         if local:
             raise
         reason = " ".join(str(error).split())
@@ -85,6 +89,13 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
             f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}: the Ray cluster cannot be joined ({reason}); "
             "start it, or unset RAY_ADDRESS to work on this machine alone"
         ) from None
+
+
+def _check_reachable(address: str) -> None:
+    """OSError where nobody listens at host:port; Ray itself tries for minutes, and then ends the process."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
 
 
 @contextmanager

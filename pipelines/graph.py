@@ -158,7 +158,10 @@ class Classify:
         self.classifier = Classifier(checkpoint, settings, threads=threads)
         self.tally = tally
 
-    def __call__(self, segments: pa.Table) -> pa.Table:
+    def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
+        yield self._scored(segments)  # of what does not yield, Ray Data hides what it raised
+
+    def _scored(self, segments: pa.Table) -> pa.Table:
         counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
         clips = [self._pixels(blob, n) for blob, n in zip(segments["pixels"], counts, strict=True) if n]
         scores = self.classifier.scores(clips) if clips else np.empty((0, len(SCORE_COLUMNS)), np.float32)
@@ -236,8 +239,8 @@ def _cut_off_in_words() -> Iterator[None]:
     try:
         yield
     except RayTaskError as error:
-        if isinstance(cause := _first_cause(error), OSError | MemoryError):
-            raise CutOffError(f"the run was cut off: {cause}; the same command continues it") from None
+        if isinstance(error.cause, OSError | MemoryError):
+            raise CutOffError(f"the run was cut off: {error.cause}; the same command continues it") from None
         raise
     except ExecutionTimeoutError:
         raise CutOffError(
@@ -249,13 +252,6 @@ def _cut_off_in_words() -> Iterator[None]:
             raise
         reason = str(error).strip().splitlines()[0]
         raise CutOffError(f"the run was cut off: {reason}; the same command continues it") from None
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    """What was raised at first, below what Ray and Ray Data wrapped around it."""
-    while (inner := getattr(error, "cause", None) or error.__cause__) is not None:
-        error = inner
-    return error
 
 
 def _set_context() -> None:
