@@ -105,9 +105,9 @@ def test_resamples_that_do_not_fit_at_once_are_the_same(monkeypatch: pytest.Monk
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     """The truth is the mean over many sets of as many videos; frames taken for independent would cover it far less."""
     metrics = [AT[metric] for metric in ("accuracy", "average_precision", "calibration_error")]
-    settings = BootstrapSettings(resamples=100)
+    settings = BootstrapSettings(resamples=80)
     estimates, by_videos, by_frames = [], [], []
-    for seed in range(60):
+    for seed in range(40):
         frames, videos = frames_of(30, 10, seed=seed, sharpness=1.5)
         estimates.append(figures(frames).by_label[metrics])
         by_videos.append(interval(bootstrap(frames, videos, settings).by_label[:, metrics], 0.95))

@@ -14,7 +14,7 @@ from artifactscan.evaluation.thresholds import Goal, choose_threshold, parse_goa
 P = np.array([0.1, 0.2, 0.4, 0.6, 0.8, 0.9], np.float32)
 Y = np.array([0, 1, 0, 1, 0, 1], bool)
 
-tuning_data = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=2, max_size=20)
+tuning_data = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=2, max_size=12)
 
 
 def test_the_best_f1_by_hand() -> None:
@@ -43,7 +43,7 @@ def test_a_precision_out_of_reach_gives_the_highest_and_says_so() -> None:
     assert (chosen.threshold, chosen.precision, chosen.recall) == pytest.approx((0.05, 0.5, 1))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=tuning_data, goal=st.floats(0.05, 1))
 def test_a_precision_holds_where_it_is_said_to(data: list[tuple[float, bool]], goal: float) -> None:
     p, y = np.array([one for one, _ in data], np.float32), np.array([one for _, one in data])
@@ -61,7 +61,7 @@ def test_a_precision_holds_where_it_is_said_to(data: list[tuple[float, bool]], g
         assert max(every) < goal
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=tuning_data)
 def test_no_threshold_has_a_better_f1(data: list[tuple[float, bool]]) -> None:
     p, y = np.array([one for one, _ in data], np.float32), np.array([one for _, one in data])

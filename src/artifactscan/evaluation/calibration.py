@@ -88,4 +88,4 @@ def _fit(method: Method, logits: np.ndarray, y: np.ndarray) -> Calibration:
     # Data in which the label falls with its logit are few or odd: their ranking is not worth turning every other round.
     if scale <= 0:
         return Calibration()
-    return Calibration(scale=scale, offset=float(model.intercept_[0]) if method == "platt" else 0.0)
+    return Calibration(scale=scale, offset=float(np.ravel(model.intercept_)[0]))

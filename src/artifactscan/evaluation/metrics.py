@@ -74,7 +74,7 @@ class Figures:
 
 def two_classed(y: np.ndarray) -> np.ndarray:
     """bool (labels,): the label is there in some and not in all frames of ``y``, bool (frames, labels)."""
-    return y.any(axis=0) & ~y.all(axis=0)
+    return np.asarray(y.any(axis=0) & ~y.all(axis=0))
 
 
 def figures(frames: Frames) -> Figures:
@@ -96,7 +96,7 @@ def figures(frames: Frames) -> Figures:
         }
         by_label[:, label] = [float(values[metric]) for metric in LABEL_METRICS]
     return Figures(
-        by_label=by_label, exact_match=np.float64(multilabel_exact_match(flags, y, num_labels=len(LABELS)).item())
+        by_label=by_label, exact_match=np.array(multilabel_exact_match(flags, y, num_labels=len(LABELS)).item())
     )
 
 
