@@ -72,6 +72,9 @@ class FrameLookup:
         self.source = source
         columns = zip(*(index[name].to_pylist() for name in ("image", "file", "frame_index")), strict=True)
         self._frames = {PurePosixPath(image).name: (file, frame) for image, file, frame in columns}
+        self._indices: dict[str, set[int]] = {}
+        for file, frame in self._frames.values():
+            self._indices.setdefault(file, set()).add(frame)
         self._by_stem = {PurePosixPath(name).stem: name for name in self._frames}
 
     def find(self, image: str) -> tuple[str, int]:
@@ -88,6 +91,21 @@ class FrameLookup:
             f"{self.source} names the image '{printable(image, 80)}', which is not in the index; "
             "give the index of the extraction that its images come from"
         )
+
+    def check_frame(self, file: str, frame_index: int) -> None:
+        """UsageError for a clip or a frame of it that is not in the index."""
+        indices = self._indices.get(file)
+        if indices is None:
+            raise UsageError(
+                f"{self.source} labels '{printable(file, 80)}', a file of which the index has no frame; "
+                "give the index of the extraction that was labelled"
+            )
+        if frame_index not in indices:
+            nearest = min(indices, key=lambda known: abs(known - frame_index))
+            raise UsageError(
+                f"{self.source} labels frame {frame_index} of '{printable(file, 80)}', which is not in the index; "
+                f"the nearest that is there is {nearest}"
+            )
 
     def check_label(self, label: str, image: str) -> str:
         """``label`` if it is one of LABELS; UsageError otherwise."""

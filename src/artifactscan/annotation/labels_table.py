@@ -52,8 +52,17 @@ def read_labels(uri: str, *, rule: Rule = "error") -> pa.Table:
     what becomes of those that do not. UsageError, naming the file, the row and the way out, for a file that cannot
     be read, a column or a value that is missing, a label other than 0 and 1, a frame_index that is none.
     """
-    rows = _checked(read_sheet(uri), uri)
-    return _to_table(_merged(rows, rule, uri))
+    return _to_table(_merged(_checked(_read_sheet(uri), uri), rule, uri))
+
+
+def read_filled_labels(uri: str) -> tuple[pa.Table, int]:
+    """Reads a sheet that people fill in: like ``read_labels`` with rule ``keep``, but for rows with no label at all.
+
+    Those are frames that nobody labelled yet; they are left out, and their number is the second thing returned.
+    """
+    sheet = _read_sheet(uri)
+    blank = (sheet[_LABELS].isna() | (sheet[_LABELS] == "")).all(axis=1)
+    return _to_table(_merged(_checked(sheet[~blank], uri), "keep", uri)), int(blank.sum())
 
 
 def merge_labels(tables: Sequence[pa.Table], *, rule: Rule, source: str = "given") -> pa.Table:
@@ -110,7 +119,7 @@ def check_against_clips(table: pa.Table, clips: str) -> dict[str, str]:
     return uris
 
 
-def read_sheet(uri: str) -> pd.DataFrame:
+def _read_sheet(uri: str) -> pd.DataFrame:
     """The columns of LABELLED that a .csv or .parquet file has, as they stand there; UsageError if it is neither."""
     try:
         table = _read(storage.normalise(uri))
@@ -139,7 +148,7 @@ def _read(uri: str) -> pa.Table:
 
 def _checked(sheet: pd.DataFrame, source: str) -> pd.DataFrame:
     """The sheet with the types of LABELLED and a column ``row``, counted from 1; UsageError for the first bad cell."""
-    rows = pd.DataFrame({"row": np.arange(1, len(sheet) + 1)})
+    rows = pd.DataFrame({"row": sheet.index + 1}, index=sheet.index)
     rows["file"] = _text(sheet["file"])
     _refuse(rows["file"].isna(), sheet, "file", source, "is not the path of a clip")
     index = pd.to_numeric(sheet["frame_index"], errors="coerce")
@@ -158,13 +167,12 @@ def _checked(sheet: pd.DataFrame, source: str) -> pd.DataFrame:
 def _refuse(bad: pd.Series, sheet: pd.DataFrame, column: str, source: str, why: str) -> None:
     if not bad.any():
         return
-    row = int(np.flatnonzero(bad.to_numpy())[0])
-    value = sheet[column].iloc[row]
+    row = bad.idxmax()
+    value = sheet[column].loc[row]
     if pd.isna(value) or value == "":
         raise UsageError(f"labels {source}: row {row + 1} has no {column}; fill it in or remove the row")
-    more = f" ({int(bad.sum()) - 1} more rows alike)" if bad.sum() > 1 else ""
     raise UsageError(
-        f"labels {source}: row {row + 1} has {column} {_shown(str(value))}, which {why}; correct it{more}"
+        f"labels {source}: row {row + 1} has {column} {_shown(str(value))}, which {why}; correct it or remove the row"
     )
 
 
