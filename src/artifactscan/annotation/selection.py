@@ -3,7 +3,7 @@
 Everything in here is deterministic: the same frames and scores give the same choice, in whatever order they come.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -136,9 +136,9 @@ def _spread_ranks(frames: pa.Table) -> np.ndarray:
     ranks = np.empty(frames.num_rows, np.int64)
     for rows in _rows_by_video(frames).values():
         ordered = sorted(rows, key=lambda row: frame_index[row])
-        gaps = [(0, len(ordered))]
+        gaps = deque([(0, len(ordered))])
         for rank in range(len(ordered)):
-            start, end = gaps.pop(0)
+            start, end = gaps.popleft()
             middle = (start + end) // 2
             ranks[ordered[middle]] = rank
             gaps += [gap for gap in ((start, middle), (middle + 1, end)) if gap[0] < gap[1]]
