@@ -101,6 +101,8 @@ class ExtractSettings:
             raise UsageError(f"--min-gap-s is {self.min_gap_s}; give 0 or more")
         if not 1 <= self.jpeg_quality <= 100:
             raise UsageError(f"--jpeg-quality is {self.jpeg_quality}; give a number from 1 to 100")
+        if not 0 <= self.max_failed <= 1:
+            raise UsageError(f"--max-failed is {self.max_failed}; give a share between 0 and 1")
         self._check_choice()
         self._check_size()
 

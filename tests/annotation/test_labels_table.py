@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled import ODD_FILES, label_row, labels_table
 from s3_server import S3Server
@@ -132,6 +132,7 @@ def test_rows_not_filled_in_are_counted(tmp_path: Path) -> None:
     assert refusal(read_filled_labels, path) == f"labels {path}: row 2 has no object; fill it in or remove the row"
 
 
+@settings(max_examples=40)
 @given(
     rows=st.dictionaries(
         st.tuples(ODD_FILES, st.integers(0, 2**31 - 1)),

@@ -43,7 +43,7 @@ def import_table(settings: ImportSettings, out: Console) -> None:
         )
     out.print(shown)
     if unlabelled:
-        out.print(f"{unlabelled:,} frames are not labelled yet and were left out")
+        out.print(f"left out, as nobody labelled them yet: {unlabelled:,}")
     out.print(Text(f"labels  {printable(settings.output)}"), soft_wrap=True)
 
 
