@@ -1,8 +1,11 @@
 """One extraction, whole: list, ask checkpoints, choose, write images on Ray, leave index, ledger and exports."""
 
+import json
 import sys
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from artifactscan import storage
+from artifactscan import __version__, storage
 from artifactscan.annotation.exchange import EXPORT_FOLDER, export_frames
 from artifactscan.annotation.frame_index import FRAMES_FOLDER, INDEX
+from artifactscan.annotation.labels_table import LABELLED, read_labels
 from artifactscan.annotation.selection import aligned, choose, disagreement, uncertainty
 from artifactscan.checkpoint import DEFAULT_THRESHOLD, Checkpoint, load_checkpoint
 from artifactscan.corpus import list_corpus
-from artifactscan.errors import LedgerError, UsageError
+from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.extract_settings import ExtractSettings
 from artifactscan.extracting import LEDGER, WORK, ImageSettings
 from artifactscan.inputs import InputSpec
@@ -29,7 +33,7 @@ from artifactscan.summary import console, name
 from artifactscan.tables import LISTING
 from artifactscan.text import printable
 
-INDEX_NAME, LEDGER_NAME = "index.parquet", "ledger.parquet"
+RECORD_NAME, INDEX_NAME, LEDGER_NAME = "extraction.json", "index.parquet", "ledger.parquet"
 EXIT_OK, EXIT_TOO_MANY_FAILED = 0, 1
 
 _SURVEY_INPUT = InputSpec(height=16, width=16)
@@ -53,24 +57,54 @@ def extract(settings: ExtractSettings) -> int:
     """
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
-    if storage.exists(storage.join(root, INDEX_NAME)) and not settings.replace:
+    _check_room(root, replace=settings.replace)
+    checkpoints = {source: load_checkpoint(source) for source in settings.checkpoint}
+    labels = read_labels(settings.labels) if settings.labels else LABELLED.empty_table()
+    listing = _list(settings)
+    choice = _choose(settings, checkpoints, listing)
+    with _cut_off_in_words(root):
+        storage.write_bytes(storage.join(root, RECORD_NAME), _record(settings, checkpoints))
+        for left_over in (INDEX_NAME, LEDGER_NAME, FRAMES_FOLDER, EXPORT_FOLDER):
+            storage.remove_tree(storage.join(root, left_over))
+        images = ImageSettings(root=root, format=settings.image_format, jpeg_quality=settings.jpeg_quality)
+        extracted = _run(settings, _work(listing, choice.frames), images)
+        index, ledger = _index(extracted, choice.frames), _ledger(listing, extracted, choice.verdicts)
+        write_table(ledger, storage.join(root, LEDGER_NAME))
+        exports = _export(settings, checkpoints, index, labels, root)
+        write_table(index, storage.join(root, INDEX_NAME))
+    _print(settings, index, ledger, choice, root, exports, out)
+    if settings.labels:
+        _print_reviewed(settings, index, labels, out)
+    return _exit_code(ledger, settings.max_failed)
+
+
+def _check_room(root: str, *, replace: bool) -> None:
+    """UsageError where the output holds a finished extraction, or frames of something else, such as a store's."""
+    if storage.exists(storage.join(root, FRAMES_FOLDER)) and not storage.exists(storage.join(root, RECORD_NAME)):
+        raise UsageError(f"output {root} has a folder {FRAMES_FOLDER} that is not from an extraction; give another one")
+    if storage.exists(storage.join(root, INDEX_NAME)) and not replace:
         raise UsageError(
             f"output {root} holds an extraction already, which people may be labelling; "
             "give another --output, or --replace it"
         )
-    checkpoints = {source: load_checkpoint(source) for source in settings.checkpoint}
-    listing = _list(settings)
-    choice = _choose(settings, checkpoints, listing)
-    for left_over in (INDEX_NAME, LEDGER_NAME, FRAMES_FOLDER, EXPORT_FOLDER):
-        storage.remove_tree(storage.join(root, left_over))
-    images = ImageSettings(root=root, format=settings.image_format, jpeg_quality=settings.jpeg_quality)
-    extracted = _run(settings, _work(listing, choice.frames), images)
-    index, ledger = _index(extracted, choice.frames), _ledger(listing, extracted, choice.verdicts)
-    write_table(ledger, storage.join(root, LEDGER_NAME))
-    exports = _export(settings, checkpoints, index, root)
-    write_table(index, storage.join(root, INDEX_NAME))
-    _print(settings, index, ledger, choice, root, exports, out)
-    return _exit_code(ledger, settings.max_failed)
+
+
+def _record(settings: ExtractSettings, checkpoints: dict[str, Checkpoint]) -> bytes:
+    """What was asked; written first, it marks the folder as an extraction's."""
+    digests = {source: checkpoint.digest for source, checkpoint in checkpoints.items()}
+    record = {"settings": asdict(settings), "checkpoints": digests, "artifactscan": __version__}
+    return json.dumps(record, indent=2).encode()
+
+
+@contextmanager
+def _cut_off_in_words(root: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        said = storage.reason(error, root)
+        raise CutOffError(
+            f"output {root} could not be written to the end: {said}; the same command does it again"
+        ) from None
 
 
 def _list(settings: ExtractSettings) -> pa.Table:
@@ -197,7 +231,7 @@ def _ledger(listing: pa.Table, extracted: list[dict[str, Any]], verdicts: dict[s
 
 
 def _export(
-    settings: ExtractSettings, checkpoints: dict[str, Checkpoint], index: pa.Table, root: str
+    settings: ExtractSettings, checkpoints: dict[str, Checkpoint], index: pa.Table, labels: pa.Table, root: str
 ) -> dict[str, list[str]]:
     """tool → files written; scores count as a label at the mean of the checkpoints' thresholds."""
     cards = [checkpoint.card for checkpoint in checkpoints.values()]
@@ -206,9 +240,15 @@ def _export(
         thresholds = {label: float(np.mean([card.thresholds[label] for card in cards])) for label in LABELS}
     versions = [f"{known.card.backbone}-{known.digest[:8]}" for known in checkpoints.values()]
     return {
-        tool: export_frames(tool, index, root, thresholds=thresholds, model_version="+".join(versions))
+        tool: export_frames(tool, index, root, labels=labels, thresholds=thresholds, model_version="+".join(versions))
         for tool in settings.export
     }
+
+
+def _print_reviewed(settings: ExtractSettings, index: pa.Table, labels: pa.Table, out: Console) -> None:
+    pairs = [zip(table["file"].to_pylist(), table["frame_index"].to_pylist(), strict=True) for table in (index, labels)]
+    both = len(set(pairs[0]) & set(pairs[1]))
+    out.print(f"{both:,} of them are labelled in {printable(settings.labels)}", style=None if both else "yellow")
 
 
 def _print(

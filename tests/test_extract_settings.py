@@ -23,6 +23,7 @@ FLAGS = {
     "measure": "variance",
     "scores": "",
     "export": (),
+    "labels": "",
     "image_format": "png",
     "jpeg_quality": 95,
     "height": 0,

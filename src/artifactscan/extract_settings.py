@@ -43,6 +43,8 @@ class ExtractSettings:
 
     export: tuple[Tool, ...] = ()
     """Tools to write files for, below OUTPUT/export."""
+    labels: str = ""
+    """Labels table, .csv or .parquet, whose labels go into the exports to be reviewed there."""
     image_format: ImageFormat = "png"
     """png keeps every pixel; jpeg is smaller and adds blocks and ringing of its own."""
     jpeg_quality: int = 95

@@ -104,6 +104,12 @@ def test_every_sampled_frame_is_an_image_of_its_own_size(corpus: Path, extracted
         assert read_number(pixels) == frame
 
 
+def test_the_record_says_what_was_asked(corpus: Path, extracted: Path) -> None:
+    record = json.loads((extracted / "extraction.json").read_text())
+    assert (record["settings"]["input"], record["settings"]["choose"]) == (str(corpus), "all")
+    assert record["checkpoints"] == {}
+
+
 def test_the_ledger_has_every_listed_file(extracted: Path) -> None:
     assert pq.read_schema(extracted / "ledger.parquet").remove_metadata().equals(LEDGER)
     ledger = pd.read_parquet(extracted / "ledger.parquet").set_index("file")
@@ -117,6 +123,7 @@ def test_labels_come_back_through_a_tool_and_name_the_clips(
     corpus: Path, extracted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tasks = json.loads((extracted / "export/label-studio/tasks.json").read_text())
+    assert not any("predictions" in task or "annotations" in task for task in tasks)
     for number, task in enumerate(tasks):
         choices = {"from_name": "artifacts", "type": "choices", "value": {"choices": [LABELS[number % 4]]}}
         task["annotations"] = [{"result": [choices], "completed_by": 1}]
@@ -145,12 +152,24 @@ def test_an_extraction_is_not_written_over_unless_asked(
     pd.testing.assert_frame_equal(index_of(extracted), before)
 
 
+def test_frames_of_something_else_are_left_alone(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "precious.parquet").touch()
+    assert run_job("--input", corpus, "--output", tmp_path, "--replace") == 2
+    said = capsys.readouterr().err
+    assert said == f"error: output {tmp_path} has a folder frames that is not from an extraction; give another one\n"
+    assert (tmp_path / "frames" / "precious.parquet").exists()
+
+
 def test_spread_out_as_jpeg_of_one_size_from_and_to_s3(corpus: Path, _s3_server: S3Server, ray_here: None) -> None:
     _s3_server.new_bucket()
     for path in corpus.rglob("*.mp4"):
         _s3_server.put(f"in/{path.relative_to(corpus)}", path.read_bytes())
     _s3_server.put("out/frames/stale.png", b"of an earlier run")
-    _s3_server.put("out/index.parquet", b"of an earlier run")
+    for name in ("extraction.json", "index.parquet"):
+        _s3_server.put(f"out/{name}", b"of an earlier run")
     flags = ("--count", 4, "--per-video", 3, "--min-gap-s", 0.9, "--replace", "--image-format", "jpeg")
     size = ("--height", 48, "--width", 80, "--export", "label-studio")
     assert run_job("--input", _s3_server.uri("in"), "--output", _s3_server.uri("out"), *flags, *size) == 0
@@ -161,7 +180,7 @@ def test_spread_out_as_jpeg_of_one_size_from_and_to_s3(corpus: Path, _s3_server:
     index = pd.read_parquet(io.BytesIO(read("out/index.parquet")))
     frames = {file: group["frame_index"].tolist() for file, group in index.groupby("file")}
     assert frames == {ODD: [0, 24], TALL: [12, 36]}
-    kept = {key for key in _s3_server.keys() if key.startswith("out/frames/")}
+    kept = set(filter(lambda key: key.startswith("out/frames/"), _s3_server.keys()))
     assert kept == {f"out/{image}" for image in index["image"]}
     for image, frame in zip(index["image"], index["frame_index"], strict=True):
         with Image.open(io.BytesIO(read(f"out/{image}"))) as opened:

@@ -30,7 +30,7 @@ def export_frames(
     index: pa.Table,
     root: str,
     *,
-    labels: pa.Table | None = None,
+    labels: pa.Table,
     thresholds: Mapping[str, float],
     model_version: str = MODEL_VERSION,
 ) -> list[str]:
@@ -40,7 +40,7 @@ def export_frames(
     labelled already. What scores say at the ``thresholds`` per label goes along as predictions where the tool keeps
     those apart from labels.
     """
-    given = {(row["file"], row["frame_index"]): row for row in labels.to_pylist()} if labels is not None else {}
+    given = {(row["file"], row["frame_index"]): row for row in labels.to_pylist()}
     if tool == "csv":
         files = {"labels.csv": _sheet(index, given)}
     elif tool == "cvat":
