@@ -3,8 +3,8 @@
     python benchmarks/bench.py [--clips DIR] [--repeats 3] [--without-scale] [--json build/bench.json]
 
 The bound is the time in which no core is ever idle: decoding's CPU seconds and inference's wall seconds times cores,
-divided by cores. Start-up (imports, model, Ray) is left out: the peers' clocks start after it, and this job is run on
-all clips and on one, and the difference counts, for the clips in between.
+divided by cores. Start-up (imports, model, Ray) is left out: the peers' clocks start after it, and this job and Ray
+Data's way are run on all clips and on one, and the difference counts, for the clips in between.
 """
 
 import argparse
@@ -129,7 +129,8 @@ def _job_once(clips: Path, checkpoint: Path, output: Path, *flags: str) -> dict[
 
 
 def _decoding(folders: list[Path], result: Path) -> list[dict[str, Any]]:
-    _python(HERE / "decode_cpu.py", *folders, "--repeats", DECODE_REPEATS, "--json", result)
+    command = [sys.executable, HERE / "decode_cpu.py", *folders, "--repeats", DECODE_REPEATS, "--json", result]
+    subprocess.run(list(map(str, command)), check=False, cwd=ROOT)  # fails where frames differ, which the table says
     return json.loads(result.read_text())["folders"]
 
 
@@ -156,8 +157,9 @@ def _table(rates: dict[str, float], decoding: list[dict[str, Any]], scale: dict[
     for column in ("", "measured", "ratio", "to reach"):
         table.add_column(column, justify="right" if column in ("measured", "ratio") else "left")
     for name, rate in rates.items():
-        reach = f"≥ {TARGETS[name]:.2f}×" if name in TARGETS else ""
-        table.add_row(name, f"{rate:.2f} frames/s", f"{rates['job'] / rate:.2f}×", reach)
+        ratio = rates["job"] / rate
+        reach = f"≥ {TARGETS[name]:.2f}×{_missed(ratio < TARGETS[name])}" if name in TARGETS else ""
+        table.add_row(name, f"{rate:.2f} frames/s", f"{ratio:.2f}×", reach)
     for name in PEERS:
         if name not in rates:
             table.add_row(name, "did not finish", "", "")
@@ -169,12 +171,16 @@ def _table(rates: dict[str, float], decoding: list[dict[str, Any]], scale: dict[
             name,
             f"{folder['median_cpu_s']['pyav']:.2f} CPU s",
             f"{folder['pyav_to_decord']:.2f}×",
-            f"≤ {target:.2f}×{identical}",
+            f"≤ {target:.2f}×{_missed(folder['pyav_to_decord'] > target)}{identical}",
         )
     table.add_section()
     for what, result in scale.items():
         table.add_row(what, _SCALE_WORDS[what](result), "", SCALE_TARGETS[what])
     return table
+
+
+def _missed(missed: bool) -> str:
+    return " missed" if missed else ""
 
 
 _SCALE_WORDS = {

@@ -14,6 +14,7 @@ import pyarrow as pa
 import ray
 from ray.actor import ActorProxy
 from ray.data import ActorPoolStrategy
+from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import (
     NodeDiedError,
     OutOfMemoryError,
@@ -43,8 +44,9 @@ MAX_VIDEOS_PER_BLOCK = 16
 """A block costs 10 to 18 ms in every operator, so tiny ones are dear …"""
 BLOCKS_PER_DECODER = 8
 """… and few large ones leave decoders idle at the end."""
-SEGMENTS_PER_BATCH = 8
-"""Segments classified in one call; their frames are batched together across videos."""
+SEGMENTS_PER_BATCH = {"cpu": 2, "gpu": 16}
+"""Segments classified in one call; their frames are batched together across videos, and a GPU takes many. Fewer let
+classifying begin earlier."""
 LIGHT_CPUS = 0.25
 """What a task that reads or writes small Parquet books."""
 NO_PROGRESS_TIMEOUT_S = 1800.0
@@ -73,23 +75,24 @@ class Pools:
 def size_pools(resources: Resources, *, use_gpu: bool, decode_actors: int, classify_actors: int) -> Pools:
     """Pools for a cluster: every GPU classifies and every other core decodes; without a GPU, all cores do both.
 
-    One core's worth is left to reading and writing Parquet. UsageError for a GPU that the cluster does not have.
+    One CPU is left for Ray Data's own tasks. UsageError for a GPU that the cluster does not have.
     """
     if use_gpu and not resources.gpus:
         raise UsageError("--device cuda: the Ray cluster has no GPU; add a GPU node, or use --device cpu")
     if use_gpu:
         classifiers = classify_actors or resources.gpus
         decoders = decode_actors or max(1, resources.cpus - classifiers - 1)
-        spare = max(1.0, resources.cpus - classifiers - 1)
+        bookable = resources.cpus - 1
+        classifier_cpus = min(1.0, bookable / (2 * classifiers))
         return Pools(
             decoders=decoders,
-            decoder_cpus=min(1.0, spare / decoders),
+            decoder_cpus=min(1.0, (bookable - classifiers * classifier_cpus) / decoders),
             classifiers=classifiers,
-            classifier_cpus=min(1.0, resources.cpus / (2 * classifiers)),
+            classifier_cpus=classifier_cpus,
             classifier_gpus=1.0 if classifiers <= resources.gpus else resources.gpus / classifiers,
             classifier_threads=0,
         )
-    classifiers = classify_actors or 1
+    classifiers = classify_actors or resources.nodes
     decoders = decode_actors or resources.cpus
     share = resources.cpus / 2 / (classifiers + decoders)
     return Pools(
@@ -125,7 +128,10 @@ class Classify:
         self.classifier = Classifier(checkpoint, settings, threads=threads)
         self.tally = tally
 
-    def __call__(self, segments: pa.Table) -> pa.Table:
+    def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
+        yield self._scored(segments)  # of what does not yield, Ray Data hides what it raised
+
+    def _scored(self, segments: pa.Table) -> pa.Table:
         counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
         clips = [self._pixels(blob, n) for blob, n in zip(segments["pixels"], counts, strict=True) if n]
         scores = self.classifier.scores(clips) if clips else np.empty((0, len(SCORE_COLUMNS)), np.float32)
@@ -180,7 +186,7 @@ def run_graph(
             )
             .map_batches(
                 Classify,
-                batch_size=SEGMENTS_PER_BATCH,
+                batch_size=SEGMENTS_PER_BATCH["gpu" if pools.classifier_gpus else "cpu"],
                 batch_format="pyarrow",
                 compute=ActorPoolStrategy(size=pools.classifiers, max_tasks_in_flight_per_actor=2),
                 fn_constructor_args=(stored, classifying, pools.classifier_threads, tally),
@@ -215,6 +221,11 @@ def cut_off_in_words() -> Iterator[None]:
         if isinstance(error.cause, OSError | MemoryError):
             raise CutOffError(f"the run was cut off: {error.cause}; the same command continues it") from None
         raise
+    except ExecutionTimeoutError:
+        raise CutOffError(
+            f"the run was cut off: nothing moved for {NO_PROGRESS_TIMEOUT_S / 60:.0f} minutes; "
+            "the same command continues it"
+        ) from None
     except (RaySystemError, RayActorError, NodeDiedError, WorkerCrashedError, OutOfMemoryError) as error:
         if "error raised in its creation task" in str(error):
             raise

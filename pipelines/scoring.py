@@ -3,17 +3,22 @@
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
+from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from artifactscan import storage
 from artifactscan.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.corpus import list_corpus
-from artifactscan.errors import LedgerError
+from artifactscan.errors import CutOffError, LedgerError, UsageError
+from artifactscan.lease import Lease
 from artifactscan.planning import Plan, load_settled, make_plan, without_frames
 from artifactscan.settings import ScoreSettings, as_record
 from artifactscan.settle import Settlement, remaining_work, settle
@@ -22,7 +27,10 @@ from artifactscan.store import RunRecord, Store, manifest_schema, new_run_id
 from artifactscan.summary import console, print_plan, print_run
 from artifactscan.tables import MANIFEST
 
-EXIT_OK, EXIT_TOO_MANY_FAILED, EXIT_USAGE, EXIT_LEDGER = 0, 1, 2, 3
+if TYPE_CHECKING:
+    from pipelines.graph import Pools
+
+EXIT_OK, EXIT_TOO_MANY_FAILED = 0, 1
 
 ROUNDS = 3
 """Times the graph is run over what is still open before the ledger is said not to close."""
@@ -59,59 +67,122 @@ class Stopwatch:
 
 
 def score(settings: ScoreSettings) -> int:
-    """Scores a corpus into a store and returns the job's exit code; UsageError and LedgerError go to the caller."""
-    out, watch, started = console(), Stopwatch(), datetime.now(UTC)
-    store = Store(storage.normalise(settings.output))
+    """Scores a corpus into a store and returns the job's exit code.
+
+    UsageError, LedgerError and CutOffError go to the caller.
+    """
+    out, store = console(), Store(storage.normalise(settings.output))
     checkpoint = load_checkpoint(settings.checkpoint)
-    request = make_request(settings, checkpoint)
+    job = Job(settings, store, checkpoint, make_request(settings, checkpoint), out)
     if not checkpoint.card.trained:
         out.print(f"checkpoint {settings.checkpoint}: not trained, its scores mean nothing", style="yellow")
-    if not settings.plan:
-        storage.check_writable(store.root)
-    run = store.unfinished(request.digest)
-    if run and not settings.plan:
-        out.print(f"continuing run {run}, which was cut off")
-    else:
-        with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
-            manifest = Path(folder, "manifest.parquet")
-            with watch.stage("plan"):
-                plan = _plan(settings, store, request, manifest)
-            if settings.plan:
-                print_plan(plan, out)
-                if run:
-                    out.print(f"run {run} of the same command was cut off and would be continued")
-                return EXIT_OK
-            if plan.nothing_new:
-                out.print(f"nothing to do: all {plan.listed:,} videos are settled by earlier runs in {store.root}")
-                return _exit_code(without_frames(plan.settled_outcomes), plan.listed, settings.max_failed)
-            print_plan(plan, out)
-            if plan.to_do:
-                from artifactscan.backbone import check_weights  # torch takes seconds to import
+    with _as_usage_errors():
+        return _show_plan(job) if settings.plan else _score(job)
 
-                check_weights(checkpoint)
-            run = new_run_id()
-            storage.write_bytes(store.manifest(run), manifest.read_bytes())
-    notes = _score_open_videos(settings, store, run, checkpoint, watch)
-    with watch.stage("settle"):
-        settlement = settle(store, run, thresholds=checkpoint.card.thresholds, sample_fps=settings.sample_fps)
-    record = _record(settings, request, run, checkpoint, settlement, notes, watch, started)
-    store.commit(record)
-    print_run(store, record, checkpoint.card.thresholds, out)
+
+@dataclass(frozen=True)
+class Job:
+    """What one call of the job is about."""
+
+    settings: ScoreSettings
+    store: Store
+    checkpoint: Checkpoint
+    request: Request
+    out: Console
+
+
+def _show_plan(job: Job) -> int:
+    run = job.store.unfinished(job.request.digest)
+    with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
+        print_plan(_plan(job, Path(folder, "manifest.parquet")), job.out)
+    if run:
+        job.out.print(f"run {run} of the same command was cut off and would be continued")
+    return EXIT_OK
+
+
+def _score(job: Job) -> int:
+    """Finishes the run that was cut off, if there is one, and then does what is new."""
+    storage.check_writable(job.store.root)
+    with Lease(job.store.lease) as lease, tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
+        job.store.discard_uncommitted()
+        continued = job.store.unfinished(job.request.digest)
+        if continued:
+            job.out.print(f"continuing run {continued}, which was cut off")
+            code = _carry_out(job, continued, Stopwatch(), lease)
+        watch, manifest = Stopwatch(), Path(folder, "manifest.parquet")
+        with watch.stage("plan"):
+            plan = _plan(job, manifest)
+        # What the continued run could not read would not be read a moment later either.
+        if continued and not (plan.new or plan.changed or plan.removed or (plan.again and job.settings.retry_failed)):
+            return code
+        if plan.nothing_new:
+            job.out.print(f"nothing to do: all {plan.listed:,} videos are settled by earlier runs in {job.store.root}")
+            return _exit_code(without_frames(plan.settled_outcomes), plan.listed, job.settings.max_failed)
+        print_plan(plan, job.out)
+        if plan.to_do:
+            from artifactscan.backbone import check_weights  # torch takes seconds to import
+
+            check_weights(job.checkpoint)
+            _start_ray(job.settings, watch)  # what is wrong with the cluster shows before there is a run
+        run = new_run_id()
+        storage.write_bytes(job.store.manifest(run), manifest.read_bytes())
+        return _carry_out(job, run, watch, lease)
+
+
+def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease) -> int:
+    """Scores what is open in a run that has a manifest, settles it, commits it, and tells; returns the exit code."""
+    settings, store, checkpoint = job.settings, job.store, job.checkpoint
+    started = datetime.now(UTC)
+    with _as_cut_off_errors():
+        notes = _score_open_videos(job, run, watch)
+        lease.check()
+        with watch.stage("settle"):
+            settlement = settle(store, run, thresholds=checkpoint.card.thresholds, sample_fps=settings.sample_fps)
+        record = _record(job, run, settlement, notes, watch, started)
+        lease.check()
+        store.commit(record)
+    print_run(store, record, checkpoint.card.thresholds, job.out)
     if not checkpoint.card.trained:
-        out.print("these scores come from an untrained checkpoint and mean nothing", style="yellow")
+        job.out.print("these scores come from an untrained checkpoint and mean nothing", style="yellow")
     return _exit_code(settlement.without_frames, settlement.listed, settings.max_failed)
 
 
+@contextmanager
+def _as_usage_errors() -> Iterator[None]:
+    """Before any work a storage that refuses is the configuration's fault."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(storage.in_words(error)) from error
+
+
+@contextmanager
+def _as_cut_off_errors() -> Iterator[None]:
+    """With work under way it is the machine's or the storage's, and what has landed stays."""
+    try:
+        yield
+    except (OSError, MemoryError) as error:
+        words = storage.in_words(error) if isinstance(error, OSError) else f"out of memory: {error}"
+        raise CutOffError(f"the run was cut off: {words}; the same command continues it") from error
+
+
 def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
-    spec = Spec(sample_fps=settings.sample_fps, input=checkpoint.card.input, checkpoint_digest=checkpoint.digest)
+    spec = Spec(
+        sample_fps=settings.sample_fps,
+        decoder=settings.decoder,
+        precision=settings.precision,
+        input=checkpoint.card.input,
+        checkpoint_digest=checkpoint.digest,
+    )
     scope = digest([storage.normalise(settings.input), asdict(settings.listing())])
-    return Request(spec=spec, scope=scope, limits=digest([settings.decoder, asdict(settings.limits())]))
+    return Request(spec=spec, scope=scope, limits=digest(asdict(settings.limits())))
 
 
-def _plan(settings: ScoreSettings, store: Store, request: Request, manifest: Path) -> Plan:
+def _plan(job: Job, manifest: Path) -> Plan:
+    settings, request = job.settings, job.request
     settled = load_settled(
-        store,
-        store.committed(),
+        job.store,
+        job.store.committed(),
         spec=request.spec.digest,
         scope=request.scope,
         limits=request.limits,
@@ -126,29 +197,35 @@ def _plan(settings: ScoreSettings, store: Store, request: Request, manifest: Pat
     )
 
 
-def _score_open_videos(
-    settings: ScoreSettings, store: Store, run: str, checkpoint: Checkpoint, watch: Stopwatch
-) -> set[str]:
+def _start_ray(settings: ScoreSettings, watch: Stopwatch) -> "Pools":
+    """Starts or joins Ray, once, and says what the cluster is to be used as; UsageError where it cannot be."""
+    from pipelines import cluster, graph  # Ray takes seconds to import and to start
+
+    with watch.stage("start"):
+        resources = cluster.connect()
+        return graph.size_pools(
+            resources,
+            use_gpu=settings.device == "cuda" or (settings.device == "auto" and resources.gpus > 0),
+            decode_actors=settings.decode_actors,
+            classify_actors=settings.classify_actors,
+        )
+
+
+def _score_open_videos(job: Job, run: str, watch: Stopwatch) -> set[str]:
     """Runs the graph over what has no complete attempt yet; returns what happened otherwise than asked, in words.
 
     Ray is not even started where nothing is open.
     """
+    settings, store, checkpoint = job.settings, job.store, job.checkpoint
     notes: set[str] = set()
     for _ in range(ROUNDS):
         work = remaining_work(store, run)
         if not work.num_rows:
             return notes
-        from pipelines import cluster, graph, progress  # Ray takes seconds to import and to start
+        pools = _start_ray(settings, watch)
+        from pipelines import graph, progress
 
-        with watch.stage("start"):
-            resources = cluster.connect()
-            tally = progress.TallyActor.remote()
-            pools = graph.size_pools(
-                resources,
-                use_gpu=settings.device == "cuda" or (settings.device == "auto" and resources.gpus > 0),
-                decode_actors=settings.decode_actors,
-                classify_actors=settings.classify_actors,
-            )
+        tally = progress.TallyActor.remote()
         with watch.stage("score"), progress.Progress(tally, total=work.num_rows, quiet=settings.quiet):
             graph.run_graph(
                 work,
@@ -168,15 +245,9 @@ def _score_open_videos(
 
 
 def _record(
-    settings: ScoreSettings,
-    request: Request,
-    run: str,
-    checkpoint: Checkpoint,
-    settlement: Settlement,
-    notes: set[str],
-    watch: Stopwatch,
-    started: datetime,
+    job: Job, run: str, settlement: Settlement, notes: set[str], watch: Stopwatch, started: datetime
 ) -> RunRecord:
+    request, checkpoint = job.request, job.checkpoint
     told = sorted(notes)
     if not checkpoint.card.trained:
         told.append("the checkpoint is not trained: the scores mean nothing")
@@ -188,7 +259,7 @@ def _record(
         scope_digest=request.scope,
         limits_digest=request.limits,
         spec=asdict(request.spec),
-        settings=as_record(settings),
+        settings=as_record(job.settings),
         checkpoint={
             "digest": checkpoint.digest,
             "backbone": checkpoint.card.backbone,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifactscan.events import EventSettings, find_events
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.tables import EVENTS, FRAMES
 
 THRESHOLDS = dict.fromkeys(LABELS, 0.5)
@@ -78,3 +78,31 @@ def test_every_frame_over_the_threshold_is_in_exactly_one_event(percent: list[in
     for n, value in enumerate(p):
         inside = sum(start <= n / 2 < end for _, start, end in found)
         assert inside == 1 if value >= 0.5 else inside <= 1
+
+
+def timed(*rows: tuple[int, float, float], duration_s: float | None = None) -> list[tuple[float, float]]:
+    """Events of one video with rows (frame_index, pts_s, probability)."""
+    table = pa.Table.from_pylist(
+        [
+            {"video_id": "0", "uri": "/0", "frame_index": index, "pts_s": pts, **dict.fromkeys(SCORE_COLUMNS, 0.0)}
+            | {"p_motion": p}
+            for index, pts, p in rows
+        ],
+        schema=FRAMES,
+    )
+    events = find_events(table, THRESHOLDS, sample_fps=2.0, durations_s={"0": duration_s})
+    return [(row["start_s"], row["end_s"]) for row in events.to_pylist()]
+
+
+def test_frames_lost_to_damage_are_a_gap() -> None:
+    assert timed((0, 0.0, 0.9), (12, 0.5, 0.9), (2400, 100.0, 0.9), (2412, 100.5, 0.9)) == [(0.0, 1.0), (100.0, 101.0)]
+    assert timed((0, 0.0, 0.9), (24, 1.0, 0.9)) == [(0.0, 1.5)], "one lost frame is bridged as one without the label is"
+
+
+def test_a_picture_that_stands_still_is_no_gap_and_lasts_until_the_next() -> None:
+    assert timed((0, 0.0, 0.9), (1, 5.0, 0.9)) == [(0.0, 5.5)]
+    assert timed((0, 0.0, 0.9), (1, 5.0, 0.0)) == [(0.0, 5.0)]
+
+
+def test_no_event_outlasts_its_video() -> None:
+    assert timed((0, 0.0, 0.9), (12, 0.5, 0.9), duration_s=0.6) == [(0.0, 0.6)]

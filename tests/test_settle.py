@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parts import THRESHOLDS, attempt, failure, manifest_row, score, write_manifest, write_part
+from parts import THRESHOLDS, attempt, failure, manifest_row, record, score, write_manifest, write_part
 
 from artifactscan.errors import LedgerError
 from artifactscan.labels import SCORE_COLUMNS
@@ -132,6 +132,16 @@ def test_settling_again_starts_from_nothing(store: Store) -> None:
         tables(store, store.videos(RUN)),
         tables(store, store.events(RUN)),
     )
+
+
+def test_a_committed_run_is_left_alone(store: Store) -> None:
+    write_manifest(store, RUN, [manifest_row("/a")])
+    write_part(store, RUN, "one", attempt("/a", [2]))
+    settled(store)
+    store.commit(record(RUN))
+    with pytest.raises(LedgerError, match="run run1 is settled already, by another process"):
+        settled(store)
+    assert frames_of(store) == [("/a", 0), ("/a", 1)]
 
 
 def test_tables_without_rows_still_have_their_columns(store: Store) -> None:

@@ -20,6 +20,7 @@ from artifactscan.store import (
     manifest_schema,
     new_run_id,
     parquet_files,
+    read_ahead,
     read_batches,
     read_schema,
     read_table,
@@ -195,3 +196,34 @@ def test_other_readers_see_the_runs_of_a_table_as_one(store: Store) -> None:
     frames = pd.read_parquet(Path(store.root, "frames"))
     assert frames["run"].astype(str).tolist() == [runs[0], runs[1], runs[1]]
     assert frames["n"].tolist() == [0, 0, 1]
+
+
+def test_only_what_was_never_committed_is_discarded(store: Store) -> None:
+    for run in ("a", "b"):
+        begin(store, run, "mine")
+        for folder in (store.frames(run), store.events(run), store.videos(run)):
+            write_table(NUMBERS, storage.join(folder, "one.parquet"))
+    write_table(NUMBERS, storage.join(store.frames("from elsewhere"), "one.parquet"))
+    store.commit(record("a"))
+    assert store.uncommitted() == ["b"]
+    store.discard_uncommitted()
+    for folder in (store.frames("a"), store.events("a"), store.videos("a"), store.frames("from elsewhere")):
+        assert len(parquet_files(folder)) == 1
+    for folder in (store.frames("b"), store.events("b"), store.videos("b")):
+        assert parquet_files(folder) == []
+    assert store.unfinished("mine") == "b", "what it was to do, and what has landed, stays"
+
+
+def test_reading_ahead_keeps_the_order_and_the_errors() -> None:
+    asked = []
+
+    def half(number: int) -> float:
+        asked.append(number)
+        return 1 / number
+
+    assert list(read_ahead(half, range(1, 100))) == [1 / n for n in range(1, 100)]
+    asked.clear()
+    first = next(iter(read_ahead(half, iter(range(1, 10_000)))))
+    assert first == 1 and len(asked) < 50, "it does not run away from its reader"
+    with pytest.raises(ZeroDivisionError):
+        list(read_ahead(half, [1, 0, 2]))

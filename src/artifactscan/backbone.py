@@ -105,7 +105,7 @@ def initialise(backbone: str, *, height: int = 0, width: int = 0, seed: int = 0)
         input=_input_spec(backbone, height, width),
         origin=f"random weights from seed {seed}, timm {timm.__version__}, torch {torch.__version__}",
     )
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), _one_thread():
         torch.manual_seed(seed)
         model = build(card)
         frames = normalise(torch.from_numpy(probe_frames(card.input)), card.input)
@@ -118,6 +118,17 @@ def initialise(backbone: str, *, height: int = 0, width: int = 0, seed: int = 0)
         linear.bias.copy_((linear.bias - logits.mean(dim=0)) * scale)
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     return Checkpoint(card=card, weights=safetensors.torch.save(weights))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums differ in their last bits with the number of threads, and so would a checkpoint's digest."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def normalise(frames: torch.Tensor, spec: InputSpec) -> torch.Tensor:

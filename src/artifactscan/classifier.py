@@ -1,5 +1,6 @@
 """Runs a checkpoint over frames: batches across videos in, one probability per label and frame out."""
 
+import copy
 import ctypes
 import logging
 import sys
@@ -22,6 +23,8 @@ BATCH_FRAMES = {"cuda": 128, "cpu": 16}
 MAX_SCORE_CHANGE = 0.01
 """bf16 is not chosen by itself where it moves a score of the probe frames by this much."""
 
+MAX_FOLDING_CHANGE = 1e-3
+"""Batch norms stay where folding them moves a logit by more: the model uses their input elsewhere, too."""
 _BF16_CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "could not create a memory object", "could not create a primitive")
 """What torch and oneDNN say on a CPU."""
@@ -44,13 +47,12 @@ class Classifier:
             _keep_freed_memory()
         self.input = checkpoint.card.input
         self.batch_frames = settings.batch_frames or BATCH_FRAMES[self.device]
-        model = load(checkpoint)
         probe = probe_frames(self.input)
-        _fold_batch_norms(model, normalise(torch.from_numpy(probe), self.input))
+        model = _with_folded_batch_norms(load(checkpoint), normalise(torch.from_numpy(probe[:1]), self.input))
         self._scorer = self._prepared(_Scorer(model, checkpoint.card, self.device, bf16=False), settings)
         self.precision = "fp32"
-        # Compiled kernels and the ones that cuDNN picks belong to one batch size.
-        self._fixed_batches = settings.compile or self.device == "cuda"
+        # Compiled kernels belong to one batch size, and cuDNN looks for the best ones anew at each size.
+        self._sizes_per_batch = 1 if settings.compile else 4 if self.device == "cuda" else 0
         if settings.precision == "bf16" or (settings.precision == "auto" and _has_bf16(self.device)):
             self._consider_bf16(model, checkpoint.card, settings, probe)
 
@@ -83,16 +85,22 @@ class Classifier:
         return [scores for piece in pieces for scores in self._forward(piece)]
 
     def _halve(self, frames: int, error: RuntimeError) -> None:
-        tried = self.batch_frames if self._fixed_batches else frames
+        tried = self._padded(frames)
         if tried == 1:
             raise MemoryError(f"not even one frame fits into the memory of the {self.device}: {error}") from error
         self.batch_frames = tried // 2
         self.notes.append(f"out of memory with {tried} frames per batch: went on with {self.batch_frames}")
         _log.warning(self.notes[-1])
 
+    def _padded(self, frames: int) -> int:
+        """The size at which a batch of ``frames`` is run: one of a few."""
+        if not self._sizes_per_batch:
+            return frames
+        step = -(-self.batch_frames // self._sizes_per_batch)
+        return min(self.batch_frames, -(-frames // step) * step)
+
     def _to_device(self, batch: np.ndarray) -> torch.Tensor:
-        missing = self.batch_frames - len(batch) if self._fixed_batches else 0
-        if missing > 0:
+        if missing := self._padded(len(batch)) - len(batch):
             batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.uint8)])
         # A copy where the batch is a view of a read-only block, which torch does not take.
         frames = torch.from_numpy(batch if batch.flags.writeable else batch.copy())
@@ -197,11 +205,24 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
-def _fold_batch_norms(model: nn.Module, probe: torch.Tensor) -> None:
-    """Folds each batch norm into the convolution whose output it alone takes; the scores stay the same.
+def _with_folded_batch_norms(model: nn.Module, probe: torch.Tensor) -> nn.Module:
+    """``model`` with each batch norm folded into the convolution whose output it takes, or as it was.
 
-    Which ones those are shows in a forward pass of ``probe``, float (frames, 3, height, width).
+    Which ones those are shows in a forward pass of ``probe``, float (frames, 3, height, width); a second one shows
+    whether the logits stayed the same.
     """
+    folded = copy.deepcopy(model)
+    logits = _fold_batch_norms(folded, probe)
+    with torch.inference_mode():
+        change = float((folded(probe) - logits).abs().max())
+    if not change <= MAX_FOLDING_CHANGE:
+        _log.info("batch norms are not folded: that moves a logit by %.3g", change)
+        return model
+    return folded
+
+
+def _fold_batch_norms(model: nn.Module, probe: torch.Tensor) -> torch.Tensor:
+    """Folds in place; returns the logits of ``probe`` before."""
     maker: dict[int, str] = {}
     """id of a convolution's output → the convolution's name; the outputs are kept, so that no id is used twice."""
     kept: list[torch.Tensor] = []
@@ -223,7 +244,7 @@ def _fold_batch_norms(model: nn.Module, probe: torch.Tensor) -> None:
 
             hooks.append(module.register_forward_pre_hook(before))
     with torch.inference_mode():
-        model(probe[:1])
+        logits = model(probe)
     for hook in hooks:
         hook.remove()
     for conv_name, norm_name in pairs:
@@ -233,3 +254,4 @@ def _fold_batch_norms(model: nn.Module, probe: torch.Tensor) -> None:
         # timm's own batch norms carry the dropout and activation that follow.
         rest = [getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)]
         model.set_submodule(norm_name, nn.Sequential(*rest))
+    return logits

@@ -37,7 +37,7 @@ _NO_DECODER = {"codec_whitelist": "none"}
 """Opens a file without decoding anything: only what the container itself says is known then."""
 
 _MAX_DEMUX_ERRORS = 1000
-"""Unreadable packets in a row after which the rest of a file is given up."""
+"""Unreadable packets after which the rest of a file is given up."""
 
 
 @dataclass(frozen=True)

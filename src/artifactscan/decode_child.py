@@ -20,7 +20,7 @@ import numpy as np
 
 from artifactscan.decode_protocol import REASON_CHARS, SLOTS, slot_start, unpack_config
 from artifactscan.outcomes import Outcome
-from artifactscan.video import DecodeError, DecodeSettings, VideoFacts
+from artifactscan.video import DecodeError, DecodeSettings, VideoFacts, decoders_of
 
 Decode = Callable[[str, DecodeSettings, Callable[[int, float, np.ndarray], None]], VideoFacts]
 
@@ -172,11 +172,12 @@ def _write_all(fd: int, data: memoryview, offset: int) -> None:
 def _load_decoders(choice: str) -> dict[str, Decode]:
     """Import what may be needed now: no video should be charged for the time and address space it takes."""
     decoders: dict[str, Decode] = {}
-    if choice in ("auto", "pyav"):
+    wanted = decoders_of(choice)
+    if "pyav" in wanted:
         from artifactscan.decoding import decode_pyav
 
         decoders["pyav"] = decode_pyav
-    if choice in ("auto", "decord"):
+    if "decord" in wanted:
         import decord  # noqa: F401
 
         from artifactscan.decoding_decord import decode_decord  # it would import decord at the first video

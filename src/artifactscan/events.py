@@ -25,14 +25,16 @@ def find_events(
     thresholds: Mapping[str, float],
     *,
     sample_fps: float,
+    durations_s: Mapping[str, float | None] | None = None,
     settings: EventSettings | None = None,
 ) -> pa.Table:
     """The events of whole videos.
 
     ``frames`` has the FRAMES schema, sorted by uri and frame_index, every video complete. ``start_s`` is the time of
-    an event's first frame, ``end_s`` that of its last plus one sampling period. Returns the EVENTS schema.
+    an event's first frame; ``end_s`` is one sampling period after its last, or when that leaves the screen where it
+    stays longer, but not after the video's end (``durations_s`` by video_id). Returns the EVENTS schema.
     """
-    settings = settings or EventSettings()
+    settings, durations_s = settings or EventSettings(), durations_s or {}
     rows: list[dict[str, object]] = []
     if frames.num_rows:
         videos = frames["video_id"].combine_chunks().dictionary_encode()
@@ -41,17 +43,22 @@ def find_events(
         uris, pts, index = frames["uri"], frames["pts_s"].to_numpy(), frames["frame_index"].to_numpy()
         scores = {label: frames[f"p_{label}"].to_numpy() for label in LABELS}
         for start, stop in zip(starts, np.r_[starts[1:], len(codes)], strict=True):
+            video = frames["video_id"][int(start)].as_py()
+            duration = durations_s.get(video)
+            times, step = pts[start:stop], np.diff(index[start:stop])
+            position = _positions(times, step, sample_fps)
+            ends = np.minimum(_ends(times, step, sample_fps), np.inf if duration is None else duration)
             for label in LABELS:
                 p = scores[label][start:stop]
-                for first, last in _runs(p, thresholds[label], settings):
+                for first, last in _runs(p, position, thresholds[label], settings):
                     peak = start + first + int(np.argmax(p[first : last + 1]))
                     rows.append(
                         {
-                            "video_id": frames["video_id"][int(start)].as_py(),
+                            "video_id": video,
                             "uri": uris[int(start)].as_py(),
                             "label": label,
-                            "start_s": float(pts[start + first]),
-                            "end_s": float(pts[start + last]) + 1.0 / sample_fps,
+                            "start_s": float(times[first]),
+                            "end_s": float(ends[last]),
                             "peak": float(scores[label][peak]),
                             "peak_frame": int(index[peak]),
                         }
@@ -59,12 +66,28 @@ def find_events(
     return pa.Table.from_pylist(rows, schema=EVENTS)
 
 
-def _runs(p: np.ndarray, threshold: float, settings: EventSettings) -> list[tuple[int, int]]:
-    """First and last position of every event in one label's probabilities of one video."""
+def _positions(times: np.ndarray, step: np.ndarray, sample_fps: float) -> np.ndarray:
+    """Where each frame stands among the frames that were to be sampled, those lost to damage counted.
+
+    Between a frame and the very next one of the video (``step`` 1) nothing can have been lost: it stood still.
+    """
+    periods = np.maximum(1, np.round(np.diff(times) * sample_fps))
+    return np.r_[0, np.cumsum(np.where(step == 1, 1, periods))]
+
+
+def _ends(times: np.ndarray, step: np.ndarray, sample_fps: float) -> np.ndarray:
+    """Until when each frame is known to be on screen, or is taken to be."""
+    ends = times + 1.0 / sample_fps
+    ends[:-1] = np.where(step == 1, np.maximum(ends[:-1], times[1:]), ends[:-1])
+    return ends
+
+
+def _runs(p: np.ndarray, position: np.ndarray, threshold: float, settings: EventSettings) -> list[tuple[int, int]]:
+    """First and last index of every event in one label's probabilities of one video."""
     held = np.flatnonzero(p >= threshold * settings.release_ratio)
     if not held.size:
         return []
-    breaks = np.flatnonzero(np.diff(held) > settings.max_gap_frames + 1)
+    breaks = np.flatnonzero(np.diff(position[held]) > settings.max_gap_frames + 1)
     firsts = held[np.r_[0, breaks + 1]]
     lasts = held[np.r_[breaks, held.size - 1]]
     return [(int(a), int(b)) for a, b in zip(firsts, lasts, strict=True) if p[a : b + 1].max() >= threshold]

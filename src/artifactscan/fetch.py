@@ -1,12 +1,14 @@
 """Brings one object here for decoding, and makes sure that it is the one that was listed."""
 
+import os
 import random
 import re
+import sys
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,7 +21,6 @@ from artifactscan.outcomes import Outcome
 
 _CHUNK_BYTES = 1 << 20
 _RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
 class FetchError(Exception):
@@ -46,7 +47,7 @@ class FetchRetries:
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """An object that lies on a local disk; as a context manager it removes what was copied for it."""
+    """An object that lies on a local disk; as a context manager it gives up the copy that was made for it."""
 
     path: str
     size_bytes: int
@@ -54,6 +55,8 @@ class Fetched:
     """Wall-clock seconds it took to bring it here."""
     local_etag: str | None = None
     """Of a file that is read where it lies; None for a copy, which nobody else writes to."""
+    copy: IO[bytes] | None = field(default=None, repr=False, compare=False)
+    """Keeps the copy there until it is closed."""
 
     def still_same(self) -> bool:
         """False when the file was written to, replaced or removed since it was fetched."""
@@ -68,8 +71,8 @@ class Fetched:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.local_etag is None:
-            Path(self.path).unlink(missing_ok=True)
+        if self.copy is not None:
+            self.copy.close()
 
 
 def fetch(
@@ -94,16 +97,23 @@ def fetch(
     if not storage.is_s3(uri):
         size = _check_local(uri, etag, max_bytes)
         return Fetched(path=uri, size_bytes=size, fetch_s=time.monotonic() - started, local_etag=etag)
-    with tempfile.NamedTemporaryFile(
-        "wb", dir=folder, prefix="artifactscan-", suffix=_suffix(uri), delete=False
-    ) as copy:
-        try:
-            size = _download(uri, etag, size_bytes, max_bytes, copy, _Patience(retries or FetchRetries()))
-            copy.flush()
-        except BaseException:
-            Path(copy.name).unlink(missing_ok=True)
-            raise
-    return Fetched(path=copy.name, size_bytes=size, fetch_s=time.monotonic() - started)
+    copy, path = _nameless_file(folder)
+    try:
+        size = _download(uri, etag, size_bytes, max_bytes, copy, _Patience(retries or FetchRetries()))
+        copy.flush()
+    except BaseException:
+        copy.close()
+        raise
+    return Fetched(path=path, size_bytes=size, fetch_s=time.monotonic() - started, copy=copy)
+
+
+def _nameless_file(folder: str | None) -> tuple[IO[bytes], str]:
+    """A temporary file that is gone with this process, however that ends, and a path to it for the decoding child."""
+    if sys.platform == "linux":
+        nameless = tempfile.TemporaryFile("wb", dir=folder)  # noqa: SIM115 - Fetched closes it
+        return nameless, f"/proc/{os.getpid()}/fd/{nameless.fileno()}"
+    named = tempfile.NamedTemporaryFile("wb", dir=folder)  # noqa: SIM115
+    return named, named.name
 
 
 def _check_local(path: str, etag: str, max_bytes: int) -> int:
@@ -229,9 +239,3 @@ def _reason(error: OSError, uri: str) -> str:
 
 def _too_large(size: int, max_bytes: int) -> FetchError:
     return FetchError(Outcome.TOO_LARGE, f"the object has {size} bytes, more than --max-object-bytes {max_bytes}")
-
-
-def _suffix(uri: str) -> str:
-    """The ending of the name where it is an ordinary one: some demuxers look at it."""
-    suffix = PurePosixPath(uri).suffix
-    return suffix if _SUFFIX.fullmatch(suffix) else ""

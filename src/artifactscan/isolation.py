@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from artifactscan.decode_process import Child
 from artifactscan.outcomes import Outcome
-from artifactscan.video import DecodeError, DecodeSettings, Verdict, VideoFacts
+from artifactscan.video import DecodeError, DecodeSettings, Verdict, VideoFacts, decoders_of
 
 PYAV_SHARE = 0.6
 """The part of a video's seconds that pyav may use up while decord could still follow."""
@@ -114,8 +114,7 @@ class DecoderProcess:
     def _attempts(self, path: str) -> Iterator[Segment]:
         watch = _Stopwatch()
         limit_s = self._settings.limits.video_timeout_s
-        choice = self._settings.decoder
-        decoders = ("pyav", "decord") if choice == "auto" else (choice,)
+        decoders = decoders_of(self._settings.decoder)
         failures: list[DecodeError] = []
         for decoder in decoders:
             budget_s = limit_s if decoder == decoders[-1] else limit_s * PYAV_SHARE

@@ -14,8 +14,8 @@ from artifactscan.store import UNCHANGED_PREFIX, RunRecord, Store, parquet_files
 from artifactscan.tables import MANIFEST
 
 FRAMES_PER_MEGABYTE = 12.0
-"""Sampled frames per 10⁶ bytes of clip at 2 per second: the middle of the Sora clips measured (see
-docs/experiments.md); used only until the store has ledgers of its own to go by."""
+"""Sampled frames per 10⁶ bytes of clip at 2 per second, as in Sora's clips; used only until the store has ledgers of
+its own to go by."""
 
 
 @dataclass
@@ -38,8 +38,8 @@ def load_settled(
 ) -> Settled:
     """Reads the ledgers of the committed ``runs`` of one spec.
 
-    Transient outcomes do not settle a video. Failures settle it only under the same limits and decoder, and not
-    at all with ``retry_failed``.
+    Transient outcomes do not settle a video. Failures settle it only under the same limits, and not at
+    all with ``retry_failed``.
     """
     settled = Settled()
     pairs: dict[tuple[str, str], tuple[str, str]] = {}  # one tuple per run and outcome, shared by all its videos

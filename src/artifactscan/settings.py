@@ -44,7 +44,7 @@ class ScoreSettings:
     segment_frames: int = 64
     """Frames of one video handed on at a time; bounds memory."""
     video_timeout_s: float = _LIMITS.video_timeout_s
-    """Seconds one video may take to decode."""
+    """Seconds one video may take to decode; with auto, pyav may use 60 % of them while decord could follow."""
     child_memory_bytes: int = _LIMITS.child_memory_bytes
     """Address space the decoding process may add while decoding."""
     max_pixels: int = _LIMITS.max_pixels

@@ -19,7 +19,15 @@ from artifactscan.events import find_events
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import HAS_FRAMES, Outcome
 from artifactscan.planning import without_frames
-from artifactscan.store import UNCHANGED_PREFIX, Store, parquet_files, read_batches, read_table, write_table
+from artifactscan.store import (
+    UNCHANGED_PREFIX,
+    Store,
+    parquet_files,
+    read_ahead,
+    read_batches,
+    read_table,
+    write_table,
+)
 from artifactscan.tables import EVENTS, FRAMES, PARTS, TO_DO, VIDEO_FACTS, VIDEOS
 
 FRAMES_PER_FILE = 1_000_000
@@ -46,17 +54,10 @@ def complete_attempts(store: Store, run: str) -> Complete:
 
     A part cut off by a kill cannot be read; its videos are simply not complete and are done again.
     """
-    tables, damaged = [], []
-    for part in parquet_files(store.parts(run)):
-        try:
-            filesystem, path = storage.filesystem(part)
-            key = pq.ParquetFile(path, filesystem=filesystem).read([*_KEY_COLUMNS, "frames.list.element.frame_index"])
-        except (pa.ArrowInvalid, OSError) as error:
-            _log.warning("part %s cannot be read (%s); its videos are done again", part, error)
-            damaged.append(part)
-            continue
-        frames = pc.fill_null(pc.list_value_length(key["frames"]), 0)
-        tables.append(key.select(_KEY_COLUMNS).append_column("frames", frames))
+    parts = parquet_files(store.parts(run))
+    keys_of_parts = list(read_ahead(_keys, parts))
+    damaged = [part for part, keys in zip(parts, keys_of_parts, strict=True) if keys is None]
+    tables = [keys for keys in keys_of_parts if keys is not None]
     if not tables:
         return Complete({}, tuple(damaged))
     # A retried task may land the same segment twice; count each once.
@@ -86,6 +87,18 @@ def complete_attempts(store: Store, run: str) -> Complete:
     return Complete(dict(pairs), tuple(damaged))
 
 
+def _keys(part: str) -> pa.Table | None:
+    """The keys of a part's segments and how many frames each has; None for a part that was cut off."""
+    data = storage.read_bytes(part)
+    try:
+        key = pq.ParquetFile(pa.BufferReader(data)).read([*_KEY_COLUMNS, "frames.list.element.frame_index"])
+    except (pa.ArrowInvalid, OSError) as error:
+        _log.warning("part %s cannot be read (%s); its videos are done again", part, error)
+        return None
+    frames = pc.fill_null(pc.list_value_length(key["frames"]), 0)
+    return key.select(_KEY_COLUMNS).append_column("frames", frames)
+
+
 @dataclass
 class Settlement:
     """What settling wrote."""
@@ -104,9 +117,11 @@ class Settlement:
 def settle(store: Store, run: str, *, thresholds: Mapping[str, float], sample_fps: float) -> Settlement:
     """Writes frames/, events/ and videos/ of a run from its manifest and parts; the caller then writes run.json.
 
-    Raises LedgerError, having written no ledger, when a listed object has no complete attempt. May be called again
-    after being cut off: it starts from nothing each time.
+    Raises LedgerError, with no ledger in videos/, when a listed object has no complete attempt. May be called again
+    after being cut off: it starts from nothing each time; but never for a run that is committed.
     """
+    if storage.exists(store.run_json(run)):
+        raise LedgerError(f"run {run} is settled already, by another process; give the same command again")
     for folder in (store.frames(run), store.events(run), store.videos(run)):
         storage.remove_tree(folder)
     complete = complete_attempts(store, run)
@@ -114,7 +129,9 @@ def settle(store: Store, run: str, *, thresholds: Mapping[str, float], sample_fp
     verdicts = []
     for number, segments in enumerate(_whole_videos(store, run, complete)):
         frames = _frames_of(segments)
-        events = find_events(frames, thresholds, sample_fps=sample_fps)
+        last = segments.filter(segments["last"])
+        durations = dict(zip(last["video_id"].to_pylist(), last["duration_s"].to_pylist(), strict=True))
+        events = find_events(frames, thresholds, sample_fps=sample_fps, durations_s=durations)
         if frames.num_rows:
             write_table(frames, storage.join(store.frames(run), f"frames-{number:05d}.parquet"))
         if events.num_rows:
@@ -135,10 +152,8 @@ def _whole_videos(store: Store, run: str, complete: Complete) -> Iterator[pa.Tab
     waiting: dict[str, list[pa.Table]] = {}
     ready: list[pa.Table] = []
     frames = 0
-    for part in parquet_files(store.parts(run)):
-        if part in complete.damaged_parts:
-            continue
-        table = read_table(part).select(PARTS.names).cast(PARTS)
+    parts = [part for part in parquet_files(store.parts(run)) if part not in set(complete.damaged_parts)]
+    for table in read_ahead(_segments, parts):
         single: list[int] = []
         for row, (video, attempt, segment, last) in enumerate(
             zip(*(table[name].to_pylist() for name in ("video_id", "attempt", "segment", "last")), strict=True)
@@ -163,6 +178,10 @@ def _whole_videos(store: Store, run: str, complete: Complete) -> Iterator[pa.Tab
             ready, frames = [], 0
     if ready:
         yield pa.concat_tables(ready)
+
+
+def _segments(part: str) -> pa.Table:
+    return pq.ParquetFile(pa.BufferReader(storage.read_bytes(part))).read(PARTS.names).cast(PARTS)
 
 
 def _frames_of(segments: pa.Table) -> pa.Table:

@@ -20,6 +20,10 @@ class Spec:
     """Everything a score depends on; a stored score is reused only under the same digest."""
 
     sample_fps: float
+    decoder: str
+    """As asked for: one of DECODERS. Decoders differ in colour by a little."""
+    precision: str
+    """As asked for; auto takes bf16 only where no score moves by 0.01."""
     input: InputSpec
     checkpoint_digest: str
     decoding_version: int = DECODING_VERSION

@@ -372,6 +372,12 @@ def reason(error: OSError, uri: str) -> str:
     return " ".join((error.strerror or str(error)).split()).removeprefix(f"{uri}: ")
 
 
+def in_words(error: OSError) -> str:
+    """What ``error`` says in one line, with the file it is about."""
+    about = f"{error.filename}: " if error.filename and error.strerror else ""
+    return about + " ".join((error.strerror or str(error)).split())
+
+
 def as_os_error(error: Exception, uri: str) -> OSError:
     """The OSError that says the same as boto3's ``error``."""
     if isinstance(error, boto_errors.ClientError):

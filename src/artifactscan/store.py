@@ -6,16 +6,18 @@ events/run=<id>/*.parquet    time-coded events
 runs/<id>/manifest.parquet   what was listed and what was to be done
 runs/<id>/parts/             scores as they land, at least once
 runs/<id>/run.json           what ran; written last: a run without it is not committed
+lease.json                   who works on the store now
 """
 
 import io
 import json
 import secrets
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +33,10 @@ UNCHANGED_PREFIX = "unchanged-"
 
 _REQUEST_KEY = b"artifactscan.request"
 _READERS = 16
+"""Requests under way at a time: an object storage answers each in tens of milliseconds."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +49,7 @@ class RunRecord:
     scope_digest: str
     """Digest of what was listed (input and filters); runs of one scope can tell which objects are gone."""
     limits_digest: str
-    """Digest of decoder and limits: under others, a video that failed may succeed."""
+    """Digest of the limits of decoding: under others, a video that failed may succeed."""
     spec: dict[str, Any]
     settings: dict[str, Any]
     checkpoint: dict[str, Any]
@@ -54,8 +60,9 @@ class RunRecord:
     finished: str
     seconds: dict[str, float]
     counts: dict[str, int]
-    """listed, frames, events, removed, and one count per outcome."""
+    """listed, removed, without_frames, frames, events."""
     outcomes: dict[str, int] = field(default_factory=dict)
+    """Videos of each outcome; together they are the listed ones."""
     notes: list[str] = field(default_factory=list)
     """What happened differently than asked, in words."""
 
@@ -92,14 +99,25 @@ class Store:
     def run_json(self, run: str) -> str:
         return storage.join(self.run(run), "run.json")
 
+    @property
+    def lease(self) -> str:
+        return storage.join(self.root, "lease.json")
+
     def run_ids(self) -> list[str]:
         """Every run folder, committed or not, oldest first."""
         return sorted(storage.list_names(storage.join(self.root, "runs")))
 
     def committed(self) -> list[RunRecord]:
         """The runs with a run.json, oldest first; UsageError for one this version cannot read."""
-        with ThreadPoolExecutor(_READERS) as pool:
-            return [record for record in pool.map(self._record, self.run_ids()) if record is not None]
+        return [record for _, record in self._records() if record is not None]
+
+    def uncommitted(self) -> list[str]:
+        """The ids of the other runs, oldest first: cut off, or under way."""
+        return [run for run, record in self._records() if record is None]
+
+    def _records(self) -> Iterator[tuple[str, RunRecord | None]]:
+        runs = self.run_ids()
+        return zip(runs, read_ahead(self._record, runs), strict=True)
 
     def _record(self, run: str) -> RunRecord | None:
         uri = self.run_json(run)
@@ -127,13 +145,21 @@ class Store:
 
     def unfinished(self, request: str) -> str | None:
         """The latest run that was cut off while doing the same request, or None."""
-        for run in reversed(self.run_ids()):
-            if storage.exists(self.run_json(run)) or not storage.exists(self.manifest(run)):
+        for run in reversed(self.uncommitted()):
+            if not storage.exists(self.manifest(run)):
                 continue
             metadata = read_schema(self.manifest(run)).metadata or {}
             if metadata.get(_REQUEST_KEY, b"").decode() == request:
                 return run
         return None
+
+    def discard_uncommitted(self) -> None:
+        """Removes the tables that cut-off runs were settling: readers take every table they find for settled."""
+        folders = {f"run={run}" for run in self.uncommitted()}
+        for table in ("frames", "events", "videos"):
+            above = storage.join(self.root, table)
+            for name in folders.intersection(storage.list_names(above)):
+                storage.remove_tree(storage.join(above, name))
 
 
 def manifest_schema(schema: pa.Schema, request: str) -> pa.Schema:
@@ -164,6 +190,18 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
     """One Parquet file, or some of its columns."""
     filesystem, path = storage.filesystem(uri)
     return pq.ParquetFile(path, filesystem=filesystem, pre_buffer=True).read(columns=columns)
+
+
+def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``read(item)`` of each item in order, a few under way at a time."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        waiting: deque = deque()
+        for item in items:
+            waiting.append(pool.submit(read, item))
+            if len(waiting) > _READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def read_batches(uri: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

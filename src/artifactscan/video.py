@@ -1,6 +1,7 @@
 """The vocabulary of decoding: its settings, its limits, and what it says of a video."""
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from artifactscan.inputs import InputSpec
 from artifactscan.outcomes import Outcome
@@ -9,6 +10,16 @@ DECODING_VERSION = 1
 """Part of the spec digest: raised whenever the same video and settings would give other pixels or other frames."""
 
 DECODERS: tuple[str, ...] = ("auto", "pyav", "decord")
+
+
+def decoders_of(choice: str) -> tuple[str, ...]:
+    """The decoders that one of DECODERS stands for, in the order in which they are tried.
+
+    auto leaves out decord where it is not installed: it has wheels for Linux on x86-64 only.
+    """
+    if choice != "auto":
+        return (choice,)
+    return ("pyav", "decord") if find_spec("decord") else ("pyav",)
 
 
 @dataclass(frozen=True, kw_only=True)

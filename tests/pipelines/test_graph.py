@@ -7,8 +7,8 @@ from pipelines.cluster import Resources
 from pipelines.graph import DECODE_NICENESS, Pools, size_pools
 
 
-def pools(cpus: int, gpus: int, *, gpu: bool, decoders: int = 0, classifiers: int = 0) -> Pools:
-    resources = Resources(cpus=cpus, gpus=gpus)
+def pools(cpus: int, gpus: int, *, gpu: bool, decoders: int = 0, classifiers: int = 0, nodes: int = 1) -> Pools:
+    resources = Resources(cpus=cpus, gpus=gpus, nodes=nodes)
     return size_pools(resources, use_gpu=gpu, decode_actors=decoders, classify_actors=classifiers)
 
 
@@ -30,7 +30,7 @@ def test_every_gpu_classifies_and_the_other_cores_decode() -> None:
     assert sized.niceness == 0
 
 
-@pytest.mark.parametrize("cpus", [1, 2, 4, 64])
+@pytest.mark.parametrize("cpus", [2, 3, 4, 64])
 @pytest.mark.parametrize("gpus", [0, 1, 8])
 @pytest.mark.parametrize("decoders", [0, 1, 50])
 @pytest.mark.parametrize("classifiers", [0, 1, 16])
@@ -39,8 +39,13 @@ def test_every_pool_fits_into_its_cluster(cpus: int, gpus: int, decoders: int, c
     assert sized.decoders == decoders or not decoders
     assert sized.classifiers == classifiers or not classifiers
     assert sized.classifiers * sized.classifier_gpus <= gpus
-    assert sized.classifiers * sized.classifier_cpus <= cpus
-    assert booked_cpus(sized) <= max(cpus, 2)
+    assert booked_cpus(sized) <= cpus - 1 + 1e-9, "one CPU is left for Ray Data's own tasks"
+    assert min(sized.decoder_cpus, sized.classifier_cpus) > 0
+
+
+def test_nodes_without_a_gpu_classify_each_with_its_own_cores() -> None:
+    sized = pools(64, 0, gpu=False, nodes=4)
+    assert (sized.classifiers, sized.classifier_threads, sized.decoders) == (4, 16, 64)
 
 
 def test_a_gpu_that_is_not_there() -> None:

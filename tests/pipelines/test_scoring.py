@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import attempt, failure, manifest_row, write_manifest, write_part
+from parts import THRESHOLDS, attempt, failure, manifest_row, write_manifest, write_part
+from rich.console import Console
 from safetensors.numpy import save
 
 from artifactscan.checkpoint import Card, Checkpoint, save_checkpoint
+from artifactscan.errors import UsageError
 from artifactscan.inputs import InputSpec
+from artifactscan.lease import Lease
 from artifactscan.settings import ScoreSettings
-from artifactscan.settle import Settlement
-from artifactscan.store import Store, read_table
+from artifactscan.settle import Settlement, settle
+from artifactscan.store import Store, parquet_files, read_table
 from pipelines.cluster import ROOT
 from pipelines.scoring import (
+    Job,
     Request,
     Stopwatch,
     _exit_code,
@@ -43,7 +47,7 @@ ANOTHER: dict[str, tuple[Any, str]] = {
     "limit": (5, "scope"),
     "since": ("2026-11-01", "scope"),
     "sample_fps": (4.0, "spec"),
-    "decoder": ("pyav", "limits"),
+    "decoder": ("pyav", "spec"),
     "video_timeout_s": (1.0, "limits"),
     "child_memory_bytes": (1, "limits"),
     "max_pixels": (1, "limits"),
@@ -56,7 +60,7 @@ ANOTHER: dict[str, tuple[Any, str]] = {
     "segment_frames": (8, ""),
     "batch_frames": (8, ""),
     "device": ("cpu", ""),
-    "precision": ("fp32", ""),
+    "precision": ("fp32", "spec"),
     "compile": (True, ""),
     "decode_actors": (3, ""),
     "classify_actors": (3, ""),
@@ -143,10 +147,14 @@ def test_versions_of_what_is_there_and_what_is_not() -> None:
     assert _version("no-such-package-anywhere") == "not installed"
 
 
+def job_of(settings: ScoreSettings, checkpoint: Checkpoint = CHECKPOINT) -> Job:
+    return Job(settings, Store(settings.output), checkpoint, make_request(settings, checkpoint), Console())
+
+
 def record_of(settlement: Settlement, *, trained: bool, notes: set[str]) -> Any:
     checkpoint = replace(CHECKPOINT, card=replace(CHECKPOINT.card, trained=trained))
-    request, started = make_request(SETTINGS, checkpoint), datetime(2026, 1, 2, tzinfo=UTC)
-    return _record(SETTINGS, request, "run1", checkpoint, settlement, notes, Stopwatch({"plan": 1.5}), started)
+    started = datetime(2026, 1, 2, tzinfo=UTC)
+    return _record(job_of(SETTINGS, checkpoint), "run1", settlement, notes, Stopwatch({"plan": 1.5}), started)
 
 
 def test_a_record_says_what_ran_and_what_came_of_it() -> None:
@@ -184,7 +192,7 @@ def test_ray_is_not_started_where_nothing_is_open(tmp_path: Path) -> None:
     settled = manifest_row("/b", status="settled", settled_run="run0", settled_outcome="scored")
     write_manifest(store, "run1", [manifest_row("/a"), settled, manifest_row("/c", status="removed")])
     write_part(store, "run1", "one", attempt("/a", [2]))
-    assert _score_open_videos(SETTINGS, store, "run1", CHECKPOINT, watch) == set()
+    assert _score_open_videos(job_of(replace(SETTINGS, output=store.root)), "run1", watch) == set()
     assert watch.seconds == {}, "neither started nor scored"
 
 
@@ -199,7 +207,7 @@ def cut_off(tmp_path: Path) -> tuple[ScoreSettings, Store]:
     settings = ScoreSettings(input=str(clips), output=store.root, checkpoint=str(tmp_path / "checkpoint"))
     manifest = Path(store.manifest("run1"))
     manifest.parent.mkdir(parents=True)
-    _plan(settings, store, make_request(settings, CHECKPOINT), manifest)
+    _plan(job_of(settings), manifest)
     bad, good = read_table(str(manifest), ["uri", "etag", "video_id"]).to_pylist()
     write_part(store, "run1", "one", attempt(good["uri"], [2, 1], etag=good["etag"]))
     write_part(store, "run1", "two", [{**failure(bad["uri"]), "video_id": bad["video_id"]}])
@@ -240,6 +248,42 @@ def test_a_plan_changes_nothing_and_says_what_would_be_continued(
     assert score(replace(settings, plan=True)) == 0
     assert "run run1 of the same command was cut off and would be continued\n" in capsys.readouterr().out
     assert sorted(Path(store.root).rglob("*")) == before
+
+
+def test_what_changed_since_the_cut_is_done_in_the_same_call(
+    cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, store = cut_off
+    Path(settings.input, "bad.mp4").unlink()
+    assert score(replace(settings, max_failed=0.5)) == 0
+    second, first = store.committed()
+    assert (first.run, first.outcomes) == ("run1", {"scored": 1, "undecodable": 1})
+    assert (second.outcomes, second.counts["removed"]) == ({"unchanged": 1}, 1)
+
+
+def test_tables_of_a_run_that_was_cut_off_are_not_left_for_readers(cut_off: tuple[ScoreSettings, Store]) -> None:
+    settings, store = cut_off
+    settle(store, "run1", thresholds=THRESHOLDS, sample_fps=2.0)
+    Path(settings.input, "good.mp4").unlink()
+    only_bad = replace(settings, limit=1, max_failed=1.0)
+    with pytest.raises(UsageError, match="not a timm model"):  # the new run ends before it begins
+        score(only_bad)
+    assert parquet_files(store.frames("run1")) == parquet_files(store.videos("run1")) == []
+
+
+def test_a_store_that_somebody_works_on_is_left_alone(cut_off: tuple[ScoreSettings, Store]) -> None:
+    settings, store = cut_off
+    with Lease(store.lease), pytest.raises(UsageError, match="is working on this store"):
+        score(settings)
+    assert store.committed() == []
+
+
+def test_a_storage_that_refuses_is_one_sentence(cut_off: tuple[ScoreSettings, Store], tmp_path: Path) -> None:
+    settings, _ = cut_off
+    (tmp_path / "file").write_text("")
+    for plan in (True, False):
+        with pytest.raises(UsageError, match=r"file.*(Not a directory|not a folder)"):
+            score(replace(settings, output=str(tmp_path / "file"), plan=plan))
 
 
 def test_another_request_does_not_continue_it(cut_off: tuple[ScoreSettings, Store]) -> None:
