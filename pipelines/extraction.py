@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,9 @@ from artifactscan.store import Store, write_table
 from artifactscan.summary import console, name
 from artifactscan.tables import LISTING
 from artifactscan.text import printable
+
+if TYPE_CHECKING:
+    from pipelines.graph import Pools
 
 RECORD_NAME, INDEX_NAME, LEDGER_NAME = "extraction.json", "index.parquet", "ledger.parquet"
 EXIT_OK, EXIT_TOO_MANY_FAILED = 0, 1
@@ -62,12 +65,15 @@ def extract(settings: ExtractSettings) -> int:
     labels = read_labels(settings.labels) if settings.labels else LABELLED.empty_table()
     listing = _list(settings)
     choice = _choose(settings, checkpoints, listing)
-    with _cut_off_in_words(root):
+    work = _work(listing, choice.frames)
+    if work.num_rows:
+        _start_ray(settings)  # what is wrong with the cluster shows before anything is replaced
+    with _as_cut_off_errors():
         storage.write_bytes(storage.join(root, RECORD_NAME), _record(settings, checkpoints))
         for left_over in (INDEX_NAME, LEDGER_NAME, FRAMES_FOLDER, EXPORT_FOLDER):
             storage.remove_tree(storage.join(root, left_over))
         images = ImageSettings(root=root, format=settings.image_format, jpeg_quality=settings.jpeg_quality)
-        extracted = _run(settings, _work(listing, choice.frames), images)
+        extracted = _run(settings, work, images)
         index, ledger = _index(extracted, choice.frames), _ledger(listing, extracted, choice.verdicts)
         write_table(ledger, storage.join(root, LEDGER_NAME))
         exports = _export(settings, checkpoints, index, labels, root)
@@ -97,14 +103,12 @@ def _record(settings: ExtractSettings, checkpoints: dict[str, Checkpoint]) -> by
 
 
 @contextmanager
-def _cut_off_in_words(root: str) -> Iterator[None]:
+def _as_cut_off_errors() -> Iterator[None]:
+    """With writing under way it is the machine's or the storage's fault, and the index is not there yet."""
     try:
         yield
     except OSError as error:
-        said = storage.reason(error, root)
-        raise CutOffError(
-            f"output {root} could not be written to the end: {said}; the same command does it again"
-        ) from None
+        raise CutOffError(f"the run was cut off: {storage.in_words(error)}; the same command does it again") from error
 
 
 def _list(settings: ExtractSettings) -> pa.Table:
@@ -186,10 +190,9 @@ def _run(settings: ExtractSettings, work: pa.Table, images: ImageSettings | None
     """EXTRACTED rows of ``work``; Ray is not even started where there is none."""
     if not work.num_rows:
         return []
-    from pipelines import cluster, extract_graph, progress  # Ray takes seconds to import and to start
-    from pipelines.graph import size_pools
+    pools = _start_ray(settings)
+    from pipelines import extract_graph, progress
 
-    pools = size_pools(cluster.connect(), use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
     tally = progress.TallyActor.remote()
     with progress.Progress(tally, total=work.num_rows, quiet=settings.quiet):
         return extract_graph.run_extract_graph(
@@ -200,6 +203,13 @@ def _run(settings: ExtractSettings, work: pa.Table, images: ImageSettings | None
             images=images,
             tally=tally,
         )
+
+
+def _start_ray(settings: ExtractSettings) -> "Pools":
+    """Starts or joins Ray, once, and says how many actors decode; UsageError where it cannot be."""
+    from pipelines import cluster, graph  # Ray takes seconds to import and to start
+
+    return graph.size_pools(cluster.connect(), use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
 
 
 def _index(extracted: list[dict[str, Any]], chosen: pa.Table | None) -> pa.Table:

@@ -5,12 +5,11 @@ Whoever labels and with whatever tool, it ends up in this table; training and ag
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, get_args
+from itertools import groupby
+from typing import Any, Literal, NamedTuple, cast, get_args
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -37,12 +36,26 @@ Rule = Literal["error", "any", "all", "majority", "keep"]
 every annotator's row is kept."""
 RULES: tuple[str, ...] = get_args(Rule)
 
-_KEY = ["file", "frame_index"]
-_LABELS = list(LABELS)
-_REQUIRED = [*_KEY, *_LABELS]
+_KEY, _BY = ("file", "frame_index"), ("annotator", "note")
 _MAX_FRAME_INDEX = 2**31 - 1
 _LOOKUP_THREADS = 32
 _CSV = pa_csv.ParseOptions(newlines_in_values=True)
+
+
+class _Row(NamedTuple):
+    """A row of a sheet that is as it should be."""
+
+    number: int
+    """Counted from 1."""
+    file: str
+    frame_index: int
+    labels: tuple[int, ...]
+    annotator: str | None
+    note: str | None
+
+    @property
+    def frame(self) -> tuple[str, int]:
+        return self.file, self.frame_index
 
 
 def read_labels(uri: str, *, rule: Rule = "error") -> pa.Table:
@@ -52,7 +65,7 @@ def read_labels(uri: str, *, rule: Rule = "error") -> pa.Table:
     what becomes of those that do not. UsageError, naming the file, the row and the way out, for a file that cannot
     be read, a column or a value that is missing, a label other than 0 and 1, a frame_index that is none.
     """
-    return _to_table(_merged(_checked(_read_sheet(uri), uri), rule, uri))
+    return _to_table(_merged([_checked(*row, uri) for row in _sheet(uri)], rule, uri))
 
 
 def read_filled_labels(uri: str) -> tuple[pa.Table, int]:
@@ -60,16 +73,15 @@ def read_filled_labels(uri: str) -> tuple[pa.Table, int]:
 
     Those are frames that nobody labelled yet; they are left out, and their number is the second thing returned.
     """
-    sheet = _read_sheet(uri)
-    blank = (sheet[_LABELS].isna() | (sheet[_LABELS] == "")).all(axis=1)
-    return _to_table(_merged(_checked(sheet[~blank], uri), "keep", uri)), int(blank.sum())
+    sheet = _sheet(uri)
+    filled = [(number, cells) for number, cells in sheet if any(_is_there(cells[label]) for label in LABELS)]
+    return _to_table(_merged([_checked(*row, uri) for row in filled], "keep", uri)), len(sheet) - len(filled)
 
 
 def merge_labels(tables: Sequence[pa.Table], *, rule: Rule, source: str = "given") -> pa.Table:
     """Merges LABELLED tables as ``read_labels`` merges the rows of one; ``source`` names them in errors."""
-    frames = [table.to_pandas() for table in tables]
-    rows = pd.concat(frames or [LABELLED.empty_table().to_pandas()], ignore_index=True)
-    return _to_table(_merged(rows.assign(row=np.arange(1, len(rows) + 1)), rule, source))
+    cells = (row for table in tables for row in table.to_pylist())
+    return _to_table(_merged([_checked(number, row, source) for number, row in enumerate(cells, 1)], rule, source))
 
 
 def write_labels(table: pa.Table, uri: str) -> None:
@@ -119,20 +131,21 @@ def check_against_clips(table: pa.Table, clips: str) -> dict[str, str]:
     return uris
 
 
-def _read_sheet(uri: str) -> pd.DataFrame:
-    """The columns of LABELLED that a .csv or .parquet file has, as they stand there; UsageError if it is neither."""
+def _sheet(uri: str) -> list[tuple[int, dict[str, Any]]]:
+    """The rows of a .csv or .parquet file with their numbers, as they stand there; UsageError if it is neither."""
     try:
         table = _read(storage.normalise(uri))
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"labels {uri} cannot be read: {_said(error, uri)}") from None
-    if missing := [name for name in _REQUIRED if name not in table.column_names]:
+    if missing := [name for name in (*_KEY, *LABELS) if name not in table.column_names]:
         raise UsageError(
             f"labels {uri} have no column {' and no column '.join(missing)}; "
             f"the columns are {', '.join(table.column_names) or 'none'}"
         )
-    if repeated := {name for name in table.column_names if table.column_names.count(name) > 1}:
-        raise UsageError(f"labels {uri} have more than one column {min(repeated)}; remove all but one")
-    return table.select([name for name in LABELLED.names if name in table.column_names]).to_pandas()
+    known = [name for name in table.column_names if name in LABELLED.names]
+    if repeated := [name for name in known if known.count(name) > 1]:
+        raise UsageError(f"labels {uri} have more than one column {repeated[0]}; remove all but one")
+    return list(enumerate(table.select(known).to_pylist(), 1))
 
 
 def _read(uri: str) -> pa.Table:
@@ -146,109 +159,109 @@ def _read(uri: str) -> pa.Table:
         return pa_csv.read_csv(stream, parse_options=_CSV, convert_options=as_text)
 
 
-def _checked(sheet: pd.DataFrame, source: str) -> pd.DataFrame:
-    """The sheet with the types of LABELLED and a column ``row``, counted from 1; UsageError for the first bad cell."""
-    rows = pd.DataFrame({"row": sheet.index + 1}, index=sheet.index)
-    rows["file"] = _text(sheet["file"])
-    _refuse(rows["file"].isna(), sheet, "file", source, "is not the path of a clip")
-    index = pd.to_numeric(sheet["frame_index"], errors="coerce")
-    whole = index.between(0, _MAX_FRAME_INDEX) & (index % 1 == 0)
-    _refuse(~whole, sheet, "frame_index", source, "is not a whole number from 0")
-    rows["frame_index"] = index.astype(np.int32)
-    for label in LABELS:
-        value = pd.to_numeric(sheet[label], errors="coerce")
-        _refuse(~value.isin([0, 1]), sheet, label, source, "is neither 0 nor 1")
-        rows[label] = value.astype(np.int8)
-    for name in ("annotator", "note"):
-        rows[name] = _text(sheet[name]) if name in sheet else None
-    return rows
+def _checked(number: int, cells: Mapping[str, Any], source: str) -> _Row:
+    """The row with the types of LABELLED; UsageError for the first cell that is wrong."""
+    frame_index = _whole(cells["frame_index"])
+    if not _is_there(cells["file"]):
+        raise _refusal(number, cells, "file", source, "is not the path of a clip")
+    if frame_index is None or not 0 <= frame_index <= _MAX_FRAME_INDEX:
+        raise _refusal(number, cells, "frame_index", source, "is not a whole number from 0")
+    labels = tuple(_whole(cells[label]) for label in LABELS)
+    for label, value in zip(LABELS, labels, strict=True):
+        if value not in (0, 1):
+            raise _refusal(number, cells, label, source, "is neither 0 nor 1")
+    annotator, note = (str(cells[name]) if _is_there(cells.get(name)) else None for name in _BY)
+    return _Row(number, str(cells["file"]), frame_index, cast(tuple[int, ...], labels), annotator, note)
 
 
-def _refuse(bad: pd.Series, sheet: pd.DataFrame, column: str, source: str, why: str) -> None:
-    if not bad.any():
-        return
-    row = bad.idxmax()
-    value = sheet[column].loc[row]
-    if pd.isna(value) or value == "":
-        raise UsageError(f"labels {source}: row {row + 1} has no {column}; fill it in or remove the row")
-    raise UsageError(
-        f"labels {source}: row {row + 1} has {column} {_shown(str(value))}, which {why}; correct it or remove the row"
-    )
+def _refusal(number: int, cells: Mapping[str, Any], column: str, source: str, why: str) -> UsageError:
+    value = cells[column]
+    if not _is_there(value):
+        return UsageError(f"labels {source}: row {number} has no {column}; fill it in or remove the row")
+    shown = _shown(str(value))
+    return UsageError(f"labels {source}: row {number} has {column} {shown}, which {why}; correct it or remove the row")
 
 
-def _text(column: pd.Series) -> pd.Series:
-    """Strings, None where there is nothing."""
-    return column.astype(object).map(lambda value: None if pd.isna(value) or value == "" else str(value))
+def _is_there(cell: Any) -> bool:
+    return cell is not None and cell != "" and cell == cell  # a NaN, by which pandas writes nothing, is not itself
 
 
-def _merged(rows: pd.DataFrame, rule: Rule, source: str) -> pd.DataFrame:
+def _whole(cell: Any) -> int | None:
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return int(value) if value.is_integer() else None
+
+
+def _merged(rows: list[_Row], rule: Rule, source: str) -> list[_Row]:
     if rule not in RULES:
         raise UsageError(f"the rule for frames labelled differently is {rule!r}, not one of {', '.join(RULES)}")
-    rows = rows.sort_values([*_KEY, "row"], kind="stable")
-    if rule == "keep":
-        groups = [*_KEY, "annotator"]
-        named = rows[rows["annotator"].notna()]
-        _refuse_contradictions(named, groups, source)
-        return rows.drop_duplicates([*groups, *_LABELS])
-    if not rows.duplicated(_KEY).any():
-        return rows
+    rows = sorted(rows, key=lambda row: (row.frame, row.number))
+    merged: list[_Row] = []
+    for _, same_frame in groupby(rows, key=lambda row: row.frame):
+        group = list(same_frame)
+        if rule == "keep":
+            merged += _one_each(group, source)
+        elif len(group) == 1:
+            merged += group
+        else:
+            labels = _votes(group, rule, source)
+            annotator, note = _joined(row.annotator for row in group), _joined(row.note for row in group)
+            merged.append(group[0]._replace(labels=labels, annotator=annotator, note=note))
+    return merged
+
+
+def _one_each(group: list[_Row], source: str) -> list[_Row]:
+    """The rows of one frame, each annotator's once; of those that name nobody, each opinion once."""
+    distinct: dict[tuple, _Row] = {}
+    for row in group:
+        first = distinct.setdefault((row.annotator,) if row.annotator else (None, row.labels), row)
+        if first.labels != row.labels:
+            raise UsageError(f"{_contradiction(first, row, source)}; keep the one that holds")
+    return list(distinct.values())
+
+
+def _votes(group: list[_Row], rule: Rule, source: str) -> tuple[int, ...]:
+    """The labels of one frame by a rule; an annotator who says the same twice has one vote."""
     if rule == "error":
-        _refuse_contradictions(rows, _KEY, source)
-    merged = []
-    for _, group in rows.groupby(_KEY, sort=False):
-        first = group.iloc[0].to_dict()
-        if len(group) > 1:
-            first |= _votes(group, rule, source)
-            first |= {name: _joined(group[name]) for name in ("annotator", "note")}
-        merged.append(first)
-    return pd.DataFrame(merged)
+        if other := next((row for row in group if row.labels != group[0].labels), None):
+            way_out = "give a rule to merge them: any, all or majority"
+            raise UsageError(f"{_contradiction(group[0], other, source)}; {way_out}")
+        return group[0].labels
+    ballots = {(row.annotator or row.number, row.labels) for row in group}
+    yes = [sum(labels[n] for _, labels in ballots) for n in range(len(LABELS))]
+    if rule == "any":
+        return tuple(int(votes > 0) for votes in yes)
+    if rule == "all":
+        return tuple(int(votes == len(ballots)) for votes in yes)
+    if tied := next((label for label, votes in zip(LABELS, yes, strict=True) if 2 * votes == len(ballots)), None):
+        raise UsageError(
+            f"labels {source}: {tied} of frame {group[0].frame_index} of {_shown(group[0].file)} has as many votes "
+            "for 0 as for 1, so there is no majority; add a vote, or use the rule any or all"
+        )
+    return tuple(int(2 * votes > len(ballots)) for votes in yes)
 
 
-def _refuse_contradictions(rows: pd.DataFrame, key: list[str], source: str) -> None:
-    distinct = rows.drop_duplicates([*key, *_LABELS])
-    again = distinct.duplicated(key)
-    if not again.any():
-        return
-    second = distinct[again].iloc[0]
-    first = distinct[(distinct[key] == second[key]).all(axis=1)].iloc[0]
-    differing = next(label for label in LABELS if first[label] != second[label])
-    way_out = "give a rule to merge them: any, all or majority" if key == _KEY else "keep the one that holds"
-    raise UsageError(
-        f"labels {source}: rows {first['row']} and {second['row']} label frame {second['frame_index']} of "
-        f"{_shown(second['file'])} differently ({differing} {first[differing]} and {second[differing]}); {way_out}"
+def _contradiction(first: _Row, second: _Row, source: str) -> str:
+    differing = next(n for n in range(len(LABELS)) if first.labels[n] != second.labels[n])
+    values = f"{LABELS[differing]} {first.labels[differing]} and {second.labels[differing]}"
+    return (
+        f"labels {source}: rows {first.number} and {second.number} label frame {first.frame_index} of "
+        f"{_shown(first.file)} differently ({values})"
     )
 
 
-def _votes(group: pd.DataFrame, rule: Rule, source: str) -> Mapping[str, int]:
-    """The labels of one frame by a rule; an annotator who says the same twice has one vote."""
-    named = group["annotator"].notna()
-    ballots = pd.concat([group[named].drop_duplicates(["annotator", *_LABELS]), group[~named]])[_LABELS]
-    share = ballots.mean()
-    if rule == "any":
-        return (share > 0).astype(int).to_dict()
-    if rule == "all":
-        return (share == 1).astype(int).to_dict()
-    tied = share[share == 0.5].index
-    if rule == "majority" and len(tied):
-        frame = group.iloc[0]
-        raise UsageError(
-            f"labels {source}: {tied[0]} of frame {frame['frame_index']} of {_shown(frame['file'])} has as many votes "
-            "for 0 as for 1, so there is no majority; add a vote, or use the rule any or all"
-        )
-    return (share > 0.5).astype(int).to_dict()
+def _joined(values: Iterable[str | None]) -> str | None:
+    return "; ".join(dict.fromkeys(filter(None, values))) or None
 
 
-def _joined(column: pd.Series) -> str | None:
-    values = [value for value in column if isinstance(value, str)]
-    return "; ".join(dict.fromkeys(values)) or None
-
-
-def _to_table(rows: pd.DataFrame) -> pa.Table:
-    ordered = rows.sort_values([*_KEY, "row"], kind="stable")
-    columns: list[Any] = [
-        pa.array([None if pd.isna(value) else value for value in ordered[field.name]], field.type) for field in LABELLED
+def _to_table(rows: list[_Row]) -> pa.Table:
+    cells = [
+        {**dict(zip(LABELS, row.labels, strict=True)), **{name: getattr(row, name) for name in (*_KEY, *_BY)}}
+        for row in rows
     ]
-    return pa.table(columns, schema=LABELLED)
+    return pa.Table.from_pylist(cells, LABELLED)
 
 
 def _find(file: str, root: str) -> str | None:
