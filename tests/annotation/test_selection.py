@@ -73,6 +73,9 @@ def test_spread_out_takes_one_of_each_video_first() -> None:
     assert chosen(choose(table, Limits(count=3))) == {"a": [2.0], "b": [2.0], "c": [0.0]}
     assert chosen(choose(table, Limits(count=7))) == {"a": [1.0, 2.0, 3.5], "b": [1.0, 2.0, 3.5], "c": [0.0]}
     assert choose(table, Limits()).num_rows == table.num_rows
+    # A frame too near to one chosen before does not cost its video a turn.
+    near = frames(a=HALVES[:4], b=HALVES[:6])
+    assert chosen(choose(near, Limits(count=4, min_gap_s=0.9))) == {"a": [0.0, 1.0], "b": [0.5, 1.5]}
 
 
 def test_the_highest_values_first_within_the_limits() -> None:

@@ -4,9 +4,10 @@ Everything in here is deterministic: the same frames and scores give the same ch
 """
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -102,25 +103,39 @@ def choose(frames: pa.Table, limits: Limits, values: np.ndarray | None = None) -
     With ``values``, float (frames,), the highest first. Without, spread out: one of every video before a second of
     any, and in each video far from those chosen before. A frame that would break a limit is passed over.
     """
-    key = [frames[name].to_numpy(zero_copy_only=False) for name in _KEY]
-    if values is None:
-        order = np.lexsort((key[0], _spread_ranks(frames)))
-    else:
-        order = np.lexsort((key[1], key[0], -np.asarray(values, dtype=np.float64)))
-    pts_s = frames["pts_s"].to_numpy()
-    chosen: list[int] = []
+    videos, pts_s = frames["video_id"].to_pylist(), frames["pts_s"].to_pylist()
     times: defaultdict[str, list[float]] = defaultdict(list)
-    for row in order.tolist():
-        if limits.count is not None and len(chosen) >= limits.count:
-            break
-        taken = times[key[0][row]]
+
+    def fits(row: int) -> bool:
+        taken = times[videos[row]]
         if limits.per_video is not None and len(taken) >= limits.per_video:
-            continue
-        if limits.min_gap_s > 0 and any(abs(pts_s[row] - time) < limits.min_gap_s for time in taken):
-            continue
-        taken.append(pts_s[row])
+            return False
+        return limits.min_gap_s <= 0 or all(abs(pts_s[row] - time) >= limits.min_gap_s for time in taken)
+
+    chosen: list[int] = []
+    # Both generators look at `fits` only when they are asked for the next row.
+    for row in islice(_in_turns(frames, fits) if values is None else _best_first(frames, values, fits), limits.count):
+        times[videos[row]].append(pts_s[row])
         chosen.append(row)
     return frames.take(pa.array(chosen, pa.int64())).sort_by([(name, "ascending") for name in _KEY])
+
+
+def _best_first(frames: pa.Table, values: np.ndarray, fits: Callable[[int], bool]) -> Iterator[int]:
+    video_id, frame_index = (frames[name].to_numpy() for name in _KEY)
+    order = np.lexsort((frame_index, video_id, -np.asarray(values, dtype=np.float64)))
+    return filter(fits, order.tolist())
+
+
+def _in_turns(frames: pa.Table, fits: Callable[[int], bool]) -> Iterator[int]:
+    """One row of each video after the other, round by round; ids are digests, so no video is first for its name."""
+    frame_index = frames["frame_index"].to_pylist()
+    by_video = sorted(_rows_by_video(frames).items())
+    turns = deque(iter(_middles_first(sorted(rows, key=frame_index.__getitem__))) for _, rows in by_video)
+    while turns:
+        rows = turns.popleft()
+        if (row := next(filter(fits, rows), None)) is not None:
+            yield row
+            turns.append(rows)
 
 
 def _rows_by_video(frames: pa.Table) -> Mapping[str, list[int]]:
@@ -130,19 +145,15 @@ def _rows_by_video(frames: pa.Table) -> Mapping[str, list[int]]:
     return rows
 
 
-def _spread_ranks(frames: pa.Table) -> np.ndarray:
-    """For each frame when its turn comes in its video: the middle first, then the middles of what is left."""
-    frame_index = frames["frame_index"].to_numpy()
-    ranks = np.empty(frames.num_rows, np.int64)
-    for rows in _rows_by_video(frames).values():
-        ordered = sorted(rows, key=lambda row: frame_index[row])
-        gaps = deque([(0, len(ordered))])
-        for rank in range(len(ordered)):
-            start, end = gaps.popleft()
+def _middles_first(rows: list[int]) -> Iterator[int]:
+    """The middle one, then the middles of what is left on both sides, and so on."""
+    gaps = deque([(0, len(rows))])
+    while gaps:
+        start, end = gaps.popleft()
+        if start < end:
             middle = (start + end) // 2
-            ranks[ordered[middle]] = rank
-            gaps += [gap for gap in ((start, middle), (middle + 1, end)) if gap[0] < gap[1]]
-    return ranks
+            yield rows[middle]
+            gaps += [(start, middle), (middle + 1, end)]
 
 
 def _entropy_bits(p: np.ndarray) -> np.ndarray:
