@@ -5,7 +5,7 @@ Images are written by the actors that decode, so that no pixels travel. A retrie
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 from ray.actor import ActorProxy
@@ -63,8 +63,5 @@ def run_extract_graph(
             fn_constructor_args=(decoding, native_size, images, tally),
             num_cpus=pools.decoder_cpus,
         )
-        return [
-            row
-            for batch in extracted.iter_batches(batch_format="pyarrow", batch_size=None)
-            for row in batch.to_pylist()
-        ]
+        batches = extracted.iter_batches(batch_format="pyarrow", batch_size=None)
+        return [row for batch in batches for row in cast(pa.Table, batch).to_pylist()]

@@ -271,8 +271,8 @@ def _print(
     out: Console,
 ) -> None:
     table = Table(title="Extraction", title_justify="left")
-    for heading, side in (("outcome", "left"), ("videos", "right"), ("frames written", "right"), ("such as", "left")):
-        table.add_column(heading, justify=side)
+    for heading in ("outcome", "videos", "frames written", "such as"):
+        table.add_column(heading, justify="right" if heading in ("videos", "frames written") else "left")
     rows = ledger.to_pylist()
     for outcome, videos in Counter(row["outcome"] for row in rows).most_common():
         alike = [row for row in rows if row["outcome"] == outcome]

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import PurePosixPath
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
@@ -35,12 +36,10 @@ def import_table(settings: ImportSettings, out: Console) -> None:
         theirs = table.filter(
             pc.is_null(table["annotator"]) if annotator is None else pc.equal(table["annotator"], annotator)
         )
-        positive = {label: theirs[label].to_numpy() for label in LABELS}
-        clean = int((sum(positive.values()) == 0).sum())
+        votes = np.stack([theirs[label].to_numpy() for label in LABELS])
+        counts = [frames, *votes.sum(axis=1).tolist(), int((~votes.any(axis=0)).sum())]
         name = "not named" if annotator is None else printable(annotator, 40)
-        shown.add_row(
-            Text(name), f"{frames:,}", *(f"{int(values.sum()):,}" for values in positive.values()), f"{clean:,}"
-        )
+        shown.add_row(Text(name), *(f"{count:,}" for count in counts))
     out.print(shown)
     if unlabelled:
         out.print(f"left out, as nobody labelled them yet: {unlabelled:,}")

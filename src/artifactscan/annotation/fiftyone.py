@@ -38,9 +38,9 @@ def write_fiftyone(
         paths[stem] = f"{to_root}/{row['image']}"
         given, scores = labels.get((row["file"], row["frame_index"])), suggested(row, thresholds)
         targets[stem] = None if given is None else [number for number, label in enumerate(LABELS) if given[label]]
-        guesses[stem] = scores and [
-            {"label": LABELS.index(label), "confidence": score} for label, score in scores.items()
-        ]
+        guesses[stem] = None
+        if scores is not None:
+            guesses[stem] = [{"label": LABELS.index(label), "confidence": score} for label, score in scores.items()]
     classes = list(LABELS)
     files = {
         "labels.json": {"classes": classes, "labels": targets},
@@ -76,11 +76,10 @@ def read_fiftyone(data: bytes, lookup: FrameLookup) -> Iterator[dict[str, Any] |
 def _label(target: Any, classes: Any, image: str, source: str) -> str:
     if isinstance(target, dict):
         target = target.get("label")
-    try:
-        # FiftyOne's own order of things: an index where there are classes, else the name itself.
-        return str(classes[target]) if isinstance(target, int) and target >= 0 else target.strip()
-    except (TypeError, IndexError, AttributeError):
-        raise UsageError(
-            f"{source} gives the image {image!r} the class {target!r}, which its list of classes does not have; "
-            f"{_WAY_OUT}"
-        ) from None
+    if isinstance(target, str):
+        return target.strip()
+    if isinstance(target, int) and isinstance(classes, list) and 0 <= target < len(classes):
+        return str(classes[target])
+    raise UsageError(
+        f"{source} gives the image {image!r} the class {target!r}, which its list of classes does not have; {_WAY_OUT}"
+    )
