@@ -62,8 +62,8 @@ def extract(settings: ExtractSettings) -> int:
     storage.check_writable(root)
     _check_room(root, replace=settings.replace)
     checkpoints = {source: load_checkpoint(source) for source in settings.checkpoint}
-    labels = read_labels(settings.labels) if settings.labels else LABELLED.empty_table()
     listing = _list(settings)
+    labels = _labels(settings, listing)
     choice = _choose(settings, checkpoints, listing)
     work = _work(listing, choice.frames)
     if work.num_rows:
@@ -126,6 +126,21 @@ def _below(uri: str, root: str) -> str:
         if uri.startswith(f"{base}/"):
             return uri[len(base) + 1 :]
     return uri
+
+
+def _labels(settings: ExtractSettings, listing: pa.Table) -> pa.Table:
+    """The labels to carry into the exports; UsageError where they name no clip of the input."""
+    if not settings.labels:
+        return LABELLED.empty_table()
+    labels = read_labels(settings.labels)
+    files = listing["file"].to_pylist()
+    if labels.num_rows and set(files).isdisjoint(labels["file"].to_pylist()):
+        named, there = printable(labels["file"][0].as_py()), printable(files[0])
+        raise UsageError(
+            f"labels {settings.labels} name no clip of --input {settings.input}: they have '{named}', the input has "
+            f"'{there}'; give the folder that the paths in column `file` start from"
+        )
+    return labels
 
 
 def _choose(settings: ExtractSettings, checkpoints: dict[str, Checkpoint], listing: pa.Table) -> Choice:
@@ -258,7 +273,7 @@ def _export(
 def _print_reviewed(settings: ExtractSettings, index: pa.Table, labels: pa.Table, out: Console) -> None:
     pairs = [zip(table["file"].to_pylist(), table["frame_index"].to_pylist(), strict=True) for table in (index, labels)]
     both = len(set(pairs[0]) & set(pairs[1]))
-    out.print(f"{both:,} of them are labelled in {printable(settings.labels)}", style=None if both else "yellow")
+    out.print(f"{both:,} of them are labelled in {printable(settings.labels)}")
 
 
 def _print(

@@ -219,7 +219,9 @@ def cut_off_in_words() -> Iterator[None]:
         yield
     except RayTaskError as error:
         if isinstance(error.cause, OSError | MemoryError):
-            raise CutOffError(f"the run was cut off: {error.cause}; the same command continues it") from None
+            # Of a system's error only its own words: in the file's place stands what Ray advises.
+            words = getattr(error.cause, "strerror", None) or error.cause
+            raise CutOffError(f"the run was cut off: {words}; the same command continues it") from None
         raise
     except ExecutionTimeoutError:
         raise CutOffError(

@@ -10,12 +10,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import forget_clients, set_aws_env
+from labelled import label_row, labels_table
 from media import read_number, write_clip
 from PIL import Image
 from s3_server import S3Server
 
 from artifactscan.annotation.frame_index import INDEX
-from artifactscan.annotation.labels_table import check_against_clips, read_labels
+from artifactscan.annotation.labels_table import check_against_clips, read_labels, write_labels
 from artifactscan.annotation.selection import disagreement
 from artifactscan.backbone import initialise
 from artifactscan.checkpoint import save_checkpoint
@@ -152,6 +153,15 @@ def test_an_extraction_is_not_written_over_unless_asked(
     pd.testing.assert_frame_equal(index_of(extracted), before)
 
 
+def test_labels_that_name_no_clip_of_the_input(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_labels(labels_table(label_row(f"corpus/{ODD}", 0, "1000")), str(tmp_path / "labels.csv"))
+    assert run_job("--input", corpus, "--output", tmp_path / "out", "--labels", tmp_path / "labels.csv") == 2
+    assert "name no clip of --input" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_frames_of_something_else_are_left_alone(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,7 +180,20 @@ def test_spread_out_as_jpeg_of_one_size_from_and_to_s3(corpus: Path, _s3_server:
     _s3_server.put("out/frames/stale.png", b"of an earlier run")
     for name in ("extraction.json", "index.parquet"):
         _s3_server.put(f"out/{name}", b"of an earlier run")
-    flags = ("--count", 4, "--per-video", 3, "--min-gap-s", 0.9, "--replace", "--image-format", "jpeg")
+    write_labels(labels_table(label_row(ODD, 24, "0110", note="blurs")), _s3_server.uri("labels.csv"))
+    flags = (
+        "--labels",
+        _s3_server.uri("labels.csv"),
+        "--count",
+        4,
+        "--per-video",
+        3,
+        "--min-gap-s",
+        0.9,
+        "--replace",
+        "--image-format",
+        "jpeg",
+    )
     size = ("--height", 48, "--width", 80, "--export", "label-studio")
     assert run_job("--input", _s3_server.uri("in"), "--output", _s3_server.uri("out"), *flags, *size) == 0
 
@@ -189,6 +212,8 @@ def test_spread_out_as_jpeg_of_one_size_from_and_to_s3(corpus: Path, _s3_server:
                 assert read_number(np.asarray(opened)) == frame
     tasks = json.loads(read("out/export/label-studio/tasks.json"))
     assert [task["data"]["image"] for task in tasks] == [_s3_server.uri(f"out/{image}") for image in index["image"]]
+    annotated = {(task["data"]["file"], task["data"]["frame_index"]) for task in tasks if "annotations" in task}
+    assert annotated == {(ODD, 24)}
     ledger = pd.read_parquet(io.BytesIO(read("out/ledger.parquet"))).set_index("file")
     assert ledger["outcome"].to_dict() == {ODD: "scored", TALL: "scored", "text.mp4": "undecodable"}
 
