@@ -51,7 +51,10 @@ def random_backdrop(rng: np.random.Generator, height: int, width: int, *, reach:
     ground = GROUNDS[rng.integers(len(GROUNDS))](rng) if outdoors else GROUNDS[2 + rng.integers(2)](rng)
     _lay_ground(picture, ground, horizon_row, height)
     # Light falls off to one side, as it does in every room and street.
-    fall = np.linspace(*rng.permutation([0.88, 1.1]), columns)[None, :, None] * np.linspace(1.04, 0.94, rows)[:, None, None]
+    fall = (
+        np.linspace(*rng.permutation([0.88, 1.1]), columns)[None, :, None]
+        * np.linspace(1.04, 0.94, rows)[:, None, None]
+    )
     picture = blur(picture, 0.6) * fall.astype(np.float32)
     return Backdrop(picture=np.clip(picture, 0, 255), margin=margin, horizon=horizon, outdoors=outdoors)
 
@@ -95,7 +98,14 @@ def _far_things(rng: np.random.Generator, picture: np.ndarray, horizon_row: int,
         for x in np.arange(0, reach, 0.13) + rng.uniform(-0.05, 0.05, len(np.arange(0, reach, 0.13))):
             size = rng.uniform(0.1, 0.2)
             parts.append(
-                Part(shape="ellipse", centre=complex(x, level - 0.06), along=1j * size, half_width=0.1, pattern=pattern, gloss=0.7)
+                Part(
+                    shape="ellipse",
+                    centre=complex(x, level - 0.06),
+                    along=1j * size,
+                    half_width=0.1,
+                    pattern=pattern,
+                    gloss=0.7,
+                )
             )
     else:
         x = -0.1
@@ -111,14 +121,30 @@ def _house(rng: np.random.Generator, parts: list[Part], x: float, level: float) 
     glass = plain(rng, np.array([70, 86, 104]), uneven=0.2)
     middle = x + half
     parts.append(
-        Part(shape="box", centre=complex(middle, level - tall / 2 + 0.02), along=complex(half), half_width=tall / 2, pattern=wall, round_=0.02, gloss=0.05)
+        Part(
+            shape="box",
+            centre=complex(middle, level - tall / 2 + 0.02),
+            along=complex(half),
+            half_width=tall / 2,
+            pattern=wall,
+            round_=0.02,
+            gloss=0.05,
+        )
     )
     across, floors = int(rng.integers(2, 4)), int(rng.integers(2, 4))
     for column in range(across):
         for floor in range(floors):
             place = complex(x + 2 * half * (column + 0.5) / across, level - tall * (floor + 0.55) / floors)
             parts.append(
-                Part(shape="box", centre=place, along=complex(0.032), half_width=0.042, pattern=glass, round_=0.05, gloss=0.4)
+                Part(
+                    shape="box",
+                    centre=place,
+                    along=complex(0.032),
+                    half_width=0.042,
+                    pattern=glass,
+                    round_=0.05,
+                    gloss=0.4,
+                )
             )
     return x + 2 * half + rng.choice([0.0, 0.0, 0.08])
 
@@ -127,13 +153,33 @@ def _skirting(rng: np.random.Generator, picture: np.ndarray, horizon_row: int, h
     """A skirting board, and pictures or windows on the wall."""
     level, reach = horizon_row / height, picture.shape[1] / height
     board = plain(rng, random_colour(rng, saturation=0.3))
-    parts = [Part(shape="box", centre=complex(reach / 2, level - 0.02), along=complex(reach), half_width=0.02, pattern=board, gloss=0)]
+    parts = [
+        Part(
+            shape="box",
+            centre=complex(reach / 2, level - 0.02),
+            along=complex(reach),
+            half_width=0.02,
+            pattern=board,
+            gloss=0,
+        )
+    ]
     for x in rng.uniform(0.1, reach - 0.1, rng.integers(1, 4)):
         half, tall = rng.uniform(0.08, 0.16), rng.uniform(0.08, 0.14)
         place = complex(x, level - rng.uniform(0.3, 0.42))
         inner = [foliage, grass, WALLS[1]][rng.integers(3)](rng)
-        parts.append(Part(shape="box", centre=place, along=complex(half + 0.015), half_width=tall + 0.015, pattern=board, round_=0.05))
-        parts.append(Part(shape="box", centre=place, along=complex(half), half_width=tall, pattern=inner, round_=0.0, gloss=0))
+        parts.append(
+            Part(
+                shape="box",
+                centre=place,
+                along=complex(half + 0.015),
+                half_width=tall + 0.015,
+                pattern=board,
+                round_=0.05,
+            )
+        )
+        parts.append(
+            Part(shape="box", centre=place, along=complex(half), half_width=tall, pattern=inner, round_=0.0, gloss=0)
+        )
     draw_parts(picture, None, 0, parts, 0j)
 
 

@@ -46,7 +46,9 @@ class Part:
         )
 
 
-def limb(start: complex, end: complex, width: float, pattern: Pattern, *, taper: float = 0.8, shade: float = 1.0) -> Part:
+def limb(
+    start: complex, end: complex, width: float, pattern: Pattern, *, taper: float = 0.8, shade: float = 1.0
+) -> Part:
     """A capsule from joint to joint; ``width`` is its half width at the start."""
     return Part(
         shape="capsule",
@@ -110,7 +112,9 @@ def _draw(canvas: np.ndarray, owners: np.ndarray | None, owner: int, part: Part,
         # The surface leans away from the middle axis: light by how far it leans towards the lamp.
         normal_x = side * -axis.imag + end * axis.real
         normal_y = side * axis.real + end * axis.imag
-        lit = 1 + part.gloss * (normal_x * _LIGHT.real + normal_y * _LIGHT.imag) - 0.25 * part.gloss * (side**2 + end**2)
+        lit = (
+            1 + part.gloss * (normal_x * _LIGHT.real + normal_y * _LIGHT.imag) - 0.25 * part.gloss * (side**2 + end**2)
+        )
         colour = colour * lit.astype(np.float32)[..., None]
     patch = canvas[rows, columns]
     patch += (np.clip(colour * np.float32(part.shade), 0, 255) - patch) * cover[..., None]

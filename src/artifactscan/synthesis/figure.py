@@ -115,7 +115,9 @@ class Figure:
         stride = abs(self.speed) * self.stride_s
         # Legs too short for their stride lower the hip: never more than they can reach.
         reach = 0.5 * _STANCE * stride
-        hip_height = min(_HIP * tall, np.sqrt(max(((_THIGH + _SHANK) * tall) ** 2 - reach**2, 0.0)) * 0.985 + 0.04 * tall)
+        hip_height = min(
+            _HIP * tall, np.sqrt(max(((_THIGH + _SHANK) * tall) ** 2 - reach**2, 0.0)) * 0.985 + 0.04 * tall
+        )
         bob = 0.008 * tall * np.cos(4 * np.pi * cycle)
         pelvis = ground - 1j * (hip_height + bob)
         lean = 0.03 * tall * facing
@@ -183,7 +185,9 @@ def random_clothes(rng: np.random.Generator) -> Clothes:
         shirt=cloth(rng, random_colour(rng)),
         trousers=cloth(rng, random_colour(rng, saturation=0.5, value=(40, 170))),
         shoes=plain(rng, random_colour(rng, saturation=0.4, value=(25, 200))),
-        hair=plain(rng, np.array([[32, 26, 22], [82, 54, 34], [180, 146, 88], [128, 66, 36]])[rng.integers(4)], uneven=0.25),
+        hair=plain(
+            rng, np.array([[32, 26, 22], [82, 54, 34], [180, 146, 88], [128, 66, 36]])[rng.integers(4)], uneven=0.25
+        ),
         breadth=float(rng.uniform(0.85, 1.2)),
         bare_arms=bool(rng.random() < 0.5),
         skirt=bool(rng.random() < 0.25),
@@ -270,7 +274,9 @@ def _head(pose: Pose, wear: Clothes, tall: float) -> list[Part]:
     parts = [oval(crown, 1.08 * radius, 1.02 * radius, wear.hair)]
     face = pose.head + pose.facing * 0.14 * radius - up * 0.08 * radius
     parts.append(oval(face, 1.12 * radius, 0.84 * radius, wear.skin))
-    parts.append(oval(pose.head + up * 0.92 * radius - pose.facing * 0.1 * radius, 0.4 * radius, 0.8 * radius, wear.hair))
+    parts.append(
+        oval(pose.head + up * 0.92 * radius - pose.facing * 0.1 * radius, 0.4 * radius, 0.8 * radius, wear.hair)
+    )
     if wear.long_hair and pose.facing:
         back = pose.head - pose.facing * 0.75 * radius
         parts.append(limb(back + 0.3 * radius * up, back - 1.6 * radius * up, 0.45 * radius, wear.hair, taper=0.7))

@@ -73,7 +73,7 @@ def inject_into_scene(scene: Scene, artifacts: Sequence[Artifact], *, seed: int)
         if artifact.label in _MODEL_LABELS:
             numbers = tuple(int(number) for number in rng.integers(0, 2**31, 4))
             edits.setdefault(actor, []).append(Fault(artifact=artifact, seed=numbers))
-            drawn = np.stack([scene.draw(frame, edits) for frame in range(artifact.start, artifact.end)])
+            drawn = np.stack([scene.draw(frame, edits)[0] for frame in range(artifact.start, artifact.end)])
             clip = add_artifact(clip, artifact, drawn)
         else:
             window, region = _actor_region(scene, actor, artifact, edits)
@@ -100,11 +100,13 @@ def _apply(
     return add_artifact(clip, artifact, changed)
 
 
-def _actor_region(
-    scene: Scene, actor: int, artifact: Artifact, edits: dict[int, list[Edit]]
-) -> tuple[Box, np.ndarray]:
+def _actor_region(scene: Scene, actor: int, artifact: Artifact, edits: dict[int, list[Edit]]) -> tuple[Box, np.ndarray]:
     """The window that an actor moves through, and how far the actor reaches in each of its frames."""
-    masks = np.stack([scene.owners(frame, edits) == actor + 1 for frame in range(artifact.start, artifact.end)])
+    times = range(artifact.start, artifact.end)
+    owners = (
+        np.stack([scene.draw(time, edits)[1] for time in times]) if edits else scene.masks()[times.start : times.stop]
+    )
+    masks = owners == actor + 1
     seen = masks.any(axis=0)
     if not seen.any():
         seen[:] = True
@@ -120,13 +122,15 @@ def _actor_region(
 
 def _choose_actor(scene: Scene, artifact: Artifact, rng: np.random.Generator) -> int:
     """The actor to strike: one that can show it, is seen for the whole time, and is large."""
-    fit = [number for number, actor in enumerate(scene.actors) if artifact.label != "motion" or isinstance(actor, Figure)]
+    fit = [
+        number for number, actor in enumerate(scene.actors) if artifact.label != "motion" or isinstance(actor, Figure)
+    ]
     if not fit:
         raise UsageError("the scene has no figure, so it cannot show a motion artifact; give another seed")
     times = np.unique(np.linspace(artifact.start, artifact.end - 1, 3).round().astype(int))
-    owners = [scene.owners(int(time)) for time in times]
     rows, columns = artifact.box.slices() if artifact.box else (slice(None), slice(None))
-    area = np.array([min(np.count_nonzero(seen[rows, columns] == number + 1) for seen in owners) for number in fit])
+    seen = scene.masks()[times, rows, columns]
+    area = np.array([np.count_nonzero(seen == number + 1, axis=(1, 2)).min() for number in fit])
     if artifact.box or not area.any():
         return fit[int(area.argmax())]
     # Larger ones are likelier, since more of the defect shows.

@@ -71,7 +71,9 @@ def bricks(rng: np.random.Generator) -> Pattern:
     shifted = (x * across + 0.5 * (course % 2)) % across
     brick = shifted.astype(int)
     tone = 1 + 0.16 * rng.uniform(-1, 1, (courses, across))[course, brick]
-    inside = np.minimum(np.minimum((y * courses) % 1, 1 - (y * courses) % 1) * 1.0, 2 * np.minimum(shifted % 1, 1 - shifted % 1))
+    inside = np.minimum(
+        np.minimum((y * courses) % 1, 1 - (y * courses) % 1) * 1.0, 2 * np.minimum(shifted % 1, 1 - shifted % 1)
+    )
     mortar = np.clip((inside - 0.06) / 0.08, 0, 1)[..., None]
     colour = np.array([156, 82, 62]) * rng.uniform(0.7, 1.2) * rng.uniform(0.85, 1.15, 3)
     picture = np.array([188, 180, 170]) * (1 - mortar) + colour * tone[..., None] * mortar

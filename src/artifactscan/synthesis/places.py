@@ -1,5 +1,7 @@
 """Where an artifact goes on footage of which nothing is known: what moves, what has edges, what stands out."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from artifactscan.synthesis.artifact import Artifact, Box
@@ -19,8 +21,6 @@ def choose_box(frames: np.ndarray, artifact: Artifact, rng: np.random.Generator)
     """A box that suits the artifact, drawn from the best; ``frames``: uint8 RGB, (frames, height, width, 3)."""
     height, width = frames.shape[1:3]
     tall, wide = _size(artifact.label, rng)
-    if artifact.label == "object":
-        tall, wide = min(tall, 0.35), min(wide, 0.35 * width / height)
     box_height = int(np.clip(round(tall * height), 4, height))
     box_width = int(np.clip(round(wide * height), 4, width))
     rows = min(_SMALL_ROWS, height)
@@ -80,7 +80,7 @@ def reduce(frame: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 def _size(label: str, rng: np.random.Generator) -> tuple[float, float]:
     """Height and width in frame heights."""
-    low, high = {"boundary": (0.3, 0.55), "texture": (0.3, 0.55), "motion": (0.3, 0.5), "object": (0.2, 0.35)}[label]
+    low, high = {"boundary": (0.3, 0.55), "texture": (0.3, 0.55), "motion": (0.3, 0.5), "object": (0.22, 0.4)}[label]
     return float(rng.uniform(low, high)), float(rng.uniform(low, high))
 
 
@@ -103,7 +103,7 @@ def _score(small: np.ndarray, label: str) -> np.ndarray:
 def _movement(luma: np.ndarray) -> np.ndarray:
     """Mean change between frames once the camera's own shift is taken out: float32, (rows, columns)."""
     changes = []
-    for before, now in zip(luma[:-1], luma[1:], strict=True):
+    for before, now in pairwise(luma):
         dy, dx = _camera_shift(before, now)
         changes.append(np.abs(now - np.roll(before, (dy, dx), axis=(0, 1))))
     return blur(np.mean(changes, axis=0), 1.5) if changes else np.ones(luma.shape[1:], np.float32)

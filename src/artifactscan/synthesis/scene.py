@@ -51,17 +51,13 @@ class Scene:
     """Deviation of the sensor's noise, in levels of 255."""
     seed: int
 
-    def draw(self, frame: int, edits: Mapping[int, Sequence[Edit]] | None = None) -> np.ndarray:
-        """uint8 RGB, (height, width, 3). ``edits``: actor → changes, applied in order."""
-        return self._paint(frame, edits)[0]
-
-    def owners(self, frame: int, edits: Mapping[int, Sequence[Edit]] | None = None) -> np.ndarray:
-        """uint8, (height, width): the number of the actor that each pixel shows, 0 for the backdrop."""
-        return self._paint(frame, edits)[1]
-
     def clip(self) -> np.ndarray:
-        """All frames, with nothing wrong: uint8 RGB, (frames, height, width, 3)."""
-        return np.stack([self.draw(frame) for frame in range(self.frames)])
+        """All frames, with nothing wrong: uint8 RGB, (frames, height, width, 3); drawn once, read-only."""
+        return self._drawn[0]
+
+    def masks(self) -> np.ndarray:
+        """uint8, (frames, height, width): the number of the actor that each pixel shows, 0 for the backdrop."""
+        return self._drawn[1]
 
     def pose(self, actor: int, frame: int) -> Pose:
         """The joints of a figure, before any edit; UsageError where the actor is not a figure."""
@@ -70,7 +66,11 @@ class Scene:
             raise UsageError(f"actor {actor} of the scene is a {type(figure).__name__.lower()}, it has no joints")
         return figure.pose(frame / self.fps)
 
-    def _paint(self, frame: int, edits: Mapping[int, Sequence[Edit]] | None) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, frame: int, edits: Mapping[int, Sequence[Edit]] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """One frame, uint8 RGB, (height, width, 3), and its mask, uint8, (height, width).
+
+        ``edits``: actor → changes to its model, applied in order.
+        """
         camera = complex(self.camera[frame])
         canvas = self.backdrop.seen(camera, self.height, self.width)
         owners = np.zeros((self.height, self.width), np.uint8)
@@ -97,6 +97,15 @@ class Scene:
         for edit in edits:
             parts = edit.parts(frame, parts)
         return parts, ground
+
+    @cached_property
+    def _drawn(self) -> tuple[np.ndarray, np.ndarray]:
+        pictures = np.empty((self.frames, self.height, self.width, 3), np.uint8)
+        masks = np.empty((self.frames, self.height, self.width), np.uint8)
+        for frame in range(self.frames):
+            pictures[frame], masks[frame] = self.draw(frame)
+        pictures.flags.writeable = masks.flags.writeable = False
+        return pictures, masks
 
     @cached_property
     def _noise(self) -> np.ndarray:

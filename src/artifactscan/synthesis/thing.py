@@ -55,7 +55,11 @@ class Thing:
         post = limb(ground, ground - 1.85j * size, 0.035 * size, dark, taper=0.8)
         arm = limb(ground - 1.85j * size, ground + (0.22 - 1.95j) * size, 0.03 * size, dark)
         bulb = Part(
-            shape="ellipse", centre=ground + (0.26 - 1.9j) * size, along=0.11 * size, half_width=0.07 * size, pattern=second
+            shape="ellipse",
+            centre=ground + (0.26 - 1.9j) * size,
+            along=0.11 * size,
+            half_width=0.07 * size,
+            pattern=second,
         )
         foot = Part(shape="box", centre=ground - 0.05j * size, along=0.1 * size, half_width=0.05 * size, pattern=dark)
         return [post, arm, bulb, foot]
@@ -63,7 +67,13 @@ class Thing:
 
 def random_thing(rng: np.random.Generator, kind: Kind, start: complex, *, near: float, seconds: float) -> Thing:
     """An object of that kind; ``near``: how large things are at its depth, 1 in front; it is seen for ``seconds``."""
-    low, high = {"ball": (0.06, 0.12), "crate": (0.08, 0.16), "car": (0.26, 0.40), "tree": (0.30, 0.42), "lamp": (0.3, 0.4)}[kind]
+    low, high = {
+        "ball": (0.06, 0.12),
+        "crate": (0.08, 0.16),
+        "car": (0.26, 0.40),
+        "tree": (0.30, 0.42),
+        "lamp": (0.3, 0.4),
+    }[kind]
     moves = {"ball": 0.9, "car": 0.8, "crate": 0.25}.get(kind, 0.0)
     speed = 0.0
     if rng.random() < moves:
@@ -138,7 +148,13 @@ def _tree(ground: complex, size: float, leaves: Pattern, bark: Pattern) -> list[
     parts = [limb(ground, ground - 1.1j * size, 0.09 * size, bark, taper=0.7)]
     for sign in (-1, 1):
         parts.append(limb(ground - 0.8j * size, ground + (0.25 * sign - 1.25j) * size, 0.04 * size, bark))
-    for x, y, radius in ((-0.32, 1.2, 0.34), (0.34, 1.25, 0.33), (0.0, 1.15, 0.36), (-0.12, 1.55, 0.38), (0.16, 1.62, 0.34)):
+    for x, y, radius in (
+        (-0.32, 1.2, 0.34),
+        (0.34, 1.25, 0.33),
+        (0.0, 1.15, 0.36),
+        (-0.12, 1.55, 0.38),
+        (0.16, 1.62, 0.34),
+    ):
         parts.append(
             Part(
                 shape="ellipse",

@@ -141,9 +141,9 @@ class _Background:
             if max(abs(rows), abs(columns)) == 1
         ):
             rows, columns = round(rows), round(columns)
-            if not (0 <= top - rows and bottom - rows <= view.shape[0]):
+            if top < rows or bottom - rows > view.shape[0]:
                 continue
-            if not (0 <= left - columns and right - columns <= view.shape[1]):
+            if left < columns or right - columns > view.shape[1]:
                 continue
             difference = (frame - np.roll(frame, (rows, columns), axis=(0, 1)))[rim]
             cost = np.abs(difference - difference.mean(0)).mean() if len(difference) else np.inf
