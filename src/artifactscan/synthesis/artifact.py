@@ -42,6 +42,8 @@ BOXES = pa.schema(
 """One row per frame and artifact that shows in it: the smallest box, in pixels from the top left corner, around all
 pixels that the artifact changed."""
 
+_MIN_SIDE = 16
+"""Pixels of a clip's smaller side."""
 _VISIBLE_LEVELS = 10
 """Of 255: a pixel that changed by less does not count as seen; video coding alone changes pixels by a few levels."""
 _VISIBLE_SHARE = 0.0004
@@ -123,9 +125,15 @@ class SyntheticClip:
 
 
 def clean_clip(frames: np.ndarray) -> SyntheticClip:
-    """A clip with nothing wrong. ``frames``: uint8 RGB, (frames, height, width, 3); UsageError for anything else."""
+    """A clip with nothing wrong.
+
+    ``frames``: uint8 RGB, (frames, height, width, 3), sides of at least _MIN_SIDE; UsageError for anything else.
+    """
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
         raise UsageError(f"a clip must be uint8 of shape (frames, height, width, 3), not {frames.dtype} {frames.shape}")
+    if min(frames.shape[1:3]) < _MIN_SIDE:
+        size = f"{frames.shape[2]}x{frames.shape[1]}"
+        raise UsageError(f"a clip of {size} pixels is too small to show an artifact; give {_MIN_SIDE} each way or more")
     return SyntheticClip(
         frames=frames, labels=np.zeros((len(frames), len(LABELS)), np.uint8), boxes=BOXES.empty_table()
     )

@@ -37,19 +37,20 @@ class Backdrop:
 def random_backdrop(rng: np.random.Generator, height: int, width: int, *, reach: float) -> Backdrop:
     """A backdrop for frames of that size; ``reach``: frame heights that the camera may move to each side."""
     margin = int(np.ceil(reach * height)) + 2
+    # Everything is placed in frame heights from the frame's own corner, so that any size shows the same.
+    across = (-reach, width / height + reach)
     rows, columns = height + 2 * margin, width + 2 * margin
     horizon = float(rng.uniform(0.48, 0.68))
-    horizon_row = margin + int(horizon * height)
     outdoors = bool(rng.random() < 0.6)
     picture = np.empty((rows, columns, 3), np.float32)
     if outdoors:
-        picture[:] = _sky(rng, rows, columns, horizon_row, height)
-        _far_things(rng, picture, horizon_row, height)
+        picture[:] = _sky(rng, rows, columns, margin, horizon, height)
+        _far_things(rng, picture, margin, horizon, height, across)
     else:
-        picture[:] = _spread(WALLS[rng.integers(len(WALLS))](rng), np.arange(rows), np.arange(columns), height)
-        _skirting(rng, picture, horizon_row, height)
+        picture[:] = _spread(WALLS[rng.integers(len(WALLS))](rng), rows, columns, margin, height)
+        _skirting(rng, picture, margin, horizon, height, across)
     ground = GROUNDS[rng.integers(len(GROUNDS))](rng) if outdoors else GROUNDS[2 + rng.integers(2)](rng)
-    _lay_ground(picture, ground, horizon_row, height)
+    _lay_ground(picture, ground, margin, horizon, height, width)
     # Light falls off to one side, as it does in every room and street.
     fall = (
         np.linspace(*rng.permutation([0.88, 1.1]), columns)[None, :, None]
@@ -59,12 +60,12 @@ def random_backdrop(rng: np.random.Generator, height: int, width: int, *, reach:
     return Backdrop(picture=np.clip(picture, 0, 255), margin=margin, horizon=horizon, outdoors=outdoors)
 
 
-def _sky(rng: np.random.Generator, rows: int, columns: int, horizon_row: int, height: int) -> np.ndarray:
+def _sky(rng: np.random.Generator, rows: int, columns: int, margin: int, horizon: float, height: int) -> np.ndarray:
     top = np.array([[96, 146, 214], [150, 160, 176], [210, 150, 120], [70, 90, 150]])[rng.integers(4)]
     low = top + (255 - top) * rng.uniform(0.35, 0.7)
-    share = np.clip(np.arange(rows) / max(1, horizon_row), 0, 1)[:, None, None]
+    y, x = (np.mgrid[0:rows, 0:columns] - margin) / height
+    share = np.clip(0.1 + 0.9 * y[..., None] / horizon, 0, 1)
     sky = top * (1 - share) + low * share
-    y, x = np.mgrid[0:rows, 0:columns] / height
     clouds = sum(
         weight * np.sin(2 * np.pi * (fx * x + 1.8 * fx * y + phase) + 1.5 * np.sin(2 * np.pi * (fx * 1.3 * y + phase)))
         for fx, weight, phase in zip(rng.uniform(0.4, 3.0, 6), (1, 0.8, 0.6, 0.5, 0.4, 0.3), rng.random(6), strict=True)
@@ -73,15 +74,15 @@ def _sky(rng: np.random.Generator, rows: int, columns: int, horizon_row: int, he
     return sky * (1 - cover) + 245 * cover
 
 
-def _far_things(rng: np.random.Generator, picture: np.ndarray, horizon_row: int, height: int) -> None:
+def _far_things(
+    rng: np.random.Generator, picture: np.ndarray, margin: int, level: float, height: int, across: tuple[float, float]
+) -> None:
     """Hills, houses with windows, or a wood, along the horizon."""
-    reach = picture.shape[1] / height
-    level = horizon_row / height
     kind = rng.choice(["hills", "houses", "wood"])
     parts: list[Part] = []
     if kind == "hills":
         pattern = grass(rng)
-        for x in rng.uniform(0, reach, 6):
+        for x in rng.uniform(*across, 6):
             size = rng.uniform(0.25, 0.6)
             parts.append(
                 Part(
@@ -95,8 +96,9 @@ def _far_things(rng: np.random.Generator, picture: np.ndarray, horizon_row: int,
             )
     elif kind == "wood":
         pattern = foliage(rng)
-        for x in np.arange(0, reach, 0.13) + rng.uniform(-0.05, 0.05, len(np.arange(0, reach, 0.13))):
+        for x in np.arange(*across, 0.13):
             size = rng.uniform(0.1, 0.2)
+            x += rng.uniform(-0.05, 0.05)
             parts.append(
                 Part(
                     shape="ellipse",
@@ -108,10 +110,10 @@ def _far_things(rng: np.random.Generator, picture: np.ndarray, horizon_row: int,
                 )
             )
     else:
-        x = -0.1
-        while x < reach:
+        x = across[0] - 0.1
+        while x < across[1]:
             x = _house(rng, parts, x, level)
-    draw_parts(picture, None, 0, parts, 0j)
+    draw_parts(picture, None, 0, parts, -(1 + 1j) * margin / height, height)
 
 
 def _house(rng: np.random.Generator, parts: list[Part], x: float, level: float) -> float:
@@ -149,21 +151,22 @@ def _house(rng: np.random.Generator, parts: list[Part], x: float, level: float) 
     return x + 2 * half + rng.choice([0.0, 0.0, 0.08])
 
 
-def _skirting(rng: np.random.Generator, picture: np.ndarray, horizon_row: int, height: int) -> None:
+def _skirting(
+    rng: np.random.Generator, picture: np.ndarray, margin: int, level: float, height: int, across: tuple[float, float]
+) -> None:
     """A skirting board, and pictures or windows on the wall."""
-    level, reach = horizon_row / height, picture.shape[1] / height
     board = plain(rng, random_colour(rng, saturation=0.3))
     parts = [
         Part(
             shape="box",
-            centre=complex(reach / 2, level - 0.02),
-            along=complex(reach),
+            centre=complex(sum(across) / 2, level - 0.02),
+            along=complex(across[1] - across[0]),
             half_width=0.02,
             pattern=board,
             gloss=0,
         )
     ]
-    for x in rng.uniform(0.1, reach - 0.1, rng.integers(1, 4)):
+    for x in rng.uniform(*across, rng.integers(1, 4)):
         half, tall = rng.uniform(0.08, 0.16), rng.uniform(0.08, 0.14)
         place = complex(x, level - rng.uniform(0.3, 0.42))
         inner = [foliage, grass, WALLS[1]][rng.integers(3)](rng)
@@ -180,25 +183,24 @@ def _skirting(rng: np.random.Generator, picture: np.ndarray, horizon_row: int, h
         parts.append(
             Part(shape="box", centre=place, along=complex(half), half_width=tall, pattern=inner, round_=0.0, gloss=0)
         )
-    draw_parts(picture, None, 0, parts, 0j)
+    draw_parts(picture, None, 0, parts, -(1 + 1j) * margin / height, height)
 
 
-def _lay_ground(picture: np.ndarray, pattern: Pattern, horizon_row: int, height: int) -> None:
+def _lay_ground(picture: np.ndarray, pattern: Pattern, margin: int, horizon: float, height: int, width: int) -> None:
     """Covers everything below the horizon with the pattern in perspective."""
-    rows = np.arange(horizon_row, picture.shape[0])
-    near = (rows - horizon_row) / height + 0.06
-    depth = 0.35 / near
-    x = (np.arange(picture.shape[1]) - picture.shape[1] / 2) / height
+    rows = np.arange(margin + round(horizon * height), picture.shape[0])
+    depth = 0.35 / ((rows - margin) / height - horizon + 0.06)
+    x = (np.arange(picture.shape[1]) - margin - width / 2) / height
     factor = SIDE / pattern.extent
     across = (x[None, :] * depth[:, None]) * factor
     along = np.broadcast_to((depth * 1.2 * factor)[:, None], across.shape)
     far = np.clip((depth - 1.2) / 4, 0, 1)[:, None, None]
     laid = sample(pattern.picture, across % (SIDE - 1), along % (SIDE - 1))
     # Far off, detail is finer than a pixel: its mean colour, or it would crawl.
-    picture[horizon_row:] = laid * (1 - far) + pattern.picture.mean((0, 1)) * far
+    picture[rows[0] :] = laid * (1 - far) + pattern.picture.mean((0, 1)) * far
 
 
-def _spread(pattern: Pattern, rows: np.ndarray, columns: np.ndarray, height: int) -> np.ndarray:
+def _spread(pattern: Pattern, rows: int, columns: int, margin: int, height: int) -> np.ndarray:
     factor = SIDE / (pattern.extent * height)
-    y, x = np.broadcast_arrays((rows * factor % (SIDE - 1))[:, None], (columns * factor % (SIDE - 1))[None, :])
+    y, x = (np.mgrid[0:rows, 0:columns] - margin) * factor % (SIDE - 1)
     return sample(pattern.picture, x, y)

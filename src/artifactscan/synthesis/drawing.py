@@ -62,15 +62,20 @@ def limb(
 
 
 def draw_parts(
-    canvas: np.ndarray, owners: np.ndarray | None, owner: int, parts: Iterable[Part], camera: complex
+    canvas: np.ndarray,
+    owners: np.ndarray | None,
+    owner: int,
+    parts: Iterable[Part],
+    camera: complex,
+    scale: float,
 ) -> None:
     """Draws parts in order onto ``canvas`` (float32 RGB 0..255, (height, width, 3)), in place.
 
     ``owners`` (uint8, (height, width)) takes the number ``owner`` where a part covers half a pixel or more.
-    ``camera``: the scene's place at the frame's top left corner.
+    ``camera``: the scene's place at the canvas' top left corner. ``scale``: pixels per frame height.
     """
     for part in parts:
-        _draw(canvas, owners, owner, part, camera)
+        _draw(canvas, owners, owner, part, camera, scale)
 
 
 def draw_shadow(canvas: np.ndarray, centre: complex, half_length: float, camera: complex) -> None:
@@ -87,12 +92,12 @@ def draw_shadow(canvas: np.ndarray, centre: complex, half_length: float, camera:
     canvas[rows, columns] *= (1 - dark[..., None]).astype(np.float32)
 
 
-def _draw(canvas: np.ndarray, owners: np.ndarray | None, owner: int, part: Part, camera: complex) -> None:
+def _draw(canvas: np.ndarray, owners: np.ndarray | None, owner: int, part: Part, camera: complex, scale: float) -> None:
     height, width = canvas.shape[:2]
-    centre = (part.centre - camera) * height
-    length = max(abs(part.along) * height, 1e-3)
+    centre = (part.centre - camera) * scale
+    length = max(abs(part.along) * scale, 1e-3)
     axis = part.along / max(abs(part.along), 1e-9) if part.along else 1 + 0j
-    thick = part.half_width * height
+    thick = part.half_width * scale
     widest = thick * max(1.0, part.taper)
     reach = length + (widest if part.shape == "capsule" else 0)
     reach_x = abs(axis.real) * reach + abs(axis.imag) * widest + widest * (part.shape == "capsule") + 2
@@ -107,17 +112,20 @@ def _draw(canvas: np.ndarray, owners: np.ndarray | None, owner: int, part: Part,
     v = y * np.float32(axis.real) - x * np.float32(axis.imag)
     distance, side, end = _outline(part, u, v, length, thick)
     cover = np.clip(0.5 - distance, 0, 1) * np.float32(part.opacity)
-    colour = _colour(part.pattern, u / height, v / height)
+    # A slanted limb covers little of its upright rectangle: colour only what it covers.
+    inside = np.nonzero(cover > 0)
+    share = cover[inside]
+    colour = _colour(part.pattern, u[inside] / scale, v[inside] / scale) * np.float32(part.shade)
     if part.gloss:
         # The surface leans away from the middle axis: light by how far it leans towards the lamp.
+        side, end = side[inside], end[inside]
         normal_x = side * -axis.imag + end * axis.real
         normal_y = side * axis.real + end * axis.imag
-        lit = (
-            1 + part.gloss * (normal_x * _LIGHT.real + normal_y * _LIGHT.imag) - 0.25 * part.gloss * (side**2 + end**2)
-        )
-        colour = colour * lit.astype(np.float32)[..., None]
+        lit = 1 + part.gloss * (normal_x * _LIGHT.real + normal_y * _LIGHT.imag - 0.25 * (side**2 + end**2))
+        colour *= lit.astype(np.float32)[:, None]
     patch = canvas[rows, columns]
-    patch += (np.clip(colour * np.float32(part.shade), 0, 255) - patch) * cover[..., None]
+    old = patch[inside]
+    patch[inside] = old + (np.clip(colour, 0, 255) - old) * share[:, None]
     if owners is not None:
         owners[rows, columns][cover >= 0.5] = owner
 
@@ -142,15 +150,15 @@ def _outline(part: Part, u: np.ndarray, v: np.ndarray, length: float, thick: flo
 
 
 def _colour(pattern: Pattern, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """The pattern at (u, v) in frame heights, bilinear: float32 RGB."""
+    """The pattern at the points (u, v) in frame heights, bilinear: float32 RGB, (points, 3)."""
     factor = np.float32(SIDE / pattern.extent)
     across, down = u * factor, v * factor
     i, j = np.floor(down).astype(np.int32), np.floor(across).astype(np.int32)
-    fy, fx = (down - i)[..., None], (across - j)[..., None]
-    i0, j0, i1, j1 = i % SIDE, j % SIDE, (i + 1) % SIDE, (j + 1) % SIDE
-    picture = pattern.picture
-    top = picture[i0, j0] * (1 - fx) + picture[i0, j1] * fx
-    bottom = picture[i1, j0] * (1 - fx) + picture[i1, j1] * fx
+    fy, fx = (down - i)[:, None], (across - j)[:, None]
+    i0, j0, i1, j1 = i % SIDE * SIDE, j % SIDE, (i + 1) % SIDE * SIDE, (j + 1) % SIDE
+    texels = pattern.picture.reshape(-1, 3)
+    top = texels[i0 + j0] * (1 - fx) + texels[i0 + j1] * fx
+    bottom = texels[i1 + j0] * (1 - fx) + texels[i1 + j1] * fx
     return top * (1 - fy) + bottom * fy
 
 

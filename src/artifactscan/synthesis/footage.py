@@ -7,6 +7,7 @@ from typing import cast
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
@@ -62,8 +63,18 @@ def write_clip(path: Path, frames: np.ndarray, fps: float) -> None:
     The name is given only to a complete file.
     """
     partial = path.with_name(f"{path.name}.partial")
+    try:
+        _encode(partial, frames, fps)
+        partial.replace(path)
+    except FFmpegError as error:
+        raise OSError(error.errno, error.strerror or str(error)) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _encode(path: Path, frames: np.ndarray, fps: float) -> None:
     matrix, tag = (Colorspace.ITU709, 1) if frames.shape[1] >= _HD_HEIGHT else (Colorspace.ITU601, 6)
-    with av.open(str(partial), "w", format="mp4") as container:
+    with av.open(str(path), "w", format="mp4") as container:
         rate = Fraction(fps).limit_denominator(1001)
         stream = cast(VideoStream, container.add_stream("libx264", rate=rate, options=_ENCODER))
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
@@ -76,7 +87,6 @@ def write_clip(path: Path, frames: np.ndarray, fps: float) -> None:
                 )
             )
         container.mux(stream.encode())
-    partial.replace(path)
 
 
 def _decode(path: str, settings: DecodeSettings, sink) -> VideoFacts:

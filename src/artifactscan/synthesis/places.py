@@ -25,7 +25,9 @@ def choose_box(frames: np.ndarray, artifact: Artifact, rng: np.random.Generator)
     box_width = int(np.clip(round(wide * height), 4, width))
     rows = min(_SMALL_ROWS, height)
     columns = max(4, round(width * rows / height))
-    times = np.unique(np.linspace(artifact.start, artifact.end - 1, 9).round().astype(int))
+    # The place is found at the start and followed from there: what moves now counts, not what will pass by.
+    last = artifact.start + (artifact.end - 1 - artifact.start) // (4 if artifact.label in ("motion", "object") else 1)
+    times = np.unique(np.linspace(artifact.start, max(last, artifact.start + 1), 7).round().astype(int))
     small = np.stack([reduce(frames[time], rows, columns) for time in times])
     score = _score(small, artifact.label)
     k_rows, k_columns = max(1, round(box_height * rows / height)), max(1, round(box_width * columns / width))
@@ -55,9 +57,9 @@ def follow(frames: np.ndarray, box: Box, start: int, end: int) -> list[Box]:
     before = gray(reduce(frames[start], rows, columns))
     for time in range(start + 1, end):
         now = gray(reduce(frames[time], rows, columns))
-        top, left = int(np.clip(round(y), 0, rows - tall)), int(np.clip(round(x), 0, max(0, columns - wide)))
+        top, left = int(np.clip(round(y), 0, max(0, rows - tall))), int(np.clip(round(x), 0, max(0, columns - wide)))
         dy, dx = _best_shift(before[top : top + tall, left : left + wide], now, top, left)
-        y, x = float(np.clip(y + dy, 0, rows - tall)), float(np.clip(x + dx, 0, max(0, columns - wide)))
+        y, x = float(np.clip(y + dy, 0, max(0, rows - tall))), float(np.clip(x + dx, 0, max(0, columns - wide)))
         boxes.append(
             Box(
                 x=int(np.clip(round(x * factor), 0, width - box.width)),
@@ -118,8 +120,9 @@ def _camera_shift(before: np.ndarray, now: np.ndarray) -> tuple[int, int]:
     dy, dx = divmod(int(peak), before.shape[1])
     rows, columns = before.shape
     dy, dx = dy - rows * (dy > rows // 2), dx - columns * (dx > columns // 2)
-    # A farther peak is chance, not a camera.
-    return (dy, dx) if max(abs(dy), abs(dx)) <= rows // 4 else (0, 0)
+    # A camera moves most of the picture; a peak that does not explain most of it is an object, or chance.
+    explained = np.median(np.abs(now - np.roll(before, (dy, dx), axis=(0, 1))))
+    return (dy, dx) if explained < np.median(np.abs(now - before)) else (0, 0)
 
 
 def _box_means(score: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -79,7 +79,7 @@ class Scene:
             parts, ground = self._parts(actor, frame, mine)
             if parts:
                 draw_shadow(canvas, ground, _shadow(actor), camera)
-            draw_parts(canvas, owners, number + 1, parts, camera)
+            draw_parts(canvas, owners, number + 1, parts, camera, self.height)
         # The same noise in the clean and the defective twin: only the defect differs.
         shift = np.random.default_rng((self.seed, 7, frame)).integers(0, (self.height, self.width))
         canvas += np.roll(self._noise, shift, axis=(0, 1))

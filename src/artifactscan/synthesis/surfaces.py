@@ -5,8 +5,8 @@ import numpy as np
 from artifactscan.synthesis.images import blur, gray, sample, smooth_noise, warp
 from artifactscan.synthesis.view import Effect, View, mix
 
-_SMEAR_STEPS = 10
-"""Samples on each side along the flow; more look the same."""
+_SMEAR_STEPS = 7
+"""Samples on each side along the smear; more look the same."""
 
 
 def boiling(view: View) -> np.ndarray:
@@ -59,14 +59,8 @@ def smeared(view: View) -> np.ndarray:
     for position, region in enumerate(view.region):
         frame = view.frame(position)
         direction = angle + np.pi * turns[position]
-        flow = np.stack([np.cos(direction), np.sin(direction)], axis=-1)
-        total = frame.copy()
-        for sign in (step, -step):
-            at_x, at_y = x, y
-            for _ in range(_SMEAR_STEPS):
-                here = sample(flow, at_x, at_y)
-                at_x, at_y = at_x + sign * here[..., 0], at_y + sign * here[..., 1]
-                total += sample(frame, at_x, at_y)
+        dx, dy = step * np.cos(direction), step * np.sin(direction)
+        total = sum(sample(frame, x + k * dx, y + k * dy) for k in range(-_SMEAR_STEPS, _SMEAR_STEPS + 1))
         waxy = total / (2 * _SMEAR_STEPS + 1)
         out.append(mix(frame, waxy, np.minimum(1, 1.5 * region)))
     return np.stack(out)

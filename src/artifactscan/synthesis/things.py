@@ -98,6 +98,9 @@ class _Background:
             return fill(frame, known)
         # Seamless cloning: the rim's difference, spread smoothly over the hole, takes away the seam.
         difference = blur(frame - source, 1.5)
+        if self._median is not None:
+            # Of a still camera only the light changes; more is another object at the rim.
+            difference = np.clip(difference, -_STILL_LEVELS, _STILL_LEVELS)
         return source + fill(difference, known)
 
     def without(self, position: int, shape: np.ndarray) -> np.ndarray:
