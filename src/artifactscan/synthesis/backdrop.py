@@ -51,11 +51,9 @@ def random_backdrop(rng: np.random.Generator, height: int, width: int, *, reach:
         _skirting(rng, picture, margin, horizon, height, across)
     ground = GROUNDS[rng.integers(len(GROUNDS))](rng) if outdoors else GROUNDS[2 + rng.integers(2)](rng)
     _lay_ground(picture, ground, margin, horizon, height, width)
+    left, right = (0.88, 1.1) if rng.random() < 0.5 else (1.1, 0.88)
     # Light falls off to one side, as it does in every room and street.
-    fall = (
-        np.linspace(*rng.permutation([0.88, 1.1]), columns)[None, :, None]
-        * np.linspace(1.04, 0.94, rows)[:, None, None]
-    )
+    fall = np.linspace(left, right, columns)[None, :, None] * np.linspace(1.04, 0.94, rows)[:, None, None]
     picture = blur(picture, 0.6) * fall.astype(np.float32)
     return Backdrop(picture=np.clip(picture, 0, 255), margin=margin, horizon=horizon, outdoors=outdoors)
 

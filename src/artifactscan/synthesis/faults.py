@@ -8,7 +8,7 @@ import numpy as np
 from artifactscan.synthesis.artifact import Artifact
 from artifactscan.synthesis.drawing import Part
 from artifactscan.synthesis.figure import Limb, Pose
-from artifactscan.synthesis.images import smoothstep
+from artifactscan.synthesis.images import ease
 from artifactscan.synthesis.patterns import Pattern
 
 PoseFault = Callable[[Pose, float, float, np.random.Generator], Pose]
@@ -89,7 +89,7 @@ def vanished(parts: list[Part], strength: float, progress: float, rng: np.random
     order = rng.permutation(len(parts)) / max(1, len(parts))
     gone = strength * min(1.0, 0.4 + 0.9 * progress)
     return [
-        replace(part, opacity=part.opacity * (1 - float(smoothstep((1.6 * gone - rank) / 0.6))))
+        replace(part, opacity=part.opacity * (1 - ease((1.6 * gone - float(rank)) / 0.6)))
         for part, rank in zip(parts, order, strict=True)
     ]
 
@@ -97,7 +97,7 @@ def vanished(parts: list[Part], strength: float, progress: float, rng: np.random
 def split(parts: list[Part], strength: float, progress: float, rng: np.random.Generator) -> list[Part]:
     """The object parts into two of itself."""
     left, right, _, _ = extent(parts)
-    far = 0.5 * min(right - left, 0.5) * strength * (0.35 + 0.65 * float(smoothstep(np.float64(1.5 * progress))))
+    far = 0.5 * min(right - left, 0.5) * strength * (0.35 + 0.65 * ease(1.5 * progress))
     tilt = complex(1, rng.uniform(-0.15, 0.15))
     return [part.moved(-far * tilt) for part in parts] + [part.moved(far * tilt) for part in parts]
 
@@ -105,7 +105,7 @@ def split(parts: list[Part], strength: float, progress: float, rng: np.random.Ge
 def floating(parts: list[Part], strength: float, progress: float, rng: np.random.Generator) -> list[Part]:
     """The object leaves the ground, tilting; its shadow stays."""
     left, right, top, bottom = extent(parts)
-    rise = float(smoothstep(np.float64(1.5 * progress)))
+    rise = ease(1.5 * progress)
     high = strength * (0.1 + 0.22 * rise) * (1 + 0.1 * np.sin(6 * progress))
     tilt = complex(np.exp(1j * strength * 0.3 * rise * rng.choice([-1, 1])))
     pivot = complex((left + right) / 2, (top + bottom) / 2)

@@ -14,10 +14,8 @@ def blur(picture: np.ndarray, sigma: float) -> np.ndarray:
         pad = [(radius, radius) if a == axis else (0, 0) for a in range(picture.ndim)]
         padded = np.pad(picture, pad, mode="symmetric")
         size = picture.shape[axis]
-        picture = sum(
-            (tap * np.take(padded, range(k, k + size), axis=axis) for k, tap in enumerate(taps)),
-            start=np.float32(0),
-        )
+        shifted = (np.take(padded, range(k, k + size), axis=axis) for k in range(len(taps)))
+        picture = sum((tap * part for tap, part in zip(taps, shifted, strict=True)), start=np.zeros_like(picture))
     return picture
 
 
@@ -121,6 +119,11 @@ def feather(height: int, width: int, rng: np.random.Generator, *, wobble: float 
     for turns in (2, 3, 5):
         outline = outline + wobble / turns * np.sin(turns * angle + rng.uniform(0, 2 * np.pi))
     return smoothstep((np.minimum(outline, 0.97) - radius) / 0.25).astype(np.float32)
+
+
+def ease(x: float) -> float:
+    """smoothstep of one number."""
+    return float(smoothstep(np.asarray(x)))
 
 
 def smoothstep(x: np.ndarray) -> np.ndarray:

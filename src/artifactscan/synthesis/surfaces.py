@@ -60,7 +60,8 @@ def smeared(view: View) -> np.ndarray:
         frame = view.frame(position)
         direction = angle + np.pi * turns[position]
         dx, dy = step * np.cos(direction), step * np.sin(direction)
-        total = sum(sample(frame, x + k * dx, y + k * dy) for k in range(-_SMEAR_STEPS, _SMEAR_STEPS + 1))
+        steps = range(-_SMEAR_STEPS, _SMEAR_STEPS + 1)
+        total = sum((sample(frame, x + k * dx, y + k * dy) for k in steps), start=np.zeros_like(frame))
         waxy = total / (2 * _SMEAR_STEPS + 1)
         out.append(mix(frame, waxy, np.minimum(1, 1.5 * region)))
     return np.stack(out)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from artifactscan.synthesis.images import blur, fill, smooth_noise, smoothstep
+from artifactscan.synthesis.images import blur, ease, fill, smooth_noise, smoothstep
 from artifactscan.synthesis.view import Effect, View, mix
 
 _STILL_LEVELS = 6
@@ -58,7 +58,7 @@ def floating(view: View) -> np.ndarray:
 
 def _progress(view: View, position: int) -> float:
     """0 in the first frame, 1 from two thirds of the way on, easing in and out."""
-    return float(smoothstep(np.float64(1.5 * position / max(1, len(view) - 1))))
+    return ease(1.5 * position / max(1, len(view) - 1))
 
 
 def _paste(picture: np.ndarray, thing: np.ndarray, shape: np.ndarray, dx: float, dy: float) -> np.ndarray:
