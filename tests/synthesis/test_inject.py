@@ -55,7 +55,7 @@ def test_more_strength_is_more_difference(label: str, variant: str) -> None:
 
 
 @pytest.mark.parametrize("label", ["boundary", "texture", "motion"])
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_a_change_stays_in_the_box_that_was_given(label: str, data: st.DataObject) -> None:
     still = np.repeat(stage.footage().frames[8:9], 12, axis=0)
