@@ -1,0 +1,27 @@
+"""Makes clips with known artifacts, for training, tests and audits.
+
+    python -m artifactscan.synthesis --output DIR --count 100
+    python -m artifactscan.synthesis --output DIR --count 100 --clips CLEAN_CLIPS --pairs
+
+Writes DIR/clips/*.mp4, DIR/boxes.csv (where each artifact shows, frame by frame) and, last, DIR/labels.csv (four labels
+per sampled frame). Exit codes: 0 all well; 2 wrong usage; 3 cut off, the same command starts over.
+"""
+
+import sys
+
+from artifactscan.cli import parse_settings, report_errors
+from artifactscan.synthesis.corpus import SynthesisSettings, write_corpus
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    with report_errors() as ended:
+        settings = parse_settings(SynthesisSettings, arguments, description=__doc__ or "")
+        for path in write_corpus(settings):
+            print(path, flush=True)
+        ended.code = 0
+    return ended.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
