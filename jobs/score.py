@@ -1,7 +1,10 @@
 """Scores a corpus of videos for the four artifact labels.
 
     python jobs/score.py --input s3://bucket/videos --output s3://bucket/scores
-    ray job submit --working-dir . -- python jobs/score.py --input … --output …
+    ray job submit --working-dir . -- python jobs/score.py --input s3://bucket/videos --output s3://bucket/scores
+
+A submitted job needs the packages of requirements.lock in the cluster's Python, which `python` must name, and s3:// or
+absolute paths: it runs in a copy of the working directory. With RAY_ADDRESS set, the first form works on that cluster.
 
 Exit codes: 0 all well; 1 more than --max-failed of the videos have no frame scored; 2 wrong usage or configuration,
 nothing was done; 3 the ledger did not close or the run was cut off, the same command continues it.

@@ -2,8 +2,11 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +54,7 @@ def connect() -> Resources:
     for name, value in (_QUIET | (_LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
     import_path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH", "")])])
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
     if not ray.is_initialized():
         _init(local, import_path)
         if local and ray.cluster_resources().get("CPU", 0) < MIN_CPUS:
@@ -72,7 +76,7 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
     try:
         if not local:
             _check_reachable(os.environ["RAY_ADDRESS"])
-        with _silent_stderr():
+        with _silent_stderr(), _own_handling_of_sigterm():
             ray.init(
                 address="local" if local else None,
                 num_cpus=num_cpus,
@@ -96,6 +100,17 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+
+
+@contextmanager
+def _own_handling_of_sigterm() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, and ends the process without a word of ours."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager

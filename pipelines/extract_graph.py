@@ -55,7 +55,7 @@ def run_extract_graph(
     """
     per_block = videos_per_block(work, pools)
     with cut_off_in_words():
-        extracted = deal_out(work, per_block).map_batches(
+        extracted = deal_out(work, per_block, pools).map_batches(
             Extract,
             batch_size=per_block,
             batch_format="pyarrow",

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 from ray.actor import ActorProxy
-from ray.data import ActorPoolStrategy
+from ray.data import ActorPoolStrategy, ExecutionResources
 from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import (
     NodeDiedError,
@@ -47,6 +47,8 @@ BLOCKS_PER_DECODER = 8
 SEGMENTS_PER_BATCH = {"cpu": 2, "gpu": 16}
 """Segments classified in one call; their frames are batched together across videos, and a GPU takes many. Fewer let
 classifying begin earlier."""
+WAITING_BYTES_PER_ACTOR = 128 << 20
+"""Pixels that may wait in the object store: without a bound decoders run ahead until a share of it is full."""
 LIGHT_CPUS = 0.25
 """What a task that reads or writes small Parquet books."""
 NO_PROGRESS_TIMEOUT_S = 1800.0
@@ -175,7 +177,7 @@ def run_graph(
     stored = ray.put(checkpoint)
     with cut_off_in_words():
         (
-            deal_out(work, per_block)
+            deal_out(work, per_block, pools)
             .map_batches(
                 Decode,
                 batch_size=per_block,
@@ -204,9 +206,9 @@ def videos_per_block(work: pa.Table, pools: Pools) -> int:
     return max(1, min(MAX_VIDEOS_PER_BLOCK, work.num_rows // (pools.decoders * BLOCKS_PER_DECODER)))
 
 
-def deal_out(work: pa.Table, per_block: int) -> ray.data.Dataset:
+def deal_out(work: pa.Table, per_block: int, pools: Pools) -> ray.data.Dataset:
     """The rows of ``work`` as a dataset of small, ordered blocks; sets what every graph here wants of Ray Data."""
-    _set_context()
+    _set_context(pools)
     # Read by the driver, who has it in hand: Ray's Parquet reader would start four more processes first.
     blocks = [work.slice(start, BLOCK_ROWS) for start in range(0, work.num_rows, BLOCK_ROWS)]
     return ray.data.from_arrow(blocks).repartition(target_num_rows_per_block=per_block)
@@ -218,6 +220,8 @@ def cut_off_in_words() -> Iterator[None]:
     try:
         yield
     except RayTaskError as error:
+        if isinstance(error.cause, UsageError):
+            raise error.cause from None
         if isinstance(error.cause, OSError | MemoryError):
             # Of a system's error only its own words: in the file's place stands what Ray advises.
             words = getattr(error.cause, "strerror", None) or error.cause
@@ -235,13 +239,15 @@ def cut_off_in_words() -> Iterator[None]:
         raise CutOffError(f"the run was cut off: {reason}; the same command continues it") from None
 
 
-def _set_context() -> None:
+def _set_context(pools: Pools) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = BLOCK_BYTES
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
     context.max_errored_blocks = 0
+    waiting_bytes = WAITING_BYTES_PER_ACTOR * (pools.decoders + pools.classifiers)
+    context.execution_options.resource_limits = ExecutionResources.for_limits(object_store_memory=waiting_bytes)
     context.actor_init_retry_on_errors = False  # a checkpoint that does not load will not load the second time
 
 

@@ -1,5 +1,6 @@
 """One scoring run, whole: list, plan, score on Ray, settle, commit, tell."""
 
+import os
 import sys
 import tempfile
 import time
@@ -71,6 +72,8 @@ def score(settings: ScoreSettings) -> int:
 
     UsageError, LedgerError and CutOffError go to the caller.
     """
+    for name, uri in (("--input", settings.input), ("--output", settings.output)):
+        storage.check_place(name, uri, submitted="RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ)
     out, store = console(), Store(storage.normalise(settings.output))
     checkpoint = load_checkpoint(settings.checkpoint)
     job = Job(settings, store, checkpoint, make_request(settings, checkpoint), out)

@@ -151,11 +151,15 @@ def test_buffers_that_no_checkpoint_holds_are_computed_when_loading() -> None:
             f"checkpoint weights have a surplus tensor fc.more: they are not those of the card's backbone {SMALL}",
         ),
         (
+            lambda weights: {**weights, "fc.bias": torch.full((4,), torch.nan)},
+            "checkpoint tensor fc.bias holds values that are not numbers; train the checkpoint again",
+        ),
+        (
             lambda weights: {**weights, "fc.bias": torch.zeros(3)},
             f"checkpoint tensor fc.bias has shape [3], the card's backbone {SMALL} needs [4]",
         ),
     ],
-    ids=["lack", "surplus", "shape"],
+    ids=["lack", "surplus", "numbers", "shape"],
 )
 def test_weights_that_do_not_fit_are_named(
     checkpoint: Checkpoint, change: Callable[[Weights], Weights], words: str

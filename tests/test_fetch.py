@@ -96,7 +96,7 @@ def test_rows_without_etag_say_why(tmp_path, folder, local, s3: S3Server):
     s3.faults.status("denied", 403)
     reasons = {
         str(tmp_path / "broken"): "gone since it was listed",
-        f"{tmp_path}/\\xff.mp4": "gone since it was listed; a name that is not UTF-8 cannot be opened, rename it",
+        f"{tmp_path}/\\xff.mp4": "a name that is not UTF-8 cannot be opened; rename the file",
         s3.uri("missing"): "gone since it was listed",
         s3.uri("denied"): "access denied (403)",
         "http://host/a.mp4": "http://host/a.mp4 is not understood; "

@@ -73,6 +73,8 @@ def test_since_is_utc_unless_it_says_otherwise() -> None:
         (["--sample-fps", "0"], "--sample-fps is 0.0; give a number above 0"),
         (["--video-timeout-s", "nan"], "--video-timeout-s is nan; give a number above 0"),
         (["--limit", "-1"], "--limit is -1; give 0 or more"),
+        (["--limit", "9" * 30], f"--limit is {'9' * 30}; give at most 9007199254740992"),
+        (["--sample-fps", "inf"], "--sample-fps is inf; give at most 1000"),
         (["--batch-frames", "-1"], "--batch-frames is -1; give 0 or more"),
         (["--max-failed", "5"], "--max-failed is 5.0; give a share between 0 and 1"),
         (["--since", "yesterday"], "--since 'yesterday' is not an ISO 8601 time; write e.g. 2026-11-01T06:00:00+00:00"),
@@ -95,6 +97,7 @@ def test_a_yaml_file_fills_the_same_settings_and_flags_win(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("quiet: 'yes please'", "sets quiet to 'yes please'; give true or false"),
         ("sample_rate: 2", "sets sample-rate; known are batch-frames, "),
         ("- 1", "must hold `setting: value` lines, not list"),
         ("a: [", "is not YAML: "),

@@ -73,7 +73,7 @@ def load(checkpoint: Checkpoint) -> nn.Module:
 
 
 def check_weights(checkpoint: Checkpoint) -> None:
-    """UsageError unless the weights are those of the card's backbone, by name and shape; builds nothing in memory."""
+    """UsageError unless the weights are numbers and those of the card's backbone, by name and shape; builds nothing."""
     with torch.device("meta"):
         expected = {name: tuple(tensor.shape) for name, tensor in build(checkpoint.card).state_dict().items()}
     found = checkpoint.shapes()
@@ -87,6 +87,9 @@ def check_weights(checkpoint: Checkpoint) -> None:
                 f"checkpoint tensor {name} has shape {list(found[name])}, the card's backbone {backbone} "
                 f"needs {list(shape)}"
             )
+    for name, tensor in safetensors.torch.load(checkpoint.weights).items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UsageError(f"checkpoint tensor {name} holds values that are not numbers; train the checkpoint again")
 
 
 def builtin() -> Checkpoint:

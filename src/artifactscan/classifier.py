@@ -60,6 +60,7 @@ class Classifier:
         """float32 (frames, labels) in 0..1 for all frames of ``clips``, each uint8 (frames, height, width, 3).
 
         A batch that does not fit into memory is halved, for good; MemoryError where one frame does not fit.
+        UsageError where the checkpoint's scores are not numbers.
         """
         frames_in_all = sum(len(clip) for clip in clips)
         if not frames_in_all:
@@ -68,7 +69,13 @@ class Classifier:
         with torch.inference_mode():
             for batch in _batches(clips, lambda: self.batch_frames):
                 results += self._forward(batch)
-            return torch.cat(results).cpu().numpy()
+            scores = torch.cat(results).cpu().numpy()
+        if not np.isfinite(scores).all():
+            raise UsageError(
+                f"the checkpoint gives scores that are not numbers, in {self.precision}; "
+                "try --precision fp32, or train it again"
+            )
+        return scores
 
     def _forward(self, batch: np.ndarray) -> list[torch.Tensor]:
         """Scores of one batch, still on the device: in one piece, or in halves where it does not fit."""

@@ -90,6 +90,10 @@ def _read_yaml(path: str, settings: type) -> dict[str, Any]:
     values = {str(name).replace("_", "-"): value for name, value in values.items()}
     if unknown := sorted(set(values) - known):
         raise UsageError(f"--config {path} sets {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    for field in fields(settings):
+        value = values.get(field.name.replace("_", "-"))
+        if isinstance(field.default, bool) and not isinstance(value, bool | None):
+            raise UsageError(f"--config {path} sets {field.name} to {value!r}; give true or false")
     return values
 
 

@@ -226,8 +226,9 @@ def _why_not_listed(uri: str) -> str:
     except UsageError as error:
         return str(error)
     except OSError as error:
-        escaped = "; a name that is not UTF-8 cannot be opened, rename it" if "\\x" in uri else ""
-        return _reason(error, uri) + escaped
+        if isinstance(error, FileNotFoundError) and "\\x" in uri:
+            return "a name that is not UTF-8 cannot be opened; rename the file"
+        return _reason(error, uri)
     return "it could not be read when the corpus was listed; the next run tries again"
 
 

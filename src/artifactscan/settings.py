@@ -10,6 +10,9 @@ from artifactscan.errors import UsageError
 from artifactscan.inputs import InputSpec
 from artifactscan.video import DecodeLimits, DecodeSettings
 
+MAX_SAMPLE_FPS = 1000.0
+MAX_NUMBER = 2**53
+"""Bytes, frames and files beyond any there are; larger numbers do not go through tables and C code unharmed."""
 _LIMITS = DecodeLimits()
 
 
@@ -79,6 +82,11 @@ class ScoreSettings:
         for name in _NOT_NEGATIVE:
             if (value := getattr(self, name)) is not None and value < 0:
                 raise UsageError(f"{_flag(name)} is {value}; give 0 or more")
+        if self.sample_fps > MAX_SAMPLE_FPS:
+            raise UsageError(f"--sample-fps is {self.sample_fps}; give at most {MAX_SAMPLE_FPS:g}")
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), int) and value > MAX_NUMBER:
+                raise UsageError(f"{_flag(field.name)} is {value}; give at most {MAX_NUMBER}")
         if not 0 <= self.max_failed <= 1:
             raise UsageError(f"--max-failed is {self.max_failed}; give a share between 0 and 1")
         self.listing()  # --since is checked here rather than after the first work

@@ -90,7 +90,21 @@ def normalise(uri: str) -> str:
         return normalise(unquote(rest))
     if name == "s3" and not rest.startswith("/") and rest:
         return f"s3://{rest.rstrip('/')}"
+    if name == "s3":
+        raise UsageError(f"{uri} names no bucket; write s3://bucket/prefix")
     raise UsageError(f"{uri} is not understood; give a local path, file:///path or s3://bucket/prefix")
+
+
+def check_place(flag: str, uri: str, *, submitted: bool) -> None:
+    """UsageError for a uri that is not understood, or a relative path in a ``submitted`` job.
+
+    Such a job runs in a temporary copy of its working directory, in which the path would not lead where it is meant.
+    """
+    place = normalise(uri)
+    if submitted and not is_s3(place) and not uri.startswith(("/", "file:")):
+        raise UsageError(
+            f"{flag} {uri} is relative, but a submitted job runs in a copy; give an absolute or s3:// path"
+        )
 
 
 def is_s3(uri: str) -> bool:

@@ -314,6 +314,21 @@ def test_a_kill_costs_nothing(
     assert by_name(table(store, "videos")).value_counts().to_dict() == {"scored": 63}
 
 
+def test_sigterm_is_an_interruption(many: Path, checkpoint: str, tmp_path: Path) -> None:
+    arguments = ("--input", many, "--output", tmp_path / "store", "--checkpoint", checkpoint, *DENSE)
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with subprocess.Popen(
+        command(*arguments), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(lambda: at_work(process, "Decode"), process)
+        process.terminate()
+        said = process.communicate()[1]
+    assert process.returncode == 3
+    assert said.splitlines()[-1] == "error: interrupted; the same command continues where this one stopped"
+    assert "Traceback" not in said and "***" not in said
+    assert not (tmp_path / "store" / "lease.json").exists()
+
+
 @pytest.mark.realdata
 def test_real_clips(tmp_path: Path, checkpoint: str, ray_here: None) -> None:
     data = ROOT.parent / "shared" / "data"
