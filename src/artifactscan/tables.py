@@ -97,6 +97,37 @@ EVENTS = pa.schema(
 )
 """One row per time-coded event of one label."""
 
+PREDICTIONS = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("frame_index", pa.int32(), nullable=False),
+        pa.field("video", pa.string(), nullable=False),
+        *[pa.field(f"y_{label}", pa.int8(), nullable=False) for label in LABELS],
+        *[pa.field(f"logit_{label}", pa.float32(), nullable=False) for label in LABELS],
+        pa.field("fold", pa.int32(), nullable=False),
+    ]
+)
+"""One row per labelled frame and model that scored it without having trained on it. ``y_…`` is 0 or 1, ``logit_…`` the
+model's output before calibration, ``fold`` the split whose model it was. ``video`` groups what must not be split: two
+files of one clip share it."""
+
+METRICS = pa.schema(
+    [
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("fold", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("majority", pa.float64()),
+        pa.field("reason", pa.string()),
+    ]
+)
+"""One row per figure of an evaluation. ``fold`` is a number or ``all``, ``label`` one of LABELS, ``macro`` or
+``overall``; ``low`` and ``high`` bound the interval; ``majority`` is what always answering each label's majority
+scores. A figure that is not defined is null, and ``reason`` says why."""
+
 _SEGMENT_KEY = [
     *_IDENTITY,
     pa.field("attempt", pa.string(), nullable=False),

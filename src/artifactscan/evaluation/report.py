@@ -1,0 +1,174 @@
+"""An evaluation for a person, as Markdown, and as Parquet and JSON for programs."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from artifactscan import storage
+from artifactscan.errors import UsageError
+from artifactscan.evaluation.evaluate import ALL, Estimate, Evaluation
+from artifactscan.evaluation.metrics import EXACT_MATCH, LABEL_METRICS, MACRO, OVERALL
+from artifactscan.evaluation.sheet import Cell, Sheet
+from artifactscan.evaluation.splits import PROTOCOLS
+from artifactscan.labels import LABELS
+from artifactscan.store import write_table
+from artifactscan.text import printable
+
+PAPER_MACRO_ACCURACY = 0.9414
+"""ResNet-50 on the paper's own frames, one random 80/20 split: protocol ``frames`` (arXiv 2504.21334)."""
+
+PAPER_FIGURE = f"{PAPER_MACRO_ACCURACY * 100:.2f} %"
+
+METRICS_NAME, RECORD_NAME, REPORT_NAME = "metrics.parquet", "evaluation.json", "report.md"
+
+
+def print_evaluation(evaluation: Evaluation, out: Console) -> None:
+    """Tables of the figures, of each fold's macros, and of thresholds and calibration; then the notes."""
+    for sheet in _sheets(evaluation):
+        sheet.print(out)
+    for note in evaluation.notes:
+        out.print(Text(f"note: {printable(note)}"))
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """The same tables and notes."""
+    notes = "".join(f"- {printable(note)}\n" for note in evaluation.notes)
+    return "".join(sheet.markdown() for sheet in _sheets(evaluation)) + notes
+
+
+def as_record(evaluation: Evaluation) -> dict[str, Any]:
+    """What JSON and a checkpoint's card keep: how the figures were obtained, and those of all folds together."""
+    figures: dict[str, dict[str, Any]] = {}
+    for row in evaluation.metrics.to_pylist():
+        if row["fold"] == ALL:
+            kept = {name: row[name] for name in ("value", "low", "high", "majority")}
+            figures.setdefault(row["label"], {})[row["metric"]] = kept
+    return {
+        "protocol": evaluation.protocol,
+        "protocol_means": PROTOCOLS[evaluation.protocol],
+        "frames": evaluation.frames,
+        "videos": evaluation.videos,
+        "folds": evaluation.folds,
+        "positives": dict(evaluation.positives),
+        "intervals": {**asdict(evaluation.bootstrap), "over": "videos"},
+        "figures": figures,
+        "tuning": {
+            str(fold): {
+                "goal": tuning.goal,
+                "thresholds": dict(tuning.thresholds),
+                "calibration": {label: asdict(one) for label, one in tuning.calibration.items()},
+            }
+            for fold, tuning in evaluation.tuning.items()
+        },
+        "notes": list(evaluation.notes),
+    }
+
+
+def write_evaluation(evaluation: Evaluation, folder: str) -> None:
+    """Writes metrics.parquet (the METRICS schema), report.md and evaluation.json into a folder, local or s3://.
+
+    evaluation.json comes last, so that a folder that has one is whole. UsageError where it cannot be written.
+    """
+    folder = storage.normalise(folder)
+    record = json.dumps(as_record(evaluation), indent=2, allow_nan=False)
+    try:
+        write_table(evaluation.metrics, storage.join(folder, METRICS_NAME))
+        storage.write_bytes(storage.join(folder, REPORT_NAME), markdown(evaluation).encode())
+        storage.write_bytes(storage.join(folder, RECORD_NAME), record.encode())
+    except OSError as error:
+        raise UsageError(f"evaluation {folder} cannot be written: {storage.reason(error, folder)}") from None
+
+
+def figure(value: float | None) -> str:
+    """A figure with three digits, or a dash where it is not defined."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def estimate_lines(estimate: Estimate) -> tuple[str, str, str]:
+    """Value, interval and majority, a line each."""
+    bounds = "–" if estimate.low is None else f"{figure(estimate.low)}–{figure(estimate.high)}"
+    return figure(estimate.value), bounds, figure(estimate.majority)
+
+
+def _sheets(evaluation: Evaluation) -> list[Sheet]:
+    sheets = [_figures(evaluation)]
+    if evaluation.folds > 1:
+        sheets.append(_by_fold(evaluation))
+    return [*sheets, _tuning(evaluation)]
+
+
+def _protocol(evaluation: Evaluation) -> str:
+    return f"protocol {evaluation.protocol} ({PROTOCOLS[evaluation.protocol]})"
+
+
+def _figures(evaluation: Evaluation) -> Sheet:
+    rows: list[tuple[Cell, ...]] = []
+    confidence = f"{evaluation.bootstrap.confidence * 100:g} % interval"
+    for metric in LABEL_METRICS:
+        heading: Cell = (metric.replace("_", " "), f"  {confidence}", "  majority")
+        cells: list[Cell] = [estimate_lines(evaluation.estimate(metric, label)) for label in (*LABELS, MACRO)]
+        if metric == "accuracy" and evaluation.protocol == "frames":
+            heading = (*heading, "  the paper's ResNet-50")
+            cells = [*cells[:-1], (*cells[-1], PAPER_FIGURE)]
+        rows.append((heading, *cells))
+    heading = (EXACT_MATCH.replace("_", " "), f"  {confidence}", "  majority")
+    exact = estimate_lines(evaluation.estimate(EXACT_MATCH, OVERALL))
+    rows.append((heading, *("" for _ in LABELS), exact))
+    folds = "1 fold" if evaluation.folds == 1 else f"{evaluation.folds} folds together"
+    positives = ", ".join(f"{label} {evaluation.positives[label]:,}" for label in LABELS)
+    return Sheet(
+        title=f"Evaluation, {_protocol(evaluation)}",
+        headings=("", *LABELS, MACRO),
+        rows=tuple(rows),
+        caption=f"{evaluation.frames:,} frames of {evaluation.videos:,} videos, {folds}; frames with the label: "
+        f"{positives}. Intervals are over videos. Majority: always answering the more frequent of yes and no. "
+        f"{_always_yes(evaluation)}",
+    )
+
+
+def _always_yes(evaluation: Evaluation) -> str:
+    """F1's real floor: where positives are the minority, the majority's answer has F1 0, which anything beats."""
+    shares = [count / evaluation.frames for count in evaluation.positives.values() if 0 < count < evaluation.frames]
+    if not shares:
+        return ""
+    return f"Always answering yes has macro F1 {sum(2 * share / (1 + share) for share in shares) / len(shares):.3f}."
+
+
+def _by_fold(evaluation: Evaluation) -> Sheet:
+    folds = (*(str(fold) for fold in evaluation.tuning), ALL)
+    rows = [
+        (fold, *(figure(evaluation.estimate(metric, fold=fold).value) for metric in LABEL_METRICS)) for fold in folds
+    ]
+    return Sheet(
+        title=f"Macro by fold, {_protocol(evaluation)}",
+        headings=("fold", *(metric.replace("_", " ") for metric in LABEL_METRICS)),
+        rows=tuple(rows),
+    )
+
+
+def _tuning(evaluation: Evaluation) -> Sheet:
+    tunings = list(evaluation.tuning.values())
+    if all(tuning is tunings[0] for tuning in tunings):
+        tunings = tunings[:1]
+    rows: list[tuple[Cell, ...]] = []
+    for label in LABELS:
+        calibrations = [tuning.calibration[label] for tuning in tunings]
+        rows.append(
+            (
+                label,
+                " ".join(f"{tuning.thresholds[label]:.3f}" for tuning in tunings),
+                " ".join(f"{calibration.scale:.2f}" for calibration in calibrations),
+                " ".join(f"{calibration.offset:+.2f}" for calibration in calibrations),
+            )
+        )
+    goals = sorted({tuning.goal or "given" for tuning in tunings})
+    each = f", one of each for folds {', '.join(map(str, evaluation.tuning))}" if len(tunings) > 1 else ""
+    return Sheet(
+        title=f"Thresholds ({', '.join(goals)}) and calibration, {_protocol(evaluation)}",
+        headings=("label", "threshold", "scale", "offset"),
+        rows=tuple(rows),
+        caption=f"Probability = sigmoid(scale · logit + offset){each}.",
+    )

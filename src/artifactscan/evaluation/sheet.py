@@ -1,0 +1,56 @@
+"""A table of text that reads the same in a terminal and as Markdown."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from artifactscan.text import printable
+
+Cell = str | tuple[str, ...]
+"""One line, or several below each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """Title, headings, rows as long as the headings, and a line below."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str = ""
+
+    def print(self, out: Console) -> None:
+        """For a terminal; the first column is left-aligned, figures right. Title and caption may be wider."""
+        table = Table(show_lines=any(not isinstance(cell, str) for row in self.rows for cell in row))
+        for position, heading in enumerate(self.headings):
+            table.add_column(Text(heading), justify="right" if position else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text("\n".join(map(printable, _lines(cell)))) for cell in row))
+        out.print(Text(printable(self.title), style="bold"))
+        out.print(table)
+        if self.caption:
+            out.print(Text(self.caption))
+        out.print()
+
+    def markdown(self) -> str:
+        """As GitHub and Hugging Face render it, with a blank line at its end."""
+        below = "|".join("---" if position == 0 else "---:" for position in range(len(self.headings)))
+        lines = [f"### {_escaped(self.title)}", "", f"| {' | '.join(map(_escaped, self.headings))} |", f"|{below}|"]
+        for row in self.rows:
+            lines.append(
+                f"| {' | '.join('<br>'.join(_escaped(line.strip()) for line in _lines(cell)) for cell in row)} |"
+            )
+        return "\n".join([*lines, "", *([_escaped(self.caption), ""] if self.caption else []), ""])
+
+
+def _lines(cell: Cell) -> tuple[str, ...]:
+    return (cell,) if isinstance(cell, str) else cell
+
+
+def _escaped(text: str) -> str:
+    """``text`` without what would end a cell or start markup; names in it are other people's."""
+    for character in "\\`*_|<>[]":
+        text = text.replace(character, f"\\{character}")
+    return printable(text)

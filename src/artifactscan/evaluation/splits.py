@@ -1,0 +1,167 @@
+"""Which labelled frames a model trains on, is tuned on and is tested on, under a named protocol."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
+
+Protocol = Literal["videos", "frames"]
+
+PROTOCOLS: dict[str, str] = {
+    "videos": "no video on both sides of a split",
+    "frames": "random over frames; neighbouring frames leak from training into the test",
+}
+"""The protocols and what each means, as every table says it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSettings:
+    """How labelled frames are divided."""
+
+    protocol: Protocol = "videos"
+    """``frames`` is the paper's, and measures memory of the clips; ``videos`` is the one that counts."""
+    folds: int = 5
+    """Folds over videos; protocol ``frames`` makes one split."""
+    test_share: float = 0.2
+    """Of the frames, under protocol ``frames``; the paper's."""
+    tune_share: float = 0.2
+    """Of each training side, kept from training for calibration and thresholds; 0: none."""
+    seed: int = 0
+    """Decides all under ``frames``; under ``videos`` only between videos that serve the balance alike, so that the
+    folds of two seeds are much the same."""
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise UsageError(f"protocol {self.protocol!r} is not known; give {' or '.join(PROTOCOLS)}")
+        if self.folds < 2:
+            raise UsageError(f"folds is {self.folds}; give 2 or more")
+        if not 0 < self.test_share < 1:
+            raise UsageError(f"test share is {self.test_share}; give a share above 0 and below 1")
+        if not 0 <= self.tune_share <= 0.5:
+            raise UsageError(f"tune share is {self.tune_share}; give a share from 0 to 0.5")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """Positions of frames, each int64 (frames,) in rising order; no frame is in two of them."""
+
+    protocol: Protocol
+    fold: int
+    fit: np.ndarray
+    """What the weights are trained on."""
+    tune: np.ndarray
+    """What calibration and thresholds are chosen on."""
+    test: np.ndarray
+
+    @property
+    def train(self) -> np.ndarray:
+        """The training side: ``fit`` and ``tune``."""
+        return np.sort(np.concatenate([self.fit, self.tune]))
+
+
+def make_splits(videos: Sequence[str], y: np.ndarray, settings: SplitSettings | None = None) -> tuple[Split, ...]:
+    """Divides labelled frames; the same arguments give the same splits.
+
+    ``videos`` names each frame's video, ``y`` is 0/1 (frames, labels). Under ``videos`` every frame is tested in
+    exactly one split; ``frames`` makes one split. ``tune`` is divided off as the test is: whole videos, or frames.
+    UsageError for fewer videos than folds, too few frames or videos to divide, and for a label that no frame, or every
+    frame, of some ``fit`` shows.
+    """
+    settings = settings or SplitSettings()
+    names, y = np.asarray(videos, dtype=object), np.asarray(y)
+    splits = _over_videos(names, y, settings) if settings.protocol == "videos" else _over_frames(len(names), settings)
+    for split in splits:
+        check_split(names, y, split)
+    return splits
+
+
+def check_split(videos: Sequence[str] | np.ndarray, y: np.ndarray, split: Split) -> None:
+    """Refuses a split, also one that was given by hand, whose figures would mean nothing.
+
+    UsageError for a frame in two parts; under ``videos`` for a video in two parts; for a label without a positive or
+    without a negative in ``fit``.
+    """
+    names, y = np.asarray(videos, dtype=object), np.asarray(y)
+    parts = {"fit": split.fit, "tune": split.tune, "test": split.test}
+    for first, second in (("fit", "test"), ("tune", "test"), ("fit", "tune")):
+        if frames := set(parts[first].tolist()) & set(parts[second].tolist()):
+            raise UsageError(
+                f"fold {split.fold} has frame {min(frames)} of the labels in both {first} and {second}; "
+                "give each frame to one of them"
+            )
+        if split.protocol == "videos" and (both := set(names[parts[first]]) & set(names[parts[second]])):
+            raise UsageError(
+                f"fold {split.fold} has video {min(both)} in both {first} and {second}; "
+                "give all its frames to one of them, or use protocol frames"
+            )
+    for label, positives in zip(LABELS, y[split.fit].sum(axis=0), strict=True):
+        for kind, count in (("positive", positives), ("negative", len(split.fit) - positives)):
+            if not count:
+                raise UsageError(
+                    f"fold {split.fold} has no {kind} frame of {label} among the {len(split.fit)} it trains on; "
+                    f"label more videos with one, or change the number of folds"
+                )
+
+
+def _over_videos(videos: np.ndarray, y: np.ndarray, settings: SplitSettings) -> tuple[Split, ...]:
+    count = len(set(videos))
+    if count < settings.folds:
+        raise UsageError(
+            f"folds is {settings.folds}, but the labels have only {count} videos; give fewer folds or label more videos"
+        )
+    splits = []
+    for fold, (train, test) in enumerate(_video_folds(videos, y, settings.folds, settings.seed)):
+        fit, tune = train, train[:0]
+        if settings.tune_share:
+            inner = min(round(1 / settings.tune_share), len(set(videos[train])))
+            if inner < 2:
+                raise UsageError(
+                    f"fold {fold} has only one video to train on, so none can be kept for calibration and thresholds; "
+                    "label more videos, or set the tune share to 0"
+                )
+            positions = _video_folds(videos[train], y[train], inner, settings.seed)[0]
+            fit, tune = (train[part] for part in positions)
+        splits.append(Split(protocol="videos", fold=fold, fit=fit, tune=tune, test=test))
+    return tuple(splits)
+
+
+def _video_folds(videos: np.ndarray, y: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rest and part, for each of ``folds`` parts of about equal size that hold about as many positives of each label.
+
+    StratifiedGroupKFold rather than GroupKFold, which on 50 clips left one fold with a third of another's positives.
+    It balances one class per row, so each frame enters once per label, as that label's positive or negative, and once
+    as itself, which balances sizes. Combinations of the four labels would be classes too rare to balance.
+    """
+    frames, labels = y.shape
+    itself = np.full((frames, 1), 2 * labels)
+    classes = np.concatenate([2 * np.arange(labels) + y, itself], axis=1)
+    rows, groups = classes.ravel(), np.repeat(videos, labels + 1)
+    folding = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class rarer than folds; check_split says when it matters
+        divided = list(folding.split(rows, rows, groups))
+    return [(np.unique(rest // (labels + 1)), np.unique(part // (labels + 1))) for rest, part in divided]
+
+
+def _over_frames(frames: int, settings: SplitSettings) -> tuple[Split, ...]:
+    train, test = _random(np.arange(frames), settings.test_share, "test", settings.seed)
+    fit, tune = train, train[:0]
+    if settings.tune_share:
+        fit, tune = _random(train, settings.tune_share, "tune", settings.seed)
+    return (Split(protocol="frames", fold=0, fit=fit, tune=tune, test=test),)
+
+
+def _random(positions: np.ndarray, share: float, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        rest, part = train_test_split(positions, test_size=share, random_state=seed)
+    except ValueError:
+        raise UsageError(
+            f"{len(positions)} labelled frames cannot be divided with a {name} share of {share}; label more frames"
+        ) from None
+    return np.sort(rest), np.sort(part)

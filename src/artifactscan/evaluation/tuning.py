@@ -1,0 +1,95 @@
+"""Calibration and thresholds of all labels, from predictions that are neither training nor test."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from artifactscan.checkpoint import DEFAULT_THRESHOLD, Calibration
+from artifactscan.errors import UsageError
+from artifactscan.evaluation.calibration import fit_calibration
+from artifactscan.evaluation.metrics import Frames
+from artifactscan.evaluation.predictions import Predictions, probabilities, read_predictions
+from artifactscan.evaluation.thresholds import ChosenThreshold, Goal, choose_threshold
+from artifactscan.labels import LABELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How logits become probabilities and these become decisions; without arguments, what a new card says."""
+
+    calibration: Mapping[str, Calibration] = field(default_factory=lambda: dict.fromkeys(LABELS, Calibration()))
+    thresholds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(LABELS, DEFAULT_THRESHOLD))
+    """Both per label, as checkpoint.Card keeps them."""
+    goal: str = ""
+    """What the thresholds were chosen for; empty where they were given."""
+    notes: tuple[str, ...] = ()
+    """In words: labels for which the data did not suffice, or the goal was out of reach."""
+    tuned_on: frozenset[tuple[str, str, int]] = field(default=frozenset(), repr=False)
+    """Video, file and frame_index of the frames it was chosen on; no test may have them."""
+
+    def apply(self, predictions: Predictions) -> Frames:
+        """Probabilities and decisions, as the scoring job makes them."""
+        p = probabilities(predictions.logits, self.calibration)
+        thresholds = np.array([self.thresholds[label] for label in LABELS], np.float32)
+        return Frames(y=predictions.y, p=p, flags=p >= thresholds)
+
+
+def tune(predictions: pa.Table | pd.DataFrame, goal: Goal | None = None) -> Tuning:
+    """Fits calibration, then chooses thresholds on the calibrated probabilities.
+
+    ``predictions`` has the PREDICTIONS schema and only frames used for neither training nor test: a split's ``tune``
+    side, or, for a checkpoint trained on everything, all out-of-fold predictions. ``goal`` is the best F1 by default.
+    UsageError for a table that cannot be used.
+    """
+    return _tune(read_predictions(predictions), goal or Goal())
+
+
+def cross_tune(predictions: pa.Table | pd.DataFrame, goal: Goal | None = None) -> dict[int, Tuning]:
+    """For each fold, the tuning by all other folds' out-of-fold predictions: no clip is spent on tuning alone.
+
+    For sets too small to keep a tuning side. The predictions come from models that never trained on the frames they
+    are of, and no fold's own test frames take part. UsageError for fewer than two folds.
+    """
+    read = read_predictions(predictions)
+    folds = np.unique(read.folds).tolist()
+    if len(folds) < 2:
+        raise UsageError(
+            f"the predictions have only fold {folds[0]}, and tuning across folds needs 2 or more; "
+            "predict more folds, or tune on frames kept for it"
+        )
+    return {fold: _tune(read.where(read.folds != fold), goal or Goal()) for fold in folds}
+
+
+def _tune(predictions: Predictions, goal: Goal) -> Tuning:
+    fitted = {
+        label: fit_calibration(predictions.logits[:, column], predictions.y[:, column], predictions.videos)
+        for column, label in enumerate(LABELS)
+    }
+    calibration = {label: one.calibration for label, one in fitted.items()}
+    p = probabilities(predictions.logits, calibration)
+    chosen = {label: choose_threshold(p[:, i], predictions.y[:, i], goal) for i, label in enumerate(LABELS)}
+    notes = [_note(label, chosen[label], predictions.y[:, i], goal) for i, label in enumerate(LABELS)]
+    return Tuning(
+        calibration=calibration,
+        thresholds={label: one.threshold for label, one in chosen.items()},
+        goal=str(goal),
+        notes=tuple(note for note in notes if note),
+        tuned_on=frozenset(predictions.frames),
+    )
+
+
+def _note(label: str, chosen: ChosenThreshold, y: np.ndarray, goal: Goal) -> str:
+    if chosen.reached:
+        return ""
+    if np.isnan(chosen.precision):
+        return (
+            f"{label} has no {'negative' if y.any() else 'positive'} among the {len(y)} frames to tune on: "
+            f"calibration is left as it is and the threshold at {chosen.threshold:g}"
+        )
+    return (
+        f"{label} reaches no {goal} on the frames to tune on: the threshold is {chosen.threshold:.3f}, "
+        f"that of the highest precision there, {chosen.precision:.3f}"
+    )
