@@ -4,9 +4,7 @@ What goes wrong with a video is a row, never an exception: an exception in here 
 ends the run, which the same command continues.
 """
 
-import uuid
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -30,12 +28,11 @@ from artifactscan import storage
 from artifactscan.checkpoint import Checkpoint
 from artifactscan.classify_settings import ClassifySettings
 from artifactscan.errors import CutOffError, UsageError
-from artifactscan.fetch import Fetched, FetchError, fetch
 from artifactscan.isolation import DecoderProcess, Segment
 from artifactscan.labels import SCORE_COLUMNS
-from artifactscan.outcomes import Outcome
+from artifactscan.reading import VideoReader
 from artifactscan.tables import PARTS, SEGMENTS
-from artifactscan.video import DecodeSettings, Verdict, VideoFacts
+from artifactscan.video import DecodeSettings
 from pipelines.cluster import Resources
 from pipelines.progress import Tally
 
@@ -112,39 +109,12 @@ class Decode:
     """CPU actor: videos in, segments out; each video ends in exactly one row that carries its verdict."""
 
     def __init__(self, settings: DecodeSettings, niceness: int):
-        self.limits = settings.limits
-        self.child = DecoderProcess(settings, nice=niceness)
-        self.fetcher = ThreadPoolExecutor(1)
+        child = DecoderProcess(settings, nice=niceness)
+        self.reader = VideoReader(child, max_object_bytes=settings.limits.max_object_bytes)
 
     def __call__(self, work: pa.Table) -> Iterator[pa.Table]:
-        rows = work.to_pylist()
-        ahead: Future | None = None
-        for row, following in zip(rows, [*rows[1:], None], strict=True):
-            fetched = (ahead or self.fetcher.submit(self._fetch, row)).result()
-            ahead = self.fetcher.submit(self._fetch, following) if following else None
-            if isinstance(fetched, FetchError):
-                yield _verdict_row(row, Verdict(outcome=fetched.outcome, reason=fetched.reason, facts=VideoFacts()))
-                continue
-            with fetched:
-                yield from self._decode(row, fetched)
-
-    def _fetch(self, row: dict[str, Any]) -> Fetched | FetchError:
-        try:
-            return fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=self.limits.max_object_bytes)
-        except FetchError as error:
-            return error
-
-    def _decode(self, row: dict[str, Any], fetched: Fetched) -> Iterator[pa.Table]:
-        for segment in self.child.decode(fetched.path):
-            if segment.verdict is None:
-                yield _segment_row(row, segment)
-                continue
-            segment.verdict.facts.fetch_s = fetched.fetch_s
-            if fetched.still_same():
-                yield _segment_row(row, segment)
-            else:
-                reason = "the file was written to while it was decoded"
-                yield _verdict_row(row, Verdict(outcome=Outcome.CHANGED, reason=reason, facts=segment.verdict.facts))
+        for row, segment in self.reader.read(work.to_pylist()):
+            yield _segment_row(row, segment)
 
 
 class Classify:
@@ -200,16 +170,12 @@ def run_graph(
 
     CutOffError where the machine or the cluster gives out; what has landed stays.
     """
-    _set_context()
     filesystem, parts_path = storage.filesystem(parts)
-    per_block = max(1, min(MAX_VIDEOS_PER_BLOCK, work.num_rows // (pools.decoders * BLOCKS_PER_DECODER)))
-    # Read by the driver, who has it in hand: Ray's Parquet reader would start four more processes first.
-    blocks = [work.slice(start, BLOCK_ROWS) for start in range(0, work.num_rows, BLOCK_ROWS)]
+    per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)
-    with _cut_off_in_words():
+    with cut_off_in_words():
         (
-            ray.data.from_arrow(blocks)
-            .repartition(target_num_rows_per_block=per_block)
+            deal_out(work, per_block)
             .map_batches(
                 Decode,
                 batch_size=per_block,
@@ -233,8 +199,21 @@ def run_graph(
         )
 
 
+def videos_per_block(work: pa.Table, pools: Pools) -> int:
+    """How many rows of ``work`` make a block: few blocks, but several for each decoder."""
+    return max(1, min(MAX_VIDEOS_PER_BLOCK, work.num_rows // (pools.decoders * BLOCKS_PER_DECODER)))
+
+
+def deal_out(work: pa.Table, per_block: int) -> ray.data.Dataset:
+    """The rows of ``work`` as a dataset of small, ordered blocks; sets what every graph here wants of Ray Data."""
+    _set_context()
+    # Read by the driver, who has it in hand: Ray's Parquet reader would start four more processes first.
+    blocks = [work.slice(start, BLOCK_ROWS) for start in range(0, work.num_rows, BLOCK_ROWS)]
+    return ray.data.from_arrow(blocks).repartition(target_num_rows_per_block=per_block)
+
+
 @contextmanager
-def _cut_off_in_words() -> Iterator[None]:
+def cut_off_in_words() -> Iterator[None]:
     """Tells what is the machine's or the cluster's fault from what is ours, whose traceback is wanted."""
     try:
         yield
@@ -265,25 +244,10 @@ def _set_context() -> None:
 
 
 def _segment_row(row: dict[str, Any], segment: Segment) -> pa.Table:
-    return _row(
-        row,
-        attempt=segment.attempt,
-        segment=segment.index,
-        frame_index=segment.frame_index,
-        pts_s=segment.pts_s,
-        pixels=segment.pixels,
-        verdict=segment.verdict,
-    )
-
-
-def _verdict_row(row: dict[str, Any], verdict: Verdict) -> pa.Table:
-    """The row of a video that leaves no frames; an attempt of its own."""
-    return _row(row, attempt=uuid.uuid4().hex, segment=0, frame_index=[], pts_s=[], pixels=b"", verdict=verdict)
-
-
-def _row(row: dict[str, Any], *, verdict: Verdict | None, **columns: Any) -> pa.Table:
-    values = {"video_id": row["video_id"], "uri": row["uri"], **columns, "last": verdict is not None}
-    if verdict is not None:
+    names = ("attempt", "frame_index", "pts_s", "pixels")
+    values = {"video_id": row["video_id"], "uri": row["uri"], **{name: getattr(segment, name) for name in names}}
+    values |= {"segment": segment.index, "last": segment.verdict is not None}
+    if (verdict := segment.verdict) is not None:
         values |= {"outcome": str(verdict.outcome), "reason": verdict.reason, **asdict(verdict.facts)}
     return pa.table({field.name: pa.array([values.get(field.name)], field.type) for field in SEGMENTS}, schema=SEGMENTS)
 

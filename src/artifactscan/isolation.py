@@ -31,6 +31,10 @@ class Segment:
     """Position of each frame in the video, increasing."""
     pts_s: list[float]
     """Presentation time of each frame, seconds."""
+    height: int
+    """Of each frame, pixels."""
+    width: int
+    """Of each frame, pixels."""
     pixels: bytes
     """uint8 RGB, (frames, height, width, 3) in C order; empty where there are no frames."""
     verdict: Verdict | None
@@ -148,6 +152,8 @@ class DecoderProcess:
                     index=index,
                     frame_index=part.frame_index,
                     pts_s=part.pts_s,
+                    height=self._settings.input.height,
+                    width=self._settings.input.width,
                     pixels=pixels,
                     verdict=verdict,
                 )
@@ -207,6 +213,8 @@ def _failure_segment(failures: list[DecodeError], elapsed_s: float) -> Segment:
         index=0,
         frame_index=[],
         pts_s=[],
+        height=0,
+        width=0,
         pixels=b"",
         verdict=Verdict(outcome=failures[0].outcome, reason=reason, facts=facts),
     )

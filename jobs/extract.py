@@ -1,0 +1,30 @@
+"""Writes the frames of a corpus that are worth labelling, with an index and files for labelling tools.
+
+    python jobs/extract.py --input CLIPS --output OUT --export cvat label-studio
+    python jobs/extract.py --input CLIPS --output OUT --choose uncertain --checkpoint C --count 300 --per-video 5
+
+Exit codes: 0 all well; 1 more than --max-failed of the videos gave no frame; 2 wrong usage or configuration, nothing
+was written; 3 the run was cut off, the same command does it again and keeps the scores that are there.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from artifactscan.cli import parse_settings, report_errors  # noqa: E402
+from artifactscan.extract_settings import ExtractSettings  # noqa: E402
+from pipelines.extraction import extract  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the job and returns its exit code."""
+    with report_errors() as ended:
+        settings = parse_settings(ExtractSettings, arguments, description=__doc__ or "")
+        ended.code = extract(settings)
+    return ended.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The commands of jobs/labels.py, each from its settings to what a person reads at the end."""
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from artifactscan import storage
+from artifactscan.annotation.agreement import agreement, by_annotator, print_agreement
+from artifactscan.annotation.exchange import import_labels
+from artifactscan.annotation.labels_table import merge_labels, read_labels, write_labels
+from artifactscan.annotation.settings import AgreeSettings, ImportSettings
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
+from artifactscan.store import write_table
+from artifactscan.text import printable
+
+
+def import_table(settings: ImportSettings, out: Console) -> None:
+    """Writes a tool's results as one labels table and tells what is in it; UsageError before anything is written."""
+    table, unlabelled = import_labels(
+        settings.tool, settings.file, settings.index, annotator=settings.annotator, untagged=settings.untagged
+    )
+    table = merge_labels([table], rule=settings.on_conflict, source=settings.file)
+    write_labels(table, settings.output)
+    shown = Table(title=f"{table.num_rows:,} labelled frames", title_justify="left")
+    shown.add_column("annotator")
+    for heading in ("frames", *LABELS, "none of them"):
+        shown.add_column(heading, justify="right")
+    for annotator, frames in Counter(table["annotator"].to_pylist()).most_common():
+        theirs = table.filter(
+            pc.is_null(table["annotator"]) if annotator is None else pc.equal(table["annotator"], annotator)
+        )
+        votes = np.stack([theirs[label].to_numpy() for label in LABELS])
+        counts = [frames, *votes.sum(axis=1).tolist(), int((~votes.any(axis=0)).sum())]
+        name = "not named" if annotator is None else printable(annotator, 40)
+        shown.add_row(Text(name), *(f"{count:,}" for count in counts))
+    out.print(shown)
+    if unlabelled:
+        out.print(f"left out, as nobody labelled them yet: {unlabelled:,}")
+    out.print(Text(f"labels  {printable(settings.output)}"), soft_wrap=True)
+
+
+def agree(settings: AgreeSettings, out: Console) -> None:
+    """Prints the agreement of every two annotators; UsageError as ``read_labels`` and ``agreement``."""
+    annotations: dict[str, pa.Table] = {}
+    for file, name in zip(settings.files, _names(settings.files), strict=True):
+        for annotator, table in by_annotator(read_labels(file, rule="keep"), name).items():
+            if annotator in annotations:
+                raise UsageError(f"{file} has labels of {annotator}, as a file before it; give each annotator once")
+            annotations[annotator] = table
+    figures = agreement(annotations)
+    print_agreement(figures, out)
+    if settings.output is not None:
+        try:
+            write_table(figures, storage.normalise(settings.output))
+        except OSError as error:
+            reason = storage.reason(error, settings.output)
+            raise UsageError(f"output {settings.output} cannot be written: {reason}") from None
+
+
+def _names(files: tuple[str, ...]) -> list[str]:
+    """The files' bare names, or their whole paths where two are called alike."""
+    stems = [PurePosixPath(file).stem for file in files]
+    return stems if len(set(stems)) == len(stems) else list(files)

@@ -1,0 +1,139 @@
+"""CVAT: frames and tags as "CVAT for images 1.1" XML, out and back.
+
+Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/ and xml_format. An image without a tag looks
+the same whether nobody opened it or somebody found it clean, so there is a tag CLEAN for the second.
+"""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NoReturn
+from xml.etree import ElementTree
+
+import pyarrow as pa
+
+from artifactscan.annotation.frame_index import FrameLookup
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
+
+CLEAN = "clean"
+"""The tag of a frame that was looked at and shows none of the four."""
+
+Untagged = Literal["error", "clean", "skip"]
+"""What an image without any tag is: a mistake, a clean frame, or one that nobody looked at."""
+
+MAX_XML_BYTES = 1 << 30
+"""Of annotations.xml unpacked: millions of tagged images."""
+
+_XML_NAME = "annotations.xml"
+_WAY_OUT = 'export the task again as "CVAT for images 1.1"'
+_NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SHAPES = frozenset({"box", "polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton"})
+
+
+def write_cvat(index: pa.Table, *, labels: Mapping[tuple[str, int], Mapping[str, Any]]) -> dict[str, bytes]:
+    """File name → content: annotations.xml for INDEX rows, and labels.json for CVAT's raw label constructor.
+
+    Tags are those of ``labels``, (file, frame_index) → LABELLED row. Scores become no tags: CVAT would hand them back
+    as if a person had set them.
+    """
+    root = ElementTree.Element("annotations")
+    _child(root, "version", "1.1")
+    task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
+    for name, text in (("name", "artifactscan"), ("size", str(index.num_rows)), ("mode", "annotation")):
+        _child(task, name, text)
+    constructor = [{"name": label, "type": "tag", "attributes": _ATTRIBUTES} for label in (*LABELS, CLEAN)]
+    listed = ElementTree.SubElement(task, "labels")
+    for label in (*LABELS, CLEAN):
+        entry = ElementTree.SubElement(listed, "label")
+        _child(entry, "name", label)
+        _child(entry, "type", "tag")
+        attribute = ElementTree.SubElement(ElementTree.SubElement(entry, "attributes"), "attribute")
+        for name, text in (("name", "note"), ("mutable", "False"), ("input_type", "text")):
+            _child(attribute, name, text)
+    for number, row in enumerate(index.to_pylist()):
+        name = row["image"].rpartition("/")[2]  # as the images are called once they are uploaded
+        size = {"width": str(row["width"]), "height": str(row["height"])}
+        image = ElementTree.SubElement(root, "image", {"id": str(number), "name": name, **size})
+        if given := labels.get((row["file"], row["frame_index"])):
+            for label in [label for label in LABELS if given[label]] or [CLEAN]:
+                _tag(image, label, given.get("note"))
+    ElementTree.indent(root)
+    xml = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return {_XML_NAME: xml, "labels.json": json.dumps(constructor, indent=2).encode()}
+
+
+_ATTRIBUTES = [{"name": "note", "mutable": False, "input_type": "text", "default_value": "", "values": [""]}]
+
+
+def read_cvat(data: bytes, lookup: FrameLookup, *, untagged: Untagged) -> Iterator[dict[str, Any] | None]:
+    """Rows of the labels table from annotations.xml or the ZIP around it; None for each frame not labelled yet.
+
+    UsageError for a damaged file, another format, an unknown image or label, shapes, a clean frame with a defect.
+    """
+    source = lookup.source
+    for image in _parse(_xml(data, source), source).iter("image"):
+        name = image.get("name") or ""
+        if shape := next((child.tag for child in image if child.tag in _SHAPES), None):
+            raise UsageError(f"{source} has a {shape} on the image {name!r}; labels are of whole frames, so use tags")
+        tags = {tag.get("label") or "" for tag in image.iter("tag")}
+        if not tags and untagged == "error":
+            raise UsageError(
+                f"{source} has no tag on the image {name!r}; tag it {' or '.join(LABELS)} or {CLEAN}, or say with "
+                "--untagged what such images are: clean, or skip for not looked at"
+            )
+        if CLEAN in tags and len(tags) > 1:
+            raise UsageError(f"{source} tags the image {name!r} {' and '.join(sorted(tags))}; remove what is wrong")
+        if not tags and untagged == "skip":
+            lookup.find(name)
+            yield None
+            continue
+        notes = [attribute.text for attribute in image.iter("attribute") if attribute.get("name") == "note"]
+        yield lookup.row(name, tags - {CLEAN}, note="; ".join(dict.fromkeys(note for note in notes if note)))
+
+
+def _child(parent: ElementTree.Element, tag: str, text: str) -> None:
+    ElementTree.SubElement(parent, tag).text = text
+
+
+def _tag(image: ElementTree.Element, label: str, note: str | None) -> None:
+    tag = ElementTree.SubElement(image, "tag", {"label": label, "source": "manual"})
+    if note:
+        ElementTree.SubElement(tag, "attribute", {"name": "note"}).text = _NOT_XML.sub("\ufffd", note)
+
+
+class _NoDoctype(ElementTree.TreeBuilder):
+    """Refuses a document type before a single entity is declared: CVAT writes none, and only an attack needs one."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
+        raise ValueError("it declares a document type")
+
+
+def _parse(xml: bytes, source: str) -> ElementTree.Element:
+    try:
+        root = ElementTree.fromstring(xml, ElementTree.XMLParser(target=_NoDoctype()))
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise UsageError(f"{source} is damaged or not XML ({error}); {_WAY_OUT}") from None
+    if root.tag != "annotations":
+        raise UsageError(f"{source} is not from CVAT: it holds <{root.tag}>, not <annotations>; {_WAY_OUT}")
+    if root.find("track") is not None:
+        raise UsageError(f"{source} holds tracks of a video, not tags of images; {_WAY_OUT}")
+    return root
+
+
+def _xml(data: bytes, source: str) -> bytes:
+    if not data.startswith(b"PK"):
+        return data
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [name for name in archive.namelist() if name.rpartition("/")[2] == _XML_NAME]
+            if len(names) != 1:
+                raise UsageError(f"{source} holds {len(names)} files {_XML_NAME}, not one; {_WAY_OUT}")
+            if archive.getinfo(names[0]).file_size > MAX_XML_BYTES:
+                raise UsageError(f"{source} unpacks to more than {MAX_XML_BYTES >> 20} MiB; {_WAY_OUT}, in parts")
+            with archive.open(names[0]) as file:
+                return file.read(MAX_XML_BYTES)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+        raise UsageError(f"{source} is a damaged ZIP ({error}); {_WAY_OUT}") from None

@@ -1,0 +1,107 @@
+"""Frames out to the tools that people label with, and their results back into the labels table."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+
+from artifactscan import storage
+from artifactscan.annotation.cvat import Untagged, read_cvat, write_cvat
+from artifactscan.annotation.fiftyone import read_fiftyone, write_fiftyone
+from artifactscan.annotation.frame_index import FrameLookup, read_index
+from artifactscan.annotation.label_studio import read_label_studio, write_label_studio
+from artifactscan.annotation.labels_table import LABELLED, merge_labels, read_filled_labels
+from artifactscan.errors import UsageError
+from artifactscan.labels import SCORE_COLUMNS
+
+Tool = Literal["csv", "cvat", "label-studio", "fiftyone"]
+TOOLS: tuple[str, ...] = get_args(Tool)
+
+EXPORT_FOLDER = "export"
+MODEL_VERSION = "artifactscan"
+
+_SHEET_COLUMNS = [*LABELLED.names, "image", "pts_s", *SCORE_COLUMNS]
+
+
+def export_frames(
+    tool: Tool,
+    index: pa.Table,
+    root: str,
+    *,
+    labels: pa.Table,
+    thresholds: Mapping[str, float],
+    model_version: str = MODEL_VERSION,
+) -> list[str]:
+    """Writes INDEX rows for a tool into ``root``/export/<tool> and returns the uris written.
+
+    ``root``: the folder that the index's image paths start from. ``labels``: LABELLED rows, one per frame, for frames
+    labelled already. What scores say at the ``thresholds`` per label goes along as predictions where the tool keeps
+    those apart from labels.
+    """
+    given = {(row["file"], row["frame_index"]): row for row in labels.to_pylist()}
+    if tool == "csv":
+        files = {"labels.csv": _sheet(index, given)}
+    elif tool == "cvat":
+        files = write_cvat(index, labels=given)
+    elif tool == "label-studio":
+        files = write_label_studio(index, root=root, labels=given, thresholds=thresholds, model_version=model_version)
+    else:
+        files = write_fiftyone(index, to_root="../..", labels=given, thresholds=thresholds)
+    folder = storage.join(root, EXPORT_FOLDER, tool)
+    written = [storage.join(folder, name) for name in files]
+    for uri, data in zip(written, files.values(), strict=True):
+        storage.write_bytes(uri, data)
+    return written
+
+
+def _sheet(index: pa.Table, given: Mapping[tuple[str, int], Mapping[str, Any]]) -> bytes:
+    """A table to fill in by hand: frames not labelled yet have empty cells, and their scores beside them."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _SHEET_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in index.to_pylist():
+        writer.writerow({**row, **given.get((row["file"], row["frame_index"]), {})})
+    return text.getvalue().encode()
+
+
+def import_labels(
+    tool: Tool, source: str, index_uri: str, *, annotator: str | None = None, untagged: Untagged = "error"
+) -> tuple[pa.Table, int]:
+    """Reads what a tool exported; returns LABELLED rows and the number of frames that nobody labelled yet.
+
+    A frame that several people labelled has a row for each. ``annotator`` takes the place of whomever the tool names;
+    ``untagged`` is for CVAT. UsageError for a file that cannot be read or is damaged, for images and labels that are
+    unknown, and for one person's two opinions of a frame.
+    """
+    lookup = FrameLookup(read_index(index_uri), source)
+    if tool == "csv":
+        table, unlabelled = read_filled_labels(source)
+        for file, frame_index in zip(table["file"].to_pylist(), table["frame_index"].to_pylist(), strict=True):
+            lookup.check_frame(file, frame_index)
+    else:
+        rows = list(_rows(tool, _read(source), lookup, untagged))
+        table = pa.Table.from_pylist([row for row in rows if row is not None], LABELLED)
+        unlabelled = len(rows) - table.num_rows
+    if not table.num_rows:
+        raise UsageError(f"{source} holds no labelled frame; label some, then export again")
+    if annotator:
+        names = pa.array([annotator] * table.num_rows, pa.string())
+        table = table.set_column(table.column_names.index("annotator"), LABELLED.field("annotator"), names)
+    return merge_labels([table], rule="keep", source=source), unlabelled
+
+
+def _rows(tool: Tool, data: bytes, lookup: FrameLookup, untagged: Untagged) -> Iterator[dict[str, Any] | None]:
+    if tool == "cvat":
+        return read_cvat(data, lookup, untagged=untagged)
+    return read_label_studio(data, lookup) if tool == "label-studio" else read_fiftyone(data, lookup)
+
+
+def _read(uri: str) -> bytes:
+    try:
+        return storage.read_bytes(storage.normalise(uri))
+    except FileNotFoundError:
+        raise UsageError(f"{uri} is not there; give the file that the tool exported") from None
+    except OSError as error:
+        raise UsageError(f"{uri} cannot be read: {storage.reason(error, uri)}") from None

@@ -1,0 +1,85 @@
+"""FiftyOne: frames as a FiftyOneImageClassificationDataset with several labels per image, out and back.
+
+Source: https://docs.voxel51.com/user_guide/export_datasets.html. A list without a label is a frame found clean; null
+is a frame not labelled yet.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+
+from artifactscan.annotation.frame_index import FrameLookup, suggested
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
+
+_WAY_OUT = "export it again as FiftyOneImageClassificationDataset"
+
+
+def write_fiftyone(
+    index: pa.Table,
+    *,
+    to_root: str,
+    labels: Mapping[tuple[str, int], Mapping[str, Any]],
+    thresholds: Mapping[str, float],
+) -> dict[str, bytes]:
+    """File name → content: labels.json for INDEX rows, predictions.json and data.json, which says where images lie.
+
+    ``to_root``: path from the folder of these files to the one that image paths start from. labels.json has those of
+    ``labels``, (file, frame_index) → LABELLED row, predictions.json, in the same format, what the scores suggest.
+    """
+    targets: dict[str, list[int] | None] = {}
+    guesses: dict[str, list[dict[str, float]] | None] = {}
+    paths: dict[str, str] = {}
+    for row in index.to_pylist():
+        stem = PurePosixPath(row["image"]).stem
+        paths[stem] = f"{to_root}/{row['image']}"
+        given, scores = labels.get((row["file"], row["frame_index"])), suggested(row, thresholds)
+        targets[stem] = None if given is None else [number for number, label in enumerate(LABELS) if given[label]]
+        guesses[stem] = None
+        if scores is not None:
+            guesses[stem] = [{"label": LABELS.index(label), "confidence": score} for label, score in scores.items()]
+    classes = list(LABELS)
+    files = {
+        "labels.json": {"classes": classes, "labels": targets},
+        "predictions.json": {"classes": classes, "labels": guesses},
+        "data.json": paths,
+    }
+    return {name: json.dumps(content, indent=1).encode() for name, content in files.items()}
+
+
+def read_fiftyone(data: bytes, lookup: FrameLookup) -> Iterator[dict[str, Any] | None]:
+    """Rows of the labels table from a labels.json; None for each frame not labelled yet.
+
+    UsageError for a damaged file, another format, an unknown image or label.
+    """
+    source = lookup.source
+    try:
+        dataset = json.loads(data)
+        classes, targets = dataset.get("classes"), dataset["labels"]
+        entries = targets.items()
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{source} is damaged or not JSON ({error}); {_WAY_OUT}") from None
+    except (AttributeError, KeyError, TypeError):
+        raise UsageError(f"{source} has no object `labels`; {_WAY_OUT}") from None
+    for image, target in entries:
+        if target is None:
+            lookup.find(image)
+            yield None
+            continue
+        several = target if isinstance(target, list) else [target]
+        yield lookup.row(image, {_label(one, classes, image, source) for one in several})
+
+
+def _label(target: Any, classes: Any, image: str, source: str) -> str:
+    if isinstance(target, dict):
+        target = target.get("label")
+    if isinstance(target, str):
+        return target.strip()
+    if isinstance(target, int) and isinstance(classes, list) and 0 <= target < len(classes):
+        return str(classes[target])
+    raise UsageError(
+        f"{source} gives the image {image!r} the class {target!r}, which its list of classes does not have; {_WAY_OUT}"
+    )

@@ -1,0 +1,126 @@
+"""Label Studio: frames as tasks with choices filled in beforehand, and its JSON export back.
+
+Source: https://labelstud.io/guide/task_format and /guide/predictions. An annotation without a choice is a frame found
+clean; a task without an annotation, or one that was skipped, is not labelled yet.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import pyarrow as pa
+
+from artifactscan import storage
+from artifactscan.annotation.frame_index import FrameLookup, suggested
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS, SCORE_COLUMNS
+
+CHOICES, NOTE, FRAME = "artifacts", "note", "frame"
+"""Names of the controls and the picture in the labelling configuration; results are told apart by them."""
+ID_CHARS = 10
+"""Of a result's id; Label Studio makes them of this length."""
+
+_HINTS = {
+    "boundary": "outlines broken, melting, doubled, bleeding into a neighbour",
+    "texture": "smeared, waxy, boiling, tiled surfaces, garbled text",
+    "motion": "impossible limbs, joints, gaits, physics",
+    "object": "things appear, vanish, merge, change identity, float",
+}
+_WAY_OUT = "export the project again as JSON"
+
+
+def write_label_studio(
+    index: pa.Table,
+    *,
+    root: str,
+    labels: Mapping[tuple[str, int], Mapping[str, Any]],
+    thresholds: Mapping[str, float],
+    model_version: str,
+) -> dict[str, bytes]:
+    """File name → content: tasks.json for INDEX rows, and config.xml, the labelling configuration.
+
+    Images lie below ``root``: on S3 they are named by uri, else for Label Studio's local files with ``root`` as
+    LOCAL_FILES_DOCUMENT_ROOT. Rows of ``labels``, (file, frame_index) → LABELLED row, become annotations; what the
+    scores suggest, predictions whose ``score`` is the least sure label's certainty, 0.5 … 1.
+    """
+    tasks = []
+    for row in index.to_pylist():
+        image = row["image"]
+        url = storage.join(root, image) if storage.is_s3(root) else f"/data/local-files/?d={quote(image)}"
+        names = {name: row[name] for name in ("file", "frame_index", "pts_s")}
+        task: dict[str, Any] = {"data": {"image": url, FRAME: image, **names}}
+        given, scores = labels.get((row["file"], row["frame_index"])), suggested(row, thresholds)
+        if scores is not None:
+            certainty = min(max(row[column], 1 - row[column]) for column in SCORE_COLUMNS)
+            result = _result(image, list(scores), None)
+            task["predictions"] = [{"model_version": model_version, "score": certainty, "result": result}]
+        if given is not None:
+            result = _result(image, [label for label in LABELS if given[label]], given.get("note"))
+            task["annotations"] = [{"result": result, "was_cancelled": False}]
+        tasks.append(task)
+    return {"tasks.json": json.dumps(tasks, indent=1, ensure_ascii=False).encode(), "config.xml": _config()}
+
+
+def _result(image: str, shown: list[str], note: str | None) -> list[dict[str, Any]]:
+    stem = image.rpartition("/")[2].rpartition(".")[0]
+    result: list[dict[str, Any]] = []
+    if shown:
+        result.append({"from_name": CHOICES, "type": "choices", "value": {"choices": shown}})
+    if note:
+        result.append({"from_name": NOTE, "type": "textarea", "value": {"text": [note]}})
+    return [{"id": f"{part['type'][0]}{stem[1 - ID_CHARS :]}", "to_name": FRAME, **part} for part in result]
+
+
+def _config() -> bytes:
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Image", {"name": FRAME, "value": "$image", "zoom": "true", "zoomControl": "true"})
+    choices = ElementTree.SubElement(view, "Choices", {"name": CHOICES, "toName": FRAME, "choice": "multiple"})
+    for key, label in enumerate(LABELS, 1):
+        ElementTree.SubElement(choices, "Choice", {"value": label, "hint": _HINTS[label], "hotkey": str(key)})
+    ElementTree.SubElement(view, "TextArea", {"name": NOTE, "toName": FRAME, "placeholder": "what you see, and where"})
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="utf-8")
+
+
+def read_label_studio(data: bytes, lookup: FrameLookup) -> Iterator[dict[str, Any] | None]:
+    """Rows of the labels table from a JSON export, one per annotation; None for each frame not labelled yet.
+
+    UsageError for a damaged file, another format, an unknown image or label.
+    """
+    source = lookup.source
+    try:
+        tasks = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{source} is damaged or not JSON ({error}); {_WAY_OUT}") from None
+    if not isinstance(tasks, list):
+        raise UsageError(f"{source} holds {type(tasks).__name__}, not a list of tasks; {_WAY_OUT}")
+    for number, task in enumerate(tasks, 1):
+        if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
+            raise UsageError(f"{source}: task {number} has no data, as in JSON-MIN exports; {_WAY_OUT}")
+        image = task["data"].get(FRAME) or task["data"].get("image")
+        if not isinstance(image, str):
+            raise UsageError(f"{source}: task {number} names no image in data.{FRAME} or data.image; {_WAY_OUT}")
+        try:
+            rows = [row for annotation in task.get("annotations") or [] if (row := _row(annotation, image, lookup))]
+        except (AttributeError, KeyError, TypeError):
+            raise UsageError(f"{source}: task {number} has a result that is not understood; {_WAY_OUT}") from None
+        if not rows:
+            lookup.find(image)
+        yield from rows or [None]
+
+
+def _row(annotation: dict[str, Any], image: str, lookup: FrameLookup) -> dict[str, Any] | None:
+    if annotation.get("was_cancelled"):
+        return None
+    shown: set[str] = set()
+    notes: list[str] = []
+    for part in annotation["result"]:
+        if part["type"] == "choices":
+            shown.update(part["value"]["choices"])
+        elif part["type"] == "textarea":
+            notes += part["value"]["text"]
+    by = annotation.get("completed_by")
+    annotator = by.get("email") or by.get("id") if isinstance(by, dict) else by
+    return lookup.row(image, shown, str(annotator) if annotator is not None else None, "; ".join(notes))

@@ -1,0 +1,70 @@
+"""Decoding each video at its own size, by the same child processes that decode at a checkpoint's.
+
+A child decodes to one fixed size. So a look at a video's first frame tells its size, and a child of that size, kept
+for the next video that has it too, decodes it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from artifactscan.inputs import MAX_SIDE, InputSpec
+from artifactscan.isolation import DecoderProcess, Segment
+from artifactscan.outcomes import HAS_FRAMES
+from artifactscan.video import DecodeSettings
+
+SEGMENT_BYTES = 32 << 20
+"""Pixels handed on at a time; segments of large frames hold fewer."""
+
+_LOOK = InputSpec(height=16, width=16)
+"""Costs next to nothing to scale to."""
+_FIRST_FRAME_FPS = 1e-5
+"""Samples the first frame alone of anything shorter than a day."""
+
+
+class NativeSizeDecoder:
+    """Decodes videos at the size they are shown at, at most MAX_SIDE pixels a side; no settings' input is used."""
+
+    def __init__(self, settings: DecodeSettings, *, nice: int = 0):
+        self._settings, self._nice = settings, nice
+        look = replace(settings, input=_LOOK)
+        # A damaged first frame says nothing of the others: then all that are sampled are looked at.
+        self._looks = [
+            DecoderProcess(replace(look, sample_fps=_FIRST_FRAME_FPS), nice=nice),
+            DecoderProcess(look, nice=nice),
+        ]
+        self._child: DecoderProcess | None = None
+        self._size = (0, 0)
+
+    def decode(self, path: str) -> Iterator[Segment]:
+        """Yields the segments of the video in the local file ``path`` as DecoderProcess does."""
+        for process in self._looks:
+            *_, seen = process.decode(path)
+            assert seen.verdict is not None
+            if seen.verdict.outcome in HAS_FRAMES:
+                break
+        else:
+            yield seen
+            return
+        facts = seen.verdict.facts
+        assert facts.height is not None and facts.width is not None
+        yield from self._child_of(*fit(facts.height, facts.width)).decode(path)
+
+    def close(self) -> None:
+        """Kills the children."""
+        for process in [*self._looks, *filter(None, [self._child])]:
+            process.close()
+
+    def _child_of(self, height: int, width: int) -> DecoderProcess:
+        if self._child is None or self._size != (height, width):
+            if self._child is not None:
+                self._child.close()
+            frames = max(1, min(self._settings.segment_frames, SEGMENT_BYTES // (height * width * 3)))
+            sized = replace(self._settings, input=InputSpec(height=height, width=width), segment_frames=frames)
+            self._child, self._size = DecoderProcess(sized, nice=self._nice), (height, width)
+        return self._child
+
+
+def fit(height: int, width: int) -> tuple[int, int]:
+    """Height and width, pixels, shrunk where need be so that neither side is over MAX_SIDE."""
+    scale = min(1.0, MAX_SIDE / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))

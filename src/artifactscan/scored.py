@@ -1,0 +1,38 @@
+"""Reading a store back: what its committed runs say of certain videos under one spec."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifactscan.store import UNCHANGED_PREFIX, Store, parquet_files, read_batches
+from artifactscan.tables import FRAMES, VIDEO_FACTS, VIDEOS
+
+
+def stored_frames(store: Store, spec_digest: str, video_ids: pa.Array) -> pa.Table:
+    """FRAMES rows of these videos from every committed run of one spec."""
+    folders = [store.frames(record.run) for record in store.committed() if record.spec_digest == spec_digest]
+    return _rows([file for folder in folders for file in parquet_files(folder)], FRAMES, video_ids)
+
+
+def stored_verdicts(store: Store, spec_digest: str, video_ids: pa.Array) -> dict[str, dict]:
+    """video_id → its latest verdict, with outcome, reason and facts, from the committed runs of one spec."""
+    schema = pa.schema([*(VIDEOS.field(name) for name in ("video_id", "outcome", "reason")), *VIDEO_FACTS])
+    verdicts: dict[str, dict] = {}
+    for record in store.committed():
+        if record.spec_digest == spec_digest:
+            names = [name for name in parquet_files(store.videos(record.run)) if not _repeats(name)]
+            verdicts |= {row["video_id"]: row for row in _rows(names, schema, video_ids).to_pylist()}
+    return verdicts
+
+
+def _rows(files: list[str], schema: pa.Schema, video_ids: pa.Array) -> pa.Table:
+    batches = [
+        batch.filter(pc.is_in(batch["video_id"], video_ids))
+        for file in files
+        for batch in read_batches(file, schema.names)
+    ]
+    return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
+
+
+def _repeats(file: str) -> bool:
+    """Whether a ledger file only says again what earlier runs settled."""
+    return file.rsplit("/", 1)[-1].startswith(UNCHANGED_PREFIX)

@@ -1,0 +1,157 @@
+"""Out to each tool and back: the same labels, whatever the clips are called."""
+
+import csv
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from labelled import ODD_CHARACTERS, ODD_FILES, label_row, labels_table, make_index, write_index
+
+from artifactscan.annotation.exchange import TOOLS, export_frames, import_labels
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
+
+THRESHOLDS = dict.fromkeys(LABELS, 0.5)
+RESULT = {"csv": "labels.csv", "cvat": "annotations.xml", "label-studio": "tasks.json", "fiftyone": "labels.json"}
+"""Per tool the file that is read back, written as the tool itself writes it."""
+FRAMES = [("a b.mp4", 0), ("a b.mp4", 12), ("day/%2F#.mp4", 3)]
+
+NOTES = st.text(ODD_CHARACTERS, min_size=1, max_size=8).map(str.strip).filter(bool)
+
+
+def export(folder: Path, tool: str, *labelled: dict, scores: list[float] | None = None) -> Path:
+    """Exports FRAMES and returns the folder of the files."""
+    index = make_index(FRAMES, scores)
+    write_index(folder, index)
+    labels = labels_table(*labelled)
+    files = export_frames(tool, index, str(folder), labels=labels, thresholds=THRESHOLDS, model_version="net-1")  # type: ignore[arg-type]
+    assert {Path(file).parent for file in files} == {folder / "export" / tool}
+    return folder / "export" / tool
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@settings(max_examples=20)
+@given(
+    frames=st.dictionaries(
+        st.tuples(ODD_FILES, st.integers(0, 10_000)),
+        st.tuples(st.from_regex("[01]{4}", fullmatch=True), NOTES | st.none()),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_labels_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, tool: str, frames: dict) -> None:
+    folder = tmp_path_factory.mktemp("export")
+    index = make_index(sorted(frames))
+    labels = labels_table(*(label_row(*key, shown, "anna", note) for key, (shown, note) in sorted(frames.items())))
+    export_frames(tool, index, str(folder), labels=labels, thresholds=THRESHOLDS)  # type: ignore[arg-type]
+    source = str(folder / "export" / tool / RESULT[tool])
+    table, unlabelled = import_labels(tool, source, write_index(folder, index), annotator="anna")  # type: ignore[arg-type]
+    expected = labels.to_pylist()
+    if tool == "fiftyone":  # it has no place for a note
+        expected = [row | {"note": None} for row in expected]
+    assert (table.to_pylist(), unlabelled) == (expected, 0)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_frames_that_nobody_labelled_are_counted(tmp_path: Path, tool: str) -> None:
+    folder = export(tmp_path, tool, label_row("a b.mp4", 12, "0000"))
+    table, unlabelled = import_labels(
+        tool,  # type: ignore[arg-type]
+        str(folder / RESULT[tool]),
+        str(tmp_path / "index.parquet"),
+        untagged="skip",
+    )
+    assert (table.to_pylist(), unlabelled) == ([label_row("a b.mp4", 12, "0000")], 2)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_scores_never_come_back_as_labels(tmp_path: Path, tool: str) -> None:
+    folder = export(tmp_path, tool, scores=[0.9, 0.1, 0.2, 0.6])
+    with pytest.raises(UsageError, match="holds no labelled frame; label some, then export again"):
+        import_labels(
+            tool,  # type: ignore[arg-type]
+            str(folder / RESULT[tool]),
+            str(tmp_path / "index.parquet"),
+            untagged="skip",
+        )
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_file_that_is_not_there(tmp_path: Path, tool: str) -> None:
+    export(tmp_path, tool)
+    missing = str(tmp_path / "none.csv")
+    with pytest.raises(UsageError, match=r"none\.csv (is not|cannot be read: there is no)"):
+        import_labels(tool, missing, str(tmp_path / "index.parquet"))  # type: ignore[arg-type]
+
+
+def test_the_sheet_shows_the_scores_and_leaves_the_cells_empty(tmp_path: Path) -> None:
+    folder = export(tmp_path, "csv", label_row("a b.mp4", 12, "0110", note="x"), scores=[0.9, 0.1, 0.2, 0.6])
+    with (folder / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["texture"] for row in rows] == ["", "1", ""]
+    assert [row["note"] for row in rows] == ["", "x", ""]
+    assert float(rows[0]["p_boundary"]) == pytest.approx(0.9)
+    assert rows[0]["image"].startswith("frames/a-b-")
+
+
+def test_cvat_gets_images_tags_and_label_definitions(tmp_path: Path) -> None:
+    folder = export(tmp_path, "cvat", label_row("a b.mp4", 12, "0110"), label_row("a b.mp4", 0, "0000"))
+    root = ElementTree.parse(folder / "annotations.xml").getroot()
+    assert (root.findtext("version"), root.findtext("meta/task/mode"), root.findtext("meta/task/size")) == (
+        "1.1",
+        "annotation",
+        "3",
+    )
+    images = root.findall("image")
+    assert [[tag.get("label") for tag in image] for image in images] == [["clean"], ["texture", "motion"], []]
+    assert [image.get("id") for image in images] == ["0", "1", "2"]
+    assert {(image.get("width"), image.get("height")) for image in images} == {("160", "96")}
+    assert "/" not in images[2].get("name", "/")
+    definitions = json.loads((folder / "labels.json").read_text())
+    assert [label["name"] for label in definitions] == [*LABELS, "clean"]
+    assert {label["type"] for label in definitions} == {"tag"}
+
+
+def test_label_studio_gets_predictions_with_their_score(tmp_path: Path) -> None:
+    folder = export(tmp_path, "label-studio", label_row("a b.mp4", 12, "0110"), scores=[0.9, 0.1, 0.2, 0.6])
+    tasks = json.loads((folder / "tasks.json").read_text())
+    [prediction] = tasks[0]["predictions"]
+    assert (prediction["model_version"], prediction["score"]) == ("net-1", pytest.approx(0.6))
+    [result] = prediction["result"]
+    assert result["value"] == {"choices": ["boundary", "object"]}
+    assert tasks[0]["data"]["image"] == f"/data/local-files/?d={tasks[0]['data']['frame']}"
+    assert (tasks[2]["data"]["file"], tasks[2]["data"]["frame_index"]) == ("day/%2F#.mp4", 3)
+    assert [len(task.get("annotations", [])) for task in tasks] == [0, 1, 0]
+    view = ElementTree.parse(folder / "config.xml").getroot()
+    choices, image = view.find("Choices"), view.find("Image")
+    assert choices is not None and image is not None
+    assert [choice.get("value") for choice in choices] == list(LABELS)
+    assert (choices.get("name"), choices.get("toName")) == (result["from_name"], result["to_name"])
+    assert (image.get("name"), image.get("value")) == (result["to_name"], "$image")
+
+
+def test_label_studio_finds_frames_on_s3_by_uri() -> None:
+    from artifactscan.annotation.label_studio import write_label_studio
+
+    index = make_index(FRAMES)
+    files = write_label_studio(index, root="s3://bucket/out", labels={}, thresholds=THRESHOLDS, model_version="")
+    [first, *_] = json.loads(files["tasks.json"])
+    assert first["data"]["image"] == f"s3://bucket/out/{index['image'][0]}"
+    assert "predictions" not in first
+
+
+def test_fiftyone_gets_a_dataset_whose_images_are_found(tmp_path: Path) -> None:
+    folder = export(tmp_path, "fiftyone", label_row("a b.mp4", 12, "0110"), scores=[0.9, 0.1, 0.2, 0.6])
+    labels, predictions, paths = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("labels", "predictions", "data")
+    )
+    assert labels["classes"] == predictions["classes"] == list(LABELS)
+    assert list(labels["labels"].values()) == [None, [1, 2], None]
+    confident = [{"label": 0, "confidence": pytest.approx(0.9)}, {"label": 3, "confidence": pytest.approx(0.6)}]
+    assert list(predictions["labels"].values()) == [confident] * 3
+    assert labels["labels"].keys() == paths.keys()
+    found = {(folder / path).resolve() for path in paths.values()}
+    assert found == {tmp_path / image for image in make_index(FRAMES)["image"].to_pylist()}

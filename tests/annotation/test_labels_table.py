@@ -1,0 +1,188 @@
+"""The labels table: what is read, what is merged, and what is refused in one sentence."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from labelled import ODD_FILES, label_row, labels_table
+from s3_server import S3Server
+
+from artifactscan.annotation.labels_table import (
+    LABELLED,
+    check_against_clips,
+    merge_labels,
+    read_filled_labels,
+    read_labels,
+    write_labels,
+)
+from artifactscan.errors import UsageError
+
+HEADER = "file,frame_index,boundary,texture,motion,object"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def csv_file(folder: Path, *lines: str, header: str = HEADER) -> str:
+    path = folder / "labels.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return str(path)
+
+
+def refusal(action, *arguments, **keywords) -> str:
+    with pytest.raises(UsageError) as raised:
+        action(*arguments, **keywords)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_sheet_with_more_columns_than_the_table(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "b.mp4,12,0,1,0,1,1,melts", "a.mp4,3,1,0,0,0,0,", header=f"{HEADER},agreed,note")
+    table = read_labels(path)
+    assert table.schema.equals(LABELLED)
+    assert table.to_pylist() == [label_row("a.mp4", 3, "1000"), label_row("b.mp4", 12, "0101", note="melts")]
+
+
+def test_parquet_of_other_types(tmp_path: Path) -> None:
+    columns = {"file": ["a.mp4"], "frame_index": pa.array([7.0]), "boundary": [True], "texture": [False]}
+    columns |= {"motion": pa.array([1], pa.int64()), "object": pa.array([0.0]), "annotator": ["Änne"]}
+    pq.write_table(pa.table(columns), tmp_path / "labels.parquet")
+    table = read_labels(str(tmp_path / "labels.parquet"))
+    assert table.to_pylist() == [label_row("a.mp4", 7, "1010", annotator="Änne")]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a.mp4,1,0,0,2,0", "row 2 has motion '2', which is neither 0 nor 1; correct it or remove the row"),
+        ("a.mp4,1,yes,0,0,0", "row 2 has boundary 'yes', which is neither 0 nor 1; correct it or remove the row"),
+        ("a.mp4,1,0,,0,0", "row 2 has no texture; fill it in or remove the row"),
+        ("a.mp4,,0,0,0,0", "row 2 has no frame_index; fill it in or remove the row"),
+        ("a.mp4,-1,0,0,0,0", "row 2 has frame_index '-1', which is not a whole number from 0; correct it or"),
+        ("a.mp4,1.5,0,0,0,0", "row 2 has frame_index '1.5', which is not a whole number from 0; correct it or"),
+        ("a.mp4,9999999999,0,0,0,0", "row 2 has frame_index '9999999999', which is not a whole number from 0"),
+        (",1,0,0,0,0", "row 2 has no file; fill it in or remove the row"),
+    ],
+)
+def test_a_cell_that_is_wrong(tmp_path: Path, line: str, said: str) -> None:
+    path = csv_file(tmp_path, "a.mp4,0,0,0,0,0", line)
+    assert refusal(read_labels, path).startswith(f"labels {path}: {said}")
+
+
+def test_a_file_that_is_no_labels_table(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "a.mp4,0,1", header="file,frame_index,boundary")
+    assert refusal(read_labels, path) == (
+        f"labels {path} have no column texture and no column motion and no column object; "
+        "the columns are file, frame_index, boundary"
+    )
+    path = csv_file(tmp_path, "a.mp4,0,1,0,0,0,1", header=f"{HEADER},object")
+    assert refusal(read_labels, path) == f"labels {path} have more than one column object; remove all but one"
+    missing = str(tmp_path / "none.csv")
+    assert refusal(read_labels, missing) == f"labels {missing} cannot be read: there is no such file"
+    assert "end it in .csv or .parquet" in refusal(read_labels, str(tmp_path / "labels.xlsx"))
+    (tmp_path / "labels.parquet").write_bytes(b"PAR1 and nothing more")
+    assert "cannot be read: " in refusal(read_labels, str(tmp_path / "labels.parquet"))
+    (tmp_path / "empty.csv").write_bytes(b"")
+    assert "cannot be read: " in refusal(read_labels, str(tmp_path / "empty.csv"))
+
+
+def test_rows_that_say_the_same_are_one(tmp_path: Path) -> None:
+    rows = ["a.mp4,0,1,0,0,0,anna,jagged", "a.mp4,0,1,0,0,0,ben,", "a.mp4,0,1,0,0,0,anna,jagged"]
+    path = csv_file(tmp_path, *rows, header=f"{HEADER},annotator,note")
+    assert read_labels(path).to_pylist() == [label_row("a.mp4", 0, "1000", annotator="anna; ben", note="jagged")]
+    assert read_labels(path, rule="keep")["annotator"].to_pylist() == ["anna", "ben"]
+
+
+def test_rows_that_contradict_need_a_rule(tmp_path: Path) -> None:
+    votes = ["1100", "1010", "0010"]
+    path = csv_file(tmp_path, "a.mp4,9,0,0,0,0", *(f"a.mp4,12,{','.join(vote)}" for vote in votes))
+    assert refusal(read_labels, path) == (
+        f"labels {path}: rows 2 and 3 label frame 12 of 'a.mp4' differently (texture 1 and 0); "
+        "give a rule to merge them: any, all or majority"
+    )
+    merged = {rule: read_labels(path, rule=rule).to_pylist()[1] for rule in ("any", "all", "majority")}
+    assert merged == {
+        "any": label_row("a.mp4", 12, "1110"),
+        "all": label_row("a.mp4", 12, "0000"),
+        "majority": label_row("a.mp4", 12, "1010"),
+    }
+
+
+def test_a_tie_is_no_majority_and_saying_it_twice_is_one_vote() -> None:
+    anna, ben = label_row("a.mp4", 0, "1000", "anna"), label_row("a.mp4", 0, "0000", "ben")
+    tables = [labels_table(anna, anna), labels_table(ben)]
+    assert refusal(merge_labels, tables, rule="majority") == (
+        "labels given: boundary of frame 0 of 'a.mp4' has as many votes for 0 as for 1, so there is no majority; "
+        "add a vote, or use the rule any or all"
+    )
+    third = labels_table(label_row("a.mp4", 0, "0001", "cleo"))
+    assert merge_labels([*tables, third], rule="majority").to_pylist() == [
+        label_row("a.mp4", 0, "0000", annotator="anna; ben; cleo")
+    ]
+    again = labels_table(label_row("a.mp4", 0, "0001", "anna"))
+    assert "keep the one that holds" in refusal(merge_labels, [*tables, again], rule="keep")
+
+
+def test_rows_not_filled_in_are_counted(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "a.mp4,0,,,,", "a.mp4,12,0,1,0,0", "a.mp4,24,,,,")
+    table, unlabelled = read_filled_labels(path)
+    assert (table.to_pylist(), unlabelled) == ([label_row("a.mp4", 12, "0100")], 2)
+    path = csv_file(tmp_path, "a.mp4,0,,,,", "a.mp4,12,0,1,0,")
+    assert refusal(read_filled_labels, path) == f"labels {path}: row 2 has no object; fill it in or remove the row"
+
+
+@settings(max_examples=40)
+@given(
+    rows=st.dictionaries(
+        st.tuples(ODD_FILES, st.integers(0, 2**31 - 1)),
+        st.tuples(st.from_regex("[01]{4}", fullmatch=True), ODD_FILES | st.none(), ODD_FILES | st.none()),
+        max_size=6,
+    ),
+    ending=st.sampled_from(["csv", "parquet"]),
+)
+def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows: dict, ending: str) -> None:
+    uri = str(tmp_path_factory.mktemp("labels") / f"labels.{ending}")
+    table = labels_table(*(label_row(*key, *rest) for key, rest in sorted(rows.items())))
+    write_labels(table, uri)
+    assert read_labels(uri).to_pylist() == table.to_pylist()
+
+
+def test_labels_on_s3(s3: S3Server) -> None:
+    table = labels_table(label_row("a b#.mp4", 3, "0110", note="two\nlines, a comma"))
+    for ending in ("csv", "parquet"):
+        write_labels(table, s3.uri(f"labels/l.{ending}"))
+        assert read_labels(s3.uri(f"labels/l.{ending}")).to_pylist() == table.to_pylist()
+    s3.put("clips/a b#.mp4", b"x")
+    assert check_against_clips(table, s3.uri("clips")) == {"a b#.mp4": s3.uri("clips/a b#.mp4")}
+
+
+def test_files_are_found_below_the_clips(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    (clips / "day 1").mkdir(parents=True)
+    (clips / "day 1" / "a.mp4").touch()
+    (clips / "b.mp4").touch()
+    table = labels_table(label_row("day 1/a.mp4", 0, "0000"), label_row("clips/b.mp4", 0, "0000"))
+    assert check_against_clips(table, str(clips)) == {
+        "clips/b.mp4": f"{clips}/b.mp4",
+        "day 1/a.mp4": f"{clips}/day 1/a.mp4",
+    }
+    gone = labels_table(label_row("c.mp4", 0, "0000"), label_row("b.mp4", 0, "0000"), label_row("d.mp4", 0, "0000"))
+    assert refusal(check_against_clips, gone, str(clips)) == (
+        f"labels name 'c.mp4' and 1 more, which --clips {clips} does not have; "
+        "give the folder that the paths in column `file` start from"
+    )
+    twice = labels_table(label_row("b.mp4", 0, "0000"), label_row("clips/b.mp4", 0, "0000"))
+    assert f"labels name the clip {clips}/b.mp4 twice" in refusal(check_against_clips, twice, str(clips))
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("name", "rows", "clips"), [("sora15", 300, 15), ("sora35", 543, 35)])
+def test_the_real_labels(name: str, rows: int, clips: int) -> None:
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip("the real clips are not beside the project")
+    table = read_labels(str(folder / "labels.csv"))
+    assert table.num_rows == rows
+    assert len(check_against_clips(table, str(folder / "clips"))) == clips
+    assert len(check_against_clips(table, str(folder))) == clips

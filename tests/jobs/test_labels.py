@@ -1,0 +1,102 @@
+"""The labels job: results of tools into one table, agreement as a table to read, refusals in one sentence."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from labelled import label_row, labels_table, make_index, write_index
+
+from artifactscan.annotation.labels_table import read_labels, write_labels
+from artifactscan.annotation.settings import AgreeSettings, ImportSettings
+from artifactscan.labels import LABELS
+from jobs.labels import main
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> Path:
+    """A Label Studio export: frame 0 labelled by two people, frame 12 by nobody."""
+    index = make_index([("a b.mp4", 0), ("a b.mp4", 12)])
+    write_index(tmp_path, index)
+    choices = [["motion", "object"], ["motion"]]
+    annotations = [
+        {"completed_by": by, "result": [{"from_name": "artifacts", "type": "choices", "value": {"choices": one}}]}
+        for by, one in enumerate(choices, 1)
+    ]
+    images = index["image"].to_pylist()
+    exported = [{"data": {"frame": images[0]}, "annotations": annotations}, {"data": {"frame": images[1]}}]
+    (tmp_path / "export.json").write_text(json.dumps(exported))
+    return tmp_path / "export.json"
+
+
+def run(*arguments: object) -> int:
+    return main([*map(str, arguments)])
+
+
+def test_the_flags_are_frozen() -> None:
+    names = [[field.name for field in fields(settings)] for settings in (ImportSettings, AgreeSettings)]
+    assert names == [["tool", "file", "index", "output", "annotator", "on_conflict", "untagged"], ["files", "output"]]
+
+
+def test_importing_keeps_each_annotator_or_merges_them(tasks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tasks.parent
+    flags = ("import", "--from", "label-studio", "--file", tasks, "--index", folder / "index.parquet")
+    assert run(*flags, "--output", folder / "kept.csv") == 0
+    said = capsys.readouterr().out
+    assert "2 labelled frames" in said
+    assert "left out, as nobody labelled them yet: 1" in said
+    assert read_labels(str(folder / "kept.csv"), rule="keep").to_pylist() == [
+        label_row("a b.mp4", 0, "0011", "1"),
+        label_row("a b.mp4", 0, "0010", "2"),
+    ]
+    assert run(*flags, "--output", folder / "merged.parquet", "--on-conflict", "any") == 0
+    assert read_labels(str(folder / "merged.parquet")).to_pylist() == [label_row("a b.mp4", 0, "0011", "1; 2")]
+
+
+def test_agreement_is_a_table_to_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {"anna": ["1000", "1000", "0000"], "ben": ["1000", "0000", "0000"]}
+    for name, labels in rows.items():
+        table = labels_table(*(label_row("a.mp4", n, one) for n, one in enumerate(labels)))
+        write_labels(table, str(tmp_path / f"{name}.csv"))
+    figures = tmp_path / "figures.parquet"
+    assert run("agree", tmp_path / "anna.csv", tmp_path / "ben.csv", "--output", figures) == 0
+    said = capsys.readouterr().out
+    assert "anna and ben: 3 frames that both labelled" in said
+    lines = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in map(split, said.splitlines())}
+    assert lines["boundary"] == ["2 / 1", "0.667", "0.40", "0.67"]
+    assert lines["object"] == ["0 / 0", "1.000", "–", "–"]
+    assert pd.read_parquet(figures)["label"].tolist() == list(LABELS)
+
+
+def split(line: str) -> list[str]:
+    cells = line.split("│")
+    return cells if len(cells) > 3 else [""] * 4
+
+
+def test_one_file_of_several_annotators(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = labels_table(label_row("a.mp4", 0, "1000", "anna"), label_row("a.mp4", 0, "0000", "ben"))
+    write_labels(both, str(tmp_path / "both.csv"))
+    assert run("agree", tmp_path / "both.csv") == 0
+    assert "anna and ben: 1 frames that both labelled" in capsys.readouterr().out
+    assert run("agree", tmp_path / "both.csv", tmp_path / "both.csv") == 2
+    assert "has labels of anna, as a file before it; give each annotator once" in capsys.readouterr().err
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert run(*arguments) == 2
+    [said] = capsys.readouterr().err.strip().splitlines()
+    return said.removeprefix("error: ")
+
+
+def test_refusals(tasks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tasks.parent
+    said = refusal(capsys, "merge")
+    assert said == "the commands are `import` and `agree`, not 'merge'; add --help to one for its flags"
+    assert "agreement needs two annotators" in refusal(capsys, "agree")
+    flags = ("import", "--from", "label-studio", "--index", folder / "index.parquet", "--file")
+    output = folder / "out.csv"
+    tasks.write_text(tasks.read_text().replace("motion", "blur"))
+    assert "the label 'blur', which is none of" in refusal(capsys, *flags, tasks, "--output", output)
+    assert "none.json is not there" in refusal(capsys, *flags, folder / "none.json", "--output", output)
+    assert not output.exists()
