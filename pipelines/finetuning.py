@@ -100,7 +100,7 @@ def finetune(settings: FinetuneSettings) -> int:
     if settings.init != "imagenet" or len(settings.backbones()) == 1:
         _initial(settings, settings.backbones()[0])
     request = _request(settings, labelled)
-    with _as_cut_off_errors(), Lease(storage.join(root, LEASE_NAME)) as lease:
+    with as_cut_off_errors(), Lease(storage.join(root, LEASE_NAME)) as lease:
         if _finished(root, request):
             out.print(f"nothing to do: {root} holds this fine-tuning, finished")
             return EXIT_OK
@@ -360,7 +360,7 @@ def _write_record(
 
 
 @contextmanager
-def _as_cut_off_errors() -> Iterator[None]:
+def as_cut_off_errors() -> Iterator[None]:
     """With work under way a storage that refuses is the machine's fault, and what has landed stays."""
     try:
         yield

@@ -10,7 +10,7 @@ import timm
 from torch import nn
 
 from artifactscan import storage
-from artifactscan.backbone import check_weights, initialise
+from artifactscan.backbone import check_weights, head, initialise
 from artifactscan.checkpoint import CARD_NAME, Card, Checkpoint, load_checkpoint
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
@@ -87,10 +87,20 @@ def _from_file(card: Card, init: str) -> nn.Module:
 
 def _create(card: Card, **source: Any) -> nn.Module:
     """timm's own loading: it fits positions to the input size and leaves out a head of other classes."""
-    fixed = timm.get_pretrained_cfg(card.backbone).fixed_input_size
-    size = {"img_size": (card.input.height, card.input.width)} if fixed else {}
-    overlay = {"pretrained_cfg_overlay": {**source, "custom_load": False}} if source else {}
-    return timm.create_model(card.backbone, pretrained=True, num_classes=len(LABELS), **size, **overlay)
+    options: dict[str, Any] = {}
+    if _timm_config(card.backbone).fixed_input_size:
+        options["img_size"] = (card.input.height, card.input.width)
+    if source:
+        options["pretrained_cfg_overlay"] = {**source, "custom_load": False}
+    model = timm.create_model(card.backbone, pretrained=True, num_classes=len(LABELS), **options)
+    # From a random head the first updates would have to unlearn its answers, through features worth keeping.
+    for parameter in head(model).parameters():
+        nn.init.zeros_(parameter)
+    return model
+
+
+def _timm_config(backbone: str) -> Any:
+    return timm.get_pretrained_cfg(backbone)
 
 
 def _checkpoint(card: Card, model: nn.Module) -> Checkpoint:
@@ -102,6 +112,6 @@ def _checkpoint(card: Card, model: nn.Module) -> Checkpoint:
 
 def _origin(init: str, backbone: str) -> str:
     if init == IMAGENET:
-        tag = timm.get_pretrained_cfg(backbone).tag
+        tag = _timm_config(backbone).tag
         return f"timm {timm.__version__} weights {backbone}{f'.{tag}' if tag else ''}"
     return f"weights {init.rsplit('/', 1)[-1]}"

@@ -4,10 +4,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from timm.loss import AsymmetricLossMultiLabel, BinaryCrossEntropy
-from timm.optim import param_groups_layer_decay
-from timm.scheduler import CosineLRScheduler
-from timm.utils import ModelEmaV3
+from timm.loss.asymmetric_loss import AsymmetricLossMultiLabel
+from timm.loss.binary_cross_entropy import BinaryCrossEntropy
+from timm.optim import param_groups_layer_decay  # pyright: ignore[reportPrivateImportUsage]
+from timm.scheduler.cosine_lr import CosineLRScheduler
+from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from artifactscan.backbone import head
