@@ -29,6 +29,11 @@ from pipelines.cluster import Resources
 from pipelines.training_log import TrainingLog
 
 STATE_NAME, BEST_NAME, FACTS_NAME = "state.pt", "best.safetensors", "facts.json"
+_OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator", "MemoryError")
+_NO_ROOM = ("No space left on device", "Disk quota exceeded")
+_SAID_CHARACTERS = 300
+"""Of a failure, its end: the beginning is a traceback."""
+
 READERS_CPUS = 1.0
 """Left to Ray Data, which hands the frames to the workers."""
 Y_COLUMNS = tuple(f"y_{label}" for label in LABELS)
@@ -150,7 +155,7 @@ def train(
     try:
         result = trainer.fit()
     except TrainingFailedError as error:
-        raise _in_words(error, max_failures) from error
+        raise _in_words(error, settings, max_failures) from error
     returned = cast(dict[str, Any], result.return_value)
     if "refused" in returned:
         raise UsageError(returned["refused"])
@@ -160,13 +165,22 @@ def train(
     return Trained(weights=weights, **returned)
 
 
-def _in_words(error: TrainingFailedError, max_failures: int) -> Exception:
-    """A lost worker is the machine's fault; an exception in one is ours, and its traceback is wanted."""
+def _in_words(error: TrainingFailedError, settings: TrainSettings, max_failures: int) -> Exception:
+    """Tells what is the machine's fault from what is ours, whose traceback is wanted."""
     failures = list(getattr(error, "worker_failures", {}).values())
-    last = " ".join(str(failures[0] if failures else error).split())[:300]
-    return CutOffError(
-        f"training failed {max_failures + 1} times, the last time with: {last}; the same command continues it"
-    )
+    said = " ".join(str(failures[0] if failures else error).split())
+    if any(words in said for words in _OUT_OF_MEMORY):
+        return UsageError(
+            f"training does not fit into memory with --batch-frames {settings.batch_frames}; "
+            "give fewer, a smaller --height and --width, or more --workers on other machines"
+        )
+    lost = any(hasattr(failure, "health_check_failure") for failure in failures)
+    if lost or any(words in said for words in _NO_ROOM):
+        return CutOffError(
+            f"a training failed {max_failures + 1} times, the last time with: {said[-_SAID_CHARACTERS:]}; "
+            "the same command continues it"
+        )
+    return error
 
 
 def fit_shares(fit: np.ndarray, workers: int) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ from artifactscan.checkpoint import BACKBONES
 from artifactscan.classify_settings import ClassifySettings
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.bootstrap import BootstrapSettings
-from artifactscan.evaluation.splits import PROTOCOLS, Protocol, SplitSettings
+from artifactscan.evaluation.splits import Protocol, SplitSettings
 from artifactscan.evaluation.thresholds import Goal, parse_goal
 from artifactscan.inputs import MAX_SIDE
 from artifactscan.training.settings import TrainSettings, taken_from
@@ -83,8 +83,7 @@ class FinetuneSettings(TrainSettings):
         if not self.video_timeout_s > 0:
             raise UsageError(f"--video-timeout-s is {self.video_timeout_s}; give a number above 0")
         self.goal()
-        for protocol in PROTOCOLS:
-            self.splitting(protocol)
+        self.splitting("videos")
 
     def backbones(self) -> tuple[str, ...]:
         """The timm names to train, one after the other."""
