@@ -97,9 +97,9 @@ def finetune(settings: FinetuneSettings) -> int:
     labelled = gather(settings.labels, settings.clips, rule=settings.label_rule)
     for protocol in settings.protocols() or ("videos",):
         _splits(settings, labelled, protocol)  # what cannot be divided shows before anything is decoded
-    if settings.init != "imagenet" or len(settings.backbones()) == 1:
-        _initial(settings, settings.backbones()[0])
-    request = _request(settings, labelled)
+    first, *others = settings.backbones()
+    initial = _initial(settings, first)  # and so does a backbone or a file that is not there
+    request = _request(settings, labelled, initial)
     with as_cut_off_errors(), Lease(storage.join(root, LEASE_NAME)) as lease:
         if _finished(root, request):
             out.print(f"nothing to do: {root} holds this fine-tuning, finished")
@@ -117,8 +117,10 @@ def finetune(settings: FinetuneSettings) -> int:
             out=out,
         )
         evaluations, checkpoints = {}, {}
-        for backbone in settings.backbones():
-            evaluations[backbone], checkpoints[backbone] = _finetune_backbone(job, backbone)
+        evaluations[first], checkpoints[first] = _finetune_backbone(job, first, initial)
+        for backbone in others:
+            initial = _initial(settings, backbone)
+            evaluations[backbone], checkpoints[backbone] = _finetune_backbone(job, backbone, initial)
         if len(checkpoints) > 1:
             _compare(job, evaluations, checkpoints)
         lease.check()
@@ -141,10 +143,11 @@ def _finished(root: str, request: dict[str, Any]) -> bool:
     return storage.exists(storage.join(root, RECORD_NAME))
 
 
-def _request(settings: FinetuneSettings, labelled: Labelled) -> dict[str, Any]:
+def _request(settings: FinetuneSettings, labelled: Labelled, initial: Checkpoint) -> dict[str, Any]:
+    """What was asked; its digest leaves out what changes nothing about what is learned."""
     asked = {name: value for name, value in asdict(settings).items() if name not in _IN_PASSING}
     etags = {file: clip.etag for file, clip in labelled.clips.items()}
-    data = {"labels_digest": labelled.digest, "clips_digest": digest(etags)}
+    data = {"labels_digest": labelled.digest, "clips_digest": digest(etags), "initial_digest": initial.digest}
     return {"digest": digest([asked, data]), "settings": asdict(settings), **data}
 
 
@@ -163,12 +166,12 @@ def _initial(settings: FinetuneSettings, backbone: str) -> Checkpoint:
     return initial_checkpoint(settings.init, backbone, height=settings.height, width=settings.width, seed=settings.seed)
 
 
-def _finetune_backbone(job: Job, backbone: str) -> tuple[dict[str, Evaluation], Checkpoint]:
+def _finetune_backbone(job: Job, backbone: str, initial: Checkpoint) -> tuple[dict[str, Evaluation], Checkpoint]:
     import ray
 
     from pipelines import ingest
 
-    settings, initial = job.settings, _initial(job.settings, backbone)
+    settings = job.settings
     spec = initial.card.input
     job.out.print(Text(f"{backbone}, {spec.height}x{spec.width}, from {printable(initial.card.origin)}"))
     cache = settings.cache or storage.join(job.root, "frames")

@@ -205,8 +205,8 @@ def videos_per_block(work: pa.Table, pools: Pools) -> int:
 
 
 def deal_out(work: pa.Table, per_block: int) -> ray.data.Dataset:
-    """The rows of ``work`` as a dataset of small, ordered blocks; sets what every graph here wants of Ray Data."""
-    _set_context()
+    """The rows of ``work`` as a dataset of small, ordered blocks."""
+    set_context()
     # Read by the driver, who has it in hand: Ray's Parquet reader would start four more processes first.
     blocks = [work.slice(start, BLOCK_ROWS) for start in range(0, work.num_rows, BLOCK_ROWS)]
     return ray.data.from_arrow(blocks).repartition(target_num_rows_per_block=per_block)
@@ -233,7 +233,8 @@ def cut_off_in_words() -> Iterator[None]:
         raise CutOffError(f"the run was cut off: {reason}; the same command continues it") from None
 
 
-def _set_context() -> None:
+def set_context() -> None:
+    """Sets what every graph here wants of Ray Data."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

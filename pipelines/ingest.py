@@ -23,7 +23,7 @@ from artifactscan.training.frame_table import (
 )
 from artifactscan.training.labelled import Labelled
 from artifactscan.video import DecodeLimits, DecodeSettings
-from pipelines.graph import LIGHT_CPUS, Pools, cut_off_in_words, deal_out
+from pipelines.graph import LIGHT_CPUS, Pools, cut_off_in_words, deal_out, set_context
 
 
 class DecodeLabelled:
@@ -75,5 +75,6 @@ def ingest(labelled: Labelled, spec: InputSpec, folder: str, *, pools: Pools, li
 
 def frames_of(table: FrameTable) -> ray.data.Dataset:
     """The frame table as a dataset whose blocks stay in Ray's object store, so that every training reads them there."""
+    set_context()
     filesystem, parts = storage.filesystem(table.parts)
     return ray.data.read_parquet(parts, filesystem=filesystem).materialize()

@@ -14,12 +14,12 @@ from ray.train import (
     CheckpointConfig,
     DataConfig,
     FailureConfig,
+    LoggingConfig,
     RunConfig,
     ScalingConfig,
     TrainingFailedError,
 )
 from ray.train.torch import TorchTrainer
-from ray.train.v2.api.config import LoggingConfig
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError

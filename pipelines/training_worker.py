@@ -38,6 +38,8 @@ class Worker:
         if self.placement.threads:
             torch.set_num_threads(self.placement.threads)
         self.device = cast(torch.device, ray.train.torch.get_device())
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # all batches have one of two sizes
         initial: Checkpoint = ray.get(config["initial"])
         self.spec = initial.card.input
         share = config["shares"][self.rank]

@@ -26,7 +26,8 @@ class FinetuneSettings(TrainSettings):
     """Folders or s3:// prefixes that the labels' paths start from: one for each table or one for all; none: the folder
     of each table."""
     output: str
-    """Folder or s3://bucket/prefix for checkpoints, evaluations, histories and decoded frames."""
+    """Folder or s3://bucket/prefix for checkpoints, evaluations, histories and decoded frames; every machine of the
+    cluster must reach it."""
     backbone: str = "resnet50"
     """resnet50, efficientnet_b3, efficientnet_b4, vit_base_patch16_224, another timm name, or all for those four."""
     init: str = "imagenet"

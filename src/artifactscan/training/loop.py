@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ class Trainer:
     settings: TrainSettings
     device: torch.device
     bf16: bool = False
-    updates: int = field(default=0)
+    updates: int = 0
     """Done so far."""
 
     def train_epoch(
