@@ -3,7 +3,7 @@
 OUTPUT/<backbone>/checkpoint/                 what jobs/score.py takes; card.json is written last
 OUTPUT/<backbone>/<protocol>/                 out-of-fold predictions.parquet and the evaluation of them
 OUTPUT/<backbone>/history.parquet, losses.png what each epoch gave
-OUTPUT/<backbone>/runs/<run>/                 what is kept of each training, by which a cut-off job goes on
+OUTPUT/<backbone>/runs/<request>/<run>/       what is kept of each training, by which a cut-off job goes on
 OUTPUT/comparison.md                          the backbones side by side, where there are several
 OUTPUT/finetune.json                          what was asked and what came of it; written last
 """
@@ -27,7 +27,7 @@ from artifactscan.evaluation.comparison import Candidate, comparison
 from artifactscan.evaluation.evaluate import Evaluation, evaluate
 from artifactscan.evaluation.predictions import predictions_table
 from artifactscan.evaluation.report import as_record, print_evaluation, write_evaluation
-from artifactscan.evaluation.splits import Protocol, Split, SplitSettings, make_splits
+from artifactscan.evaluation.splits import Protocol, Split, SplitSettings, check_split, make_splits
 from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.finetune_settings import FinetuneSettings
 from artifactscan.lease import Lease
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pipelines.graph import Pools
     from pipelines.training import Placement
 
-REQUEST_NAME, RECORD_NAME, COMPARISON_NAME, LEASE_NAME = "request.json", "finetune.json", "comparison.md", "lease.json"
+RECORD_NAME, COMPARISON_NAME, LEASE_NAME = "finetune.json", "comparison.md", "lease.json"
 FINAL = "final"
 EXIT_OK = 0
 _IN_PASSING = ("quiet", "cache", "decode_actors", "max_failures", "output", "resamples", "video_timeout_s")
@@ -72,6 +72,8 @@ class Job:
 
     settings: FinetuneSettings
     root: str
+    request: str
+    """Digest of what was asked; trainings of another request are left alone."""
     labelled: Labelled
     pools: "Pools"
     placement: "Placement"
@@ -95,8 +97,9 @@ def finetune(settings: FinetuneSettings) -> int:
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
     labelled = gather(settings.labels, settings.clips, rule=settings.label_rule)
-    for protocol in settings.protocols() or ("videos",):
+    for protocol in settings.protocols():
         _splits(settings, labelled, protocol)  # what cannot be divided shows before anything is decoded
+    _final_split(settings, labelled)
     first, *others = settings.backbones()
     initial = _initial(settings, first)  # and so does a backbone or a file that is not there
     request = _request(settings, labelled, initial)
@@ -104,12 +107,12 @@ def finetune(settings: FinetuneSettings) -> int:
         if _finished(root, request):
             out.print(f"nothing to do: {root} holds this fine-tuning, finished")
             return EXIT_OK
-        storage.write_bytes(storage.join(root, REQUEST_NAME), json.dumps(request, indent=2).encode())
         out.print(f"{labelled.table.num_rows:,} labelled frames of {len(labelled.clips):,} clips")
         pools, placement = _start_ray(settings)
         job = Job(
             settings=settings,
             root=root,
+            request=request["digest"],
             labelled=labelled,
             pools=pools,
             placement=placement,
@@ -131,16 +134,16 @@ def finetune(settings: FinetuneSettings) -> int:
 
 
 def _finished(root: str, request: dict[str, Any]) -> bool:
-    """Whether this very job was done; UsageError where the output holds another one."""
+    """Whether this very job was done; UsageError where the output holds another one, finished."""
     try:
-        found = json.loads(storage.read_bytes(storage.join(root, REQUEST_NAME)))
+        found = json.loads(storage.read_bytes(storage.join(root, RECORD_NAME)))
     except FileNotFoundError:
         return False
     if found.get("digest") != request["digest"]:
         raise UsageError(
             f"output {root} holds another fine-tuning (settings, labels or clips differ); give another --output"
         )
-    return storage.exists(storage.join(root, RECORD_NAME))
+    return True
 
 
 def _request(settings: FinetuneSettings, labelled: Labelled, initial: Checkpoint) -> dict[str, Any]:
@@ -203,7 +206,7 @@ def _splits(settings: FinetuneSettings, labelled: Labelled, protocol: Protocol) 
 
 def _run(job: Job, model: Model, run: str, split: Split, *, last_epoch: int = 0) -> RunOutcome:
     """One training, or what an earlier call of the job kept of it."""
-    folder = storage.join(model.root, "runs", run)
+    folder = storage.join(model.root, "runs", job.request, run)
     predictions_uri, history_uri = storage.join(folder, "predictions.parquet"), storage.join(folder, "history.parquet")
     outcome_uri = storage.join(folder, "outcome.json")
     if storage.exists(outcome_uri):
@@ -221,7 +224,7 @@ def _run(job: Job, model: Model, run: str, split: Split, *, last_epoch: int = 0)
             model.stored,
             job.settings.training(),
             placement=job.placement,
-            storage_uri=storage.join(model.root, "training"),
+            storage_uri=storage.join(model.root, "training", job.request),
             name=run,
             last_epoch=last_epoch,
             max_failures=job.settings.max_failures,
@@ -274,14 +277,12 @@ def _final(
     Without a protocol some videos are kept out, to stop by and to choose calibration and thresholds on.
     """
     settings, labelled = job.settings, job.labelled
-    nobody = np.empty(0, np.int64)
+    split = _final_split(settings, labelled)
     if measured:
         tuning, epochs = measured.get("videos") or measured["frames"]
-        split = Split(protocol="videos", fold=0, fit=np.arange(len(labelled.files)), tune=nobody, test=nobody)
         outcome = _weights_of(job, model, split, last_epoch=epochs)
         how = "calibration and thresholds from out-of-fold predictions"
     else:
-        split = _tuning_split(settings, labelled)
         outcome = _weights_of(job, model, split)
         tuning = tune(outcome.predictions, settings.goal()) if len(split.tune) else Tuning()
         how = f"{len(split.tune)} frames of other videos kept out for calibration and thresholds"
@@ -311,7 +312,7 @@ def _final(
 
 def _weights_of(job: Job, model: Model, split: Split, *, last_epoch: int = 0) -> RunOutcome:
     """The final training with its weights, which are kept beside its outcome until the checkpoint is written."""
-    weights_uri = storage.join(model.root, "training", f"{FINAL}.safetensors")
+    weights_uri = storage.join(model.root, "training", job.request, f"{FINAL}.safetensors")
     outcome = _run(job, model, FINAL, split, last_epoch=last_epoch)
     if outcome.weights is not None:
         storage.write_bytes(weights_uri, outcome.weights)
@@ -319,17 +320,25 @@ def _weights_of(job: Job, model: Model, split: Split, *, last_epoch: int = 0) ->
     try:
         return replace(outcome, weights=storage.read_bytes(weights_uri))
     except FileNotFoundError:  # cut off between the two
-        storage.remove_tree(storage.join(model.root, "runs", FINAL))
+        storage.remove_tree(storage.join(model.root, "runs", job.request, FINAL))
         return _run(job, model, FINAL, split, last_epoch=last_epoch)
 
 
-def _tuning_split(settings: FinetuneSettings, labelled: Labelled) -> Split:
-    """Everything to train on but some videos to tune on."""
-    if not settings.tune_share:
+def _final_split(settings: FinetuneSettings, labelled: Labelled) -> Split:
+    """Everything to train on; but without a protocol some videos to tune on.
+
+    UsageError where that cannot be: a label without positives or negatives, or one video only.
+    """
+    videos = len(set(labelled.files))
+    if settings.protocols() or not settings.tune_share:
         nobody = np.empty(0, np.int64)
-        return Split(protocol="videos", fold=0, fit=np.arange(len(labelled.files)), tune=nobody, test=nobody)
-    folds = SplitSettings(folds=round(1 / settings.tune_share), tune_share=0, seed=settings.seed)
-    first = make_splits(labelled.files, labelled.y, folds)[0]
+        split = Split(protocol="videos", fold=0, fit=np.arange(len(labelled.files)), tune=nobody, test=nobody)
+        check_split(labelled.files, labelled.y, split)
+        return split
+    if videos < 2:
+        raise UsageError("the labels are of one clip, so none can be kept to tune on; label more, or --tune-share 0")
+    folds = min(round(1 / settings.tune_share), videos)
+    first = make_splits(labelled.files, labelled.y, SplitSettings(folds=folds, tune_share=0, seed=settings.seed))[0]
     return Split(protocol="videos", fold=0, fit=first.fit, tune=first.test, test=first.tune)
 
 
