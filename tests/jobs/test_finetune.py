@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from labelled_clips import FRAMES, write_labelled, write_rows
+from s3_server import S3Server
 
 from artifactscan.checkpoint import BACKBONES, load_checkpoint
 from artifactscan.evaluation.predictions import LOGIT_COLUMNS, Y_COLUMNS
@@ -226,3 +227,18 @@ def test_the_four_backbones_on_two_workers(
     assert all(backbone.replace("_", "\\_") in table for backbone in BACKBONES)
     assert "94.14 %" in table
     assert "94.14 %" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_everything_on_s3(_s3_server: S3Server, labels: Path, tmp_path: Path) -> None:
+    """Clips, labels, decoded frames, Ray Train's state and the checkpoint."""
+    _s3_server.new_bucket()
+    for file in [labels, *(labels.parent / "clips").iterdir()]:
+        _s3_server.put(f"set/{file.relative_to(labels.parent)}", file.read_bytes())
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_ADDRESS"))}
+    arguments = ("--labels", _s3_server.uri("set/labels.csv"), "--clips", _s3_server.uri("set"))
+    arguments += ("--output", _s3_server.uri("out"), *QUICK, "--epochs", 1, "--protocol", "none")
+    subprocess.run(command(*arguments), env={**environment, **_s3_server.env}, check=True)
+    keys = _s3_server.keys()
+    assert {f"out/{SMALL}/checkpoint/card.json", f"out/{SMALL}/losses.png", "out/finetune.json"} <= set(keys)
+    assert not [key for key in keys if "/training/" in key]

@@ -57,5 +57,5 @@ def test_colours_change_mildly_and_edges_stay(frames: torch.Tensor) -> None:
         return pictures.float().diff(dim=-1).abs().mean(dim=(1, 2, 3))
 
     ratio = edges(recoloured) / edges(frames)
-    assert (ratio > 0.75).all()
-    assert (ratio < 1.25).all()
+    assert (ratio > 0.7).all()  # all three at their lowest
+    assert (ratio < 1.35).all()

@@ -73,6 +73,7 @@ def test_the_rate_rises_and_falls(model: torch.nn.Module) -> None:
         rates.append(optimiser.param_groups[-1]["lr"])
     assert rates[0] == pytest.approx(1e-5)
     assert int(np.argmax(rates)) == 10
+    assert max(rates) == pytest.approx(1e-3)
     assert rates[-1] == pytest.approx(1e-5)
 
 

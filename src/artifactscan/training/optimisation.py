@@ -49,12 +49,14 @@ def make_optimiser(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
 def make_schedule(optimiser: torch.optim.Optimizer, settings: TrainSettings, updates: int) -> CosineLRScheduler:
     """Rises over the first ``warmup_share`` of all ``updates``, then falls along a cosine; stepped by update."""
     lowest = settings.learning_rate * LOWEST_RATE
+    rising = round(settings.warmup_share * updates)
     return CosineLRScheduler(
         optimiser,
-        t_initial=max(2, updates),
+        t_initial=max(2, updates - rising),
         lr_min=lowest,
-        warmup_t=round(settings.warmup_share * updates),
+        warmup_t=rising,
         warmup_lr_init=lowest,
+        warmup_prefix=True,
         t_in_epochs=False,
     )
 
