@@ -206,9 +206,9 @@ def videos_per_block(work: pa.Table, pools: Pools) -> int:
     return max(1, min(MAX_VIDEOS_PER_BLOCK, work.num_rows // (pools.decoders * BLOCKS_PER_DECODER)))
 
 
-def deal_out(work: pa.Table, per_block: int, pools: Pools) -> ray.data.Dataset:
-    """The rows of ``work`` as a dataset of small, ordered blocks; sets what every graph here wants of Ray Data."""
-    _set_context(pools)
+def deal_out(work: pa.Table, per_block: int, pools: Pools | None = None) -> ray.data.Dataset:
+    """The rows of ``work`` as a dataset of small, ordered blocks."""
+    set_context(pools)
     # Read by the driver, who has it in hand: Ray's Parquet reader would start four more processes first.
     blocks = [work.slice(start, BLOCK_ROWS) for start in range(0, work.num_rows, BLOCK_ROWS)]
     return ray.data.from_arrow(blocks).repartition(target_num_rows_per_block=per_block)
@@ -239,15 +239,17 @@ def cut_off_in_words() -> Iterator[None]:
         raise CutOffError(f"the run was cut off: {reason}; the same command continues it") from None
 
 
-def _set_context(pools: Pools) -> None:
+def set_context(pools: Pools | None = None) -> None:
+    """Sets what every graph here wants of Ray Data; ``pools`` bound what decoders may leave waiting."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = BLOCK_BYTES
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
     context.max_errored_blocks = 0
-    waiting_bytes = WAITING_BYTES_PER_ACTOR * (pools.decoders + pools.classifiers)
-    context.execution_options.resource_limits = ExecutionResources.for_limits(object_store_memory=waiting_bytes)
+    if pools is not None:
+        waiting_bytes = WAITING_BYTES_PER_ACTOR * (pools.decoders + pools.classifiers)
+        context.execution_options.resource_limits = ExecutionResources.for_limits(object_store_memory=waiting_bytes)
     context.actor_init_retry_on_errors = False  # a checkpoint that does not load will not load the second time
 
 

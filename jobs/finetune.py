@@ -1,0 +1,30 @@
+"""Fine-tunes backbones on labelled frames, measures them on frames held out, and writes checkpoints.
+
+    python jobs/finetune.py --labels DATA/labels.csv --clips DATA/clips --backbone resnet50 --output OUT
+    python jobs/finetune.py --labels DATA/labels.csv --backbone all --protocol both --output OUT
+
+Exit codes: 0 all well; 2 wrong usage or configuration, no checkpoint was written; 3 the run was cut off, the same
+command continues it.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from artifactscan.cli import parse_settings, report_errors  # noqa: E402
+from artifactscan.finetune_settings import FinetuneSettings  # noqa: E402
+from pipelines.finetuning import finetune  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the job and returns its exit code."""
+    with report_errors() as ended:
+        settings = parse_settings(FinetuneSettings, arguments, description=__doc__ or "")
+        ended.code = finetune(settings)
+    return ended.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""One evaluation, whole: labelled frames through the scoring job's own decoder and classifier, then the figures."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from rich.text import Text
+
+from artifactscan import storage
+from artifactscan.checkpoint import Calibration, Checkpoint, load_checkpoint
+from artifactscan.classify_settings import ClassifySettings
+from artifactscan.evaluate_settings import EvaluateSettings
+from artifactscan.evaluation.evaluate import evaluate
+from artifactscan.evaluation.predictions import logits_of, predictions_table
+from artifactscan.evaluation.report import print_evaluation, write_evaluation
+from artifactscan.evaluation.tuning import Tuning
+from artifactscan.labels import LABELS, SCORE_COLUMNS
+from artifactscan.store import write_table
+from artifactscan.summary import console
+from artifactscan.text import printable
+from artifactscan.training.labelled import Labelled, gather
+from pipelines.finetuning import as_cut_off_errors
+
+EXIT_OK = 0
+FRAMES_PER_CALL = 64
+"""Frames handed to a classifier at a time; it batches them as the scoring job does."""
+
+SCORED = pa.schema([pa.field("row", pa.int32()), *(pa.field(column, pa.float32()) for column in SCORE_COLUMNS)])
+"""Rows of the frame table with uncalibrated probabilities."""
+
+
+class ClassifyRows:
+    """CPU or GPU actor: rows of the frame table in, their probabilities out."""
+
+    def __init__(self, checkpoint: Checkpoint, settings: ClassifySettings, threads: int):
+        from artifactscan.classifier import Classifier  # loads torch
+
+        self.spec = checkpoint.card.input
+        self.classifier = Classifier(checkpoint, settings, threads=threads)
+
+    def __call__(self, frames: pa.Table) -> Iterator[pa.Table]:
+        shape = (self.spec.height, self.spec.width, 3)
+        pixels = [np.frombuffer(blob.as_buffer(), np.uint8).reshape(shape) for blob in frames["pixels"]]
+        scores = self.classifier.scores([np.stack(pixels)] if pixels else [])
+        yield pa.table([frames["row"], *(pa.array(column) for column in scores.T)], schema=SCORED)
+
+
+def evaluate_checkpoint(settings: EvaluateSettings) -> int:
+    """Evaluates, writes and tells; returns the job's exit code, and errors go to the caller."""
+    out, root = console(), storage.normalise(settings.output)
+    storage.check_writable(root)
+    checkpoint = load_checkpoint(settings.checkpoint)
+    labelled = gather(settings.labels, settings.clips, rule=settings.label_rule)
+    card = checkpoint.card
+    if not card.trained:
+        out.print(f"checkpoint {settings.checkpoint}: not trained, its figures mean nothing", style="yellow")
+    if card.data_digest == labelled.digest:
+        out.print(
+            "these are the very labels the checkpoint was trained on: the figures say what it remembers", style="yellow"
+        )
+    with as_cut_off_errors():
+        logits = _logits(settings, checkpoint, labelled, root)
+        predictions = predictions_table(
+            files=labelled.files,
+            frame_index=labelled.table["frame_index"].to_numpy(),
+            y=labelled.y,
+            logits=logits,
+            fold=0,
+        )
+        tuning = Tuning(calibration=card.calibration, thresholds=card.thresholds)
+        evaluation = evaluate(predictions, tuning, protocol=settings.protocol, bootstrap=settings.bootstrap())
+        write_table(predictions, storage.join(root, "predictions.parquet"))
+        write_evaluation(evaluation, root)
+    print_evaluation(evaluation, out)
+    out.print(Text(f"evaluation  {printable(root)}"), soft_wrap=True)
+    return EXIT_OK
+
+
+def _logits(settings: EvaluateSettings, checkpoint: Checkpoint, labelled: Labelled, root: str) -> np.ndarray:
+    """float64 (frames, labels), in the order of the labels and before calibration."""
+    from ray.data import ActorPoolStrategy
+
+    from artifactscan.backbone import check_weights
+    from pipelines import cluster, graph, ingest
+
+    check_weights(checkpoint)
+    resources = cluster.connect()
+    pools = graph.size_pools(
+        resources,
+        use_gpu=settings.device == "cuda" or (settings.device == "auto" and resources.gpus > 0),
+        decode_actors=settings.decode_actors,
+        classify_actors=0,
+    )
+    spec = checkpoint.card.input
+    cache = settings.cache or storage.join(root, "frames")
+    table = ingest.ingest(labelled, spec, cache, pools=pools, limits=settings.limits())
+    plain = replace(checkpoint, card=replace(checkpoint.card, calibration=dict.fromkeys(LABELS, Calibration())))
+    with graph.cut_off_in_words():
+        scored = (
+            ingest.frames_of(table)
+            .map_batches(
+                ClassifyRows,
+                batch_size=FRAMES_PER_CALL,
+                batch_format="pyarrow",
+                compute=ActorPoolStrategy(size=pools.classifiers),
+                fn_constructor_args=(plain, settings.classifying(), pools.classifier_threads),
+                num_cpus=pools.classifier_cpus,
+                num_gpus=pools.classifier_gpus,
+            )
+            .to_pandas()
+            .sort_values("row")
+        )
+    return logits_of(scored[list(SCORE_COLUMNS)].to_numpy())

@@ -1,0 +1,127 @@
+"""The settings of the fine-tuning job: one frozen dataclass, filled by flags and by a YAML file alike."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from artifactscan.checkpoint import BACKBONES
+from artifactscan.classify_settings import ClassifySettings
+from artifactscan.errors import UsageError
+from artifactscan.evaluation.bootstrap import BootstrapSettings
+from artifactscan.evaluation.splits import Protocol, SplitSettings
+from artifactscan.evaluation.thresholds import Goal, parse_goal
+from artifactscan.inputs import MAX_SIDE
+from artifactscan.training.settings import TrainSettings, taken_from
+from artifactscan.video import DecodeLimits
+
+ALL_BACKBONES = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(TrainSettings):
+    """Fine-tunes a backbone on labelled frames, measures it on frames held out, and leaves a checkpoint."""
+
+    labels: tuple[str, ...]
+    """Tables of labelled frames, .csv or .parquet."""
+    clips: tuple[str, ...] = ()
+    """Folders or s3:// prefixes that the labels' paths start from: one for each table or one for all; none: the folder
+    of each table."""
+    output: str
+    """Folder or s3://bucket/prefix for checkpoints, evaluations, histories and decoded frames; every machine of the
+    cluster must reach it."""
+    backbone: str = "resnet50"
+    """resnet50, efficientnet_b3, efficientnet_b4, vit_base_patch16_224, another timm name, or all for those four."""
+    init: str = "imagenet"
+    """Weights to start from: imagenet (timm's), none (a seed's), a .safetensors file or a checkpoint folder."""
+    height: int = 0
+    """Pixels; 0: the backbone's own."""
+    width: int = 0
+    """Pixels; 0: the backbone's own. Clips are 16:9, and 384 by 672 keeps their shape."""
+
+    protocol: Literal["videos", "frames", "both", "none"] = "videos"
+    """How to measure before the checkpoint is trained: videos (k-fold, no video on both sides), frames (one random
+    split, as the paper did; neighbouring frames leak), both, or none."""
+    folds: int = 5
+    """Of protocol videos."""
+    test_share: float = 0.2
+    """Of the frames, under protocol frames."""
+    tune_share: float = 0.2
+    """Of the videos trained on (under frames: of the frames), kept from training to stop by; 0: none, all epochs."""
+    threshold_goal: str = "f1"
+    """What thresholds are chosen for: f1, or for example precision=0.9."""
+    label_rule: Literal["error", "any", "all", "majority"] = "error"
+    """What becomes of a frame that is labelled differently: an error, or 1 where any, all or most say so."""
+    resamples: int = 1000
+    """Bootstrap resamples over videos behind each interval; 0: no intervals."""
+
+    workers: int = 1
+    """Processes that train together, each on a GPU of its own or sharing the CPUs."""
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    """auto: cuda where the cluster has a GPU."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto: bf16 on a GPU, fp32 on a CPU."""
+    max_failures: int = 3
+    """Times one training goes on after a worker was lost."""
+    cache: str = ""
+    """Folder or s3:// prefix that keeps decoded frames; empty: OUTPUT/frames."""
+    decode_actors: int = 0
+    """Decoding processes; 0: as many as the CPUs allow."""
+    video_timeout_s: float = 600.0
+    """Seconds one clip may take to decode; every frame of it is."""
+    quiet: bool = False
+    """No progress lines."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers < 1:
+            raise UsageError(f"--workers is {self.workers}; give 1 or more")
+        if self.batch_frames < self.workers:
+            raise UsageError(f"--batch-frames is {self.batch_frames} for {self.workers} --workers; give each a frame")
+        for name in ("height", "width", "max_failures", "decode_actors", "resamples"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give 0 or more")
+        if max(self.height, self.width) > MAX_SIDE:
+            raise UsageError(f"--height {self.height} and --width {self.width}: give at most {MAX_SIDE} pixels a side")
+        if not self.video_timeout_s > 0:
+            raise UsageError(f"--video-timeout-s is {self.video_timeout_s}; give a number above 0")
+        self.goal()
+        self.splitting("videos")
+
+    def backbones(self) -> tuple[str, ...]:
+        """The timm names to train, one after the other."""
+        return BACKBONES if self.backbone == ALL_BACKBONES else (self.backbone,)
+
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols to measure by."""
+        if self.protocol == "none":
+            return ()
+        return ("videos", "frames") if self.protocol == "both" else (self.protocol,)
+
+    def training(self) -> TrainSettings:
+        """How each model is fitted."""
+        return taken_from(self)
+
+    def splitting(self, protocol: Protocol) -> SplitSettings:
+        """How labelled frames are divided."""
+        return SplitSettings(
+            protocol=protocol,
+            folds=self.folds,
+            test_share=self.test_share,
+            tune_share=self.tune_share,
+            seed=self.seed,
+        )
+
+    def goal(self) -> Goal:
+        """What thresholds are chosen for."""
+        return parse_goal(self.threshold_goal)
+
+    def bootstrap(self) -> BootstrapSettings:
+        """How intervals are made."""
+        return BootstrapSettings(resamples=self.resamples, seed=self.seed)
+
+    def limits(self) -> DecodeLimits:
+        """What one clip may cost to decode."""
+        return DecodeLimits(video_timeout_s=self.video_timeout_s)
+
+    def classifying(self) -> ClassifySettings:
+        """How the speed of scoring is measured."""
+        return ClassifySettings(device=self.device)

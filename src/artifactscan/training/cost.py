@@ -1,0 +1,45 @@
+"""What a backbone costs to run: parameters, operations and frames per second."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from artifactscan.backbone import load, normalise, probe_frames
+from artifactscan.checkpoint import Checkpoint
+from artifactscan.classifier import Classifier
+from artifactscan.classify_settings import ClassifySettings
+
+_TIMED_FRAMES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Of one backbone at its own input size."""
+
+    parameters: int
+    gflops: float
+    """Of one frame, a multiply-add counted once, as timm and the papers do."""
+    frames_per_s: float
+    """Scoring on this machine."""
+
+
+def measure_cost(checkpoint: Checkpoint, settings: ClassifySettings) -> Cost:
+    """Counts and times a checkpoint on frames of its own size, on this process's device."""
+    model = load(checkpoint)
+    frame = probe_frames(checkpoint.card.input, count=1)
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(), counter:
+        model(normalise(torch.from_numpy(frame), checkpoint.card.input))
+    classifier = Classifier(checkpoint, settings)
+    frames = np.concatenate([probe_frames(checkpoint.card.input)] * (_TIMED_FRAMES // 8))
+    classifier.scores([frames])  # the first call is slower
+    started = time.monotonic()
+    classifier.scores([frames])
+    return Cost(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        gflops=counter.get_total_flops() / 2e9,
+        frames_per_s=len(frames) / (time.monotonic() - started),
+    )

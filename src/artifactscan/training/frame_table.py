@@ -1,0 +1,189 @@
+"""The labelled frames as the scoring job would see them, decoded once and kept.
+
+FOLDER/<key>/parts/*.parquet   one row per labelled frame, with its pixels
+FOLDER/<key>/index.parquet     the same without pixels; written last, so that a folder that has one is whole
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from artifactscan import storage
+from artifactscan.corpus import video_id
+from artifactscan.errors import UsageError
+from artifactscan.inputs import InputSpec
+from artifactscan.isolation import Segment
+from artifactscan.labels import LABELS
+from artifactscan.outcomes import HAS_FRAMES
+from artifactscan.spec import digest
+from artifactscan.store import read_table, write_table
+from artifactscan.text import printable
+from artifactscan.training.labelled import Labelled
+from artifactscan.video import DECODING_VERSION, DecodeSettings, Verdict
+
+EVERY_FRAME_FPS = 100_000.0
+"""Sampling times closer than the ticks of the usual 90 kHz clock, so that every frame is on screen at one."""
+SEGMENT_BYTES = 16 << 20
+"""Pixels handed on at a time while decoding: every frame of a clip passes, and few are kept."""
+
+_Y = [pa.field(f"y_{label}", pa.int8(), nullable=False) for label in LABELS]
+
+FRAME_TABLE = pa.schema(
+    [
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("frame_index", pa.int32(), nullable=False),
+        pa.field("pts_s", pa.float64()),
+        *_Y,
+        pa.field("pixels", pa.large_binary()),
+        pa.field("problem", pa.string()),
+    ]
+)
+"""One row per labelled frame. ``row`` counts the labels in their order; ``pixels`` is uint8 RGB, (height, width, 3) in
+C order. ``problem`` says in words why a frame could not be had; then ``pixels`` is null."""
+
+INDEX = pa.schema([field for field in FRAME_TABLE if field.name not in ("pixels", "problem")])
+
+CLIPS = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("wanted", pa.list_(pa.struct([FRAME_TABLE.field("row"), FRAME_TABLE.field("frame_index"), *_Y]))),
+    ]
+)
+"""What is to be decoded: one row per clip with its labelled frames."""
+
+
+@dataclass(frozen=True)
+class FrameTable:
+    """Where the frames of one set of labels at one size lie."""
+
+    root: str
+    """Folder, local or s3://."""
+
+    @property
+    def parts(self) -> str:
+        return storage.join(self.root, "parts")
+
+    @property
+    def index_uri(self) -> str:
+        return storage.join(self.root, "index.parquet")
+
+    def exists(self) -> bool:
+        return storage.exists(self.index_uri)
+
+    def index(self) -> pa.Table:
+        """INDEX rows in the order of the labels."""
+        return read_table(self.index_uri)
+
+    def close(self, index: pa.Table) -> None:
+        """Declares the parts whole; ``index`` has the columns of INDEX in any order of rows."""
+        write_table(index.select(INDEX.names).cast(INDEX).sort_by("row"), self.index_uri)
+
+
+def frame_table(folder: str, labelled: Labelled, spec: InputSpec) -> FrameTable:
+    """The table of these labels at this size, whether it is there yet or not."""
+    etags = [(file, labelled.clips[file].etag) for file in sorted(labelled.clips)]
+    pixels = [spec.height, spec.width, spec.resize, DECODING_VERSION]
+    return FrameTable(storage.join(storage.normalise(folder), digest([labelled.digest, etags, pixels])))
+
+
+def every_frame(spec: InputSpec, decoding: DecodeSettings | None = None) -> DecodeSettings:
+    """The scoring job's decoding, at a rate that samples every frame.
+
+    Labels name frames by their index and need not lie where the scoring job samples; a frame's pixels are the same at
+    any rate.
+    """
+    given = decoding or DecodeSettings(input=spec)
+    segment_frames = max(1, SEGMENT_BYTES // (spec.height * spec.width * 3))
+    return DecodeSettings(
+        input=spec,
+        sample_fps=EVERY_FRAME_FPS,
+        decoder=given.decoder,
+        segment_frames=segment_frames,
+        limits=given.limits,
+    )
+
+
+def clips_to_decode(labelled: Labelled) -> pa.Table:
+    """CLIPS rows, largest object first so that no long clip holds up the end."""
+    wanted: dict[str, list[dict[str, int]]] = {file: [] for file in labelled.clips}
+    for row, cells in enumerate(labelled.table.to_pylist()):
+        y = {f"y_{label}": cells[label] for label in LABELS}
+        wanted[cells["file"]].append({"row": row, "frame_index": cells["frame_index"], **y})
+    rows = [
+        {
+            "video_id": video_id(clip.uri, clip.etag),
+            "uri": clip.uri,
+            "etag": clip.etag,
+            "size_bytes": clip.size_bytes,
+            "file": file,
+            "wanted": wanted[file],
+        }
+        for file, clip in labelled.clips.items()
+    ]
+    return pa.Table.from_pylist(rows, CLIPS).sort_by([("size_bytes", "descending"), ("file", "ascending")])
+
+
+def keep_labelled(clip: dict[str, Any], segments: Iterable[Segment]) -> pa.Table:
+    """FRAME_TABLE rows of one CLIPS row: its labelled frames with their pixels, or what is wrong with them."""
+    wanted = {frame["frame_index"]: frame for frame in clip["wanted"]}
+    taken: dict[int, tuple[float, bytes]] = {}
+    attempt, verdict = None, None
+    for segment in segments:
+        if segment.attempt != attempt:  # another decoder begins anew
+            attempt, taken = segment.attempt, {}
+        pixels = np.frombuffer(segment.pixels, np.uint8)
+        for frame, index, pts_s in zip(
+            pixels.reshape(len(segment.frame_index), -1) if len(segment.frame_index) else (),
+            segment.frame_index,
+            segment.pts_s,
+            strict=True,
+        ):
+            if index in wanted:
+                taken[index] = (pts_s, frame.tobytes())
+        verdict = segment.verdict or verdict
+    assert verdict is not None, f"the segments of {clip['uri']} carry no verdict"
+    rows = []
+    for index, frame in wanted.items():
+        pts_s, pixels = taken.get(index, (None, None))
+        problem = None if pixels is not None else _problem(clip["file"], index, verdict)
+        rows.append({**frame, "file": clip["file"], "pts_s": pts_s, "pixels": pixels, "problem": problem})
+    return pa.Table.from_pylist(rows, FRAME_TABLE)
+
+
+def check_whole(table: pa.Table, labelled: Labelled) -> None:
+    """UsageError, in the words of the first problem, unless each labelled frame has its pixels.
+
+    ``table``: the columns row and problem of FRAME_TABLE.
+    """
+    problems = [problem for problem in table.sort_by("row")["problem"].to_pylist() if problem]
+    if problems:
+        others = f" ({len(problems) - 1:,} more labelled frames cannot be had)" if len(problems) > 1 else ""
+        raise UsageError(problems[0] + others)
+    rows = set(table["row"].to_pylist())
+    if rows != set(range(labelled.table.num_rows)):
+        raise AssertionError(f"{labelled.table.num_rows} frames are labelled, {len(rows)} were decoded")
+
+
+def _problem(file: str, frame_index: int, verdict: Verdict) -> str:
+    name = f"'{printable(file, 80)}'"
+    if verdict.outcome not in HAS_FRAMES:
+        return (
+            f"clip {name} is {verdict.outcome} ({printable(verdict.reason or 'no reason given', 200)}), and its frame "
+            f"{frame_index} is labelled; replace the clip, or remove its labels"
+        )
+    frames = verdict.facts.frames_in_video
+    if frames is not None and frame_index >= frames:
+        return (
+            f"labels name frame {frame_index} of {name}, which has {frames} frames, 0 to {frames - 1}; "
+            "correct the label or remove it"
+        )
+    reason = printable(verdict.reason or "not decoded", 200)
+    return f"labels name frame {frame_index} of {name}, which is lost ({reason}); remove the label, or replace the clip"

@@ -1,0 +1,117 @@
+"""The weights that training starts from: timm's, a file's, another checkpoint's, or a seed's."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import timm
+from torch import nn
+
+from artifactscan import storage
+from artifactscan.backbone import check_weights, head, initialise
+from artifactscan.checkpoint import CARD_NAME, Card, Checkpoint, load_checkpoint
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
+from artifactscan.text import printable
+
+IMAGENET, NONE = "imagenet", "none"
+
+
+def initial_checkpoint(init: str, backbone: str, *, height: int = 0, width: int = 0, seed: int = 0) -> Checkpoint:
+    """A checkpoint that is not trained on artifacts yet.
+
+    ``init``: ``imagenet`` for timm's own weights, ``none`` for a seed's, a .safetensors file with timm's names, or a
+    checkpoint folder, both local or s3://. Height and width in pixels, 0 for the backbone's own or that of the
+    checkpoint. UsageError for weights that cannot be had or are not this backbone's, and as
+    artifactscan.backbone.build.
+    """
+    fresh = initialise(backbone, height=height, width=width, seed=seed)
+    if init == NONE:
+        return fresh
+    if init != IMAGENET and not init.endswith((".safetensors", ".bin", ".pth")):
+        return _continued(init, backbone, height=height, width=width)
+    card = replace(fresh.card, origin=_origin(init, backbone))
+    model = _timm_pretrained(card) if init == IMAGENET else _from_file(card, init)
+    return _checkpoint(card, model)
+
+
+def _continued(folder: str, backbone: str, *, height: int, width: int) -> Checkpoint:
+    """Another checkpoint's weights, with its thresholds and calibration forgotten."""
+    if not storage.exists(storage.join(storage.normalise(folder), CARD_NAME)):
+        raise UsageError(
+            f"--init {folder} is neither imagenet, none, a .safetensors file nor a folder with a {CARD_NAME}; "
+            "give one of them"
+        )
+    loaded = load_checkpoint(folder)
+    if loaded.card.backbone != backbone:
+        raise UsageError(f"--init {folder} holds a {loaded.card.backbone}, not a {backbone}; give its --backbone")
+    spec = replace(loaded.card.input, height=height or loaded.card.input.height, width=width or loaded.card.input.width)
+    card = Card(backbone=backbone, input=spec, origin=f"{folder} ({loaded.digest}): {loaded.card.origin}")
+    checkpoint = Checkpoint(card=card, weights=loaded.weights)
+    check_weights(checkpoint)
+    return checkpoint
+
+
+def _timm_pretrained(card: Card) -> nn.Module:
+    if not timm.is_model_pretrained(card.backbone):
+        raise UsageError(f"timm has no pretrained weights for {card.backbone}; give --init none or a file")
+    try:
+        return _create(card)
+    except Exception as error:  # hub, proxy and socket each have their own
+        reason = printable(" ".join(str(error).split()), 160)
+        raise UsageError(
+            f"--init imagenet: timm's weights of {card.backbone} cannot be downloaded ({reason}); "
+            "connect to huggingface.co, or give --init a .safetensors file of them"
+        ) from None
+
+
+def _from_file(card: Card, init: str) -> nn.Module:
+    uri = storage.normalise(init)
+    if not uri.endswith(".safetensors"):
+        raise UsageError(f"--init {init} is a pickle, which can run code of others; convert it to .safetensors")
+    try:
+        data = storage.read_bytes(uri)
+    except OSError as error:
+        raise UsageError(f"--init {init} cannot be read: {storage.reason(error, uri)}") from None
+    with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
+        path = Path(folder, "weights.safetensors")
+        path.write_bytes(data)
+        try:
+            return _create(card, file=str(path))
+        except Exception as error:  # timm lets each model family raise its own
+            reason = printable(" ".join(str(error).split()), 160)
+            raise UsageError(f"--init {init} are not the weights of a {card.backbone}: {reason}") from None
+
+
+def _create(card: Card, **source: Any) -> nn.Module:
+    """timm's own loading: it fits positions to the input size and leaves out a head of other classes."""
+    options: dict[str, Any] = {}
+    if _timm_config(card.backbone).fixed_input_size:
+        options["img_size"] = (card.input.height, card.input.width)
+    if source:
+        options["pretrained_cfg_overlay"] = {**source, "custom_load": False}
+    model = timm.create_model(card.backbone, pretrained=True, num_classes=len(LABELS), **options)
+    # From a random head the first updates would have to unlearn its answers, through features worth keeping.
+    for parameter in head(model).parameters():
+        nn.init.zeros_(parameter)
+    return model
+
+
+def _timm_config(backbone: str) -> Any:
+    return timm.get_pretrained_cfg(backbone)
+
+
+def _checkpoint(card: Card, model: nn.Module) -> Checkpoint:
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    checkpoint = Checkpoint(card=card, weights=safetensors.torch.save(weights))
+    check_weights(checkpoint)
+    return checkpoint
+
+
+def _origin(init: str, backbone: str) -> str:
+    if init == IMAGENET:
+        tag = _timm_config(backbone).tag
+        return f"timm {timm.__version__} weights {backbone}{f'.{tag}' if tag else ''}"
+    return f"weights {init.rsplit('/', 1)[-1]}"

@@ -1,0 +1,89 @@
+"""Labels and clips brought together: which frames are labelled, and where each one's clip lies."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from artifactscan import storage
+from artifactscan.annotation.labels_table import Rule, check_against_clips, merge_labels, read_labels
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
+from artifactscan.spec import digest
+
+_STAT_THREADS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """The object that a label's ``file`` names."""
+
+    uri: str
+    etag: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labelled:
+    """Labelled frames, sorted by file and frame index; row numbers count from 0 in this order everywhere."""
+
+    table: pa.Table
+    """LABELLED, each frame once."""
+    clips: dict[str, Clip]
+    """By file."""
+
+    @property
+    def files(self) -> list[str]:
+        return self.table["file"].to_pylist()
+
+    @property
+    def y(self) -> np.ndarray:
+        """int8 (frames, labels)."""
+        return np.stack([self.table[label].to_numpy() for label in LABELS], axis=1)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of what the labels say, wherever the clips lie."""
+        return digest([self.table[name].to_pylist() for name in ("file", "frame_index", *LABELS)])
+
+
+def gather(labels: Sequence[str], clips: Sequence[str], *, rule: Rule = "error") -> Labelled:
+    """Reads labels tables and finds their clips.
+
+    ``clips``: a folder or s3:// prefix for each table in ``labels``, one for all of them, or none: then the folder that
+    a table lies in. A file's path starts from that folder, or from the one above it where it begins with the folder's
+    own name. ``rule`` decides on frames that are labelled more than once. UsageError for tables that cannot be used,
+    for clips that are not there, and for two clips under one name.
+    """
+    if not labels:
+        raise UsageError("no labels are given; name a .csv or .parquet table with --labels")
+    if len(clips) not in (0, 1, len(labels)):
+        raise UsageError(
+            f"--clips names {len(clips)} folders for {len(labels)} --labels; give one for each, or one for all of them"
+        )
+    tables = [read_labels(uri, rule=rule) for uri in labels]
+    uris: dict[str, str] = {}
+    for number, (table, source) in enumerate(zip(tables, labels, strict=True)):
+        root = clips[min(number, len(clips) - 1)] if clips else storage.normalise(source).rpartition("/")[0]
+        for file, uri in check_against_clips(table, root).items():
+            if uris.setdefault(file, uri) != uri:
+                raise UsageError(
+                    f"labels {source} name a clip {file!r}, {uri}, and so do others before it, {uris[file]}; "
+                    "rename one of the two"
+                )
+    merged = merge_labels(tables, rule=rule, source=", ".join(labels))
+    if not merged.num_rows:
+        raise UsageError(f"labels {', '.join(labels)} have no rows; label at least some frames")
+    with ThreadPoolExecutor(_STAT_THREADS) as pool:
+        found = dict(zip(uris, pool.map(_look, uris.values()), strict=True))
+    return Labelled(table=merged, clips=found)
+
+
+def _look(uri: str) -> Clip:
+    try:
+        stat = storage.stat(uri)
+    except OSError as error:
+        raise UsageError(f"clip {uri} cannot be read: {storage.reason(error, uri)}") from None
+    return Clip(uri=uri, etag=stat.etag, size_bytes=stat.size_bytes)

@@ -1,0 +1,137 @@
+"""One epoch of training, and logits; the same code on one CPU and on each of many GPUs."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from timm.scheduler.scheduler import Scheduler
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+
+from artifactscan.backbone import normalise
+from artifactscan.errors import UsageError
+from artifactscan.evaluation.metrics import two_classed
+from artifactscan.inputs import InputSpec
+from artifactscan.training.augment import augment
+from artifactscan.training.settings import TrainSettings
+
+MAX_GRADIENT_NORM = 1.0
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """What one epoch works on."""
+
+    model: nn.Module
+    """What is called: the backbone, or what wraps it to train with other workers."""
+    core: nn.Module
+    """The backbone itself."""
+    average: ModelEmaV3
+    loss: nn.Module
+    optimiser: torch.optim.Optimizer
+    schedule: Scheduler
+    spec: InputSpec
+    settings: TrainSettings
+    device: torch.device
+    bf16: bool = False
+    updates: int = 0
+    """Done so far."""
+
+    def train_epoch(
+        self,
+        pixels: np.ndarray,
+        y: np.ndarray,
+        *,
+        epoch: int,
+        shard: int = 0,
+        tell: Callable[[int], None] | None = None,
+    ) -> float:
+        """Passes once over uint8 (frames, height, width, 3) and 0/1 (frames, labels); returns the mean loss.
+
+        Seed, epoch and shard decide order and augmentation. ``tell`` hears how many frames each update had.
+        """
+        seed = hash_seed(self.settings.seed, epoch, shard)
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # dropout
+        total = torch.zeros((), device=self.device)
+        share = max(1, self.settings.batch_frames // _workers())
+        for rows in shuffled(len(pixels), share, generator):
+            frames, targets = self._batch(pixels[rows], y[rows], generator)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                logits = self.model(frames)
+            loss = self.loss(logits.float(), targets)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.core.parameters(), MAX_GRADIENT_NORM)
+            self.optimiser.step()
+            self.updates += 1
+            self.schedule.step_update(self.updates)
+            self.average.update(self.core, self.updates)
+            total += loss.detach() * len(rows)
+            if tell is not None:
+                tell(len(rows))
+        return float(total) / len(pixels)
+
+    def _batch(
+        self, pixels: np.ndarray, y: np.ndarray, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        settings = self.settings
+        frames = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2)
+        frames = augment(frames, generator, flip=settings.flip, colour=settings.colour, crop=settings.crop)
+        frames = normalise(frames.permute(0, 2, 3, 1), self.spec)
+        return frames, torch.from_numpy(y).float().to(self.device)
+
+
+def predict(
+    model: nn.Module, pixels: np.ndarray, spec: InputSpec, *, device: torch.device, bf16: bool = False, batch: int = 32
+) -> np.ndarray:
+    """float32 (frames, labels) logits of uint8 (frames, height, width, 3), in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    logits = [torch.empty(0, 4)]
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        for start in range(0, len(pixels), batch):
+            frames = torch.from_numpy(np.ascontiguousarray(pixels[start : start + batch])).to(device)
+            logits.append(model(normalise(frames, spec)).float().cpu())
+    model.train(was_training)
+    return torch.cat(logits).numpy()
+
+
+def shuffled(count: int, batch: int, generator: torch.Generator) -> Iterator[np.ndarray]:
+    """Row numbers in random order, in batches of nearly equal size: a batch of one frame has no statistics."""
+    order = torch.randperm(count, generator=generator).numpy()
+    yield from np.array_split(order, math.ceil(count / batch))
+
+
+def updates_per_epoch(frames: int, workers: int, batch_frames: int) -> int:
+    """Of each worker, which all have ``frames / workers`` frames, rounded up."""
+    return math.ceil(math.ceil(frames / workers) / max(1, batch_frames // workers))
+
+
+def tuning_score(y: np.ndarray, logits: np.ndarray) -> float:
+    """Macro average precision over the labels that some and not all frames show; NaN where there is none."""
+    from sklearn.metrics import average_precision_score
+
+    labels = np.flatnonzero(two_classed(y.astype(bool)))
+    scores = [average_precision_score(y[:, label], logits[:, label]) for label in labels]
+    return float(np.mean(scores)) if scores else math.nan
+
+
+def check_finite(loss: float, epoch: int, settings: TrainSettings) -> None:
+    """UsageError for a loss that is not a number: what was learned is worth nothing, and is not kept."""
+    if not math.isfinite(loss):
+        raise UsageError(
+            f"the loss became {loss} in epoch {epoch} at --learning-rate {settings.learning_rate:g}; "
+            "no checkpoint was written; give a lower --learning-rate"
+        )
+
+
+def hash_seed(*numbers: int) -> int:
+    """One seed from several, such that near ones give unlike random numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _workers() -> int:
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1

@@ -1,0 +1,66 @@
+"""Labels and clips brought together."""
+
+from pathlib import Path
+
+import pytest
+from labelled_clips import FRAMES, write_labelled, write_rows
+
+from artifactscan.errors import UsageError
+from artifactscan.training.labelled import gather
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return write_labelled(tmp_path / "data", clips=2, seconds=0.5)
+
+
+def test_both_readings_of_the_folder(table: Path) -> None:
+    from_above, from_clips, none = (
+        gather([str(table)], clips) for clips in ([str(table.parent)], [str(table.parent / "clips")], [])
+    )
+    assert from_above.clips == from_clips.clips == none.clips
+    assert from_above.files == ["clips/clip0.mp4"] * len(FRAMES) + ["clips/clip1.mp4"] * len(FRAMES)
+    assert from_above.y.shape == (8, 4)
+    assert from_above.clips["clips/clip0.mp4"].size_bytes == (table.parent / "clips/clip0.mp4").stat().st_size
+
+
+def test_several_tables(table: Path, tmp_path: Path) -> None:
+    other = write_labelled(tmp_path / "other", clips=1, seconds=0.5)
+    with pytest.raises(UsageError, match=r"name a clip 'clips/clip0\.mp4'.*rename one of the two"):
+        gather([str(table), str(other)], [])
+    (other.parent / "clips/clip0.mp4").rename(other.parent / "clips/else.mp4")
+    write_rows(other, [("clips/else.mp4", 1, 0, 1, 0, 1)])
+    assert gather([str(table), str(other)], []).table.num_rows == 9
+    with pytest.raises(UsageError, match="3 folders for 2 --labels"):
+        gather([str(table), str(other)], ["a", "b", "c"])
+
+
+def test_labels_that_contradict_need_a_rule(table: Path) -> None:
+    again = write_rows(table.parent / "again.csv", [("clips/clip0.mp4", 1, 1, 1, 1, 1)])
+    with pytest.raises(UsageError, match=r"frame 1 of 'clips/clip0\.mp4' differently"):
+        gather([str(table), str(again)], [])
+    assert gather([str(table), str(again)], [], rule="any").y[0].tolist() == [1, 1, 1, 1]
+
+
+def test_the_digest_is_of_what_labels_say(table: Path) -> None:
+    before = gather([str(table)], []).digest
+    table.write_text(table.read_text() + "\n")
+    assert gather([str(table)], []).digest == before
+    rows = table.read_text().splitlines()
+    rows[1] = rows[1][:-1] + str(1 - int(rows[1][-1]))
+    table.write_text("\n".join(rows))
+    assert gather([str(table)], []).digest != before
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], "have no rows; label at least some frames"),
+        ([("clips/gone.mp4", 1, 0, 0, 0, 0)], "name 'clips/gone.mp4'"),
+        ([("clips/clip0.mp4", 1, 0, 2, 0, 0)], "texture '2', which is neither 0 nor 1"),
+    ],
+)
+def test_bad_tables(table: Path, rows: list[tuple], words: str) -> None:
+    write_rows(table, rows)
+    with pytest.raises(UsageError, match=words):
+        gather([str(table)], [])

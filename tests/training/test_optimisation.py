@@ -1,0 +1,104 @@
+"""Losses, learning rates and what learns, on a small backbone."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch.nn import functional
+
+from artifactscan.backbone import head
+from artifactscan.training.optimisation import (
+    MAX_POSITIVE_WEIGHT,
+    freeze,
+    make_average,
+    make_loss,
+    make_optimiser,
+    make_schedule,
+    positive_weights,
+)
+from artifactscan.training.settings import TrainSettings
+
+Y = np.array([[1, 0, 1, 0], [0, 0, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]])
+
+
+@pytest.fixture
+def model() -> torch.nn.Module:
+    return timm.create_model("test_resnet.r160_in1k", num_classes=4)
+
+
+def test_rare_positives_count_more() -> None:
+    assert positive_weights(Y, "none").tolist() == [1, 1, 1, 1]
+    full = positive_weights(Y, "full")
+    assert full[[0, 2, 3]].tolist() == pytest.approx([4, 2 / 3, 1.5])
+    assert torch.allclose(positive_weights(Y, "sqrt"), full.sqrt())
+    rare = np.zeros((1000, 4))
+    rare[0] = 1
+    assert positive_weights(rare, "full").tolist() == [MAX_POSITIVE_WEIGHT] * 4
+
+
+def test_bce_is_torchs_with_weights_and_smoothing() -> None:
+    logits, targets = torch.randn(5, 4), torch.from_numpy(Y).float()
+    loss = make_loss(TrainSettings(balance="full", smoothing=0.2), Y)(logits, targets)
+    soft = targets * 0.8 + 0.1
+    expected = functional.binary_cross_entropy_with_logits(logits, soft, pos_weight=positive_weights(Y, "full"))
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_the_asymmetric_loss_forgives_easy_negatives() -> None:
+    logits, targets = torch.full((5, 4), -3.0), torch.zeros(5, 4)
+    bce = make_loss(TrainSettings(balance="none"), Y)(logits, targets)
+    asymmetric = make_loss(TrainSettings(balance="none", loss="asymmetric"), Y)(logits, targets)
+    assert asymmetric < bce / 100
+
+
+def test_layers_far_from_the_head_learn_slower(model: torch.nn.Module) -> None:
+    optimiser = make_optimiser(model, TrainSettings(layer_decay=0.5, learning_rate=1e-3))
+    schedule = make_schedule(optimiser, TrainSettings(learning_rate=1e-3, warmup_share=0.1), updates=100)
+    schedule.step_update(10)
+    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    [head_rate] = {rates[id(p)] for p in head(model).parameters()}
+    stem = rates[id(next(iter(model.parameters())))]
+    assert head_rate == pytest.approx(1e-3, rel=0.05)
+    assert stem < head_rate / 8
+    assert len(rates) == len(list(model.parameters()))
+
+
+def test_the_rate_rises_and_falls(model: torch.nn.Module) -> None:
+    settings = TrainSettings(layer_decay=1, learning_rate=1e-3, warmup_share=0.2)
+    optimiser = make_optimiser(model, settings)
+    schedule = make_schedule(optimiser, settings, updates=50)
+    rates = [optimiser.param_groups[-1]["lr"]]
+    for update in range(1, 51):
+        schedule.step_update(update)
+        rates.append(optimiser.param_groups[-1]["lr"])
+    assert rates[0] == pytest.approx(1e-5)
+    assert int(np.argmax(rates)) == 10
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[-1] == pytest.approx(1e-5)
+
+
+def test_frozen_layers_neither_learn_nor_count(model: torch.nn.Module) -> None:
+    freeze(model, True)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    optimiser = make_optimiser(model, TrainSettings())
+    model(torch.rand(4, 3, 32, 32)).sum().backward()
+    optimiser.step()
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"fc.weight", "fc.bias"}
+    freeze(model, False)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert model.training
+
+
+def test_the_average_follows(model: torch.nn.Module) -> None:
+    average = make_average(model, TrainSettings(ema_decay=0.9))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    average.update(model, 1)
+    ours, kept = next(iter(model.parameters())), next(iter(average.module.parameters()))
+    assert torch.allclose(ours, kept)  # the first update is taken whole
+    with torch.no_grad():
+        ours.add_(1.0)
+    average.update(model, 1000)
+    assert torch.allclose(kept, ours - 0.9)
