@@ -26,7 +26,7 @@ demo: $(INSTALLED) ## make a small corpus, score it, show the result table
 	$(PY) jobs/score.py --input $(DEMO)/clips --output $(DEMO)/scores --max-failed 0.1
 	@$(PY) -c 'import pandas; print(); print(pandas.read_parquet("$(DEMO)/scores/frames").drop(columns=["video_id", "uri", "run"]).head().to_string())'
 
-test: $(INSTALLED) ## run the tests (about ten minutes on 2 cores)
+test: $(INSTALLED) ## run the tests (about a quarter of an hour on 2 cores)
 	$(PY) -m pytest
 
 test-all: $(INSTALLED) ## run the tests, the slow ones too

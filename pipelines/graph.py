@@ -47,7 +47,7 @@ BLOCKS_PER_DECODER = 8
 SEGMENTS_PER_BATCH = {"cpu": 2, "gpu": 16}
 """Segments classified in one call; their frames are batched together across videos, and a GPU takes many. Fewer let
 classifying begin earlier."""
-WAITING_BYTES_PER_ACTOR = 128 << 20
+WAITING_BYTES_PER_ACTOR = 64 << 20
 """Pixels that may wait in the object store: without a bound decoders run ahead until a share of it is full."""
 LIGHT_CPUS = 0.25
 """What a task that reads or writes small Parquet books."""
