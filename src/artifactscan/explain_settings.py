@@ -71,6 +71,8 @@ class ExplainSettings:
             raise UsageError(f"--max-side is {self.max_side}; give a number from 1 to {MAX_SIDE}")
         if (named := len(self.frame_indices()) + len(self.times_s())) > MAX_FRAMES:
             raise UsageError(f"--frames and --at name {named} frames; give at most {MAX_FRAMES}")
+        if (self.frames or self.at) and not named:
+            raise UsageError("--frames and --at name no frame; write e.g. --frames 0,15,30 or --at 1.5,3.0")
         self.label_indices()
 
     def frame_indices(self) -> tuple[int, ...]:

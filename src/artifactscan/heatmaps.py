@@ -1,8 +1,9 @@
 """Where a checkpoint sees each label in a frame: Grad-CAM, by the grad-cam package.
 
 Source: Selvaraju et al., Grad-CAM, arXiv 1610.02391. For convolutional backbones the map is taken at the features that
-the head pools, so that with average pooling its values add up to the label's logit but for the bias. In a transformer
-that reads its class token, those of the other tokens no longer count; the map is taken before the last attention.
+the head pools, so that with average pooling its values add up to the label's logit but for the bias. A transformer's
+class token reads the places of the frame anew in every block, so the map is the mean of those at what each block reads;
+the last block's alone, the usual choice, often misses what was read before (docs/experiments.md).
 """
 
 from collections.abc import Sequence
@@ -28,14 +29,14 @@ class HeatMapper:
         blank = np.zeros((1, self._input.height, self._input.width, 3), np.uint8)
         with torch.inference_mode():
             features = self.model.features(self._pixels(blank))
-        layer, tokens = _layer(self.model, features, checkpoint.card.backbone)
-        self._cam = GradCAM(self.model, [layer], reshape_transform=tokens)
+        layers, tokens = _layers(self.model, features, checkpoint.card.backbone)
+        self._cam = GradCAM(self.model, layers, reshape_transform=tokens)
 
     def maps(self, frame: np.ndarray, labels: Sequence[int]) -> np.ndarray:
         """float32 (labels, height, width) from 0 to 1 for one frame, uint8 (height, width, 3) of the card's input.
 
-        ``labels``: indices in LABELS. Each map is stretched to peak at 1, whatever its label's score; it is 0 all
-        over where nothing in the frame speaks for the label.
+        ``labels``: indices in LABELS. Each map is stretched from 0 to 1, whatever its label's score; it is 0
+        all over where no place in the frame speaks for the label more than the others.
         """
         copies = self._pixels(frame[None]).expand(len(labels), -1, -1, -1)
         targets = [_LabelLogit(label) for label in labels]
@@ -97,15 +98,17 @@ class _Tokens:
         return tokens[:, self.prefix :].unflatten(1, self.grid).permute(0, 3, 1, 2)
 
 
-def _layer(model: ExplainedModel, features: torch.Tensor, name: str) -> tuple[nn.Module, _Tokens | None]:
-    """The module whose output is mapped, and how that output is laid out where it is not a picture already."""
+def _layers(model: ExplainedModel, features: torch.Tensor, name: str) -> tuple[list[nn.Module], _Tokens | None]:
+    """The modules whose outputs are mapped, and how those are laid out where they are not pictures already."""
     backbone = cast(Any, model.backbone)
     if features.ndim == 4 and features.shape[1] == backbone.num_features:
-        return model.features, None
-    if features.ndim == 3 and hasattr(backbone, "blocks") and hasattr(backbone.blocks[-1], "norm1"):
-        tokens = _Tokens(tuple(backbone.patch_embed.grid_size), backbone.num_prefix_tokens)
-        if features.shape[1] == tokens.prefix + tokens.grid[0] * tokens.grid[1]:
-            return backbone.blocks[-1].norm1, tokens
+        return [model.features], None
+    rows, columns = getattr(getattr(backbone, "patch_embed", None), "grid_size", None) or (0, 0)
+    prefix = getattr(backbone, "num_prefix_tokens", 0)
+    if features.ndim == 3 and features.shape[1] == prefix + rows * columns:
+        blocks = list(backbone.blocks)
+        if all(hasattr(block, "norm1") for block in blocks):
+            return [block.norm1 for block in blocks], _Tokens((rows, columns), prefix)
     raise UsageError(
         f"backbone {name} has no heat maps: its features of shape {list(features.shape[1:])} are neither those of a "
         "convolutional network nor the tokens of a plain vision transformer; explain a checkpoint of such a backbone"
