@@ -128,6 +128,23 @@ METRICS = pa.schema(
 ``overall``; ``low`` and ``high`` bound the interval; ``majority`` is what always answering each label's majority
 scores. A figure that is not defined is null, and ``reason`` says why."""
 
+EXPLANATIONS = pa.schema(
+    [
+        *_IDENTITY,
+        pa.field("checkpoint", pa.string(), nullable=False),
+        pa.field("frame_index", pa.int32(), nullable=False),
+        pa.field("pts_s", pa.float64(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("threshold", pa.float64(), nullable=False),
+        pa.field("peak_x", pa.float32()),
+        pa.field("peak_y", pa.float32()),
+        pa.field("picture", pa.string(), nullable=False),
+    ]
+)
+"""One row per heat map: a frame and a label. ``checkpoint`` is its digest; ``peak_x`` and ``peak_y`` say where the map
+is highest, from 0 at the left and top to 1, null where it is 0 all over; ``picture`` is a file beside the index."""
+
 _SEGMENT_KEY = [
     *_IDENTITY,
     pa.field("attempt", pa.string(), nullable=False),
