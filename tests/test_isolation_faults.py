@@ -110,7 +110,7 @@ def test_a_hang_is_ended_by_the_parents_clock(name: str, clip: str, fault: Calla
         began = time.monotonic()
         said = assert_failed(list(process.decode(fault(HANGS[name]))), Outcome.TIMED_OUT)
         assert said == "not decoded within 1.5 s"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 40, "the hangs last a minute and more; starting a child counts here, too"
         assert pid is not None and not running(pid)
         assert_scored(list(process.decode(clip)), "decord")
 
