@@ -10,19 +10,19 @@ from rich.text import Text
 from artifactscan import storage
 from artifactscan.checkpoint import Calibration, Checkpoint, load_checkpoint
 from artifactscan.classify_settings import ClassifySettings
+from artifactscan.cli import EXIT_OK
 from artifactscan.evaluate_settings import EvaluateSettings
 from artifactscan.evaluation.evaluate import evaluate
 from artifactscan.evaluation.predictions import logits_of, predictions_table
 from artifactscan.evaluation.report import print_evaluation, write_evaluation
 from artifactscan.evaluation.tuning import Tuning
 from artifactscan.labels import LABELS, SCORE_COLUMNS
+from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.store import write_table
 from artifactscan.summary import console
 from artifactscan.text import printable
 from artifactscan.training.labelled import Labelled, gather
-from pipelines.finetuning import as_cut_off_errors
 
-EXIT_OK = 0
 FRAMES_PER_CALL = 64
 """Frames handed to a classifier at a time; it batches them as the scoring job does."""
 

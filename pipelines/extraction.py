@@ -1,10 +1,7 @@
 """One extraction, whole: list, ask checkpoints, choose, write images on Ray, leave index, ledger and exports."""
 
 import json
-import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +17,16 @@ from artifactscan.annotation.frame_index import FRAMES_FOLDER, INDEX
 from artifactscan.annotation.labels_table import LABELLED, read_labels
 from artifactscan.annotation.selection import aligned, choose, disagreement, uncertainty
 from artifactscan.checkpoint import DEFAULT_THRESHOLD, Checkpoint, load_checkpoint
+from artifactscan.cli import failures_exit_code
 from artifactscan.corpus import list_corpus
-from artifactscan.errors import CutOffError, LedgerError, UsageError
+from artifactscan.errors import LedgerError, UsageError
 from artifactscan.extract_settings import ExtractSettings
 from artifactscan.extracting import LEDGER, WORK, ImageSettings
 from artifactscan.inputs import InputSpec
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.outcomes import HAS_FRAMES, Outcome
 from artifactscan.scored import stored_frames, stored_verdicts
+from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.store import Store, write_table
 from artifactscan.summary import console, name
 from artifactscan.tables import LISTING
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from pipelines.graph import Pools
 
 RECORD_NAME, INDEX_NAME, LEDGER_NAME = "extraction.json", "index.parquet", "ledger.parquet"
-EXIT_OK, EXIT_TOO_MANY_FAILED = 0, 1
 
 _SURVEY_INPUT = InputSpec(height=16, width=16)
 """What frames are decoded to when only their times are wanted."""
@@ -68,7 +66,7 @@ def extract(settings: ExtractSettings) -> int:
     work = _work(listing, choice.frames)
     if work.num_rows:
         _start_ray(settings)  # what is wrong with the cluster shows before anything is replaced
-    with _as_cut_off_errors():
+    with as_cut_off_errors("the same command does it again"):
         storage.write_bytes(storage.join(root, RECORD_NAME), _record(settings, checkpoints))
         for left_over in (INDEX_NAME, LEDGER_NAME, FRAMES_FOLDER, EXPORT_FOLDER):
             storage.remove_tree(storage.join(root, left_over))
@@ -81,7 +79,8 @@ def extract(settings: ExtractSettings) -> int:
     _print(settings, index, ledger, choice, root, exports, out)
     if settings.labels:
         _print_reviewed(settings, index, labels, out)
-    return _exit_code(ledger, settings.max_failed)
+    failed = sum(Outcome(outcome) not in HAS_FRAMES for outcome in ledger["outcome"].to_pylist())
+    return failures_exit_code(failed, ledger.num_rows, settings.max_failed, "gave no frame")
 
 
 def _check_room(root: str, *, replace: bool) -> None:
@@ -100,15 +99,6 @@ def _record(settings: ExtractSettings, checkpoints: dict[str, Checkpoint]) -> by
     digests = {source: checkpoint.digest for source, checkpoint in checkpoints.items()}
     record = {"settings": asdict(settings), "checkpoints": digests, "artifactscan": __version__}
     return json.dumps(record, indent=2).encode()
-
-
-@contextmanager
-def _as_cut_off_errors() -> Iterator[None]:
-    """With writing under way it is the machine's or the storage's fault, and the index is not there yet."""
-    try:
-        yield
-    except OSError as error:
-        raise CutOffError(f"the run was cut off: {storage.in_words(error)}; the same command does it again") from error
 
 
 def _list(settings: ExtractSettings) -> pa.Table:
@@ -303,14 +293,3 @@ def _print(
     places = [(what, storage.join(root, where)) for what, where in written.items()]
     for what, place in [*places, *((tool, file) for tool, files in exports.items() for file in files)]:
         out.print(Text(f"{what:12} {printable(place)}"), soft_wrap=True)
-
-
-def _exit_code(ledger: pa.Table, max_failed: float) -> int:
-    failed = sum(Outcome(outcome) not in HAS_FRAMES for outcome in ledger["outcome"].to_pylist())
-    if failed > max_failed * ledger.num_rows:
-        print(
-            f"{failed:,} of {ledger.num_rows:,} videos gave no frame, more than --max-failed {max_failed:g} allows",
-            file=sys.stderr,
-        )
-        return EXIT_TOO_MANY_FAILED
-    return EXIT_OK

@@ -9,8 +9,7 @@ OUTPUT/finetune.json                          what was asked and what came of it
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,8 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.checkpoint import Checkpoint, save_checkpoint
-from artifactscan.errors import CutOffError, UsageError
+from artifactscan.cli import EXIT_OK
+from artifactscan.errors import UsageError
 from artifactscan.evaluation.comparison import Candidate, comparison
 from artifactscan.evaluation.evaluate import Evaluation, evaluate
 from artifactscan.evaluation.predictions import predictions_table
@@ -32,6 +32,7 @@ from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.finetune_settings import FinetuneSettings
 from artifactscan.lease import Lease
 from artifactscan.spec import digest
+from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.store import read_table, write_table
 from artifactscan.summary import console
 from artifactscan.text import printable
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
 RECORD_NAME, COMPARISON_NAME, LEASE_NAME = "finetune.json", "comparison.md", "lease.json"
 FINAL = "final"
-EXIT_OK = 0
 _IN_PASSING = ("quiet", "cache", "decode_actors", "max_failures", "output", "resamples", "video_timeout_s")
 """Settings that change nothing about what is learned."""
 _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av")
@@ -369,13 +369,3 @@ def _write_record(
         "versions": {name: version(name) for name in _PACKAGES},
     }
     storage.write_bytes(storage.join(job.root, RECORD_NAME), json.dumps(record, indent=2).encode())
-
-
-@contextmanager
-def as_cut_off_errors() -> Iterator[None]:
-    """With work under way a storage that refuses is the machine's fault, and what has landed stays."""
-    try:
-        yield
-    except (OSError, MemoryError) as error:
-        words = storage.in_words(error) if isinstance(error, OSError) else f"out of memory: {error}"
-        raise CutOffError(f"the run was cut off: {words}; the same command continues it") from error

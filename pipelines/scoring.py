@@ -1,7 +1,6 @@
 """One scoring run, whole: list, plan, score on Ray, settle, commit, tell."""
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,15 +14,17 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.checkpoint import Checkpoint, load_checkpoint
+from artifactscan.cli import EXIT_OK, failures_exit_code
 from artifactscan.corpus import list_corpus
-from artifactscan.errors import CutOffError, LedgerError, UsageError
+from artifactscan.errors import LedgerError, UsageError
 from artifactscan.lease import Lease
 from artifactscan.planning import Plan, load_settled, make_plan, without_frames
 from artifactscan.settings import ScoreSettings, as_record
 from artifactscan.settle import Settlement, remaining_work, settle
 from artifactscan.spec import Spec, digest
+from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.store import RunRecord, Store, manifest_schema, new_run_id
 from artifactscan.summary import console, print_plan, print_run
 from artifactscan.tables import MANIFEST
@@ -31,7 +32,6 @@ from artifactscan.tables import MANIFEST
 if TYPE_CHECKING:
     from pipelines.graph import Pools
 
-EXIT_OK, EXIT_TOO_MANY_FAILED = 0, 1
 
 ROUNDS = 3
 """Times the graph is run over what is still open before the ledger is said not to close."""
@@ -120,7 +120,7 @@ def _score(job: Job) -> int:
             return code
         if plan.nothing_new:
             job.out.print(f"nothing to do: all {plan.listed:,} videos are settled by earlier runs in {job.store.root}")
-            return _exit_code(without_frames(plan.settled_outcomes), plan.listed, job.settings.max_failed)
+            return failures_exit_code(without_frames(plan.settled_outcomes), plan.listed, job.settings.max_failed)
         print_plan(plan, job.out)
         if plan.to_do:
             from artifactscan.backbone import check_weights  # torch takes seconds to import
@@ -136,7 +136,7 @@ def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease) -> int:
     """Scores what is open in a run that has a manifest, settles it, commits it, and tells; returns the exit code."""
     settings, store, checkpoint = job.settings, job.store, job.checkpoint
     started = datetime.now(UTC)
-    with _as_cut_off_errors():
+    with as_cut_off_errors():
         notes = _score_open_videos(job, run, watch)
         lease.check()
         with watch.stage("settle"):
@@ -147,7 +147,7 @@ def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease) -> int:
     print_run(store, record, checkpoint.card.thresholds, job.out)
     if not checkpoint.card.trained:
         job.out.print("these scores come from an untrained checkpoint and mean nothing", style="yellow")
-    return _exit_code(settlement.without_frames, settlement.listed, settings.max_failed)
+    return failures_exit_code(settlement.without_frames, settlement.listed, settings.max_failed)
 
 
 @contextmanager
@@ -156,17 +156,7 @@ def _as_usage_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(storage.in_words(error)) from error
-
-
-@contextmanager
-def _as_cut_off_errors() -> Iterator[None]:
-    """With work under way it is the machine's or the storage's, and what has landed stays."""
-    try:
-        yield
-    except (OSError, MemoryError) as error:
-        words = storage.in_words(error) if isinstance(error, OSError) else f"out of memory: {error}"
-        raise CutOffError(f"the run was cut off: {words}; the same command continues it") from error
+        raise UsageError(storage_errors.in_words(error)) from error
 
 
 def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
@@ -291,13 +281,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _exit_code(failed: int, listed: int, max_failed: float) -> int:
-    if failed > max_failed * listed:
-        print(
-            f"{failed:,} of {listed:,} videos have no frame scored, more than --max-failed {max_failed:g} allows",
-            file=sys.stderr,
-        )
-        return EXIT_TOO_MANY_FAILED
-    return EXIT_OK

@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError, deserialize
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.errors import UsageError
 from artifactscan.inputs import InputSpec
 from artifactscan.labels import LABELS
@@ -106,7 +106,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
         card = json.dumps(asdict(checkpoint.card), indent=2)
         storage.write_bytes(storage.join(folder, CARD_NAME), card.encode())
     except OSError as error:
-        raise UsageError(f"checkpoint {folder} cannot be written: {storage.reason(error, folder)}") from None
+        raise UsageError(f"checkpoint {folder} cannot be written: {storage_errors.reason(error, folder)}") from None
 
 
 def _read(uri: str, source: str) -> bytes:
@@ -118,7 +118,7 @@ def _read(uri: str, source: str) -> bytes:
             f"checkpoint {source} has no {name}; give a folder with {WEIGHTS_NAME} and {CARD_NAME}, or `{BUILTIN}`"
         ) from None
     except OSError as error:
-        raise UsageError(f"checkpoint file {uri} cannot be read: {storage.reason(error, uri)}") from None
+        raise UsageError(f"checkpoint file {uri} cannot be read: {storage_errors.reason(error, uri)}") from None
 
 
 def _parse_card(data: bytes, uri: str) -> Card:

@@ -15,7 +15,7 @@ import yaml
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.text import printable
 
-EXIT_USAGE, EXIT_LEDGER = 2, 3
+EXIT_OK, EXIT_TOO_MANY_FAILED, EXIT_USAGE, EXIT_LEDGER = 0, 1, 2, 3
 
 SettingsType = TypeVar("SettingsType")
 
@@ -56,6 +56,14 @@ def report_errors() -> Iterator[Ended]:
     except Exception:  # ours to mend, so the traceback is wanted; without a code of its own it would read as 1
         traceback.print_exc()
         ended.code = _fail("this is a bug in artifactscan; the same command continues the run", EXIT_LEDGER)
+
+
+def failures_exit_code(failed: int, listed: int, max_failed: float, what: str = "have no frame scored") -> int:
+    """EXIT_TOO_MANY_FAILED, said on stderr, where more than the share ``max_failed`` of the listed videos failed."""
+    if failed <= max_failed * listed:
+        return EXIT_OK
+    print(f"{failed:,} of {listed:,} videos {what}, more than --max-failed {max_failed:g} allows", file=sys.stderr)
+    return EXIT_TOO_MANY_FAILED
 
 
 def _fail(message: str, code: int) -> int:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.errors import UsageError
 from artifactscan.tables import LISTING
 
@@ -85,7 +85,7 @@ def list_corpus(input: str, settings: ListSettings) -> "Listing":
     try:
         single = _single(uri, is_folder=input.endswith("/"))
     except OSError as error:
-        raise UsageError(f"input {uri} cannot be read: {storage.reason(error, uri)}") from None
+        raise UsageError(f"input {uri} cannot be read: {storage_errors.reason(error, uri)}") from None
     if single is None:
         found = _s3_objects(uri) if storage.is_s3(uri) else _local_files(uri, _Globs(settings.exclude, "--exclude"))
         return Listing(uri, found, settings, include=settings.include)
@@ -232,7 +232,7 @@ def _single(uri: str, *, is_folder: bool) -> Found | None:
                 raise
             except OSError:
                 pass  # not one object; if it is another reason, listing gives it in more words than HEAD
-        with storage.s3_errors(uri):
+        with storage_errors.s3_errors(uri):
             storage.s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
         return None
     path = Path(uri)
@@ -314,7 +314,7 @@ def _s3_objects(uri: str) -> Iterator[Found]:
             if size or not name.endswith("/"):  # such an empty object only makes a folder show up
                 yield Found(name[start:], root + name, size, etag, modified_us)
     except OSError as error:
-        raise UsageError(f"input {uri} cannot be listed to its end: {storage.reason(error, uri)}") from None
+        raise UsageError(f"input {uri} cannot be listed to its end: {storage_errors.reason(error, uri)}") from None
 
 
 def _manifest_entries(uri: str, *, need_time: bool) -> Iterator[Found]:

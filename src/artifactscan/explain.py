@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from rich.table import Table
 from rich.text import Text
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.checkpoint import Card, Checkpoint, load_checkpoint
 from artifactscan.choosing import Frame, Highest, Named, UnknownFrame, watch
 from artifactscan.classifier import Classifier
@@ -74,7 +74,7 @@ def explain(settings: ExplainSettings) -> Explanation:
     try:
         return _write(output, scored, settings, checkpoint, mapper, uri=uri, identity=identity)
     except OSError as error:
-        raise CutOffError(f"output {output} cannot be written: {storage.in_words(error)}") from None
+        raise CutOffError(f"output {output} cannot be written: {storage_errors.in_words(error)}") from None
 
 
 @contextmanager
@@ -86,13 +86,13 @@ def _fetched(settings: ExplainSettings) -> Iterator[tuple[Fetched, str, str]]:
     except FileNotFoundError:
         raise UsageError(f"video {uri} is not there; give the path or s3:// uri of one video") from None
     except OSError as error:
-        raise UsageError(f"video {uri} cannot be read: {storage.reason(error, uri)}") from None
+        raise UsageError(f"video {uri} cannot be read: {storage_errors.reason(error, uri)}") from None
     try:
         fetched = fetch(uri, found.etag, found.size_bytes, max_bytes=settings.max_object_bytes)
     except FetchError as error:
         raise UsageError(f"video {uri} cannot be read ({error.outcome}): {error.reason}") from None
     except OSError as error:
-        raise CutOffError(f"video {uri} cannot be copied to this machine: {storage.in_words(error)}") from None
+        raise CutOffError(f"video {uri} cannot be copied to this machine: {storage_errors.in_words(error)}") from None
     with fetched:
         yield fetched, uri, video_id(uri, found.etag)
         if not fetched.still_same():

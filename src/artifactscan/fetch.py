@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.errors import UsageError
 from artifactscan.outcomes import Outcome
 
@@ -193,12 +193,12 @@ def _get(uri: str, etag: str, start: int) -> dict[str, Any]:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if status == 412:
             raise FetchError(Outcome.CHANGED, "the object was replaced since it was listed") from None
-        reason = _reason(storage.as_os_error(error, uri), uri)
+        reason = _reason(storage_errors.as_os_error(error, uri), uri)
         if status in _RETRIED_STATUS:
             raise _Transient(reason) from None
         raise FetchError(Outcome.UNREADABLE, reason) from None
     except BotoCoreError as error:
-        failure = storage.as_os_error(error, uri)
+        failure = storage_errors.as_os_error(error, uri)
         if isinstance(failure, ConnectionError):
             raise _Transient(_reason(failure, uri)) from None
         raise FetchError(Outcome.UNREADABLE, _reason(failure, uri)) from None
@@ -235,7 +235,7 @@ def _why_not_listed(uri: str) -> str:
 def _reason(error: OSError, uri: str) -> str:
     if isinstance(error, FileNotFoundError):
         return "gone since it was listed"
-    return storage.reason(error, uri)
+    return storage_errors.reason(error, uri)
 
 
 def _too_large(size: int, max_bytes: int) -> FetchError:

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import stat as stat_bits
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -23,11 +23,11 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 from xml.etree import ElementTree
 
 import boto3
-from botocore import exceptions as boto_errors
 from botocore.config import Config
 from pyarrow import fs
 
 from artifactscan.errors import UsageError
+from artifactscan.storage_errors import reason, s3_errors
 
 S3_ATTEMPTS = 6
 """Tries per request, the first included; waits double up to 20 s in between."""
@@ -42,26 +42,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ENTRIES = "Entries"
 _DELETED_AT_A_TIME = 1000  # what S3 takes in one request
-_CREDENTIAL_CODES = frozenset(
-    {
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidToken",
-        "InvalidClientTokenId",
-        "TokenRefreshRequired",
-    }
-)
-_CREDENTIAL_ERRORS = (
-    boto_errors.NoCredentialsError,
-    boto_errors.PartialCredentialsError,
-    boto_errors.CredentialRetrievalError,
-    boto_errors.ProfileNotFound,
-    boto_errors.SSOError,
-    boto_errors.TokenRetrievalError,
-)
-_UNREACHABLE_ERRORS = (boto_errors.ConnectionError, boto_errors.HTTPClientError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,49 +350,3 @@ def _probe_folder(probe: Path) -> None:
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
-
-
-@contextmanager
-def s3_errors(uri: str) -> Iterator[None]:
-    """Turns what boto3 raises into OSErrors that name ``uri``."""
-    try:
-        yield
-    except (boto_errors.ClientError, boto_errors.BotoCoreError) as error:
-        raise as_os_error(error, uri) from error
-
-
-def reason(error: OSError, uri: str) -> str:
-    """What ``error`` says in one line, without errno and without naming ``uri`` again."""
-    return " ".join((error.strerror or str(error)).split()).removeprefix(f"{uri}: ")
-
-
-def in_words(error: OSError) -> str:
-    """What ``error`` says in one line, with the file it is about."""
-    about = f"{error.filename}: " if error.filename and error.strerror else ""
-    return about + " ".join((error.strerror or str(error)).split())
-
-
-def as_os_error(error: Exception, uri: str) -> OSError:
-    """The OSError that says the same as boto3's ``error``."""
-    if isinstance(error, boto_errors.ClientError):
-        code = str(error.response.get("Error", {}).get("Code", "unknown"))
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code == "NoSuchBucket":
-            return FileNotFoundError(f"{uri}: the bucket does not exist")
-        if code in _CREDENTIAL_CODES:
-            return PermissionError(
-                f"{uri}: the AWS credentials are not accepted ({code}); "
-                "check AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            )
-        if status == 404:
-            return FileNotFoundError(f"{uri}: no such object")
-        if status in (401, 403):
-            return PermissionError(f"{uri}: access denied ({code})")
-        message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
-        return OSError(f"{uri}: the storage answered {status} ({': '.join(filter(None, [code, message]))})")
-    if isinstance(error, _CREDENTIAL_ERRORS):
-        return PermissionError(f"{uri}: no AWS credentials ({error}); set AWS_PROFILE or AWS_ACCESS_KEY_ID")
-    message = " ".join(str(error).split())
-    if isinstance(error, _UNREACHABLE_ERRORS):
-        return ConnectionError(f"{uri}: the storage cannot be reached ({message}); check AWS_ENDPOINT_URL")
-    return OSError(f"{uri}: {message}")

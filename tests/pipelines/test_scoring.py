@@ -15,6 +15,7 @@ from rich.console import Console
 from safetensors.numpy import save
 
 from artifactscan.checkpoint import Card, Checkpoint, save_checkpoint
+from artifactscan.cli import failures_exit_code
 from artifactscan.errors import UsageError
 from artifactscan.inputs import InputSpec
 from artifactscan.lease import Lease
@@ -26,7 +27,6 @@ from pipelines.scoring import (
     Job,
     Request,
     Stopwatch,
-    _exit_code,
     _plan,
     _record,
     _score_open_videos,
@@ -117,12 +117,12 @@ def test_one_place_spelled_in_two_ways_is_one_scope() -> None:
 def test_more_failures_than_allowed_are_an_exit_code(
     failed: int, listed: int, max_failed: float, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _exit_code(failed, listed, max_failed) == code
+    assert failures_exit_code(failed, listed, max_failed) == code
     assert bool(capsys.readouterr().err) is bool(code)
 
 
 def test_too_many_failures_are_said_in_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _exit_code(1500, 10_000, 0.05) == 1
+    assert failures_exit_code(1500, 10_000, 0.05) == 1
     said = capsys.readouterr()
     assert said.err == "1,500 of 10,000 videos have no frame scored, more than --max-failed 0.05 allows\n"
     assert said.out == ""

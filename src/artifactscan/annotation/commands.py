@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.annotation.agreement import agreement, by_annotator, print_agreement
 from artifactscan.annotation.exchange import import_labels
 from artifactscan.annotation.labels_table import merge_labels, read_labels, write_labels
@@ -60,7 +60,7 @@ def agree(settings: AgreeSettings, out: Console) -> None:
         try:
             write_table(figures, storage.normalise(settings.output))
         except OSError as error:
-            reason = storage.reason(error, settings.output)
+            reason = storage_errors.reason(error, settings.output)
             raise UsageError(f"output {settings.output} cannot be written: {reason}") from None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.annotation.cvat import Untagged, read_cvat, write_cvat
 from artifactscan.annotation.fiftyone import read_fiftyone, write_fiftyone
 from artifactscan.annotation.frame_index import FrameLookup, read_index
@@ -104,4 +104,4 @@ def _read(uri: str) -> bytes:
     except FileNotFoundError:
         raise UsageError(f"{uri} is not there; give the file that the tool exported") from None
     except OSError as error:
-        raise UsageError(f"{uri} cannot be read: {storage.reason(error, uri)}") from None
+        raise UsageError(f"{uri} cannot be read: {storage_errors.reason(error, uri)}") from None

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.text import printable
@@ -102,7 +102,7 @@ def write_labels(table: pa.Table, uri: str) -> None:
     try:
         storage.write_bytes(storage.normalise(uri), data)
     except OSError as error:
-        raise UsageError(f"labels {uri} cannot be written: {storage.reason(error, uri)}") from None
+        raise UsageError(f"labels {uri} cannot be written: {storage_errors.reason(error, uri)}") from None
 
 
 def check_against_clips(table: pa.Table, clips: str) -> dict[str, str]:
@@ -275,13 +275,13 @@ def _find(file: str, root: str) -> str | None:
     try:
         return next((uri for uri in candidates if storage.exists(uri)), None)
     except OSError as error:
-        raise UsageError(f"clip {_shown(file)} cannot be looked up: {storage.reason(error, file)}") from None
+        raise UsageError(f"clip {_shown(file)} cannot be looked up: {storage_errors.reason(error, file)}") from None
 
 
 def _said(error: Exception, uri: str) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    return storage.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
+    return storage_errors.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
 
 
 def _shown(text: str) -> str:

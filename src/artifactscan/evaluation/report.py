@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.evaluate import ALL, Estimate, Evaluation
 from artifactscan.evaluation.metrics import EXACT_MATCH, LABEL_METRICS, MACRO, OVERALL
@@ -79,7 +79,7 @@ def write_evaluation(evaluation: Evaluation, folder: str) -> None:
         storage.write_bytes(storage.join(folder, REPORT_NAME), markdown(evaluation).encode())
         storage.write_bytes(storage.join(folder, RECORD_NAME), record.encode())
     except OSError as error:
-        raise UsageError(f"evaluation {folder} cannot be written: {storage.reason(error, folder)}") from None
+        raise UsageError(f"evaluation {folder} cannot be written: {storage_errors.reason(error, folder)}") from None
 
 
 def figure(value: float | None) -> str:

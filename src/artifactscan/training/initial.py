@@ -9,7 +9,7 @@ import safetensors.torch
 import timm
 from torch import nn
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.backbone import check_weights, head, initialise
 from artifactscan.checkpoint import CARD_NAME, Card, Checkpoint, load_checkpoint
 from artifactscan.errors import UsageError
@@ -74,7 +74,7 @@ def _from_file(card: Card, init: str) -> nn.Module:
     try:
         data = storage.read_bytes(uri)
     except OSError as error:
-        raise UsageError(f"--init {init} cannot be read: {storage.reason(error, uri)}") from None
+        raise UsageError(f"--init {init} cannot be read: {storage_errors.reason(error, uri)}") from None
     with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
         path = Path(folder, "weights.safetensors")
         path.write_bytes(data)
