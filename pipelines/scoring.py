@@ -95,7 +95,7 @@ class Job:
 
 
 def _show_plan(job: Job) -> int:
-    run = job.store.unfinished(job.request.digest)
+    run = job.store.unfinished(job.request.digest, job.store.uncommitted())
     with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
         print_plan(_plan(job, Path(folder, "manifest.parquet")), job.out)
     if run:
@@ -107,8 +107,9 @@ def _score(job: Job) -> int:
     """Finishes the run that was cut off, if there is one, and then does what is new."""
     storage.check_writable(job.store.root)
     with Lease(job.store.lease) as lease, tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
-        job.store.discard_uncommitted()
-        continued = job.store.unfinished(job.request.digest)
+        uncommitted = job.store.uncommitted()
+        job.store.discard_tables(uncommitted)
+        continued = job.store.unfinished(job.request.digest, uncommitted)
         if continued:
             job.out.print(f"continuing run {continued}, which was cut off")
             code = _carry_out(job, continued, Stopwatch(), lease)

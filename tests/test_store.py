@@ -64,7 +64,7 @@ def test_run_ids_say_when_and_never_repeat() -> None:
 
 
 def test_a_store_with_nothing_in_it(store: Store) -> None:
-    assert (store.run_ids(), store.committed(), store.unfinished("request")) == ([], [], None)
+    assert (store.run_ids(), store.committed(), store.unfinished("request", store.uncommitted())) == ([], [], None)
 
 
 def test_a_run_counts_from_its_run_json_on(store: Store) -> None:
@@ -82,20 +82,20 @@ def test_the_latest_run_that_was_cut_off_at_the_same_request_is_found(store: Sto
         begin(store, run, request)
     storage.write_bytes(storage.join(store.parts("e"), "one.parquet"), b"")
     store.commit(record("c"))
-    assert store.unfinished("mine") == "b"
-    assert store.unfinished("another's") == "d"
-    assert store.unfinished("") is None
+    assert store.unfinished("mine", store.uncommitted()) == "b"
+    assert store.unfinished("another's", store.uncommitted()) == "d"
+    assert store.unfinished("", store.uncommitted()) is None
     store.commit(record("b"))
-    assert store.unfinished("mine") == "a"
+    assert store.unfinished("mine", store.uncommitted()) == "a"
     store.commit(record("a"))
-    assert store.unfinished("mine") is None
+    assert store.unfinished("mine", store.uncommitted()) is None
 
 
 def test_a_bucket_holds_a_store_as_a_folder_does(s3: S3Server) -> None:
     store = Store(s3.uri("some/store"))
     begin(store, "a", "mine")
     assert store.committed() == []
-    assert store.unfinished("mine") == "a"
+    assert store.unfinished("mine", store.uncommitted()) == "a"
     assert read_table(store.manifest("a"), ["uri"]).to_pylist() == [{"uri": "/a"}]
     store.commit(record("a"))
     assert store.committed() == [record("a")]
@@ -103,7 +103,7 @@ def test_a_bucket_holds_a_store_as_a_folder_does(s3: S3Server) -> None:
 
 def test_a_manifest_without_a_request_is_nobodys(store: Store) -> None:
     write_table(MANIFEST.empty_table(), store.manifest("a"))
-    assert store.unfinished("request") is None
+    assert store.unfinished("request", store.uncommitted()) is None
 
 
 def test_a_record_comes_back_as_it_was(store: Store) -> None:
@@ -206,12 +206,12 @@ def test_only_what_was_never_committed_is_discarded(store: Store) -> None:
     write_table(NUMBERS, storage.join(store.frames("from elsewhere"), "one.parquet"))
     store.commit(record("a"))
     assert store.uncommitted() == ["b"]
-    store.discard_uncommitted()
+    store.discard_tables(store.uncommitted())
     for folder in (store.frames("a"), store.events("a"), store.videos("a"), store.frames("from elsewhere")):
         assert len(parquet_files(folder)) == 1
     for folder in (store.frames("b"), store.events("b"), store.videos("b")):
         assert parquet_files(folder) == []
-    assert store.unfinished("mine") == "b", "what it was to do, and what has landed, stays"
+    assert store.unfinished("mine", store.uncommitted()) == "b", "what it was to do, and what has landed, stays"
 
 
 def test_reading_ahead_keeps_the_order_and_the_errors() -> None:

@@ -60,10 +60,9 @@ def pooled_features(model: nn.Module, frames: torch.Tensor) -> torch.Tensor:
 
 def load(checkpoint: Checkpoint) -> nn.Module:
     """The backbone with the checkpoint's weights, on the CPU, in evaluation mode; UsageError where they do not fit."""
-    check_weights(checkpoint)
+    weights = check_weights(checkpoint)
     with torch.device("meta"):
         model = build(checkpoint.card)
-    weights = safetensors.torch.load(checkpoint.weights)
     weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
     model.load_state_dict(weights, assign=True)
     if any(buffer.is_meta for buffer in model.buffers()):  # buffers that no checkpoint holds, computed when built
@@ -72,8 +71,8 @@ def load(checkpoint: Checkpoint) -> nn.Module:
     return model.eval()
 
 
-def check_weights(checkpoint: Checkpoint) -> None:
-    """UsageError unless the weights are numbers and those of the card's backbone, by name and shape; builds nothing."""
+def check_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The weights; UsageError unless they are numbers and those of the card's backbone, by name and shape."""
     with torch.device("meta"):
         expected = {name: tuple(tensor.shape) for name, tensor in build(checkpoint.card).state_dict().items()}
     found = checkpoint.shapes()
@@ -87,9 +86,11 @@ def check_weights(checkpoint: Checkpoint) -> None:
                 f"checkpoint tensor {name} has shape {list(found[name])}, the card's backbone {backbone} "
                 f"needs {list(shape)}"
             )
-    for name, tensor in safetensors.torch.load(checkpoint.weights).items():
+    weights = safetensors.torch.load(checkpoint.weights)
+    for name, tensor in weights.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise UsageError(f"checkpoint tensor {name} holds values that are not numbers; train the checkpoint again")
+    return weights
 
 
 def builtin() -> Checkpoint:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artifactscan.outcomes import HAS_FRAMES, TRANSIENT, Outcome
-from artifactscan.store import UNCHANGED_PREFIX, RunRecord, Store, parquet_files, read_batches
+from artifactscan.store import RunRecord, Store, parquet_files, read_batches
 from artifactscan.tables import MANIFEST
 
 FRAMES_PER_MEGABYTE = 12.0
@@ -46,9 +46,7 @@ def load_settled(
     for record in (run for run in runs if run.spec_digest == spec):
         failures_count = record.limits_digest == limits and not retry_failed
         columns = ["video_id", "outcome", "size_bytes", "frames_sampled"]
-        for file in parquet_files(store.videos(record.run)):
-            if file.rsplit("/", 1)[-1].startswith(UNCHANGED_PREFIX):
-                continue
+        for file in store.ledger_files(record.run):
             for batch in read_batches(file, columns):
                 outcomes = batch["outcome"].to_pylist()
                 for video, outcome in zip(batch["video_id"].to_pylist(), outcomes, strict=True):

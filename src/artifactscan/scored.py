@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifactscan.store import UNCHANGED_PREFIX, Store, parquet_files, read_batches
+from artifactscan.store import Store, parquet_files, read_batches
 from artifactscan.tables import FRAMES, VIDEO_FACTS, VIDEOS
 
 
@@ -19,8 +19,8 @@ def stored_verdicts(store: Store, spec_digest: str, video_ids: pa.Array) -> dict
     verdicts: dict[str, dict] = {}
     for record in store.committed():
         if record.spec_digest == spec_digest:
-            names = [name for name in parquet_files(store.videos(record.run)) if not _repeats(name)]
-            verdicts |= {row["video_id"]: row for row in _rows(names, schema, video_ids).to_pylist()}
+            rows = _rows(store.ledger_files(record.run), schema, video_ids)
+            verdicts |= {row["video_id"]: row for row in rows.to_pylist()}
     return verdicts
 
 
@@ -31,8 +31,3 @@ def _rows(files: list[str], schema: pa.Schema, video_ids: pa.Array) -> pa.Table:
         for batch in read_batches(file, schema.names)
     ]
     return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
-
-
-def _repeats(file: str) -> bool:
-    """Whether a ledger file only says again what earlier runs settled."""
-    return file.rsplit("/", 1)[-1].startswith(UNCHANGED_PREFIX)

@@ -13,7 +13,7 @@ import io
 import json
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -139,13 +139,18 @@ class Store:
             "use the version that wrote it, or another --output"
         )
 
+    def ledger_files(self, run: str) -> list[str]:
+        """The files of a run's ledger, less those that repeat what earlier runs settled."""
+        files = parquet_files(self.videos(run))
+        return [file for file in files if not file.rsplit("/", 1)[-1].startswith(UNCHANGED_PREFIX)]
+
     def commit(self, record: RunRecord) -> None:
         """Writes run.json, which makes the run count."""
         storage.write_bytes(self.run_json(record.run), json.dumps(asdict(record), indent=2).encode())
 
-    def unfinished(self, request: str) -> str | None:
-        """The latest run that was cut off while doing the same request, or None."""
-        for run in reversed(self.uncommitted()):
+    def unfinished(self, request: str, uncommitted: Sequence[str]) -> str | None:
+        """The latest of the ``uncommitted`` runs that was cut off while doing the same request, or None."""
+        for run in reversed(uncommitted):
             if not storage.exists(self.manifest(run)):
                 continue
             metadata = read_schema(self.manifest(run)).metadata or {}
@@ -153,9 +158,9 @@ class Store:
                 return run
         return None
 
-    def discard_uncommitted(self) -> None:
+    def discard_tables(self, uncommitted: Sequence[str]) -> None:
         """Removes the tables that cut-off runs were settling: readers take every table they find for settled."""
-        folders = {f"run={run}" for run in self.uncommitted()}
+        folders = {f"run={run}" for run in uncommitted}
         for table in ("frames", "events", "videos"):
             above = storage.join(self.root, table)
             for name in folders.intersection(storage.list_names(above)):

@@ -11,7 +11,7 @@ from rich.text import Text
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import HAS_FRAMES, Outcome
 from artifactscan.planning import Plan
-from artifactscan.store import UNCHANGED_PREFIX, RunRecord, Store, parquet_files, read_table
+from artifactscan.store import RunRecord, Store, read_table
 from artifactscan.tables import VIDEOS
 from artifactscan.text import human_bytes, printable
 
@@ -47,9 +47,7 @@ def print_plan(plan: Plan, out: Console) -> None:
 
 def print_run(store: Store, record: RunRecord, thresholds: Mapping[str, float], out: Console) -> None:
     """Outcomes, rates per label, the most affected videos, and where the tables lie."""
-    files = [
-        f for f in parquet_files(store.videos(record.run)) if not f.rsplit("/", 1)[-1].startswith(UNCHANGED_PREFIX)
-    ]
+    files = store.ledger_files(record.run)
     columns = ["uri", "outcome", "reason", "frames_decoded"]
     columns += [f"{kind}_{label}" for kind in ("max", "mean", "frames_over") for label in LABELS]
     empty = VIDEOS.empty_table().select(columns)

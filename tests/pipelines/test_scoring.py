@@ -290,8 +290,8 @@ def test_another_request_does_not_continue_it(cut_off: tuple[ScoreSettings, Stor
     settings, store = cut_off
     for change in ({"sample_fps": 4.0}, {"limit": 1}, {"max_pixels": 1}):
         request = make_request(replace(settings, **change), CHECKPOINT)
-        assert store.unfinished(request.digest) is None
-    assert store.unfinished(make_request(settings, CHECKPOINT).digest) == "run1"
+        assert store.unfinished(request.digest, store.uncommitted()) is None
+    assert store.unfinished(make_request(settings, CHECKPOINT).digest, store.uncommitted()) == "run1"
 
 
 def test_a_driver_loads_neither_ray_nor_torch_before_there_is_work() -> None:
