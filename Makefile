@@ -3,9 +3,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 DEMO := demo
+# What the built-in checkpoint is trained from: labelled clips and ImageNet weights, neither of them in this repository.
+DATA ?= ../shared/data
+WEIGHTS ?= ../shared/weights/tf_efficientnet_lite0.timm.safetensors
+BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bench lock clean
+.PHONY: help install demo builtin test test-all check format bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,6 +29,11 @@ demo: $(INSTALLED) ## make a small corpus, score it, show the result table
 	$(PY) -m artifactscan.demo $(DEMO)/clips
 	$(PY) jobs/score.py --input $(DEMO)/clips --output $(DEMO)/scores --max-failed 0.1
 	@$(PY) -c 'import pandas; print(); print(pandas.read_parquet("$(DEMO)/scores/frames").drop(columns=["video_id", "uri", "run"]).head().to_string())'
+
+builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHTS (under an hour on two cores)
+	$(PY) jobs/finetune.py --labels $(DATA)/sora15/labels.csv $(DATA)/sora35/labels.csv --output $(BUILTIN) \
+	  --backbone tf_efficientnet_lite0 --init $(WEIGHTS) --height 192 --width 336 --protocol both --epochs 4
+	cp $(BUILTIN)/tf_efficientnet_lite0/checkpoint/* src/artifactscan/builtin/
 
 test: $(INSTALLED) ## run the tests (about a quarter of an hour on 2 cores)
 	$(PY) -m pytest

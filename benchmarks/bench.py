@@ -1,6 +1,6 @@
 """This job against its bound and its peers, on the same clips and machine, in one go: a table of ratios, and JSON.
 
-    python benchmarks/bench.py [--clips DIR] [--repeats 3] [--without-scale] [--json build/bench.json]
+    python benchmarks/bench.py [--clips DIR] [--repeats 3] [--without-finetune] [--without-scale] [--json FILE]
 
 The bound is the time in which no core is ever idle: decoding's CPU seconds and inference's wall seconds times cores,
 divided by cores. Start-up (imports, model, Ray) is left out: the peers' clocks start after it, and this job and Ray
@@ -50,12 +50,15 @@ def main() -> int:
     rates = _rates(runs)
     result = {"clips": str(clips), "cores": CORES, "runs": runs, "frames_per_s": rates, "decoding": decoding}
     _write(result, arguments.json)
+    if not arguments.without_finetune:
+        result["finetune"] = _finetuning()
+        _write(result, arguments.json)
     if not arguments.without_scale:
         result["scale"] = {}
         for what in SCALE_TARGETS:
             result["scale"][what] = _scale(what)
             _write(result, arguments.json)
-    Console().print(_table(rates, decoding, result.get("scale", {})))
+    Console().print(_table(rates, decoding, result.get("finetune"), result.get("scale", {})))
     print(f"JSON: {arguments.json}")
     return 0
 
@@ -90,6 +93,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--clips", type=Path, default=REAL_CLIPS if REAL_CLIPS.is_dir() else None)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--without-finetune", action="store_true", help="leave out fine-tuning")
     parser.add_argument("--without-scale", action="store_true", help="leave out thousands of clips and objects")
     parser.add_argument("--compile", action="store_true", help="this job with --compile, too")
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json")
@@ -142,6 +146,14 @@ def _decoding(folders: list[Path], result: Path) -> list[dict[str, Any]]:
     return json.loads(result.read_text())["folders"]
 
 
+def _finetuning() -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="artifactscan-bench-") as folder:
+        result = Path(folder, "finetune.json")
+        command = [sys.executable, HERE / "finetune.py", "--json", result]
+        subprocess.run(list(map(str, command)), check=True, cwd=ROOT)
+        return json.loads(result.read_text())
+
+
 def _scale(what: str) -> dict[str, Any]:
     return json.loads(_python(HERE / "scale.py", what).splitlines()[-1])
 
@@ -159,7 +171,12 @@ def _rates(runs: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
     return rates
 
 
-def _table(rates: dict[str, float], decoding: list[dict[str, Any]], scale: dict[str, dict[str, Any]]) -> Table:
+def _table(
+    rates: dict[str, float],
+    decoding: list[dict[str, Any]],
+    finetuning: dict[str, Any] | None,
+    scale: dict[str, dict[str, Any]],
+) -> Table:
     title = f"On {CORES} cores; frames per second with start-up left out, the job against each"
     table = Table(title=title, title_justify="left")
     for column in ("", "measured", "ratio", "to reach"):
@@ -182,6 +199,12 @@ def _table(rates: dict[str, float], decoding: list[dict[str, Any]], scale: dict[
             f"≤ {target:.2f}×{_missed(folder['pyav_to_decord'] > target)}{identical}",
         )
     table.add_section()
+    if finetuning:
+        ratio, target = finetuning["ratios"]["bare"], finetuning["target"]
+        rate = f"{finetuning['frames_per_s']['job']:.2f} frames/s"
+        reach = f"≥ {target:.2f}×{_missed(ratio < target)}"
+        table.add_row("fine-tuning, against a bare loop", rate, f"{ratio:.2f}×", reach)
+        table.add_section()
     for what, result in scale.items():
         table.add_row(what, _SCALE_WORDS[what](result), "", SCALE_TARGETS[what])
     return table

@@ -4,6 +4,7 @@ OUTPUT/<backbone>/checkpoint/                 what jobs/score.py takes; card.jso
 OUTPUT/<backbone>/<protocol>/                 out-of-fold predictions.parquet and the evaluation of them
 OUTPUT/<backbone>/history.parquet, losses.png what each epoch gave
 OUTPUT/<backbone>/runs/<request>/<run>/       what is kept of each training, by which a cut-off job goes on
+OUTPUT/synthetic/                             the clips that --synthetic drew
 OUTPUT/comparison.md                          the backbones side by side, where there are several
 OUTPUT/finetune.json                          what was asked and what came of it; written last
 """
@@ -75,6 +76,8 @@ class Job:
     request: str
     """Digest of what was asked; trainings of another request are left alone."""
     labelled: Labelled
+    learned: Labelled
+    """What is decoded: the labelled frames, then the synthetic ones, which trainings learn from as well."""
     pools: "Pools"
     placement: "Placement"
     lease: Lease
@@ -108,12 +111,14 @@ def finetune(settings: FinetuneSettings) -> int:
             out.print(f"nothing to do: {root} holds this fine-tuning, finished")
             return EXIT_OK
         out.print(f"{labelled.table.num_rows:,} labelled frames of {len(labelled.clips):,} clips")
+        learned = _with_synthetic(settings, root, labelled, out)
         pools, placement = _start_ray(settings)
         job = Job(
             settings=settings,
             root=root,
             request=request["digest"],
             labelled=labelled,
+            learned=learned,
             pools=pools,
             placement=placement,
             lease=lease,
@@ -154,6 +159,16 @@ def _request(settings: FinetuneSettings, labelled: Labelled, initial: Checkpoint
     return {"digest": digest([asked, data]), "settings": asdict(settings), **data}
 
 
+def _with_synthetic(settings: FinetuneSettings, root: str, labelled: Labelled, out: Console) -> Labelled:
+    if not settings.synthetic:
+        return labelled
+    from artifactscan.training import synthetic
+
+    out.print(f"{settings.synthetic:,} pairs of synthetic clips to learn from as well")
+    folder = storage.join(root, "synthetic", f"{settings.synthetic}-{settings.seed}")
+    return synthetic.with_synthetic(labelled, synthetic.write_pairs(folder, settings.synthetic, seed=settings.seed))
+
+
 def _start_ray(settings: FinetuneSettings) -> tuple["Pools", "Placement"]:
     from pipelines import cluster, graph, training  # Ray takes seconds to import and to start
 
@@ -178,7 +193,7 @@ def _finetune_backbone(job: Job, backbone: str, initial: Checkpoint) -> tuple[di
     spec = initial.card.input
     job.out.print(Text(f"{backbone}, {spec.height}x{spec.width}, from {printable(initial.card.origin)}"))
     cache = settings.cache or storage.join(job.root, "frames")
-    table = ingest.ingest(job.labelled, spec, cache, pools=job.pools, limits=settings.limits())
+    table = ingest.ingest(job.learned, spec, cache, pools=job.pools, limits=settings.limits())
     model = Model(
         name=backbone,
         root=storage.join(job.root, backbone),
@@ -216,11 +231,12 @@ def _run(job: Job, model: Model, run: str, split: Split, *, last_epoch: int = 0)
         )
     from pipelines import training, training_log
 
+    synthetic = np.arange(job.labelled.table.num_rows, job.learned.table.num_rows)
     log = training_log.TrainingLogActor.remote()
     with training_log.Told(log, prefix=f"{model.name} {run}", quiet=job.settings.quiet):
         trained = training.train(
             model.frames,
-            training.Rows(fit=split.fit, tune=split.tune, test=split.test),
+            training.Rows(fit=np.concatenate([split.fit, synthetic]), tune=split.tune, test=split.test),
             model.stored,
             job.settings.training(),
             placement=job.placement,
@@ -291,7 +307,8 @@ def _final(
         thresholds=dict(tuning.thresholds),
         calibration=dict(tuning.calibration),
         trained=True,
-        origin=f"{model.initial.card.origin}; fine-tuned on {len(split.fit):,} frames for {outcome.best_epoch} epochs",
+        origin=f"{model.initial.card.origin}; fine-tuned on {len(split.fit):,} frames {_beside(job)}"
+        f"for {outcome.best_epoch} epochs",
         metrics={
             "protocols": {protocol: as_record(evaluation) for protocol, evaluation in evaluations.items()},
             "tuning": {"goal": tuning.goal, "how": how, "notes": list(tuning.notes)},
@@ -308,6 +325,11 @@ def _final(
     save_checkpoint(checkpoint, folder)
     job.out.print(Text(f"checkpoint  {printable(folder)}"), soft_wrap=True)
     return checkpoint, outcome.history
+
+
+def _beside(job: Job) -> str:
+    synthetic = job.learned.table.num_rows - job.labelled.table.num_rows
+    return f"and {synthetic:,} synthetic ones " if synthetic else ""
 
 
 def _weights_of(job: Job, model: Model, split: Split, *, last_epoch: int = 0) -> RunOutcome:

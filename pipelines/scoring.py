@@ -13,6 +13,7 @@ from platform import python_version
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from artifactscan import storage, storage_errors
 from artifactscan.checkpoint import Checkpoint, load_checkpoint
@@ -28,6 +29,7 @@ from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.store import RunRecord, Store, manifest_schema, new_run_id
 from artifactscan.summary import console, print_plan, print_run
 from artifactscan.tables import MANIFEST
+from artifactscan.text import printable
 
 if TYPE_CHECKING:
     from pipelines.graph import Pools
@@ -79,6 +81,8 @@ def score(settings: ScoreSettings) -> int:
     job = Job(settings, store, checkpoint, make_request(settings, checkpoint), out)
     if not checkpoint.card.trained:
         out.print(f"checkpoint {settings.checkpoint}: not trained, its scores mean nothing", style="yellow")
+    elif standing := checkpoint.card.standing():
+        out.print(Text(f"checkpoint {printable(settings.checkpoint)}: {standing}"), soft_wrap=True)
     with _as_usage_errors():
         return _show_plan(job) if settings.plan else _score(job)
 

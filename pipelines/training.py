@@ -1,5 +1,6 @@
 """One training on Ray Train: workers that each hold their share of the frames, and go on where a lost one stopped."""
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +24,6 @@ from ray.train.torch import TorchTrainer
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
-from artifactscan.labels import LABELS
 from artifactscan.training.settings import TrainSettings
 from pipelines.cluster import Resources
 from pipelines.training_log import TrainingLog
@@ -36,7 +36,6 @@ _SAID_CHARACTERS = 300
 
 READERS_CPUS = 1.0
 """Left to Ray Data, which hands the frames to the workers."""
-Y_COLUMNS = tuple(f"y_{label}" for label in LABELS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +155,10 @@ def train(
         result = trainer.fit()
     except TrainingFailedError as error:
         raise _in_words(error, settings, max_failures) from error
+    except SystemExit:  # Ray Train's own answer to Ctrl-C, after it has stopped the workers
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     returned = cast(dict[str, Any], result.return_value)
     if "refused" in returned:
         raise UsageError(returned["refused"])

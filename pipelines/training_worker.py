@@ -18,11 +18,13 @@ from torch import nn
 from artifactscan.backbone import load
 from artifactscan.checkpoint import Checkpoint
 from artifactscan.errors import UsageError
+from artifactscan.evaluation.predictions import Y_COLUMNS
 from artifactscan.labels import LABELS
+from artifactscan.memory import keep_freed_memory
 from artifactscan.training.loop import Trainer, check_finite, predict, tuning_score, updates_per_epoch
 from artifactscan.training.optimisation import freeze, make_average, make_loss, make_optimiser, make_schedule
 from artifactscan.training.settings import TrainSettings
-from pipelines.training import BEST_NAME, FACTS_NAME, STATE_NAME, Y_COLUMNS
+from pipelines.training import BEST_NAME, FACTS_NAME, STATE_NAME
 
 
 class Worker:
@@ -38,8 +40,8 @@ class Worker:
         if self.placement.threads:
             torch.set_num_threads(self.placement.threads)
         self.device = cast(torch.device, ray.train.torch.get_device())
-        if self.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # all batches have one of two sizes
+        if self.device.type == "cpu":
+            keep_freed_memory()
         initial: Checkpoint = ray.get(config["initial"])
         self.spec = initial.card.input
         share = config["shares"][self.rank]

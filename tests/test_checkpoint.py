@@ -1,6 +1,7 @@
 """Checkpoint folders: there and back, and one sentence for each way one can be wrong."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from s3_server import S3Server
 
 from artifactscan.backbone import check_weights, initialise
-from artifactscan.checkpoint import BACKBONES, Checkpoint, load_checkpoint, main, save_checkpoint
+from artifactscan.checkpoint import BACKBONES, BUILTIN_FOLDER, Checkpoint, load_checkpoint, main, save_checkpoint
 from artifactscan.errors import UsageError
 
 SMALL = "test_resnet.r160_in1k"
@@ -58,11 +59,36 @@ def test_the_digest_is_of_what_scores_and_flags_depend_on(checkpoint: Checkpoint
     assert replace(checkpoint, weights=checkpoint.weights + b"\0").digest != checkpoint.digest
 
 
-def test_builtin_is_not_trained_and_says_so() -> None:
+def test_builtin_is_trained_measured_under_both_protocols_and_small() -> None:
     builtin = load_checkpoint("builtin")
     assert builtin.card.backbone == "tf_efficientnet_lite0"
-    assert not builtin.card.trained
-    assert builtin.digest == load_checkpoint("builtin").digest
+    assert builtin.card.trained
+    assert set(builtin.card.metrics["protocols"]) == {"videos", "frames"}
+    assert sum(file.stat().st_size for file in BUILTIN_FOLDER.iterdir()) < 15e6
+    check_weights(builtin)
+
+
+def test_the_model_card_gives_the_figures_of_the_card() -> None:
+    """Protocol, figure and interval, row by row."""
+    protocols = load_checkpoint("builtin").card.metrics["protocols"]
+    rows = re.findall(
+        r"^\| (videos|frames) \| macro ([\w ]+) \| ([\d.]+) \| ([\d.]+)–([\d.]+) \| ([\d.]+) \|$",
+        (BUILTIN_FOLDER / "MODEL_CARD.md").read_text(),
+        re.MULTILINE,
+    )
+    assert len(rows) == 8
+    for protocol, metric, *told in rows:
+        figure = protocols[protocol]["figures"]["macro"][metric.replace(" ", "_")]
+        assert told == [f"{figure[name]:.3f}" for name in ("value", "low", "high", "majority")]
+
+
+def test_a_card_says_how_it_stands_on_unseen_videos(checkpoint: Checkpoint) -> None:
+    figure = {"value": 0.456, "low": 0.3, "high": 0.6, "majority": 0.25}
+    metrics = {"protocols": {"videos": {"figures": {"macro": {"average_precision": figure}}}}}
+    said = "macro average precision 0.46 (0.30–0.60) on unseen videos, chance 0.25"
+    assert replace(checkpoint.card, metrics=metrics).standing() == said
+    for unknown in ({}, {"protocols": {"frames": {}}}, {"protocols": []}, {"protocols": {"videos": None}}):
+        assert replace(checkpoint.card, metrics=unknown).standing() is None
 
 
 def test_missing_parts(folder: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 from isolated import SAMPLED, SETTINGS
 
 from artifactscan.choosing import Frame, Highest, Named, UnknownFrame, watch
-from artifactscan.explain_settings import EVERY_FRAME_FPS
 from artifactscan.isolation import DecoderProcess
 from artifactscan.outcomes import Outcome
+from artifactscan.sampling import EVERY_FRAME_FPS
 from artifactscan.video import DecodeError, VideoFacts
 
 FACTS = VideoFacts(frames_in_video=10, duration_s=1.0)

@@ -7,9 +7,10 @@ import pytest
 
 from artifactscan.cli import parse_settings
 from artifactscan.errors import UsageError
-from artifactscan.explain_settings import EVERY_FRAME_FPS, ExplainSettings
+from artifactscan.explain_settings import ExplainSettings
 from artifactscan.inputs import InputSpec
 from artifactscan.labels import LABELS
+from artifactscan.sampling import EVERY_FRAME_FPS
 
 BOTH = ["--video", "clip.mp4", "--output", "out"]
 

@@ -63,3 +63,4 @@ def test_sides_over_the_limit_shrink_together() -> None:
     assert fit(720, 1280) == (720, 1280)
     assert fit(4320, 7680) == (2304, 4096)
     assert fit(1, 100_000) == (1, 4096)
+    assert fit(720, 1280, 640) == (360, 640)

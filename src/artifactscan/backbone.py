@@ -15,8 +15,6 @@ from artifactscan.checkpoint import Card, Checkpoint
 from artifactscan.errors import UsageError
 from artifactscan.inputs import RESIZE_KERNELS, InputSpec
 
-BUILTIN_BACKBONE, BUILTIN_SEED = "tf_efficientnet_lite0", 0
-"""What `builtin` is until a trained checkpoint ships: a small backbone, fresh from a seed."""
 PROBE_FRAMES = 8
 LOGIT_STD = 0.5
 """Of the logits that a checkpoint fresh from a seed gives the probe frames."""
@@ -91,11 +89,6 @@ def check_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise UsageError(f"checkpoint tensor {name} holds values that are not numbers; train the checkpoint again")
     return weights
-
-
-def builtin() -> Checkpoint:
-    """The checkpoint that is there without a file; not trained yet."""
-    return initialise(BUILTIN_BACKBONE, seed=BUILTIN_SEED)
 
 
 def initialise(backbone: str, *, height: int = 0, width: int = 0, seed: int = 0) -> Checkpoint:

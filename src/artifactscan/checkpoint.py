@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, deserialize
@@ -20,6 +21,8 @@ from artifactscan.labels import LABELS
 from artifactscan.spec import digest
 
 BUILTIN = "builtin"
+BUILTIN_FOLDER = Path(__file__).with_name("builtin")
+"""Beside the checkpoint: its model card, and the notice on the weights it was trained from."""
 BACKBONES: tuple[str, ...] = ("resnet50", "efficientnet_b3", "efficientnet_b4", "vit_base_patch16_224")
 """timm's names of the paper's four; any other timm model with one linear head works too."""
 CARD_VERSION = 1
@@ -57,6 +60,15 @@ class Card:
     """Of the labels it was trained on."""
     card_version: int = CARD_VERSION
 
+    def standing(self) -> str | None:
+        """How such a checkpoint did on videos it had not seen, in words; None where the card does not say."""
+        try:
+            figure = self.metrics["protocols"]["videos"]["figures"]["macro"]["average_precision"]
+            value, low, high, chance = (figure[name] for name in ("value", "low", "high", "majority"))
+            return f"macro average precision {value:.2f} ({low:.2f}–{high:.2f}) on unseen videos, chance {chance:.2f}"
+        except (KeyError, TypeError, ValueError):
+            return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -79,15 +91,11 @@ class Checkpoint:
 
 
 def load_checkpoint(source: str) -> Checkpoint:
-    """Reads a checkpoint folder, local or s3://, or makes the ``builtin`` one.
+    """Reads a checkpoint folder, local or s3://; ``builtin`` is the one in this package.
 
     UsageError, naming the file, for a part that is missing, damaged or meant for other labels.
     """
-    if source == BUILTIN:
-        from artifactscan.backbone import builtin  # loads torch
-
-        return builtin()
-    folder = storage.normalise(source)
+    folder = storage.normalise(str(BUILTIN_FOLDER) if source == BUILTIN else source)
     card_uri, weights_uri = storage.join(folder, CARD_NAME), storage.join(folder, WEIGHTS_NAME)
     card = _parse_card(_read(card_uri, source), card_uri)
     checkpoint = Checkpoint(card=card, weights=_read(weights_uri, source))

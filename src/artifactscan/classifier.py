@@ -1,9 +1,7 @@
 """Runs a checkpoint over frames: batches across videos in, one probability per label and frame out."""
 
 import copy
-import ctypes
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -17,6 +15,7 @@ from artifactscan.checkpoint import Card, Checkpoint
 from artifactscan.classify_settings import ClassifySettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
+from artifactscan.memory import keep_freed_memory
 
 BATCH_FRAMES = {"cuda": 128, "cpu": 16}
 """Frames per forward pass where none are asked for: a GPU needs many to be busy, a CPU's caches like few."""
@@ -44,7 +43,7 @@ class Classifier:
         self.notes: list[str] = []
         self.device = _device(settings.device)
         if self.device == "cpu":
-            _keep_freed_memory()
+            keep_freed_memory()
         self.input = checkpoint.card.input
         self.batch_frames = settings.batch_frames or BATCH_FRAMES[self.device]
         probe = probe_frames(self.input)
@@ -180,22 +179,6 @@ def _device(wanted: str) -> str:
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: TF32 has the mantissa of bf16 and two bits
     return wanted
-
-
-def _keep_freed_memory() -> None:
-    """Has malloc reuse this process's memory rather than give it back to the system after every layer.
-
-    Activations of tens of megabytes are mapped and unmapped each time otherwise, and clearing their pages took a
-    fifth of the inference time (docs/experiments.md).
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's and a few others'
-    if mallopt is not None:
-        trim_threshold, mmap_max, arena_max = -1, -4, -8  # malloc.h
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(arena_max, 1)
 
 
 def _has_bf16(device: str) -> bool:

@@ -51,6 +51,11 @@ def frame_bytes(settings: DecodeSettings) -> int:
     return settings.input.height * settings.input.width * 3
 
 
+def frames_within(segment_bytes: int, settings: DecodeSettings) -> int:
+    """How many frames a segment of ``segment_bytes`` of pixels holds, at least one."""
+    return max(1, segment_bytes // frame_bytes(settings))
+
+
 def slot_start(settings: DecodeSettings, index: int) -> int:
     """Where the pixels of a video's segment ``index`` begin in the shared file, bytes."""
     return index % SLOTS * settings.segment_frames * frame_bytes(settings)

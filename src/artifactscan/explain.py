@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.table import Table
 from rich.text import Text
 
@@ -20,9 +19,10 @@ from artifactscan.errors import CutOffError, UsageError
 from artifactscan.explain_settings import ExplainSettings
 from artifactscan.fetch import Fetched, FetchError, fetch
 from artifactscan.heatmaps import HeatMapper
-from artifactscan.inputs import InputSpec
 from artifactscan.labels import LABELS
+from artifactscan.native_size import at_size, fit
 from artifactscan.overlays import Cell, contact_sheet, overlay, png, thumbnail
+from artifactscan.store import write_table
 from artifactscan.summary import console
 from artifactscan.tables import EXPLANATIONS
 from artifactscan.text import printable
@@ -30,8 +30,6 @@ from artifactscan.video import DecodeError, DecodeSettings, VideoFacts
 
 INDEX_NAME, SHEET_NAME = "index.parquet", "sheet.png"
 
-_SEGMENT_BYTES = 32 << 20
-"""Pixels that the decoding process hands on at a time."""
 _OWN_NAME = re.compile(rf"frame_\d{{6,}}_({'|'.join(LABELS)})\.png")
 
 
@@ -131,14 +129,8 @@ def _shown_frames(
 ) -> list[Frame]:
     """The same frames by the same decoder at the video's aspect, neither side over ``max_side`` pixels."""
     assert facts.height and facts.width and facts.decoder
-    scale = min(1.0, max_side / max(facts.height, facts.width))
-    height, width = (max(1, round(side * scale)) for side in (facts.height, facts.width))
-    sized = replace(
-        decoding,
-        input=InputSpec(height=height, width=width),
-        decoder=facts.decoder,
-        segment_frames=max(1, min(decoding.segment_frames, _SEGMENT_BYTES // (height * width * 3))),
-    )
+    same = replace(decoding, decoder=facts.decoder)
+    sized = at_size(same, *fit(facts.height, facts.width, max_side))
     picker, again = watch(path, sized, lambda: Named(indices))
     return picker.chosen(again)
 
@@ -191,9 +183,7 @@ def _write(
             storage.remove_tree(storage.join(output, name))
     heading = f"{uri.rsplit('/', 1)[-1]} · {card.backbone}, checkpoint {checkpoint.digest}"
     storage.write_bytes(storage.join(output, SHEET_NAME), contact_sheet(sheet, heading))
-    sink = pa.BufferOutputStream()
-    pq.write_table(index, sink)
-    storage.write_bytes(storage.join(output, INDEX_NAME), sink.getvalue().to_pybytes())
+    write_table(index, storage.join(output, INDEX_NAME))
     notes = () if card.trained else ("the checkpoint is not trained: its scores and heat maps mean nothing",)
     return Explanation(index=index, sheet=storage.join(output, SHEET_NAME), notes=notes)
 

@@ -8,12 +8,11 @@ from artifactscan.classify_settings import ClassifySettings
 from artifactscan.errors import UsageError
 from artifactscan.inputs import MAX_SIDE, InputSpec
 from artifactscan.labels import LABELS
+from artifactscan.sampling import EVERY_FRAME_FPS
 from artifactscan.video import DecodeLimits, DecodeSettings
 
 MAX_FRAMES = 64
 """Frames explained at a time: one row each of the contact sheet."""
-EVERY_FRAME_FPS = 1e6
-"""A rate at which every frame that is on screen for a microsecond or more is sampled."""
 
 _LIMITS = DecodeLimits()
 

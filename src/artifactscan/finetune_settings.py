@@ -50,6 +50,8 @@ class FinetuneSettings(TrainSettings):
     """What thresholds are chosen for: f1, or for example precision=0.9."""
     label_rule: Literal["error", "any", "all", "majority"] = "error"
     """What becomes of a frame that is labelled differently: an error, or 1 where any, all or most say so."""
+    synthetic: int = 0
+    """Drawn clips to learn from as well, each clean and with known artifacts; nothing is tuned or tested on them."""
     resamples: int = 1000
     """Bootstrap resamples over videos behind each interval; 0: no intervals."""
 
@@ -76,7 +78,7 @@ class FinetuneSettings(TrainSettings):
             raise UsageError(f"--workers is {self.workers}; give 1 or more")
         if self.batch_frames < self.workers:
             raise UsageError(f"--batch-frames is {self.batch_frames} for {self.workers} --workers; give each a frame")
-        for name in ("height", "width", "max_failures", "decode_actors", "resamples"):
+        for name in ("height", "width", "max_failures", "decode_actors", "synthetic", "resamples"):
             if getattr(self, name) < 0:
                 raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give 0 or more")
         if max(self.height, self.width) > MAX_SIDE:

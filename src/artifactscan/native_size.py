@@ -7,6 +7,7 @@ for the next video that has it too, decodes it.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from artifactscan.decode_protocol import frames_within
 from artifactscan.inputs import MAX_SIDE, InputSpec
 from artifactscan.isolation import DecoderProcess, Segment
 from artifactscan.outcomes import HAS_FRAMES
@@ -58,13 +59,18 @@ class NativeSizeDecoder:
         if self._child is None or self._size != (height, width):
             if self._child is not None:
                 self._child.close()
-            frames = max(1, min(self._settings.segment_frames, SEGMENT_BYTES // (height * width * 3)))
-            sized = replace(self._settings, input=InputSpec(height=height, width=width), segment_frames=frames)
-            self._child, self._size = DecoderProcess(sized, nice=self._nice), (height, width)
+            self._child = DecoderProcess(at_size(self._settings, height, width), nice=self._nice)
+            self._size = (height, width)
         return self._child
 
 
-def fit(height: int, width: int) -> tuple[int, int]:
-    """Height and width, pixels, shrunk where need be so that neither side is over MAX_SIDE."""
-    scale = min(1.0, MAX_SIDE / max(height, width))
+def at_size(settings: DecodeSettings, height: int, width: int) -> DecodeSettings:
+    """``settings`` with frames of that size, pixels, and no segment over SEGMENT_BYTES unless one frame is."""
+    sized = replace(settings, input=InputSpec(height=height, width=width))
+    return replace(sized, segment_frames=min(settings.segment_frames, frames_within(SEGMENT_BYTES, sized)))
+
+
+def fit(height: int, width: int, max_side: int = MAX_SIDE) -> tuple[int, int]:
+    """Height and width, pixels, shrunk where need be so that neither side is over ``max_side``."""
+    scale = min(1.0, max_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))

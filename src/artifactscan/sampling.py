@@ -7,6 +7,9 @@ whatever its rate.
 from collections.abc import Sequence
 from fractions import Fraction
 
+EVERY_FRAME_FPS = 1e6
+"""A rate at which every frame that is on screen for a microsecond or more is sampled."""
+
 
 def samples_per_tick(time_base: Fraction, sample_fps: float) -> Fraction:
     """Sampling times per tick of ``time_base`` (seconds); a rate of 29.97 counts as 2997/100."""

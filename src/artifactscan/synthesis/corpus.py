@@ -1,6 +1,7 @@
 """A corpus of synthetic clips: what is made, clip by clip, and the tables that say what is wrong with each."""
 
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +14,7 @@ from artifactscan.corpus import ListSettings, list_corpus
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.sampling import sampled_frames, samples_per_tick
-from artifactscan.storage import check_writable, is_s3
+from artifactscan.storage import check_writable, is_s3, write_bytes
 from artifactscan.synthesis.artifact import (
     BOXES,
     CLIP_VARIANTS,
@@ -229,9 +230,6 @@ def _rounded(boxes: pa.Table) -> list[dict]:
 
 
 def _write_csv(path: Path, columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-    partial.replace(path)
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+    write_bytes(str(path), file.getvalue().encode())

@@ -5,7 +5,7 @@ FOLDER/<key>/index.parquet     the same without pixels; written last, so that a 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,19 @@ import pyarrow as pa
 
 from artifactscan import storage
 from artifactscan.corpus import video_id
+from artifactscan.decode_protocol import frames_within
 from artifactscan.errors import UsageError
 from artifactscan.inputs import InputSpec
 from artifactscan.isolation import Segment
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import HAS_FRAMES
+from artifactscan.sampling import EVERY_FRAME_FPS
 from artifactscan.spec import digest
 from artifactscan.store import read_table, write_table
 from artifactscan.text import printable
 from artifactscan.training.labelled import Labelled
 from artifactscan.video import DECODING_VERSION, DecodeSettings, Verdict
 
-EVERY_FRAME_FPS = 100_000.0
-"""Sampling times closer than the ticks of the usual 90 kHz clock, so that every frame is on screen at one."""
 SEGMENT_BYTES = 16 << 20
 """Pixels handed on at a time while decoding: every frame of a clip passes, and few are kept."""
 
@@ -100,15 +100,8 @@ def every_frame(spec: InputSpec, decoding: DecodeSettings | None = None) -> Deco
     Labels name frames by their index and need not lie where the scoring job samples; a frame's pixels are the same at
     any rate.
     """
-    given = decoding or DecodeSettings(input=spec)
-    segment_frames = max(1, SEGMENT_BYTES // (spec.height * spec.width * 3))
-    return DecodeSettings(
-        input=spec,
-        sample_fps=EVERY_FRAME_FPS,
-        decoder=given.decoder,
-        segment_frames=segment_frames,
-        limits=given.limits,
-    )
+    every = replace(decoding or DecodeSettings(input=spec), input=spec, sample_fps=EVERY_FRAME_FPS)
+    return replace(every, segment_frames=frames_within(SEGMENT_BYTES, every))
 
 
 def clips_to_decode(labelled: Labelled) -> pa.Table:

@@ -27,7 +27,7 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labelled:
-    """Labelled frames, sorted by file and frame index; row numbers count from 0 in this order everywhere."""
+    """Labelled frames, sorted by file and frame index, then synthetic ones; row numbers count from 0 in this order."""
 
     table: pa.Table
     """LABELLED, each frame once."""

@@ -1,0 +1,43 @@
+"""Clips with known artifacts to learn from beside the labelled ones; nothing is tuned or tested on them."""
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+
+from artifactscan import storage
+from artifactscan.annotation.labels_table import LABELLED
+from artifactscan.synthesis.corpus import SynthesisSettings, write_corpus
+from artifactscan.training.labelled import Labelled, gather
+
+LABELS_NAME = "labels.csv"
+FILE_PREFIX = "synthetic:"
+"""Before the ``file`` of a synthetic clip, so that it is never taken for one of the user's."""
+
+
+def write_pairs(folder: str, pairs: int, *, seed: int) -> str:
+    """Draws clips, each clean and defective, into ``folder``, local or s3:// once; returns labels.csv.
+
+    In pairs, what a clip shows says nothing about its labels. labels.csv is written last. UsageError where the clips
+    cannot be written.
+    """
+    labels = storage.join(folder, LABELS_NAME)
+    if storage.exists(labels):
+        return labels
+    with tempfile.TemporaryDirectory(prefix="artifactscan-") as here:
+        settings = SynthesisSettings(output=here, count=pairs, pairs=True, seed=seed)
+        for path in write_corpus(settings):
+            storage.write_bytes(storage.join(folder, path.relative_to(here).as_posix()), path.read_bytes())
+            path.unlink()
+        storage.write_bytes(labels, Path(here, LABELS_NAME).read_bytes())
+    return labels
+
+
+def with_synthetic(labelled: Labelled, labels: str) -> Labelled:
+    """``labelled`` with the frames of the synthetic clips in the table ``labels`` after its own."""
+    drawn = gather([labels], [])
+    files = pa.array([FILE_PREFIX + file for file in drawn.files])
+    position = drawn.table.schema.get_field_index("file")
+    renamed = drawn.table.set_column(position, LABELLED.field("file"), files)
+    clips = {FILE_PREFIX + file: clip for file, clip in drawn.clips.items()}
+    return Labelled(table=pa.concat_tables([labelled.table, renamed]), clips={**labelled.clips, **clips})
