@@ -3,8 +3,7 @@
     python jobs/finetune.py --labels DATA/labels.csv --clips DATA/clips --backbone resnet50 --output OUT
     python jobs/finetune.py --labels DATA/labels.csv --backbone all --protocol both --output OUT
 
-Exit codes: 0 all well; 2 wrong usage or configuration, no checkpoint was written; 3 the run was cut off, the same
-command continues it.
+Exit codes: 0 all well; 2 wrong usage or configuration; 3 the run was cut off, the same command continues it.
 """
 
 import sys

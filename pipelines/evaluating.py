@@ -8,7 +8,7 @@ import pyarrow as pa
 from rich.text import Text
 
 from artifactscan import storage
-from artifactscan.checkpoint import Calibration, Checkpoint, load_checkpoint
+from artifactscan.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.classify_settings import ClassifySettings
 from artifactscan.cli import EXIT_OK
 from artifactscan.evaluate_settings import EvaluateSettings
@@ -27,7 +27,7 @@ FRAMES_PER_CALL = 64
 """Frames handed to a classifier at a time; it batches them as the scoring job does."""
 
 SCORED = pa.schema([pa.field("row", pa.int32()), *(pa.field(column, pa.float32()) for column in SCORE_COLUMNS)])
-"""Rows of the frame table with uncalibrated probabilities."""
+"""Rows of the frame table with their probabilities."""
 
 
 class ClassifyRows:
@@ -55,10 +55,6 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     card = checkpoint.card
     if not card.trained:
         out.print(f"checkpoint {settings.checkpoint}: not trained, its figures mean nothing", style="yellow")
-    if card.data_digest == labelled.digest:
-        out.print(
-            "these are the very labels the checkpoint was trained on: the figures say what it remembers", style="yellow"
-        )
     with as_cut_off_errors():
         logits = _logits(settings, checkpoint, labelled, root)
         predictions = predictions_table(
@@ -70,11 +66,23 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
         )
         tuning = Tuning(calibration=card.calibration, thresholds=card.thresholds)
         evaluation = evaluate(predictions, tuning, protocol=settings.protocol, bootstrap=settings.bootstrap())
+        evaluation = replace(evaluation, notes=(*_seen(checkpoint, labelled), *evaluation.notes))
         write_table(predictions, storage.join(root, "predictions.parquet"))
         write_evaluation(evaluation, root)
     print_evaluation(evaluation, out)
     out.print(Text(f"evaluation  {printable(root)}"), soft_wrap=True)
     return EXIT_OK
+
+
+def _seen(checkpoint: Checkpoint, labelled: Labelled) -> tuple[str, ...]:
+    """What a reader must know where the checkpoint was trained on some of the clips."""
+    seen = sum(clip.name in checkpoint.card.trained_on for clip in labelled.clips.values())
+    if not seen:
+        return ()
+    return (
+        f"the checkpoint was trained on {seen:,} of these {len(labelled.clips):,} clips: the figures say how well it "
+        "remembers them, not what it does on clips it has not seen",
+    )
 
 
 def _logits(settings: EvaluateSettings, checkpoint: Checkpoint, labelled: Labelled, root: str) -> np.ndarray:
@@ -95,7 +103,6 @@ def _logits(settings: EvaluateSettings, checkpoint: Checkpoint, labelled: Labell
     spec = checkpoint.card.input
     cache = settings.cache or storage.join(root, "frames")
     table = ingest.ingest(labelled, spec, cache, pools=pools, limits=settings.limits())
-    plain = replace(checkpoint, card=replace(checkpoint.card, calibration=dict.fromkeys(LABELS, Calibration())))
     with graph.cut_off_in_words():
         scored = (
             ingest.frames_of(table)
@@ -104,11 +111,15 @@ def _logits(settings: EvaluateSettings, checkpoint: Checkpoint, labelled: Labell
                 batch_size=FRAMES_PER_CALL,
                 batch_format="pyarrow",
                 compute=ActorPoolStrategy(size=pools.classifiers),
-                fn_constructor_args=(plain, settings.classifying(), pools.classifier_threads),
+                fn_constructor_args=(checkpoint, settings.classifying(), pools.classifier_threads),
                 num_cpus=pools.classifier_cpus,
                 num_gpus=pools.classifier_gpus,
             )
             .to_pandas()
             .sort_values("row")
         )
-    return logits_of(scored[list(SCORE_COLUMNS)].to_numpy())
+    # The classifier is the scoring job's, calibration included, so that it decides on bf16 and rounds as that does.
+    calibration = [checkpoint.card.calibration[label] for label in LABELS]
+    scale = np.array([one.scale or 1.0 for one in calibration])  # at 0 every logit gives the same probability
+    offset = np.array([one.offset for one in calibration])
+    return (logits_of(scored[list(SCORE_COLUMNS)].to_numpy()) - offset) / scale

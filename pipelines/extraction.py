@@ -60,6 +60,8 @@ def extract(settings: ExtractSettings) -> int:
     storage.check_writable(root)
     _check_room(root, replace=settings.replace)
     checkpoints = {source: load_checkpoint(source) for source in settings.checkpoint}
+    if len({checkpoint.digest for checkpoint in checkpoints.values()}) < len(settings.checkpoint):
+        raise UsageError("--checkpoint names one checkpoint twice, which agrees with itself; give each once")
     listing = _list(settings)
     labels = _labels(settings, listing)
     choice = _choose(settings, checkpoints, listing)

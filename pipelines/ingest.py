@@ -10,6 +10,7 @@ from ray.data import ActorPoolStrategy
 from artifactscan import storage
 from artifactscan.inputs import InputSpec
 from artifactscan.isolation import DecoderProcess
+from artifactscan.lease import Lease
 from artifactscan.reading import VideoReader
 from artifactscan.store import parquet_files, read_table
 from artifactscan.training.frame_table import (
@@ -41,11 +42,17 @@ class DecodeLabelled:
 def ingest(labelled: Labelled, spec: InputSpec, folder: str, *, pools: Pools, limits: DecodeLimits) -> FrameTable:
     """The frame table of these labels at this size: as an earlier run left it in ``folder``, or decoded now.
 
-    UsageError for labels that name frames a clip does not have, and for clips that cannot be decoded.
+    UsageError for labels that name frames a clip does not have, for clips that cannot be decoded, and while another
+    job decodes them.
     """
     table = frame_table(folder, labelled, spec)
-    if table.exists():
-        return table
+    if not table.exists():
+        with Lease(table.lease):  # of two jobs with one cache, the second would take away what the first writes
+            _decode(labelled, spec, table, pools=pools, limits=limits)
+    return table
+
+
+def _decode(labelled: Labelled, spec: InputSpec, table: FrameTable, *, pools: Pools, limits: DecodeLimits) -> None:
     storage.remove_tree(table.root)  # what a run that was cut off left
     filesystem, parts = storage.filesystem(table.parts)
     decoding = every_frame(spec, DecodeSettings(input=spec, limits=limits))
@@ -70,7 +77,6 @@ def ingest(labelled: Labelled, spec: InputSpec, folder: str, *, pools: Pools, li
         storage.remove_tree(table.root)
         raise
     table.close(index)
-    return table
 
 
 def frames_of(table: FrameTable) -> ray.data.Dataset:

@@ -24,6 +24,7 @@ from ray.train.torch import TorchTrainer
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
+from artifactscan.memory import KEEP_FREED_MEMORY
 from artifactscan.training.settings import TrainSettings
 from pipelines.cluster import Resources
 from pipelines.training_log import TrainingLog
@@ -87,7 +88,7 @@ def place(resources: Resources, *, workers: int, device: str, precision: str) ->
         workers=workers,
         use_gpu=use_gpu,
         worker_cpus=min(1.0, (resources.cpus - READERS_CPUS) / workers),
-        threads=0 if use_gpu else max(1, resources.cpus // workers),
+        threads=0 if use_gpu else max(1, resources.cpus // max(workers, resources.nodes)),
         bf16=precision == "bf16" or (precision == "auto" and use_gpu),
     )
 
@@ -138,6 +139,7 @@ def train(
             num_workers=placement.workers,
             use_gpu=placement.use_gpu,
             resources_per_worker={**cpus, "GPU": 1} if placement.use_gpu else cpus,
+            placement_strategy="SPREAD",  # each takes its share of one node's threads
         ),
         run_config=RunConfig(
             name=name,
@@ -146,6 +148,7 @@ def train(
             failure_config=FailureConfig(max_failures=max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             logging_config=LoggingConfig(log_level="CRITICAL"),
+            worker_runtime_env={} if placement.use_gpu else {"env_vars": KEEP_FREED_MEMORY},
         ),
         datasets=datasets,
         # Each worker reads a dataset of its own, so that which frames it trains on does not depend on who is faster.

@@ -20,7 +20,6 @@ from artifactscan.checkpoint import Checkpoint
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.predictions import Y_COLUMNS
 from artifactscan.labels import LABELS
-from artifactscan.memory import keep_freed_memory
 from artifactscan.training.loop import Trainer, check_finite, predict, tuning_score, updates_per_epoch
 from artifactscan.training.optimisation import freeze, make_average, make_loss, make_optimiser, make_schedule
 from artifactscan.training.settings import TrainSettings
@@ -40,8 +39,6 @@ class Worker:
         if self.placement.threads:
             torch.set_num_threads(self.placement.threads)
         self.device = cast(torch.device, ray.train.torch.get_device())
-        if self.device.type == "cpu":
-            keep_freed_memory()
         initial: Checkpoint = ray.get(config["initial"])
         self.spec = initial.card.input
         share = config["shares"][self.rank]
@@ -76,7 +73,7 @@ class Worker:
         """Trains to the end; returns logits of the held rows, history and best epoch, or why that cannot be."""
         self._prepare()
         while self.epoch < self.last_epoch and not self._stalled():
-            if self.epoch == self.settings.freeze_epochs:
+            if self.epoch and self.epoch == self.settings.freeze_epochs:
                 self._prepare()
             self.epoch += 1
             try:
@@ -106,12 +103,14 @@ class Worker:
         check_finite(fit_loss, self.epoch, settings)
         self._share_buffers()
         kept = self.trainer.average.module
+        if not all(tensor.isfinite().all() for tensor in kept.state_dict().values()):  # the last update's doing
+            check_finite(math.nan, self.epoch, settings)
         tune_loss, score = math.nan, math.nan
         if self.tune_frames:
             logits = self._predict(kept, self._tune_pixels())[: self.tune_frames]
-            score = tuning_score(self.tune_y, logits)
             tune_loss = self._loss(logits)
             check_finite(tune_loss, self.epoch, settings)
+            score = tuning_score(self.tune_y, logits)
         best = math.isnan(score) or score > self.best_score
         if best:
             self.best_epoch, self.best_score = self.epoch, -math.inf if math.isnan(score) else score
@@ -163,6 +162,7 @@ class Worker:
         if not len(rows):
             return pixels, y
         places: dict[int, list[int]] = {}
+        filled = 0
         for place, row in enumerate(rows.tolist()):
             places.setdefault(row, []).append(place)
         shard = ray.train.get_dataset_shard(name)
@@ -172,6 +172,8 @@ class Worker:
                 frame = np.frombuffer(blob.as_buffer(), np.uint8).reshape(pixels.shape[1:])
                 for place in places[row]:
                     pixels[place], y[place] = frame, labels[number]
+                    filled += 1
+        assert filled == len(rows), f"{len(rows)} frames of {name} are wanted, the frame table gave {filled}"
         return pixels, y
 
     def _together(self, mine: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from s3_server import S3Server
 
 from artifactscan.backbone import check_weights, initialise
 from artifactscan.checkpoint import BACKBONES, BUILTIN_FOLDER, Checkpoint, load_checkpoint, main, save_checkpoint
-from artifactscan.errors import UsageError
+from artifactscan.errors import CutOffError, UsageError
 
 SMALL = "test_resnet.r160_in1k"
 
@@ -91,6 +91,20 @@ def test_a_card_says_how_it_stands_on_unseen_videos(checkpoint: Checkpoint) -> N
         assert replace(checkpoint.card, metrics=unknown).standing() is None
 
 
+def test_a_card_is_never_left_beside_the_weights_of_another(
+    checkpoint: Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off between the two: the old card is gone, so that the folder is no checkpoint."""
+
+    def no_room(uri: str, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("artifactscan.storage.write_bytes", no_room)
+    with pytest.raises(CutOffError, match=r"cannot be written: .*No space left on device; make room"):
+        save_checkpoint(checkpoint, str(folder))
+    assert not (folder / "card.json").exists()
+
+
 def test_missing_parts(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     assert refusal(folder).startswith(f"checkpoint {folder} has no model.safetensors; give a folder with")
@@ -150,5 +164,5 @@ def test_init_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err.startswith("error: backbone 'resnet_fifty' is not a timm model; near it are resnet")
     assert main(["train"]) == 2
     (tmp_path / "file").touch()
-    assert main(["init", "--backbone", SMALL, "--output", str(tmp_path / "file")]) == 2
+    assert main(["init", "--backbone", SMALL, "--output", str(tmp_path / "file")]) == 3
     assert "cannot be written" in capsys.readouterr().err

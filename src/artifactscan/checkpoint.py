@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import SafetensorError, deserialize
 
 from artifactscan import storage, storage_errors
-from artifactscan.errors import UsageError
+from artifactscan.errors import CutOffError, UsageError
 from artifactscan.inputs import InputSpec
 from artifactscan.labels import LABELS
 from artifactscan.spec import digest
@@ -58,6 +58,8 @@ class Card:
     """Figures and how they were obtained."""
     data_digest: str | None = None
     """Of the labels it was trained on."""
+    trained_on: tuple[str, ...] = ()
+    """The clips that its weights have seen, name and size of each: figures over them say what it remembers."""
     card_version: int = CARD_VERSION
 
     def standing(self) -> str | None:
@@ -107,14 +109,21 @@ def load_checkpoint(source: str) -> Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
-    """Writes a checkpoint folder, local or s3://; the card last, so that a folder that has one is whole."""
+    """Writes a checkpoint folder, local or s3://; the card last, so that a folder that has one is whole.
+
+    CutOffError where it cannot be written; then the folder has no card.
+    """
     folder = storage.normalise(folder)
+    card_uri = storage.join(folder, CARD_NAME)
     try:
+        storage.remove_tree(card_uri)  # that of another checkpoint, whose weights go now
         storage.write_bytes(storage.join(folder, WEIGHTS_NAME), checkpoint.weights)
-        card = json.dumps(asdict(checkpoint.card), indent=2)
-        storage.write_bytes(storage.join(folder, CARD_NAME), card.encode())
+        storage.write_bytes(card_uri, json.dumps(asdict(checkpoint.card), indent=2).encode())
     except OSError as error:
-        raise UsageError(f"checkpoint {folder} cannot be written: {storage_errors.reason(error, folder)}") from None
+        reason = storage_errors.reason(error, folder)
+        raise CutOffError(
+            f"checkpoint {folder} cannot be written: {reason}; make room or mend the place, and give the same command"
+        ) from None
 
 
 def _read(uri: str, source: str) -> bytes:
@@ -151,6 +160,7 @@ def _check_card(values: dict[str, Any]) -> Card:
         raise TypeError(f"its backbone is {values['backbone']!r}, not the name of a timm model")
     values |= {
         "labels": tuple(labels),
+        "trained_on": tuple(values.get("trained_on", ())),
         "input": _input_spec(values["input"]),
         "thresholds": {label: _threshold(label, values["thresholds"]) for label in LABELS},
         "calibration": {label: _calibration(label, values["calibration"]) for label in LABELS},

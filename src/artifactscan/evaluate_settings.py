@@ -47,7 +47,7 @@ class EvaluateSettings:
     """Seconds one clip may take to decode; every frame of it is."""
 
     def __post_init__(self) -> None:
-        for name in ("resamples", "batch_frames", "decode_actors"):
+        for name in ("resamples", "seed", "batch_frames", "decode_actors"):
             if getattr(self, name) < 0:
                 raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give 0 or more")
         if not self.video_timeout_s > 0:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from artifactscan.checkpoint import BACKBONES
-from artifactscan.classify_settings import ClassifySettings
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.bootstrap import BootstrapSettings
 from artifactscan.evaluation.splits import Protocol, SplitSettings
@@ -123,7 +122,3 @@ class FinetuneSettings(TrainSettings):
     def limits(self) -> DecodeLimits:
         """What one clip may cost to decode."""
         return DecodeLimits(video_timeout_s=self.video_timeout_s)
-
-    def classifying(self) -> ClassifySettings:
-        """How the speed of scoring is measured."""
-        return ClassifySettings(device=self.device)

@@ -1,15 +1,25 @@
-"""How this process gets memory from the system."""
+"""How a process gets memory from the system.
+
+Activations of tens of megabytes are mapped and unmapped after every layer otherwise, and clearing their pages takes a
+fifth of the time of inference and a third of that of training on a CPU (docs/experiments.md).
+"""
 
 import ctypes
 import sys
 
+KEEP_FREED_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**62),
+}
+"""Environment of a process yet to be started, which has malloc reuse memory rather than give it back to the system.
+
+For those that work in a thread other than the first, which ``keep_freed_memory`` comes too late for.
+"""
+
 
 def keep_freed_memory() -> None:
-    """Has malloc reuse this process's memory rather than give it back to the system after every layer.
-
-    Activations of tens of megabytes are mapped and unmapped each time otherwise, and clearing their pages took a
-    fifth of the time (docs/experiments.md).
-    """
+    """Has malloc do so in this process from now on."""
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's and a few others'

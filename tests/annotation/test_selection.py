@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from artifactscan.annotation.selection import (
     Limits,
     aligned,
-    at_rate,
     choose,
     disagreement,
     scores_of,
@@ -41,12 +40,6 @@ def chosen(table: pa.Table) -> dict[str, list[float]]:
 
 
 HALVES = [n / 2 for n in range(9)]
-
-
-def test_at_a_lower_rate_than_they_were_sampled_at() -> None:
-    table = frames(a=HALVES, b=[0.0, 0.7, 1.4, 2.1], c=[3.0])
-    assert chosen(at_rate(table, 1)) == {"a": [0.0, 1.0, 2.0, 3.0, 4.0], "b": [0.0, 0.7, 1.4], "c": [3.0]}
-    assert chosen(at_rate(table, 2)) == chosen(table)
 
 
 def test_uncertainty_is_binary_entropy_in_bits() -> None:

@@ -9,7 +9,7 @@ import pytest
 from predicted import predictions
 from rich.console import Console
 
-from artifactscan.errors import UsageError
+from artifactscan.errors import CutOffError
 from artifactscan.evaluation.bootstrap import BootstrapSettings
 from artifactscan.evaluation.comparison import Candidate, comparison
 from artifactscan.evaluation.evaluate import Evaluation, evaluate
@@ -144,7 +144,7 @@ def test_it_is_written_as_parquet_markdown_and_json(videos: Evaluation, tmp_path
 
 def test_a_folder_that_cannot_be_written(videos: Evaluation, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"evaluation .*/file/below cannot be written: Not a directory"):
+    with pytest.raises(CutOffError, match=r"evaluation .*/file/below cannot be written: Not a directory; make room"):
         write_evaluation(videos, str(tmp_path / "file" / "below"))
 
 
@@ -157,6 +157,7 @@ def test_backbones_are_compared_under_both_protocols_beside_the_paper(videos: Ev
                 parameters=23_516_228,
                 gflops=4.13,
                 frames_per_s=14.26,
+                device="cpu",
             ),
             Candidate(
                 name="vit_base_patch16_224",
@@ -164,11 +165,12 @@ def test_backbones_are_compared_under_both_protocols_beside_the_paper(videos: Ev
                 parameters=85_801_732,
                 gflops=16.9,
                 frames_per_s=5,
+                device="cuda",
             ),
         ]
     )
     first, second, paper = sheet.rows
-    assert first[1] == ("23.5 M parameters", "4.1 GFLOPs", "14.3 frames/s")
+    assert first[1] == ("23.5 M parameters", "4.1 GFLOPs", "14.3 frames/s (cpu)")
     assert first[2][0] == f"{frames.estimate('accuracy').value:.3f}"
     assert first[4][0] == f"{videos.estimate('average_precision').value:.3f}"
     assert second[2] == "–"

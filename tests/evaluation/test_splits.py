@@ -46,7 +46,9 @@ def test_folds_have_about_as_many_frames_and_positives_of_each_label() -> None:
     assert [len(split.test) for split in splits] == pytest.approx([100] * 4, abs=20)
     shares = np.array([y[split.test].mean(axis=0) for split in splits])
     assert np.abs(shares - y.mean(axis=0)).max() < 0.06
-    assert [len(split.tune) / len(split.train) for split in splits] == pytest.approx([0.2] * 4, abs=0.07)
+    assert [len(split.tune) / (len(split.fit) + len(split.tune)) for split in splits] == pytest.approx(
+        [0.2] * 4, abs=0.07
+    )
 
 
 def test_the_frames_protocol_is_one_random_split_of_80_to_20() -> None:

@@ -6,6 +6,7 @@ import pytest
 from labelled_clips import FRAMES, write_labelled, write_rows
 
 from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
 from artifactscan.training.labelled import gather
 
 
@@ -33,6 +34,25 @@ def test_several_tables(table: Path, tmp_path: Path) -> None:
     assert gather([str(table), str(other)], []).table.num_rows == 9
     with pytest.raises(UsageError, match="3 folders for 2 --labels"):
         gather([str(table), str(other)], ["a", "b", "c"])
+
+
+def test_one_clip_under_two_names_is_refused(table: Path, tmp_path: Path) -> None:
+    """As two videos it could be in training and in the test."""
+    clips = str(table.parent / "clips")
+    other = write_rows(tmp_path / "other.csv", [("clip0.mp4", 1, 0, 1, 0, 1)])
+    with pytest.raises(UsageError, match=r"clip0\.mp4 twice, as 'clips/clip0\.mp4' and 'clip0\.mp4'; use one"):
+        gather([str(table), str(other)], [clips])
+
+
+def test_a_majority_is_of_all_tables_votes(table: Path) -> None:
+    """Two of three annotators say 1 in one table, and it is three of five with the two tables that say 0 once each."""
+    tables = []
+    for number, votes in enumerate(("111", "0", "0")):
+        rows = [f"clips/clip0.mp4,{FRAMES[0]},{vote},0,0,0,annotator {number}.{n}" for n, vote in enumerate(votes)]
+        tables.append(table.parent / f"votes{number}.csv")
+        tables[-1].write_text("\n".join([f"file,frame_index,{','.join(LABELS)},annotator", *rows]))
+    merged = gather([str(one) for one in tables], [str(table.parent)], rule="majority")
+    assert merged.y.tolist() == [[1, 0, 0, 0]]
 
 
 def test_labels_that_contradict_need_a_rule(table: Path) -> None:

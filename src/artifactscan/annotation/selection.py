@@ -6,7 +6,6 @@ Everything in here is deterministic: the same frames and scores give the same ch
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import islice
 from typing import Literal
 
@@ -14,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from artifactscan.labels import SCORE_COLUMNS
-from artifactscan.sampling import sampled_frames, samples_per_tick
 
 Measure = Literal["variance", "jensen-shannon"]
 
@@ -36,23 +34,6 @@ class Limits:
     def bind(self) -> bool:
         """Whether they keep any frame out."""
         return self.count is not None or self.per_video is not None or self.min_gap_s > 0
-
-
-def at_rate(frames: pa.Table, sample_fps: float) -> pa.Table:
-    """The rows of ``frames`` (video_id, frame_index, pts_s) on screen at t = 0, 1/r, 2/r … seconds of their video.
-
-    The frames themselves may be sampled, at a higher rate: each lasts until the next one, the last as long as the one
-    before it.
-    """
-    rate = samples_per_tick(Fraction(1, _TICKS_PER_S), sample_fps)
-    table = frames.sort_by([(name, "ascending") for name in _KEY])
-    ticks = np.floor(table["pts_s"].to_numpy() * _TICKS_PER_S).astype(np.int64)
-    kept: list[int] = []
-    for rows in _rows_by_video(table).values():
-        pts = ticks[rows].tolist()
-        end = 2 * pts[-1] - pts[-2] if len(pts) > 1 else pts[-1] + 1
-        kept += [rows[index] for index in sampled_frames(pts, end, rate)]
-    return table.take(pa.array(kept, pa.int64()))
 
 
 def scores_of(frames: pa.Table) -> np.ndarray:

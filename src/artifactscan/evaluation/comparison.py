@@ -29,6 +29,8 @@ class Candidate:
     gflops: float
     """Of one frame at its own input size, a multiply-add counted once."""
     frames_per_s: float
+    device: str
+    """That it was timed on."""
 
 
 def comparison(candidates: Sequence[Candidate]) -> Sheet:
@@ -39,7 +41,7 @@ def comparison(candidates: Sequence[Candidate]) -> Sheet:
         costs = (
             f"{candidate.parameters / 1e6:.1f} M parameters",
             f"{candidate.gflops:.1f} GFLOPs",
-            f"{candidate.frames_per_s:.1f} frames/s",
+            f"{candidate.frames_per_s:.1f} frames/s ({candidate.device})",
         )
         rows.append((candidate.name, costs, *figures))
     paper: list[Cell] = ["–"] * (1 + len(_COLUMNS))

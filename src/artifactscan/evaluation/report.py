@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage, storage_errors
-from artifactscan.errors import UsageError
+from artifactscan.errors import CutOffError
 from artifactscan.evaluation.evaluate import ALL, Estimate, Evaluation
 from artifactscan.evaluation.metrics import EXACT_MATCH, LABEL_METRICS, MACRO, OVERALL
 from artifactscan.evaluation.sheet import Cell, Sheet
@@ -70,16 +70,20 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
 def write_evaluation(evaluation: Evaluation, folder: str) -> None:
     """Writes metrics.parquet (the METRICS schema), report.md and evaluation.json into a folder, local or s3://.
 
-    evaluation.json comes last, so that a folder that has one is whole. UsageError where it cannot be written.
+    evaluation.json comes last, so that a folder that has one is whole. CutOffError where it cannot be written.
     """
     folder = storage.normalise(folder)
     record = json.dumps(as_record(evaluation), indent=2, allow_nan=False)
     try:
+        storage.remove_tree(storage.join(folder, RECORD_NAME))
         write_table(evaluation.metrics, storage.join(folder, METRICS_NAME))
         storage.write_bytes(storage.join(folder, REPORT_NAME), markdown(evaluation).encode())
         storage.write_bytes(storage.join(folder, RECORD_NAME), record.encode())
     except OSError as error:
-        raise UsageError(f"evaluation {folder} cannot be written: {storage_errors.reason(error, folder)}") from None
+        reason = storage_errors.reason(error, folder)
+        raise CutOffError(
+            f"evaluation {folder} cannot be written: {reason}; make room or mend the place, and give the same command"
+        ) from None
 
 
 def figure(value: float | None) -> str:

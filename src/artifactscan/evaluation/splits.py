@@ -37,6 +37,8 @@ class SplitSettings:
     folds of two seeds are much the same."""
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"seed is {self.seed}; give 0 or more")
         if self.protocol not in PROTOCOLS:
             raise UsageError(f"protocol {self.protocol!r} is not known; give {' or '.join(PROTOCOLS)}")
         if self.folds < 2:
@@ -59,11 +61,6 @@ class Split:
     """What calibration and thresholds are chosen on."""
     test: np.ndarray
 
-    @property
-    def train(self) -> np.ndarray:
-        """The training side: ``fit`` and ``tune``."""
-        return np.sort(np.concatenate([self.fit, self.tune]))
-
 
 def make_splits(videos: Sequence[str], y: np.ndarray, settings: SplitSettings | None = None) -> tuple[Split, ...]:
     """Divides labelled frames; the same arguments give the same splits.
@@ -79,6 +76,17 @@ def make_splits(videos: Sequence[str], y: np.ndarray, settings: SplitSettings | 
     for split in splits:
         check_split(names, y, split)
     return splits
+
+
+def hold_out(videos: Sequence[str], y: np.ndarray, *, share: float, seed: int) -> Split:
+    """About ``share`` of the videos to tune on, the others to train on, none to test; UsageError as ``make_splits``."""
+    names, count = np.asarray(videos, dtype=object), len(set(videos))
+    if count < 2:
+        raise UsageError("the labels are of one clip, so none can be kept to tune on; label more, or --tune-share 0")
+    fit, tune = _video_folds(names, np.asarray(y), min(round(1 / share), count), seed)[0]
+    split = Split(protocol="videos", fold=0, fit=fit, tune=tune, test=tune[:0])
+    check_split(names, y, split)
+    return split
 
 
 def check_split(videos: Sequence[str] | np.ndarray, y: np.ndarray, split: Split) -> None:

@@ -1,4 +1,4 @@
-"""Calibration and thresholds of all labels, from predictions that are neither training nor test."""
+"""Calibration and thresholds of all labels, from predictions of frames that the predicting model was not trained on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,9 +40,9 @@ class Tuning:
 def tune(predictions: pa.Table | pd.DataFrame, goal: Goal | None = None) -> Tuning:
     """Fits calibration, then chooses thresholds on the calibrated probabilities.
 
-    ``predictions`` has the PREDICTIONS schema and only frames used for neither training nor test: a split's ``tune``
-    side, or, for a checkpoint trained on everything, all out-of-fold predictions. ``goal`` is the best F1 by default.
-    UsageError for a table that cannot be used.
+    ``predictions`` has the PREDICTIONS schema and only frames that their model was neither trained nor tested on: a
+    split's ``tune`` side, or, for a checkpoint trained on everything, all out-of-fold predictions. ``goal`` is the best
+    F1 by default. UsageError for a table that cannot be used.
     """
     return _tune(read_predictions(predictions), goal or Goal())
 
@@ -50,8 +50,9 @@ def tune(predictions: pa.Table | pd.DataFrame, goal: Goal | None = None) -> Tuni
 def cross_tune(predictions: pa.Table | pd.DataFrame, goal: Goal | None = None) -> dict[int, Tuning]:
     """For each fold, the tuning by all other folds' out-of-fold predictions: no clip is spent on tuning alone.
 
-    For sets too small to keep a tuning side. The predictions come from models that never trained on the frames they
-    are of, and no fold's own test frames take part. UsageError for fewer than two folds.
+    For sets too small to keep a tuning side: cross-fitting. No prediction is of a frame that its model was trained on,
+    and no fold's own test frames choose its thresholds, though the models that predicted the others were trained on
+    them. UsageError for fewer than two folds.
     """
     read = read_predictions(predictions)
     folds = np.unique(read.folds).tolist()

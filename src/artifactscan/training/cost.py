@@ -23,17 +23,18 @@ class Cost:
     gflops: float
     """Of one frame, a multiply-add counted once, as timm and the papers do."""
     frames_per_s: float
-    """Scoring on this machine."""
+    """Scoring on this machine, on ``device``."""
+    device: str
 
 
-def measure_cost(checkpoint: Checkpoint, settings: ClassifySettings) -> Cost:
-    """Counts and times a checkpoint on frames of its own size, on this process's device."""
+def measure_cost(checkpoint: Checkpoint) -> Cost:
+    """Counts and times a checkpoint on frames of its own size, on this machine's GPU or else its CPU."""
     model = load(checkpoint)
     frame = probe_frames(checkpoint.card.input, count=1)
     counter = FlopCounterMode(display=False)
     with torch.inference_mode(), counter:
         model(normalise(torch.from_numpy(frame), checkpoint.card.input))
-    classifier = Classifier(checkpoint, settings)
+    classifier = Classifier(checkpoint, ClassifySettings())
     frames = np.concatenate([probe_frames(checkpoint.card.input)] * (_TIMED_FRAMES // 8))
     classifier.scores([frames])  # the first call is slower
     started = time.monotonic()
@@ -42,4 +43,5 @@ def measure_cost(checkpoint: Checkpoint, settings: ClassifySettings) -> Cost:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         gflops=counter.get_total_flops() / 2e9,
         frames_per_s=len(frames) / (time.monotonic() - started),
+        device=classifier.device,
     )

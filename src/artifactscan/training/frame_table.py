@@ -2,6 +2,7 @@
 
 FOLDER/<key>/parts/*.parquet   one row per labelled frame, with its pixels
 FOLDER/<key>/index.parquet     the same without pixels; written last, so that a folder that has one is whole
+FOLDER/<key>.lease.json        held by the job that decodes
 """
 
 from collections.abc import Iterable
@@ -70,6 +71,11 @@ class FrameTable:
     @property
     def parts(self) -> str:
         return storage.join(self.root, "parts")
+
+    @property
+    def lease(self) -> str:
+        """Of the job that decodes."""
+        return f"{self.root}.lease.json"
 
     @property
     def index_uri(self) -> str:
@@ -160,9 +166,8 @@ def check_whole(table: pa.Table, labelled: Labelled) -> None:
     if problems:
         others = f" ({len(problems) - 1:,} more labelled frames cannot be had)" if len(problems) > 1 else ""
         raise UsageError(problems[0] + others)
-    rows = set(table["row"].to_pylist())
-    if rows != set(range(labelled.table.num_rows)):
-        raise AssertionError(f"{labelled.table.num_rows} frames are labelled, {len(rows)} were decoded")
+    if sorted(table["row"].to_pylist()) != list(range(labelled.table.num_rows)):
+        raise AssertionError(f"{labelled.table.num_rows} frames are labelled, {table.num_rows} were decoded")
 
 
 def _problem(file: str, frame_index: int, verdict: Verdict) -> str:

@@ -48,7 +48,12 @@ def _continued(folder: str, backbone: str, *, height: int, width: int) -> Checkp
     if loaded.card.backbone != backbone:
         raise UsageError(f"--init {folder} holds a {loaded.card.backbone}, not a {backbone}; give its --backbone")
     spec = replace(loaded.card.input, height=height or loaded.card.input.height, width=width or loaded.card.input.width)
-    card = Card(backbone=backbone, input=spec, origin=f"{folder} ({loaded.digest}): {loaded.card.origin}")
+    card = Card(
+        backbone=backbone,
+        input=spec,
+        origin=f"{folder} ({loaded.digest}): {loaded.card.origin}",
+        trained_on=loaded.card.trained_on,
+    )
     checkpoint = Checkpoint(card=card, weights=loaded.weights)
     check_weights(checkpoint)
     return checkpoint

@@ -24,6 +24,11 @@ class Clip:
     etag: str
     size_bytes: int
 
+    @property
+    def name(self) -> str:
+        """What it is known by wherever it lies: the same in another bucket, and after a copy."""
+        return f"{self.uri.rpartition('/')[2]} ({self.size_bytes} bytes)"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labelled:
@@ -63,8 +68,9 @@ def gather(labels: Sequence[str], clips: Sequence[str], *, rule: Rule = "error")
         raise UsageError(
             f"--clips names {len(clips)} folders for {len(labels)} --labels; give one for each, or one for all of them"
         )
-    tables = [read_labels(uri, rule=rule) for uri in labels]
+    tables = [read_labels(uri, rule="keep") for uri in labels]
     uris: dict[str, str] = {}
+    names: dict[str, str] = {}
     for number, (table, source) in enumerate(zip(tables, labels, strict=True)):
         root = clips[min(number, len(clips) - 1)] if clips else storage.normalise(source).rpartition("/")[0]
         for file, uri in check_against_clips(table, root).items():
@@ -72,6 +78,10 @@ def gather(labels: Sequence[str], clips: Sequence[str], *, rule: Rule = "error")
                 raise UsageError(
                     f"labels {source} name a clip {file!r}, {uri}, and so do others before it, {uris[file]}; "
                     "rename one of the two"
+                )
+            if (other := names.setdefault(uri, file)) != file:
+                raise UsageError(
+                    f"labels name the clip {uri} twice, as {other!r} and {file!r}; use one of the two names"
                 )
     merged = merge_labels(tables, rule=rule, source=", ".join(labels))
     if not merged.num_rows:
