@@ -218,6 +218,14 @@ def test_spread_out_as_jpeg_of_one_size_from_and_to_s3(corpus: Path, _s3_server:
     assert ledger["outcome"].to_dict() == {ODD: "scored", TALL: "scored", "text.mp4": "undecodable"}
 
 
+def test_one_checkpoint_named_twice_is_refused(
+    corpus: Path, checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twice = ("--choose", "disagree", "--checkpoint", checkpoints[0], checkpoints[0], "--count", 3)
+    assert run_job("--input", corpus, "--output", tmp_path / "out", *twice) == 2
+    assert "--checkpoint names one checkpoint twice" in capsys.readouterr().err
+
+
 def test_where_checkpoints_disagree_most(
     corpus: Path, checkpoints: list[Path], tmp_path: Path, ray_here: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,6 +103,18 @@ def test_a_finished_training_is_not_done_again(trained: Path, labels: Path, caps
     assert (trained / "finetune.json").read_bytes() == before
 
 
+def test_clips_that_the_first_weights_have_seen_are_not_tested_on(
+    trained: Path, labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = trained / SMALL / "checkpoint"
+    assert len(load_checkpoint(str(checkpoint)).card.trained_on) == 6
+    arguments = ("--labels", labels, "--output", tmp_path / "out", *QUICK, "--init", checkpoint)
+    assert run(finetune, *arguments) == 2
+    [sentence] = capsys.readouterr().err.strip().splitlines()
+    assert "was trained on clips/clip0.mp4, which would be tested as if it were new; give --protocol none" in sentence
+    assert not list((tmp_path / "out").rglob("*"))
+
+
 def test_no_skew_between_scoring_and_evaluation(
     trained: Path, labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,9 +149,10 @@ def test_no_skew_between_scoring_and_evaluation(
         ([("clips/clip0.mp4", 99, 0, 1, 0, 1)], (), "names? frame 99 of 'clips/clip0.mp4', which has 12 frames"),
         ([], ("--folds", 9), "folds is 9, but the labels have only 6 videos"),
         ([], ("--learning-rate", 1e30, "--protocol", "none"), "the loss became (nan|inf) in epoch 1"),
+        ([], ("--learning-rate", 1e30, "--protocol", "none", "--batch-frames", 32), "the loss became nan in epoch 1"),
         ([], ("--init", "nowhere"), "--init nowhere is neither imagenet, none"),
     ],
-    ids=["frame", "folds", "nan", "init"],
+    ids=["frame", "folds", "nan", "nan-by-the-last-update", "init"],
 )
 def test_bad_input_is_one_sentence_and_leaves_no_checkpoint(
     labels: Path,
