@@ -159,9 +159,9 @@ def _write(
             picture, name = overlay(shown.pixels, heat), f"frame_{seen.index:06d}_{label}.png"
             storage.write_bytes(storage.join(output, name), png(picture))
             over = score >= threshold
-            title = f"{label} {score:.4f} {'≥' if over else '<'} {threshold:g}"
-            sheet[-1].append(Cell(picture=thumbnail(picture), title=title, strong=over))
             peak_x, peak_y = _peak(heat)
+            title = f"{label} {score:.4f} {'≥' if over else '<'} {threshold:.4f}{'' if peak_x else ', no place'}"
+            sheet[-1].append(Cell(picture=thumbnail(picture), title=title, strong=over))
             rows.append(
                 {
                     "video_id": identity,
@@ -195,7 +195,7 @@ def tell(explanation: Explanation) -> None:
     table.add_column("frame", justify="right")
     table.add_column("time", justify="right")
     for label, threshold in {row["label"]: row["threshold"] for row in rows}.items():
-        table.add_column(f"{label} ≥ {threshold:g}", justify="right")
+        table.add_column(f"{label} ≥ {threshold:.4f}", justify="right")
     for index in {row["frame_index"]: None for row in rows}:
         mine = [row for row in rows if row["frame_index"] == index]
         scores = [f"{row['score']:.4f}{'*' if row['score'] >= row['threshold'] else ' '}" for row in mine]
@@ -204,7 +204,9 @@ def tell(explanation: Explanation) -> None:
     out.print(table)
     for note in explanation.notes:
         out.print(Text(note), soft_wrap=True)
-    out.print(Text(f"{len(rows)} heat maps, all on {printable(explanation.sheet)}"), soft_wrap=True)
+    if nowhere := sum(row["peak_x"] is None for row in rows):
+        out.print(f"{nowhere} of {len(rows)} scores have a map of nothing: no place in the frame speaks for the label")
+    out.print(Text(f"{len(rows) - nowhere} heat maps, all on {printable(explanation.sheet)}"), soft_wrap=True)
 
 
 def _peak(heat: np.ndarray) -> tuple[float, float] | tuple[None, None]:

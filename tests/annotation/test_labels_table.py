@@ -99,7 +99,7 @@ def test_rows_that_contradict_need_a_rule(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "a.mp4,9,0,0,0,0", *(f"a.mp4,12,{','.join(vote)}" for vote in votes))
     assert refusal(read_labels, path) == (
         f"labels {path}: rows 2 and 3 label frame 12 of 'a.mp4' differently (texture 1 and 0); "
-        "give a rule to merge them: any, all or majority"
+        "give a rule to merge them: --label-rule any, all or majority"
     )
     merged = {rule: read_labels(path, rule=rule).to_pylist()[1] for rule in ("any", "all", "majority")}
     assert merged == {

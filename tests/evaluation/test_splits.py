@@ -86,12 +86,21 @@ def test_one_video_to_train_on_cannot_be_divided() -> None:
         make_splits(names_of(2), labels_of(names_of(2)), SplitSettings(folds=2))
 
 
+def test_a_label_whose_only_positives_are_tested_on() -> None:
+    (split,) = make_splits(VIDEOS, Y, SplitSettings(protocol="frames"))
+    y = Y.copy()
+    y[:, 2] = 0
+    y[split.test, 2] = 1
+    with pytest.raises(UsageError, match=r"fold 0 has no positive frame of motion among the 128 it trains on.*or keep"):
+        check_split(VIDEOS, y, split)
+
+
 @pytest.mark.parametrize(("value", "kind"), [(0, "positive"), (1, "negative")])
 @pytest.mark.parametrize("protocol", ["videos", "frames"])
 def test_a_label_of_one_class_in_training(protocol: str, value: int, kind: str) -> None:
     y = Y.copy()
     y[:, 2] = value
-    with pytest.raises(UsageError, match=rf"fold 0 has no {kind} frame of motion among the \d+ it trains on"):
+    with pytest.raises(UsageError, match=rf"^no {kind} frame of motion is among the 200 labelled ones"):
         make_splits(VIDEOS, y, SplitSettings(protocol=protocol))  # type: ignore[arg-type]
 
 

@@ -226,7 +226,7 @@ def _votes(group: list[_Row], rule: Rule, source: str) -> tuple[int, ...]:
     """The labels of one frame by a rule; an annotator who says the same twice has one vote."""
     if rule == "error":
         if other := next((row for row in group if row.labels != group[0].labels), None):
-            way_out = "give a rule to merge them: any, all or majority"
+            way_out = "give a rule to merge them: --label-rule any, all or majority"
             raise UsageError(f"{_contradiction(group[0], other, source)}; {way_out}")
         return group[0].labels
     ballots = {(row.annotator or row.number, row.labels) for row in group}

@@ -26,17 +26,17 @@ METRICS_NAME, RECORD_NAME, REPORT_NAME = "metrics.parquet", "evaluation.json", "
 
 
 def print_evaluation(evaluation: Evaluation, out: Console) -> None:
-    """Tables of the figures, of each fold's macros, and of thresholds and calibration; then the notes."""
+    """The notes, then tables of the figures, of each fold's macros, and of thresholds and calibration."""
+    for note in evaluation.notes:
+        out.print(Text(f"note: {printable(note)}", style="yellow"))
     for sheet in _sheets(evaluation):
         sheet.print(out)
-    for note in evaluation.notes:
-        out.print(Text(f"note: {printable(note)}"))
 
 
 def markdown(evaluation: Evaluation) -> str:
-    """The same tables and notes."""
+    """The same notes and tables."""
     notes = "".join(f"- {printable(note)}\n" for note in evaluation.notes)
-    return "".join(sheet.markdown() for sheet in _sheets(evaluation)) + notes
+    return (notes and f"{notes}\n") + "".join(sheet.markdown() for sheet in _sheets(evaluation))
 
 
 def as_record(evaluation: Evaluation) -> dict[str, Any]:

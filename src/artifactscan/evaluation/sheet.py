@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,13 +24,23 @@ class Sheet:
 
     def print(self, out: Console) -> None:
         """For a terminal; the first column is left-aligned, figures right. Title and caption may be wider."""
-        table = Table(show_lines=any(not isinstance(cell, str) for row in self.rows for cell in row))
-        for position, heading in enumerate(self.headings):
-            table.add_column(Text(heading), justify="right" if position else "left", overflow="fold")
+        columns = [[line for row in self.rows for line in _lines(row[n])] for n in range(len(self.headings))]
+        words = (heading.split() for heading in self.headings)
+        widths = [max(map(len, [*cells, *heading, ""])) for cells, heading in zip(columns, words, strict=True)]
+        lines = box.HEAVY_HEAD if sum(widths) + 3 * len(widths) + 1 <= out.width else None
+        table = Table(
+            box=lines,
+            padding=(0, 1) if lines else (0, 1, 0, 0),
+            show_lines=any(not isinstance(cell, str) for row in self.rows for cell in row),
+        )
+        for position, (heading, width) in enumerate(zip(self.headings, widths, strict=True)):
+            justify = "right" if position else "left"
+            table.add_column(Text(heading), justify=justify, overflow="fold", min_width=width)
         for row in self.rows:
             table.add_row(*(Text("\n".join(map(printable, _lines(cell)))) for cell in row))
         out.print(Text(printable(self.title), style="bold"))
-        out.print(table)
+        # Figures are never broken: on a narrow terminal without lines, on a still narrower one past its edge.
+        out.print(table, width=max(out.width, sum(widths) + len(widths)), crop=False)
         if self.caption:
             out.print(Text(self.caption))
         out.print()

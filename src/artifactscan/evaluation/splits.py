@@ -110,10 +110,15 @@ def check_split(videos: Sequence[str] | np.ndarray, y: np.ndarray, split: Split)
             )
     for label, positives in zip(LABELS, y[split.fit].sum(axis=0), strict=True):
         for kind, count in (("positive", positives), ("negative", len(split.fit) - positives)):
+            if not count and len(set(y[:, LABELS.index(label)].tolist())) < 2:
+                raise UsageError(
+                    f"no {kind} frame of {label} is among the {len(y)} labelled ones, so it cannot be learned; "
+                    "label some"
+                )
             if not count:
                 raise UsageError(
                     f"fold {split.fold} has no {kind} frame of {label} among the {len(split.fit)} it trains on; "
-                    f"label more videos with one, or change the number of folds"
+                    "label more videos with one, change the number of folds, or keep none to tune on (--tune-share 0)"
                 )
 
 

@@ -50,11 +50,13 @@ def loss_curves(table: pa.Table, *, title: str) -> bytes:
     for number, (run, rows) in enumerate(frame.groupby("run", sort=False)):
         colour = f"C{number % 10}"
         left.plot(rows["epoch"], rows["fit_loss"], color=colour, marker=".", label=str(run))
-        left.plot(rows["epoch"], rows["tune_loss"], color=colour, linestyle="--")
+        left.plot(rows["epoch"], rows["tune_loss"], color=colour, linestyle="--", marker="x")
         right.plot(rows["epoch"], rows["tune_average_precision"], color=colour, marker=".")
         kept = rows[rows["best"]]
         right.scatter(kept["epoch"], kept["tune_average_precision"], color=colour, zorder=3)
-    left.set(title=f"{title}: loss, fit – and tune - -", xlabel="epoch", ylabel="loss")
+    left.set(title=f"{title}: loss (solid: trained on, dashed: tune)", xlabel="epoch", ylabel="loss")
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     right.set(title="macro average precision, tune", xlabel="epoch", ylim=(0, 1))
     left.legend(fontsize="small")
     image = io.BytesIO()
