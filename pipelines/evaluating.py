@@ -16,7 +16,7 @@ from artifactscan.evaluation.evaluate import evaluate
 from artifactscan.evaluation.predictions import logits_of, predictions_table
 from artifactscan.evaluation.report import print_evaluation, write_evaluation
 from artifactscan.evaluation.tuning import Tuning
-from artifactscan.labels import LABELS, SCORE_COLUMNS
+from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.store import write_table
 from artifactscan.summary import console
@@ -119,7 +119,4 @@ def _logits(settings: EvaluateSettings, checkpoint: Checkpoint, labelled: Labell
             .sort_values("row")
         )
     # The classifier is the scoring job's, calibration included, so that it decides on bf16 and rounds as that does.
-    calibration = [checkpoint.card.calibration[label] for label in LABELS]
-    scale = np.array([one.scale or 1.0 for one in calibration])  # at 0 every logit gives the same probability
-    offset = np.array([one.offset for one in calibration])
-    return (logits_of(scored[list(SCORE_COLUMNS)].to_numpy()) - offset) / scale
+    return logits_of(scored[list(SCORE_COLUMNS)].to_numpy(), checkpoint.card.calibration)

@@ -32,7 +32,7 @@ def build(card: Card) -> nn.Module:
         hint = f"; near it are {', '.join(close)}" if close else ""
         raise UsageError(f"backbone {card.backbone!r} is not a timm model{hint}")
     # Transformers hold a position per patch, so they must know the size; the others take any.
-    fixed = _config(card.backbone).fixed_input_size
+    fixed = timm_config(card.backbone).fixed_input_size
     size: dict[str, Any] = {"img_size": (card.input.height, card.input.width)} if fixed else {}
     try:
         model = timm.create_model(card.backbone, pretrained=False, num_classes=len(card.labels), **size)
@@ -99,7 +99,7 @@ def initialise(backbone: str, *, height: int = 0, width: int = 0, seed: int = 0)
     """
     card = Card(
         backbone=backbone,
-        input=_input_spec(backbone, height, width),
+        input=own_input(backbone, height=height, width=width),
         origin=f"random weights from seed {seed}, timm {timm.__version__}, torch {torch.__version__}",
     )
     with torch.random.fork_rng(devices=[]), torch.no_grad(), _one_thread():
@@ -148,11 +148,11 @@ def probe_frames(spec: InputSpec, count: int = PROBE_FRAMES) -> np.ndarray:
     return (picture * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _input_spec(backbone: str, height: int, width: int) -> InputSpec:
-    """The backbone's own input, with the size changed where one is given."""
+def own_input(backbone: str, *, height: int = 0, width: int = 0) -> InputSpec:
+    """The backbone's own input, with the size changed where one is given, in pixels; UsageError for one too large."""
     if not timm.is_model(backbone):
         return InputSpec(height=height or 224, width=width or 224)  # build has the words for it
-    config = _config(backbone)
+    config = timm_config(backbone)
     own = config.input_size
     resize = config.interpolation if config.interpolation in RESIZE_KERNELS else "bicubic"
     try:
@@ -163,7 +163,7 @@ def _input_spec(backbone: str, height: int, width: int) -> InputSpec:
         raise UsageError(f"backbone {backbone}: {error}") from None
 
 
-def _config(backbone: str) -> Any:
+def timm_config(backbone: str) -> Any:
     """timm's own description of the inputs a model was made for."""
     return timm.get_pretrained_cfg(backbone)
 

@@ -85,6 +85,14 @@ def test_logits_give_back_the_probabilities_they_were_made_of() -> None:
     np.testing.assert_allclose(sigmoid(logits), p, atol=2e-7)
 
 
+def test_calibrated_probabilities_give_logits_that_give_them_again() -> None:
+    calibration = {
+        label: Calibration(scale=scale, offset=1) for label, scale in zip(LABELS, (1, 20, 0, 0.2), strict=True)
+    }
+    p = probabilities(np.array([[0.5, -0.3, 0.5, 20], [-2, 0.1, 4, -20]]), calibration)
+    np.testing.assert_allclose(probabilities(logits_of(p, calibration), calibration), p, atol=1e-6)
+
+
 def test_probabilities_are_calibrated_per_label() -> None:
     calibration = {
         label: Calibration(scale=scale, offset=1) for label, scale in zip(LABELS, (1, 2, 0, -1), strict=True)

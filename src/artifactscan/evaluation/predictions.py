@@ -93,10 +93,17 @@ def read_predictions(table: pa.Table | pd.DataFrame) -> Predictions:
     return Predictions(frames=read.frames, videos=read.videos, y=read.y == 1, logits=read.logits, folds=read.folds)
 
 
-def logits_of(probabilities: np.ndarray) -> np.ndarray:
-    """float64 logits of probabilities, for models that give no logits; 0 and 1 become about -16 and 16."""
+def logits_of(probabilities: np.ndarray, calibration: Mapping[str, Calibration] | None = None) -> np.ndarray:
+    """float64 logits of probabilities, for models that give no logits; 0 and 1 become about -16 and 16.
+
+    With a ``calibration``, of (frames, labels): the logits that ``probabilities`` makes these of.
+    """
     p = np.clip(np.asarray(probabilities, np.float64), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    return np.log(p) - np.log1p(-p)
+    logits = np.log(p) - np.log1p(-p)
+    if calibration is None:
+        return logits
+    scale = np.array([calibration[label].scale or 1.0 for label in LABELS])  # at 0 all logits give one probability
+    return (logits - np.array([calibration[label].offset for label in LABELS])) / scale
 
 
 def probabilities(logits: np.ndarray, calibration: Mapping[str, Calibration]) -> np.ndarray:

@@ -7,10 +7,11 @@ from typing import Any
 
 import safetensors.torch
 import timm
+import torch
 from torch import nn
 
 from artifactscan import storage, storage_errors
-from artifactscan.backbone import check_weights, head, initialise
+from artifactscan.backbone import build, check_weights, head, initialise, own_input, timm_config
 from artifactscan.checkpoint import CARD_NAME, Card, Checkpoint, load_checkpoint
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
@@ -27,12 +28,14 @@ def initial_checkpoint(init: str, backbone: str, *, height: int = 0, width: int 
     checkpoint. UsageError for weights that cannot be had or are not this backbone's, and as
     artifactscan.backbone.build.
     """
-    fresh = initialise(backbone, height=height, width=width, seed=seed)
     if init == NONE:
-        return fresh
+        return initialise(backbone, height=height, width=width, seed=seed)
+    card = Card(backbone=backbone, input=own_input(backbone, height=height, width=width))
+    with torch.device("meta"):
+        build(card)  # what cannot be built shows before anything is read or downloaded
     if init != IMAGENET and not init.endswith((".safetensors", ".bin", ".pth")):
         return _continued(init, backbone, height=height, width=width)
-    card = replace(fresh.card, origin=_origin(init, backbone))
+    card = replace(card, origin=_origin(init, backbone))
     model = _timm_pretrained(card) if init == IMAGENET else _from_file(card, init)
     return _checkpoint(card, model)
 
@@ -93,7 +96,7 @@ def _from_file(card: Card, init: str) -> nn.Module:
 def _create(card: Card, **source: Any) -> nn.Module:
     """timm's own loading: it fits positions to the input size and leaves out a head of other classes."""
     options: dict[str, Any] = {}
-    if _timm_config(card.backbone).fixed_input_size:
+    if timm_config(card.backbone).fixed_input_size:
         options["img_size"] = (card.input.height, card.input.width)
     if source:
         options["pretrained_cfg_overlay"] = {**source, "custom_load": False}
@@ -102,10 +105,6 @@ def _create(card: Card, **source: Any) -> nn.Module:
     for parameter in head(model).parameters():
         nn.init.zeros_(parameter)
     return model
-
-
-def _timm_config(backbone: str) -> Any:
-    return timm.get_pretrained_cfg(backbone)
 
 
 def _checkpoint(card: Card, model: nn.Module) -> Checkpoint:
@@ -117,6 +116,6 @@ def _checkpoint(card: Card, model: nn.Module) -> Checkpoint:
 
 def _origin(init: str, backbone: str) -> str:
     if init == IMAGENET:
-        tag = _timm_config(backbone).tag
+        tag = timm_config(backbone).tag
         return f"timm {timm.__version__} weights {backbone}{f'.{tag}' if tag else ''}"
     return f"weights {init.rsplit('/', 1)[-1]}"

@@ -16,7 +16,7 @@ FILE_PREFIX = "synthetic:"
 
 
 def write_pairs(folder: str, pairs: int, *, seed: int) -> str:
-    """Draws clips, each clean and defective, into ``folder``, local or s3:// once; returns labels.csv.
+    """Draws clips, each clean and defective, into ``folder``, local or s3://, once; returns labels.csv.
 
     In pairs, what a clip shows says nothing about its labels. labels.csv is written last. UsageError where the clips
     cannot be written.
