@@ -9,7 +9,7 @@ WEIGHTS ?= ../shared/weights/tf_efficientnet_lite0.timm.safetensors
 BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo builtin test test-all check format bench lock clean
+.PHONY: help install demo audit-demo builtin test test-all check format bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,22 @@ demo: $(INSTALLED) ## make a small corpus, score it, show the result table
 	$(PY) -m artifactscan.demo $(DEMO)/clips
 	$(PY) jobs/score.py --input $(DEMO)/clips --output $(DEMO)/scores --max-failed 0.1
 	@$(PY) -c 'import pandas; print(); print(pandas.read_parquet("$(DEMO)/scores/frames").drop(columns=["video_id", "uri", "run"]).head().to_string())'
+
+AUDIT := jobs/audit.py --corpus $(DEMO)/audit/corpus --store $(DEMO)/audit/store --groups "{generator}" \
+  --checkpoint $(DEMO)/audit/checkpoint --canary-clips 4 --resample-share 0.1 --quiet
+AUDIT_LOG := 2>>$(DEMO)/audit/log.txt
+
+audit-demo: $(INSTALLED) ## four nights over a small corpus: new, nothing new, worse, a decoder that changed
+	rm -rf $(DEMO)/audit
+	$(PY) -m artifactscan.marks $(DEMO)/audit first
+	@echo; echo "first night"; $(PY) $(AUDIT) $(AUDIT_LOG)
+	@echo; echo "second night, nothing new"; $(PY) $(AUDIT) $(AUDIT_LOG)
+	$(PY) -m artifactscan.marks $(DEMO)/audit second
+	@echo; echo "third night: beta got worse, a file each was replaced, removed and damaged; exit code 1 is wanted"
+	@$(PY) $(AUDIT) $(AUDIT_LOG); test $$? -eq 1
+	@echo; echo "fourth night: a decoder that makes everything brighter; exit code 4 is wanted"
+	@PYTHONPATH=tests/shims/brighter $(PY) $(AUDIT) $(AUDIT_LOG); test $$? -eq 4
+	@echo; echo "open $(DEMO)/audit/store/latest.html; what was done meanwhile is in $(DEMO)/audit/log.txt"
 
 builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHTS (under an hour on two cores)
 	@if [ -f $(BUILTIN)/finetune.json ]; then rm -rf $(BUILTIN); fi  # done before; one that was cut off goes on

@@ -3,6 +3,7 @@
     python benchmarks/scale.py plan     [--count 1000000]    # seconds and peak memory of --plan over a settled corpus
     python benchmarks/scale.py overhead [--count 10000]      # milliseconds that a tiny clip costs, all in
     python benchmarks/scale.py memory   [--count 100 1000]   # peak memory of all processes together
+    python benchmarks/scale.py night    [--count 1000000]    # seconds and peak memory of an audit with nothing new
 
 Each prints one line of JSON.
 """
@@ -15,9 +16,11 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,14 +32,26 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from media import write_clip  # noqa: E402
 from s3_server import GeneratedBucket  # noqa: E402
 
+from artifactscan import marks  # noqa: E402
+from artifactscan.audit import canaries  # noqa: E402
+from artifactscan.audit.night import Night, Verdict  # noqa: E402
+from artifactscan.audit.policy import Policy  # noqa: E402
+from artifactscan.audit.rates import measure  # noqa: E402
+from artifactscan.audit.store import AuditStore  # noqa: E402
+from artifactscan.audit.tables import ARRIVALS, PICTURES, PREVALENCE, SAMPLING  # noqa: E402
+from artifactscan.audit.tables import CANARIES as CANARY_SCHEMA  # noqa: E402
 from artifactscan.backbone import initialise  # noqa: E402
 from artifactscan.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from artifactscan.corpus import list_corpus  # noqa: E402
+from artifactscan.events import EventSettings  # noqa: E402
+from artifactscan.labels import LABELS  # noqa: E402
 from artifactscan.settings import ScoreSettings  # noqa: E402
 from artifactscan.store import RunRecord, Store  # noqa: E402
-from artifactscan.tables import VIDEOS  # noqa: E402
+from artifactscan.tables import EVENTS, VIDEOS  # noqa: E402
 from pipelines.scoring import Request, make_request  # noqa: E402
 
+RUN = "20260101T000000Z-00000000"
+NIGHTS, ARRIVALS_A_NIGHT, CANARIES = 14, 10_000, 12
 SAMPLE_S = 0.5
 SIDE = 64
 FEW = 32
@@ -49,18 +64,98 @@ def plan(count: int) -> dict[str, Any]:
         os.environ.update(bucket.env)
         save_checkpoint(initialise("test_resnet.r160_in1k"), f"{folder}/checkpoint")
         settings = ScoreSettings(input=bucket.uri, output=f"{folder}/store", checkpoint=f"{folder}/checkpoint")
-        request = make_request(settings, load_checkpoint(settings.checkpoint))
-        store, run = Store(settings.output), "20260101T000000Z-00000000"
-        Path(store.videos(run)).mkdir(parents=True)
-        with pq.ParquetWriter(f"{store.videos(run)}/videos-00000.parquet", VIDEOS, compression="zstd") as writer:
-            for batch in list_corpus(bucket.uri, settings.listing()):
-                writer.write_table(_as_ledger(batch))
-        store.commit(_record_of(run, request))
+        _write_settled(settings)
         flags = ("--input", settings.input, "--output", settings.output, "--checkpoint", settings.checkpoint)
-        seconds, peak_bytes, output = _job(*flags, "--plan")
+        seconds, peak_bytes, output = _job("score.py", *flags, "--plan")
     settled = next(line for line in output.splitlines() if "already settled" in line)
     assert f" {count:,} " in settled, output
     return {"objects": count, "seconds": seconds, "peak_bytes": peak_bytes}
+
+
+def night(count: int) -> dict[str, Any]:
+    """An audit with nothing new over ``count`` settled objects of a bucket that exists only in its listing.
+
+    Fourteen nights of ten thousand arrivals each came before.
+    """
+    with tempfile.TemporaryDirectory(prefix="artifactscan-scale-") as folder, GeneratedBucket(count) as bucket:
+        os.environ.update(bucket.env)
+        checkpoint = marks.write_checkpoint(Path(folder, "checkpoint"))
+        store = AuditStore(f"{folder}/audit")
+        settings = ScoreSettings(input=bucket.uri, output=store.scores.root, checkpoint=checkpoint)
+        request = _write_settled(settings)
+        names = [f"202601{day:02d}T030000Z-00000000" for day in range(2, 2 + NIGHTS)]
+        canaries.ensure(store.canary, CANARIES)
+        canary_scores = store.canary_scores(names[0]).root
+        _job("score.py", "--input", canaries.clips(store.canary), "--output", canary_scores, "--checkpoint", checkpoint)
+        for number, name in enumerate(names):
+            _write_night(store, name, scorer=names[0], runs=(RUN,) if not number else (), request=request)
+        flags = ("--corpus", bucket.uri, "--store", store.root, "--checkpoint", checkpoint, "--quiet")
+        seconds, peak_bytes, output = _job("audit.py", *flags)
+        [*_, last] = store.nights()
+    assert (last.counts["settled"], last.counts["arrivals"]) == (count, 0), output
+    assert len(last.baseline) == NIGHTS, last.baseline
+    return {"objects": count, "seconds": seconds, "peak_bytes": peak_bytes, "said": output.splitlines()[0]}
+
+
+def _write_night(store: AuditStore, name: str, *, scorer: str, runs: tuple[str, ...], request: Request) -> None:
+    arrivals = _arrivals(name)
+    empty = {"events": EVENTS, "sampling": SAMPLING, "prevalence": PREVALENCE, "pictures": PICTURES}
+    tables = {table: schema.empty_table() for table, schema in empty.items()}
+    cells = measure(arrivals, {}, Policy())
+    written = store.write_tables(
+        name, {**tables, "arrivals": arrivals, "cells": cells, "canaries": CANARY_SCHEMA.empty_table()}
+    )
+    store.commit(
+        Night(
+            night=name,
+            corpus="",
+            started="2026-01-01T00:00:00+00:00",
+            finished="2026-01-01T00:00:00+00:00",
+            scorer=scorer,
+            spec_digest=request.spec.digest,
+            spec=asdict(request.spec),
+            checkpoint={},
+            versions={},
+            tables=written,
+            runs=runs or (f"run-{name}",),
+            counts={},
+            outcomes={},
+            standing_outcomes={},
+            standing_rates={},
+            baseline=(),
+            thresholds=dict.fromkeys(LABELS, 0.5),
+            events=asdict(EventSettings()),
+            policy={},
+            verdict=Verdict(code=0, headline=""),
+        )
+    )
+
+
+def _arrivals(night: str) -> pa.Table:
+    rng = np.random.default_rng(sum(night.encode()))
+    paths = [f"{night}/{number:05d}.mp4" for number in range(ARRIVALS_A_NIGHT)]
+    columns: dict[str, Any] = dict.fromkeys(("video_id", "uri", "path"), paths)
+    columns |= {"groups": [[]] * ARRIVALS_A_NIGHT, "outcome": ["scored"] * ARRIVALS_A_NIGHT}
+    columns |= {"reason": pa.nulls(ARRIVALS_A_NIGHT, pa.string()), "duration_s": np.full(ARRIVALS_A_NIGHT, 10.0)}
+    columns["frames"] = np.full(ARRIVALS_A_NIGHT, 20, np.int32)
+    for label in LABELS:
+        flagged = rng.random(ARRIVALS_A_NIGHT) < 0.05
+        columns |= {f"{name}_{label}": flagged.astype(np.int32) for name in ("events", "frames_over", "peak_frame")}
+        columns |= {f"{name}_{label}": flagged.astype(np.float64) for name in ("event_s", "peak_s")}
+        columns[f"peak_{label}"] = rng.random(ARRIVALS_A_NIGHT).astype(np.float32)
+    return pa.table({name: columns[name] for name in ARRIVALS.names}).cast(ARRIVALS)
+
+
+def _write_settled(settings: ScoreSettings) -> Request:
+    """A store in which one run settled everything of the input; returns what that run was asked."""
+    request = make_request(settings, load_checkpoint(settings.checkpoint))
+    store = Store(settings.output)
+    Path(store.videos(RUN)).mkdir(parents=True)
+    with pq.ParquetWriter(f"{store.videos(RUN)}/videos-00000.parquet", VIDEOS, compression="zstd") as writer:
+        for batch in list_corpus(settings.input, settings.listing()):
+            writer.write_table(_as_ledger(batch))
+    store.commit(_record_of(RUN, request))
+    return request
 
 
 def _record_of(run: str, request: Request) -> RunRecord:
@@ -88,6 +183,8 @@ def _as_ledger(batch: pa.RecordBatch) -> pa.Table:
     }
     columns["outcome"] = pa.repeat("scored", batch.num_rows)
     columns["frames_sampled"] = pa.repeat(pa.scalar(8, pa.int32()), batch.num_rows)
+    rng = np.random.default_rng(0)
+    columns |= {f"max_{label}": pa.array(rng.random(batch.num_rows), pa.float32()) for label in LABELS}
     return pa.table(columns, schema=VIDEOS)
 
 
@@ -97,8 +194,12 @@ def overhead(count: int) -> dict[str, Any]:
         clips, checkpoint = _tiny_clips(Path(folder, "many"), count), f"{folder}/checkpoint"
         save_checkpoint(initialise("test_resnet.r160_in1k", height=SIDE, width=SIDE), checkpoint)
         few = _tiny_clips(Path(folder, "few"), FEW)
-        seconds, _, _ = _job("--input", clips, "--output", f"{folder}/all", "--checkpoint", checkpoint, "--quiet")
-        started, _, _ = _job("--input", few, "--output", f"{folder}/some", "--checkpoint", checkpoint, "--quiet")
+        seconds, _, _ = _job(
+            "score.py", "--input", clips, "--output", f"{folder}/all", "--checkpoint", checkpoint, "--quiet"
+        )
+        started, _, _ = _job(
+            "score.py", "--input", few, "--output", f"{folder}/some", "--checkpoint", checkpoint, "--quiet"
+        )
     return {"videos": count, "ms_per_video": (seconds - started) / (count - FEW) * 1000}
 
 
@@ -111,7 +212,14 @@ def memory(counts: list[int]) -> dict[str, Any]:
         for count in counts:
             clips = _tiny_clips(Path(folder, str(count)), count, width=320, height=192, seconds=4)
             _, peaks[count], _ = _job(
-                "--input", clips, "--output", f"{folder}/store{count}", "--checkpoint", checkpoint, "--quiet"
+                "score.py",
+                "--input",
+                clips,
+                "--output",
+                f"{folder}/store{count}",
+                "--checkpoint",
+                checkpoint,
+                "--quiet",
             )
     return {"peak_bytes": peaks, "growth": peaks[counts[-1]] / peaks[counts[0]] - 1}
 
@@ -126,9 +234,9 @@ def _tiny_clips(folder: Path, count: int, **clip: Any) -> Path:
     return folder / "clips"
 
 
-def _job(*arguments: object) -> tuple[float, int, str]:
+def _job(job: str, *arguments: object) -> tuple[float, int, str]:
     """Wall-clock seconds, peak memory of the process and all below it, and what it printed."""
-    command = [sys.executable, str(ROOT / "jobs" / "score.py"), *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "jobs" / job), *map(str, arguments)]
     started = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         peaks = [0]
@@ -160,11 +268,13 @@ def _proportional_bytes(process: psutil.Process) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=("plan", "overhead", "memory"))
+    parser.add_argument("what", choices=("plan", "overhead", "memory", "night"))
     parser.add_argument("--count", type=int, nargs="+")
     arguments = parser.parse_args()
     if arguments.what == "plan":
         result = plan(*(arguments.count or [1_000_000]))
+    elif arguments.what == "night":
+        result = night(*(arguments.count or [1_000_000]))
     elif arguments.what == "overhead":
         result = overhead(*(arguments.count or [10_000]))
     else:

@@ -69,22 +69,49 @@ class Stopwatch:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What became of a corpus."""
+
+    code: int
+    """The job's exit code."""
+    plan: Plan
+    """The listing set against what was settled before, less what a run that was cut off had still open."""
+    runs: tuple[RunRecord, ...] = ()
+    """The runs that were carried out: the one that was cut off, the one for what is new, or neither."""
+
+
 def score(settings: ScoreSettings) -> int:
     """Scores a corpus into a store and returns the job's exit code.
 
     UsageError, LedgerError and CutOffError go to the caller.
     """
     for name, uri in (("--input", settings.input), ("--output", settings.output)):
-        storage.check_place(name, uri, submitted="RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ)
-    out, store = console(), Store(storage.normalise(settings.output))
-    checkpoint = load_checkpoint(settings.checkpoint)
-    job = Job(settings, store, checkpoint, make_request(settings, checkpoint), out)
+        storage.check_place(name, uri, submitted=submitted())
+    out, checkpoint = console(), load_checkpoint(settings.checkpoint)
+    tell_standing(settings.checkpoint, checkpoint, out)
+    job = _job(settings, checkpoint, out)
+    with as_usage_errors():
+        return _show_plan(job) if settings.plan else _score(job).code
+
+
+def score_corpus(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> Scored:
+    """The same as a part of another job, which has loaded the checkpoint and checked where things are."""
+    with as_usage_errors():
+        return _score(_job(settings, checkpoint, out))
+
+
+def submitted() -> bool:
+    """Whether this process is the driver of `ray job submit`."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def tell_standing(name: str, checkpoint: Checkpoint, out: Console) -> None:
+    """Says how far the scores of a checkpoint are to be trusted."""
     if not checkpoint.card.trained:
-        out.print(f"checkpoint {settings.checkpoint}: not trained, its scores mean nothing", style="yellow")
+        out.print(f"checkpoint {name}: not trained, its scores mean nothing", style="yellow")
     elif standing := checkpoint.card.standing():
-        out.print(Text(f"checkpoint {printable(settings.checkpoint)}: {standing}"), soft_wrap=True)
-    with _as_usage_errors():
-        return _show_plan(job) if settings.plan else _score(job)
+        out.print(Text(f"checkpoint {printable(name)}: {standing}"), soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -98,6 +125,11 @@ class Job:
     out: Console
 
 
+def _job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> Job:
+    store = Store(storage.normalise(settings.output))
+    return Job(settings, store, checkpoint, make_request(settings, checkpoint), out)
+
+
 def _show_plan(job: Job) -> int:
     run = job.store.unfinished(job.request.digest, job.store.uncommitted())
     with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
@@ -107,38 +139,42 @@ def _show_plan(job: Job) -> int:
     return EXIT_OK
 
 
-def _score(job: Job) -> int:
+def _score(job: Job) -> Scored:
     """Finishes the run that was cut off, if there is one, and then does what is new."""
     storage.check_writable(job.store.root)
+    runs: list[RunRecord] = []
     with Lease(job.store.lease) as lease, tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
         uncommitted = job.store.uncommitted()
         job.store.discard_tables(uncommitted)
-        continued = job.store.unfinished(job.request.digest, uncommitted)
-        if continued:
+        if continued := job.store.unfinished(job.request.digest, uncommitted):
             job.out.print(f"continuing run {continued}, which was cut off")
-            code = _carry_out(job, continued, Stopwatch(), lease)
+            runs.append(_carry_out(job, continued, Stopwatch(), lease))
         watch, manifest = Stopwatch(), Path(folder, "manifest.parquet")
         with watch.stage("plan"):
             plan = _plan(job, manifest)
         # What the continued run could not read would not be read a moment later either.
-        if continued and not (plan.new or plan.changed or plan.removed or (plan.again and job.settings.retry_failed)):
-            return code
-        if plan.nothing_new:
+        again = plan.again and job.settings.retry_failed
+        if plan.new or plan.changed or plan.removed or again or not (runs or plan.nothing_new):
+            print_plan(plan, job.out)
+            if plan.to_do:
+                from artifactscan.backbone import check_weights  # torch takes seconds to import
+
+                check_weights(job.checkpoint)
+                _start_ray(job.settings, watch)  # what is wrong with the cluster shows before there is a run
+            run = new_run_id()
+            storage.write_bytes(job.store.manifest(run), manifest.read_bytes())
+            runs.append(_carry_out(job, run, watch, lease))
+        elif not runs:
             job.out.print(f"nothing to do: all {plan.listed:,} videos are settled by earlier runs in {job.store.root}")
-            return failures_exit_code(without_frames(plan.settled_outcomes), plan.listed, job.settings.max_failed)
-        print_plan(plan, job.out)
-        if plan.to_do:
-            from artifactscan.backbone import check_weights  # torch takes seconds to import
-
-            check_weights(job.checkpoint)
-            _start_ray(job.settings, watch)  # what is wrong with the cluster shows before there is a run
-        run = new_run_id()
-        storage.write_bytes(job.store.manifest(run), manifest.read_bytes())
-        return _carry_out(job, run, watch, lease)
+    if runs:
+        failed, listed = runs[-1].counts["without_frames"], runs[-1].counts["listed"]
+    else:
+        failed, listed = without_frames(plan.settled_outcomes), plan.listed
+    return Scored(code=failures_exit_code(failed, listed, job.settings.max_failed), plan=plan, runs=tuple(runs))
 
 
-def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease) -> int:
-    """Scores what is open in a run that has a manifest, settles it, commits it, and tells; returns the exit code."""
+def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease) -> RunRecord:
+    """Scores what is open in a run that has a manifest, settles it, commits it, and tells."""
     settings, store, checkpoint = job.settings, job.store, job.checkpoint
     started = datetime.now(UTC)
     with as_cut_off_errors():
@@ -152,11 +188,11 @@ def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease) -> int:
     print_run(store, record, checkpoint.card.thresholds, job.out)
     if not checkpoint.card.trained:
         job.out.print("these scores come from an untrained checkpoint and mean nothing", style="yellow")
-    return failures_exit_code(settlement.without_frames, settlement.listed, settings.max_failed)
+    return record
 
 
 @contextmanager
-def _as_usage_errors() -> Iterator[None]:
+def as_usage_errors() -> Iterator[None]:
     """Before any work a storage that refuses is the configuration's fault."""
     try:
         yield
@@ -264,7 +300,7 @@ def _record(
             "trained": checkpoint.card.trained,
             "thresholds": dict(checkpoint.card.thresholds),
         },
-        versions={"python": python_version()} | {name: _version(name) for name in _PACKAGES},
+        versions=versions(),
         precision=settlement.precisions,
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -279,6 +315,11 @@ def _record(
         outcomes=settlement.outcomes,
         notes=told,
     )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that scores depend on."""
+    return {"python": python_version()} | {name: _version(name) for name in _PACKAGES}
 
 
 def _version(package: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifactscan.errors import UsageError
 from artifactscan.events import EventSettings, find_events
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.tables import EVENTS, FRAMES
@@ -106,3 +107,24 @@ def test_a_picture_that_stands_still_is_no_gap_and_lasts_until_the_next() -> Non
 
 def test_no_event_outlasts_its_video() -> None:
     assert timed((0, 0.0, 0.9), (12, 0.5, 0.9), duration_s=0.6) == [(0.0, 0.6)]
+
+
+def test_an_event_has_at_least_so_many_frames() -> None:
+    settings = EventSettings(min_frames=2)
+    assert spans([0.1, 0.9, 0.1, 0.1, 0.9, 0.6, 0.1], settings=settings) == [("/0", 2.0, 3.0)]
+    assert spans([0.9, 0.1, 0.9], settings=EventSettings(min_frames=3)) == [("/0", 0.0, 1.5)], "a gap counts as well"
+    assert spans([0.9, 0.1, 0.9], settings=EventSettings(min_frames=4)) == []
+
+
+def test_at_double_the_rate_the_same_seconds_count() -> None:
+    usual, double = EventSettings(max_gap_frames=1, min_frames=2), EventSettings(max_gap_frames=3, min_frames=3)
+    assert usual.at_rate(2) == double
+    assert usual.at_rate(1) == usual
+
+
+@pytest.mark.parametrize(
+    "values", [{"release_ratio": 0.0}, {"release_ratio": 1.1}, {"max_gap_frames": -1}, {"min_frames": 0}]
+)
+def test_settings_that_make_no_events_are_refused(values: dict) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(values))} is .*; give"):
+        EventSettings(**values)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import coloured
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from torch.nn import functional
 
+from artifactscan import marks
 from artifactscan.backbone import head, initialise, normalise, probe_frames
 from artifactscan.checkpoint import BACKBONES, Calibration, Checkpoint
 from artifactscan.classifier import Classifier
@@ -33,24 +33,24 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=[SMALL, SMALL_VIT])
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
-    return coloured.checkpoint(request.param)
+    return marks.checkpoint(request.param)
 
 
 def test_each_label_peaks_on_what_it_looks_for_wherever_that_is(checkpoint: Checkpoint) -> None:
     mapper, rng = HeatMapper(checkpoint), np.random.default_rng(5)
     for _ in range(8):
-        places = coloured.places(rng)
-        maps = mapper.maps(coloured.draw(places, rng), ALL)
-        assert (maps.shape, maps.dtype) == ((4, coloured.HEIGHT, coloured.WIDTH), np.float32)
+        places = marks.places(rng)
+        maps = mapper.maps(marks.draw(places, rng), ALL)
+        assert (maps.shape, maps.dtype) == ((4, marks.HEIGHT, marks.WIDTH), np.float32)
         for label, place in places.items():
             row, column = np.unravel_index(maps[label].argmax(), maps[label].shape)
-            x, y = (column + 0.5) / coloured.WIDTH, (row + 0.5) / coloured.HEIGHT
-            assert coloured.is_on(place, float(x), float(y)), LABELS[label]
+            x, y = (column + 0.5) / marks.WIDTH, (row + 0.5) / marks.HEIGHT
+            assert marks.is_on(place, float(x), float(y)), LABELS[label]
 
 
 def test_a_label_has_the_same_map_whichever_others_are_asked_for(checkpoint: Checkpoint) -> None:
     mapper, rng = HeatMapper(checkpoint), np.random.default_rng(6)
-    frame = coloured.draw(coloured.places(rng), rng)
+    frame = marks.draw(marks.places(rng), rng)
     np.testing.assert_allclose(mapper.maps(frame, [2, 0]), mapper.maps(frame, ALL)[[2, 0]], atol=1e-4)
 
 

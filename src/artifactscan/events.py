@@ -1,11 +1,12 @@
 """Frame probabilities to time-coded events: where a label stays over its threshold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
+from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.tables import EVENTS
 
@@ -18,6 +19,22 @@ class EventSettings:
     """An event that began at the label's threshold goes on down to this share of it."""
     max_gap_frames: int = 1
     """Sampled frames below that which do not end an event; a label that flickers off for one frame is one event."""
+    min_frames: int = 1
+    """Sampled frames, from an event's first to its last, that it has at least; at two per second most defects that
+    people mark are in one or two."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.release_ratio <= 1:
+            raise UsageError(f"release_ratio is {self.release_ratio}; give a share above 0 and at most 1")
+        if self.max_gap_frames < 0:
+            raise UsageError(f"max_gap_frames is {self.max_gap_frames}; give 0 or more")
+        if self.min_frames < 1:
+            raise UsageError(f"min_frames is {self.min_frames}; give 1 or more")
+
+    def at_rate(self, factor: int) -> "EventSettings":
+        """The same in seconds where ``factor`` times as many frames are sampled."""
+        gap = factor * (self.max_gap_frames + 1) - 1
+        return replace(self, max_gap_frames=gap, min_frames=factor * (self.min_frames - 1) + 1)
 
 
 def find_events(
@@ -90,4 +107,6 @@ def _runs(p: np.ndarray, position: np.ndarray, threshold: float, settings: Event
     breaks = np.flatnonzero(np.diff(position[held]) > settings.max_gap_frames + 1)
     firsts = held[np.r_[0, breaks + 1]]
     lasts = held[np.r_[breaks, held.size - 1]]
-    return [(int(a), int(b)) for a, b in zip(firsts, lasts, strict=True) if p[a : b + 1].max() >= threshold]
+    long = position[lasts] - position[firsts] + 1 >= settings.min_frames
+    spans = zip(firsts[long], lasts[long], strict=True)
+    return [(int(a), int(b)) for a, b in spans if p[a : b + 1].max() >= threshold]

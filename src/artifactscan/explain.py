@@ -34,7 +34,7 @@ _OWN_NAME = re.compile(rf"frame_\d{{6,}}_({'|'.join(LABELS)})\.png")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class ScoredFrame:
     """One frame to explain."""
 
     seen: Frame
@@ -64,11 +64,11 @@ def explain(settings: ExplainSettings) -> Explanation:
     """
     output = storage.normalise(settings.output)
     storage.check_writable(output)
-    with _fetched(settings) as (fetched, uri, identity):
+    with fetched_video(settings) as (fetched, uri, identity):
         checkpoint = load_checkpoint(settings.checkpoint)
         classifier = Classifier(checkpoint, settings.classifying())
         mapper = HeatMapper(checkpoint, classifier.device)
-        scored = _scored_frames(fetched, uri, settings, checkpoint.card, classifier)
+        scored = scored_frames(fetched, uri, settings, checkpoint.card, classifier)
     try:
         return _write(output, scored, settings, checkpoint, mapper, uri=uri, identity=identity)
     except OSError as error:
@@ -76,8 +76,8 @@ def explain(settings: ExplainSettings) -> Explanation:
 
 
 @contextmanager
-def _fetched(settings: ExplainSettings) -> Iterator[tuple[Fetched, str, str]]:
-    """The video as a local file, its uri and its video_id."""
+def fetched_video(settings: ExplainSettings) -> Iterator[tuple[Fetched, str, str]]:
+    """The video as a local file, its uri and its video_id; UsageError where it cannot be had."""
     uri = storage.normalise(settings.video)
     try:
         found = storage.stat(uri)
@@ -97,9 +97,10 @@ def _fetched(settings: ExplainSettings) -> Iterator[tuple[Fetched, str, str]]:
             raise UsageError(f"video {uri} was written to while it was read; run this again when it is whole")
 
 
-def _scored_frames(
+def scored_frames(
     fetched: Fetched, uri: str, settings: ExplainSettings, card: Card, classifier: Classifier
-) -> list[Scored]:
+) -> list[ScoredFrame]:
+    """The frames that ``settings`` choose; UsageError where the video has none such or cannot be decoded."""
     thresholds = np.array([card.thresholds[label] for label in LABELS])
     labels = list(settings.label_indices())
 
@@ -121,7 +122,7 @@ def _scored_frames(
     except DecodeError as error:
         raise UsageError(f"video {uri} cannot be decoded ({error.outcome}): {error.reason}") from None
     scores = classifier.scores([np.stack([frame.pixels for frame in seen])])
-    return [Scored(seen=one, shown=two, scores=row) for one, two, row in zip(seen, shown, scores, strict=True)]
+    return [ScoredFrame(seen=one, shown=two, scores=row) for one, two, row in zip(seen, shown, scores, strict=True)]
 
 
 def _shown_frames(
@@ -137,7 +138,7 @@ def _shown_frames(
 
 def _write(
     output: str,
-    scored: Sequence[Scored],
+    scored: Sequence[ScoredFrame],
     settings: ExplainSettings,
     checkpoint: Checkpoint,
     mapper: HeatMapper,

@@ -1,6 +1,6 @@
-"""The settings of the scoring job: one frozen dataclass, filled by flags and by a YAML file alike."""
+"""The settings of the jobs that score: frozen dataclasses, filled by flags and by a YAML file alike."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -17,13 +17,9 @@ _LIMITS = DecodeLimits()
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreSettings:
-    """Scores every video of a corpus for the four artifact labels and leaves Parquet tables."""
+class ScoringSettings:
+    """What every job that scores a corpus is told alike: what to list, how to decode and how to classify."""
 
-    input: str
-    """Folder, single file, s3://bucket/prefix, or a .parquet/.csv manifest with a column `uri`."""
-    output: str
-    """Store to write to: a folder or s3://bucket/prefix."""
     checkpoint: str = "builtin"
     """Checkpoint folder, s3:// folder, or `builtin`."""
 
@@ -31,14 +27,6 @@ class ScoreSettings:
     """Globs of the files to take, against the path below the input or the bare name."""
     exclude: tuple[str, ...] = ()
     """Globs of the files to leave out; wins over --include."""
-    limit: int | None = None
-    """Take at most this many files."""
-    since: str | None = None
-    """Take only files modified at or after this ISO 8601 time, e.g. 2026-11-01 or 2026-11-01T06:00:00+00:00."""
-    retry_failed: bool = False
-    """Try again the videos that an earlier run found undecodable, timed out, crashed or too large."""
-    plan: bool = False
-    """Print what would be done, and stop."""
 
     sample_fps: float = 2.0
     """Sampled frames per second of presentation time."""
@@ -70,30 +58,24 @@ class ScoreSettings:
     classify_actors: int = 0
     """Classifying processes; 0: one per GPU, or one on a machine without."""
 
-    max_failed: float = 0.05
-    """Exit with 1 when more than this share of the videos has no frame scored."""
     quiet: bool = False
     """No progress line."""
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{_flag(name)} is {getattr(self, name)}; give a number above 0")
-        for name in _NOT_NEGATIVE:
-            if (value := getattr(self, name)) is not None and value < 0:
-                raise UsageError(f"{_flag(name)} is {value}; give 0 or more")
+        for field in fields(self):
+            value, flag = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
+            if field.name in _POSITIVE and not value > 0:
+                raise UsageError(f"{flag} is {value}; give a number above 0")
+            if field.name in _NOT_NEGATIVE and value is not None and value < 0:
+                raise UsageError(f"{flag} is {value}; give 0 or more")
+            if isinstance(value, int) and value > MAX_NUMBER:
+                raise UsageError(f"{flag} is {value}; give at most {MAX_NUMBER}")
         if self.sample_fps > MAX_SAMPLE_FPS:
             raise UsageError(f"--sample-fps is {self.sample_fps}; give at most {MAX_SAMPLE_FPS:g}")
-        for field in fields(self):
-            if isinstance(value := getattr(self, field.name), int) and value > MAX_NUMBER:
-                raise UsageError(f"{_flag(field.name)} is {value}; give at most {MAX_NUMBER}")
-        if not 0 <= self.max_failed <= 1:
-            raise UsageError(f"--max-failed is {self.max_failed}; give a share between 0 and 1")
-        self.listing()  # --since is checked here rather than after the first work
 
     def listing(self) -> ListSettings:
         """What to take from the input."""
-        return ListSettings(include=self.include, exclude=self.exclude, limit=self.limit, since=_parse_time(self.since))
+        return ListSettings(include=self.include, exclude=self.exclude)
 
     def limits(self) -> DecodeLimits:
         """What one video may cost."""
@@ -119,6 +101,36 @@ class ScoreSettings:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings(ScoringSettings):
+    """Scores every video of a corpus for the four artifact labels and leaves Parquet tables."""
+
+    input: str
+    """Folder, single file, s3://bucket/prefix, or a .parquet/.csv manifest with a column `uri`."""
+    output: str
+    """Store to write to: a folder or s3://bucket/prefix."""
+    limit: int | None = None
+    """Take at most this many files."""
+    since: str | None = None
+    """Take only files modified at or after this ISO 8601 time, e.g. 2026-11-01 or 2026-11-01T06:00:00+00:00."""
+    retry_failed: bool = False
+    """Try again the videos that an earlier run found undecodable, timed out, crashed or too large."""
+    plan: bool = False
+    """Print what would be done, and stop."""
+    max_failed: float = 0.05
+    """Exit with 1 when more than this share of the videos has no frame scored."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.max_failed <= 1:
+            raise UsageError(f"--max-failed is {self.max_failed}; give a share between 0 and 1")
+        self.listing()  # --since is checked here rather than after the first work
+
+    def listing(self) -> ListSettings:
+        """What to take from the input."""
+        return replace(super().listing(), limit=self.limit, since=_parse_time(self.since))
+
+
 _POSITIVE = (
     "sample_fps",
     "segment_frames",
@@ -131,10 +143,6 @@ _POSITIVE = (
 _NOT_NEGATIVE = ("limit", "batch_frames", "decode_actors", "classify_actors")
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
 def _parse_time(text: str | None) -> datetime | None:
     if text is None:
         return None
@@ -145,6 +153,6 @@ def _parse_time(text: str | None) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def as_record(settings: ScoreSettings) -> dict[str, Any]:
+def as_record(settings: ScoringSettings) -> dict[str, Any]:
     """The settings as run.json keeps them."""
     return asdict(settings)

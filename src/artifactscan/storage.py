@@ -117,6 +117,7 @@ def new_s3_client(*, attempts: int = S3_ATTEMPTS) -> Any:
         read_timeout=READ_TIMEOUT_S,
         max_pool_connections=POOL_CONNECTIONS,
         tcp_keepalive=True,
+        signature_version="s3v4",  # boto3 would presign links as regions since 2014 refuse
         # Many S3-compatible stores refuse the checksums that boto3 adds of its own accord since 1.36.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

@@ -19,10 +19,10 @@ MOST_AFFECTED = 10
 _LOG_WIDTH = 110
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """A console for results: as wide as the terminal, or wide enough for the tables where there is none."""
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=_LOG_WIDTH)
+    terminal = Console(highlight=False, stderr=stderr)
+    return terminal if terminal.is_terminal else Console(highlight=False, stderr=stderr, width=_LOG_WIDTH)
 
 
 def print_plan(plan: Plan, out: Console) -> None:

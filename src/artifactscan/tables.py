@@ -4,10 +4,11 @@ import pyarrow as pa
 
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 
-_IDENTITY = [
+IDENTITY = [
     pa.field("video_id", pa.string(), nullable=False),
     pa.field("uri", pa.string(), nullable=False),
 ]
+"""What names one version of one object in every table."""
 _OBJECT = [
     pa.field("size_bytes", pa.int64()),
     pa.field("etag", pa.string()),
@@ -15,7 +16,7 @@ _OBJECT = [
 ]
 _SCORES = [pa.field(column, pa.float32(), nullable=False) for column in SCORE_COLUMNS]
 
-LISTING = pa.schema(_IDENTITY + _OBJECT)
+LISTING = pa.schema(IDENTITY + _OBJECT)
 """One row per listed object. ``size_bytes`` and ``etag`` are null where the object could not be looked at."""
 
 MANIFEST = pa.schema(
@@ -35,7 +36,7 @@ TO_DO = ("new", "changed", "again")
 
 FRAMES = pa.schema(
     [
-        *_IDENTITY,
+        *IDENTITY,
         pa.field("frame_index", pa.int32(), nullable=False),
         pa.field("pts_s", pa.float64(), nullable=False),
         *_SCORES,
@@ -73,7 +74,7 @@ _SUMMARY = [
 
 VIDEOS = pa.schema(
     [
-        *_IDENTITY,
+        *IDENTITY,
         *_OBJECT,
         pa.field("outcome", pa.string(), nullable=False),
         pa.field("reason", pa.string()),
@@ -87,7 +88,7 @@ VIDEOS = pa.schema(
 
 EVENTS = pa.schema(
     [
-        *_IDENTITY,
+        *IDENTITY,
         pa.field("label", pa.string(), nullable=False),
         pa.field("start_s", pa.float64(), nullable=False),
         pa.field("end_s", pa.float64(), nullable=False),
@@ -130,7 +131,7 @@ scores. A figure that is not defined is null, and ``reason`` says why."""
 
 EXPLANATIONS = pa.schema(
     [
-        *_IDENTITY,
+        *IDENTITY,
         pa.field("checkpoint", pa.string(), nullable=False),
         pa.field("frame_index", pa.int32(), nullable=False),
         pa.field("pts_s", pa.float64(), nullable=False),
@@ -146,7 +147,7 @@ EXPLANATIONS = pa.schema(
 is highest, from 0 at the left and top to 1, null where it is 0 all over; ``picture`` is a file beside the index."""
 
 _SEGMENT_KEY = [
-    *_IDENTITY,
+    *IDENTITY,
     pa.field("attempt", pa.string(), nullable=False),
     pa.field("segment", pa.int32(), nullable=False),
     pa.field("last", pa.bool_(), nullable=False),

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import coloured
 import media
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +14,7 @@ import torch
 from PIL import Image
 from s3_server import S3Server
 
+from artifactscan import marks
 from artifactscan.checkpoint import load_checkpoint, save_checkpoint
 from artifactscan.classifier import Classifier
 from artifactscan.classify_settings import ClassifySettings
@@ -43,14 +43,14 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = str(tmp_path_factory.mktemp("checkpoint"))
-    save_checkpoint(coloured.checkpoint("test_resnet.r160_in1k"), folder)
+    save_checkpoint(marks.checkpoint("test_resnet.r160_in1k"), folder)
     return folder
 
 
 def places_in(number: int) -> dict[int, tuple[int, int]]:
     """Where frame ``number`` of the clip shows the squares; only every third sampled frame shows the yellow one."""
     rng = np.random.default_rng(number // 12)
-    return coloured.places(rng, np.array([True, True, True, number // 12 % 3 == 0]))
+    return marks.places(rng, np.array([True, True, True, number // 12 % 3 == 0]))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def coloured_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     def drawn(number: int, width: int, height: int) -> np.ndarray:
         rng = np.random.default_rng(100 + number)
-        return coloured.draw(places_in(number), rng, height=height, width=width)
+        return marks.draw(places_in(number), rng, height=height, width=width)
 
     path = tmp_path_factory.mktemp("clips") / "squares.mp4"
     return str(media.write_clip(path, width=WIDTH, height=HEIGHT, fps=FPS, seconds=4, draw=drawn))
@@ -115,7 +115,7 @@ def test_maps_lie_on_the_evidence_and_scores_are_those_of_scoring(
             assert row["score"] == pytest.approx(expected[row["frame_index"]][label], abs=1e-4)
         assert (row["score"] >= row["threshold"]) == (place is not None)
         if place is not None:
-            assert coloured.is_on(place, row["peak_x"], row["peak_y"])
+            assert marks.is_on(place, row["peak_x"], row["peak_y"])
             assert picture(tmp_path, row["picture"]).shape == (HEIGHT, WIDTH, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["index.parquet", "sheet.png", *(row["picture"] for row in rows)]
@@ -128,10 +128,10 @@ def test_pictures_show_the_frame_where_there_is_no_heat(coloured_clip: str, chec
     shown = picture(tmp_path, row["picture"]).astype(int)
     row_of, column_of = places_in(30)[0]  # another label's square keeps its colour, texture's own is tinted
     centre = shown[row_of * 48 + 24, column_of * 64 + 32]
-    np.testing.assert_allclose(centre, coloured.COLOURS[0], atol=40)
+    np.testing.assert_allclose(centre, marks.COLOURS[0], atol=40)
     row_of, column_of = places_in(30)[1]
     centre = shown[row_of * 48 + 24, column_of * 64 + 32]
-    assert np.abs(centre - coloured.COLOURS[1]).max() > 60
+    assert np.abs(centre - marks.COLOURS[1]).max() > 60
 
 
 def test_the_highest_scoring_frames_are_taken_where_none_is_named(
@@ -175,7 +175,7 @@ def test_s3_on_both_sides(coloured_clip: str, checkpoint: str, s3: S3Server) -> 
     body = s3.client.get_object(Bucket=s3.bucket, Key="out/index.parquet")["Body"].read()
     [row] = pq.read_table(io.BytesIO(body)).to_pylist()
     assert row["uri"] == s3.uri("clips/a b.mp4")
-    assert coloured.is_on(places_in(12)[2], row["peak_x"], row["peak_y"])
+    assert marks.is_on(places_in(12)[2], row["peak_x"], row["peak_y"])
 
 
 @pytest.fixture

@@ -1,0 +1,36 @@
+"""Audits a corpus of generated videos every night: what is new, what it shows, and whether it got worse.
+
+    python jobs/audit.py --corpus s3://bucket/videos/ --store s3://bucket/audit/
+    python jobs/audit.py --corpus s3://bucket/videos/ --store s3://bucket/audit/ --groups "{generator}/{version}" \\
+        --policy policy.yaml
+    ray job submit --working-dir . -- python jobs/audit.py --corpus s3://bucket/videos/ --store s3://bucket/audit/
+
+The first line on stdout is the verdict; what is done meanwhile goes to stderr. The page is STORE/latest.html. A
+scheduler need only give the same command every night; an audit that was killed is taken up by the next.
+
+Exit codes: 0 the night passes; 1 the policy says it fails; 2 wrong usage or configuration, nothing was done; 3 the
+ledger did not close or the audit was cut off, the same command continues it; 4 the scorer itself moved (canary).
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from artifactscan.audit.settings import AuditSettings  # noqa: E402
+from artifactscan.cli import parse_settings, report_errors  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the job and returns its exit code."""
+    with report_errors() as ended:
+        settings = parse_settings(AuditSettings, arguments, description=__doc__ or "")
+        from pipelines.audit import audit  # loads torch
+
+        ended.code = audit(settings)
+    return ended.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Writes an audit's events, verdicts and pages anew from the stored scores; nothing is decoded.
+
+    python jobs/report.py --store s3://bucket/audit/                                    # the latest page, links renewed
+    python jobs/report.py --store s3://bucket/audit/ --thresholds motion=0.6 texture=0.45
+    python jobs/report.py --store s3://bucket/audit/ --policy stricter.yaml --plan      # only say what would flip
+
+Other thresholds, event settings or a policy hold for all nights of the scorer that scored the chosen one; thresholds
+and event settings for the nights to come as well.
+
+Exit codes: 0 the night passes; 1 the policy says it fails; 2 wrong usage; 3 the store is damaged or this was cut off,
+the same command does it again; 4 the scorer itself moved that night.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from artifactscan.audit.rejudge import rejudge  # noqa: E402
+from artifactscan.audit.settings import ReportSettings  # noqa: E402
+from artifactscan.audit.telling import print_rejudged  # noqa: E402
+from artifactscan.cli import parse_settings, report_errors  # noqa: E402
+from artifactscan.summary import console  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the job and returns its exit code."""
+    with report_errors() as ended:
+        settings = parse_settings(ReportSettings, arguments, description=__doc__ or "")
+        ended.code = print_rejudged(rejudge(settings), console())
+    return ended.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Replays one video of an audit here: decode facts, timeline, events, heat maps, stored against fresh scores.
+
+    python jobs/why.py s3://bucket/videos/sora/clip.mp4 --store s3://bucket/audit/
+    python jobs/why.py CLIP --store STORE --output HEATMAPS
+
+Exit codes: 0 shown; 2 wrong usage, or a video, checkpoint or store that cannot be used; 3 it was cut off.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from artifactscan.audit.settings import WhySettings  # noqa: E402
+from artifactscan.cli import parse_settings, report_errors  # noqa: E402
+from artifactscan.summary import console  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the job and returns its exit code."""
+    with report_errors() as ended:
+        settings = parse_settings(WhySettings, arguments, description=__doc__ or "")
+        from artifactscan.audit.telling_why import print_replay  # loads torch
+        from artifactscan.audit.why import replay
+
+        print_replay(replay(settings), console())
+        ended.code = 0
+    return ended.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

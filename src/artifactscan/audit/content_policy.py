@@ -1,0 +1,52 @@
+"""What the page may load: itself, and the videos its reader plays (W3C, Content Security Policy Level 3)."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, urlsplit
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:\d{1,5})?")
+
+
+def content_policy(*, css: str, js: str, links: Iterable[str]) -> str:
+    """The Content-Security-Policy: this style, this script, embedded pictures, and videos from where ``links`` lead."""
+    origins = sorted({origin for link in links if (origin := _origin(link))})
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {_digest(js)}",
+            f"style-src {_digest(css)}",
+            "img-src data:",
+            " ".join(["media-src 'self' file:", *origins]),
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def player_link(link: str | None) -> str | None:
+    """``link`` where a player may load it, else None.
+
+    A link to an http(s) host stays as it is. Anything else is taken for a path relative to the page, percent-encoded,
+    and what is not yet encoded is: nothing in it can be a scheme, a host or a query.
+    """
+    if link is None:
+        return None
+    if link.lower().startswith(("http://", "https://")):
+        return link if _origin(link) else None
+    path = quote(link, safe="/%", errors="surrogateescape")
+    return f".{path}" if path.startswith("//") else path
+
+
+def _origin(link: str) -> str | None:
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        return None
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return origin if _ORIGIN.fullmatch(origin) else None
+
+
+def _digest(source: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

@@ -1,0 +1,39 @@
+"""A night's videos as CSV for a spreadsheet; programs read the Parquet table beside it."""
+
+import io
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from artifactscan.text import printable
+
+GROUP_SEPARATOR = "; "
+
+_STARTS_A_FORMULA = tuple("=+-@＝＋－＠")  # noqa: RUF001 — spreadsheets take the full-width ones, too
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def videos_csv(arrivals: pa.Table) -> bytes:
+    """``arrivals`` (ARRIVALS) as CSV in UTF-8, one line per video; groups stand in one cell.
+
+    Control characters are escaped, and a text that a spreadsheet would take for a formula begins with an apostrophe
+    (OWASP, CSV injection). It begins with a byte order mark, without which Excel takes it for another encoding.
+    """
+    columns = []
+    for name in arrivals.column_names:
+        column = arrivals[name]
+        if pa.types.is_list(column.type):
+            column = pc.binary_join(column, GROUP_SEPARATOR)
+        if pa.types.is_string(column.type):
+            column = pa.array([None if text is None else cell(text) for text in column.to_pylist()], pa.string())
+        columns.append(column)
+    file = io.BytesIO()
+    pa_csv.write_csv(pa.table(columns, names=arrivals.column_names), file)
+    return _BYTE_ORDER_MARK + file.getvalue()
+
+
+def cell(text: str) -> str:
+    """``text`` as a cell that no spreadsheet calculates."""
+    safe = printable(text)
+    return f"'{safe}" if safe.lstrip().startswith(_STARTS_A_FORMULA) else safe

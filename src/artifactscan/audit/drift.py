@@ -1,0 +1,76 @@
+"""Whether the distribution of scores moved: a night's videos against the baseline's, per label and group.
+
+Drift is shown, and fails no night: scores may move where no threshold is crossed, and a new prompt set moves them too.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pyarrow as pa
+from scipy import stats
+
+from artifactscan.audit.members import members
+from artifactscan.audit.tables import ALL, CELLS
+from artifactscan.labels import LABELS
+
+DECILES = np.arange(1, 10) / 10
+
+
+def add_drift(cells: pa.Table, tonight: pa.Table, baseline: Mapping[str, pa.Table]) -> pa.Table:
+    """``cells`` (CELLS, as ``rates.measure`` gives them) with psi, ks and ks_q_value filled in where they are tested.
+
+    Compared are the videos' peak scores. ``ks`` is the largest distance of the two distribution functions (Kolmogorov
+    and Smirnov), its q value Benjamini and Hochberg's (1995) over all compared cells, from the asymptotic two-sided p
+    value, which is too large rather than too small where many scores are equal. ``psi`` as in
+    ``population_stability_index``.
+    """
+    tested = np.flatnonzero([reason is None for reason in cells["untested"].to_pylist()])
+    found = {name: np.full(cells.num_rows, np.nan) for name in ("psi", "ks", "ks_q_value")}
+    if len(tested):
+        groups = (ALL, *sorted(set(cells["group"].to_pylist()) - {ALL}))
+        now, base = _peaks([tonight], groups), _peaks(baseline.values(), groups)
+        p_values = []
+        named = list(zip(cells["label"].to_pylist(), cells["group"].to_pylist(), strict=True))
+        for cell in tested:
+            mine, theirs = now[named[cell]], base[named[cell]]
+            found["psi"][cell] = population_stability_index(mine, theirs)
+            found["ks"][cell], p_value = stats.ks_2samp(mine, theirs, method="asymp")
+            p_values.append(p_value)
+        found["ks_q_value"][tested] = stats.false_discovery_control(p_values)
+    for name, values in found.items():
+        place = cells.column_names.index(name)
+        cells = cells.set_column(place, CELLS.field(name), pa.array(values, from_pandas=True))
+    return cells
+
+
+def population_stability_index(tonight: np.ndarray, baseline: np.ndarray) -> float:
+    """How far two distributions of scores are apart; 0 where their shares in all bins are the same.
+
+    The sum over bins of (now - before) * ln(now / before), shares of tonight's and the baseline's scores. Both are
+    (scores,) with at least one. Bins end at the baseline's deciles; a score that is several deciles at once, as 0 or 1
+    may be, is a bin of its own. A share counts as half a video of the smaller side at least, so that an empty bin does
+    not make it infinite. Where nothing drifts it is about (bins - 1) * (1 / scores now + 1 / scores before) (Yurdakul
+    and Naranjo 2020), so that the usual limits of 0.1 and 0.25 say little of fewer than a few hundred videos.
+    """
+    tonight, baseline = np.asarray(tonight, np.float64), np.asarray(baseline, np.float64)
+    ends, times = np.unique(np.quantile(baseline, DECILES, method="inverted_cdf"), return_counts=True)
+    ends = np.union1d(ends, np.nextafter(ends[times > 1], -np.inf))
+    floor = 0.5 / min(len(tonight), len(baseline))
+    now, before = (
+        np.maximum(np.bincount(np.searchsorted(ends, scores), minlength=len(ends) + 1) / len(scores), floor)
+        for scores in (tonight, baseline)
+    )
+    return float(np.sum((now - before) * np.log(now / before)))
+
+
+def _peaks(arrivals: Iterable[pa.Table], groups: tuple[str, ...]) -> dict[tuple[str, str], np.ndarray]:
+    """Label and group → the peak scores of its videos."""
+    of = [members(table, groups) for table in arrivals]
+    group = np.concatenate([one.group for one in of])
+    order = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.bincount(group, minlength=len(groups)))[:-1]
+    peaks = {}
+    for label in LABELS:
+        values = np.concatenate([one.column(f"peak_{label}") for one in of])[order]
+        peaks |= {(label, name): part for name, part in zip(groups, np.split(values, ends), strict=True)}
+    return peaks

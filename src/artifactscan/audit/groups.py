@@ -1,0 +1,151 @@
+"""Groups: which generator, version or prompt set a video belongs to, from its path or from a table."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from artifactscan import storage, storage_errors
+from artifactscan.audit.tables import ALL
+from artifactscan.errors import UsageError
+from artifactscan.text import printable
+
+NO_GROUP = "none"
+"""The value of a group that a path or a table does not say."""
+_FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_GROUPS = pa.list_(pa.string())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouping:
+    """How videos are put into groups."""
+
+    pattern: str | None = None
+    """Like {generator}/{version}: folders below the corpus; what follows them is free."""
+    metadata: pa.Table | None = None
+    """A column ``uri``, which may hold the path below the corpus, and one string column per kind of group."""
+
+    def names(self) -> tuple[str, ...]:
+        """The kinds of group, pattern first."""
+        named = tuple(_FIELD.findall(self.pattern)) if self.pattern else ()
+        if self.metadata is not None:
+            named += tuple(name for name in self.metadata.column_names if name != "uri")
+        return named
+
+    def assign(self, uris: pa.Array, paths: pa.Array) -> pa.Array:
+        """list<string> per video: one ``kind=value`` for each kind, ``kind=none`` where it is not said."""
+        kinds: list[tuple[str, pa.Array]] = []
+        if self.pattern:
+            found = pc.extract_regex(paths, pattern=_regex(self.pattern))
+            kinds += [(name, pc.struct_field(found, name)) for name in _FIELD.findall(self.pattern)]
+        if self.metadata is not None:
+            known = self.metadata["uri"].combine_chunks()
+            row = pc.coalesce(pc.index_in(uris, value_set=known), pc.index_in(paths, value_set=known))
+            kinds += [(name, self.metadata[name].take(row)) for name in self.metadata.column_names if name != "uri"]
+        if not kinds:
+            return pa.array([[]] * len(uris), _GROUPS)
+        columns = [pc.binary_join_element_wise(name, pc.fill_null(value, NO_GROUP), "=") for name, value in kinds]
+        width = len(columns)
+        flat = pa.concat_arrays([_combined(column) for column in columns])
+        order = pa.array([column * len(uris) + row for row in range(len(uris)) for column in range(width)], pa.int64())
+        offsets = pa.array(range(0, width * len(uris) + 1, width), pa.int32())
+        return pa.ListArray.from_arrays(offsets, flat.take(order), type=_GROUPS)
+
+    def unmatched(self, uris: pa.Array, paths: pa.Array) -> int:
+        """How many videos neither the pattern nor the table puts into any group."""
+        nothing = [f"{name}={NO_GROUP}" for name in self.names()]
+        return sum(groups == nothing for groups in self.assign(uris, paths).to_pylist()) if nothing else 0
+
+
+def load_grouping(pattern: str | None, metadata: str | None) -> Grouping:
+    """Reads and checks --groups and --metadata; UsageError for what cannot be used."""
+    if pattern is not None:
+        _check_pattern(pattern)
+    grouping = Grouping(pattern=pattern, metadata=_read_metadata(metadata) if metadata else None)
+    names = grouping.names()
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"--groups and --metadata both name {', '.join(repeated)}; rename one of them")
+    if ALL in names:
+        raise UsageError(f"a group cannot be called {ALL}; rename it in --groups or --metadata")
+    return grouping
+
+
+def check_matches(grouping: Grouping, corpus: str, listing: Iterable[pa.RecordBatch]) -> None:
+    """UsageError where no video of a listing is in any group; the listing is read up to the first that is."""
+    if not grouping.names():
+        return
+    seen, example = 0, ""
+    for batch in listing:
+        paths = pa.array(below(corpus, batch["uri"].to_pylist()), pa.string())
+        if grouping.unmatched(batch["uri"], paths) < batch.num_rows:
+            return
+        seen, example = seen + batch.num_rows, example or paths[0].as_py()
+    asked = f"--groups {grouping.pattern}" if grouping.pattern else "--metadata"
+    raise UsageError(
+        f"{asked} matches none of the {seen:,} videos, such as {printable(example)}; the pattern stands for folders "
+        "below the corpus, the table's uri for whole uris or paths below it"
+    )
+
+
+def without_group(grouping: Grouping, arrivals: pa.Table) -> str | None:
+    """What to note where some of these videos are in no group."""
+    unmatched = grouping.unmatched(arrivals["uri"].combine_chunks(), arrivals["path"].combine_chunks())
+    return f"{unmatched:,} of {arrivals.num_rows:,} videos are in no group" if unmatched else None
+
+
+def below(corpus: str, uris: Sequence[str]) -> list[str]:
+    """The part of each uri below the corpus; of one that is elsewhere, as in a manifest, the whole uri."""
+    root = storage.normalise(corpus).rstrip("/") + "/"
+    return [uri.removeprefix(root) for uri in uris]
+
+
+def _check_pattern(pattern: str) -> None:
+    names, rest = _FIELD.findall(pattern), _FIELD.sub("", pattern)
+    if not names:
+        raise UsageError(f"--groups {pattern!r} names no group; write a pattern such as {{generator}}/{{version}}")
+    if "{" in rest or "}" in rest:
+        raise UsageError(f"--groups {pattern!r} has a brace without a name; write {{name}} with letters and digits")
+    if len(set(names)) < len(names):
+        raise UsageError(f"--groups {pattern!r} names a group twice; give each its own name")
+    if _FIELD.search(pattern) and re.search(r"\}\{", pattern):
+        raise UsageError(f"--groups {pattern!r} has two groups with nothing between; put a / or another sign there")
+
+
+def _regex(pattern: str) -> str:
+    """For Arrow's engine, which takes linear time: a name is as much of one folder as there is up to the next sign."""
+    parts = _FIELD.split(pattern.strip("/").removesuffix("/…").removesuffix("/**"))  # text, name, text, name, …, text
+    parts[::2] = map(re.escape, parts[::2])
+    parts[1::2] = [f"(?P<{name}>[^/]+?)" for name in parts[1::2]]
+    return rf"\A{''.join(parts)}(?:/|\z)"
+
+
+def _combined(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _read_metadata(uri: str) -> pa.Table:
+    try:
+        files, path = storage.filesystem(uri)
+        with files.open_input_file(path) as file:
+            table = pa_csv.read_csv(file) if uri.lower().endswith(".csv") else pq.read_table(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        words = storage_errors.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
+        raise UsageError(
+            f"--metadata {uri} cannot be read: {words}; give a .csv or .parquet with a column uri"
+        ) from None
+    if "uri" not in table.column_names or len(table.column_names) < 2:
+        raise UsageError(
+            f"--metadata {uri} has the columns {', '.join(table.column_names)}; it needs `uri` and at least one more"
+        )
+    if table.num_rows > pc.count_distinct(table["uri"]).as_py():
+        twice = table["uri"].value_counts().to_pylist()
+        name = next(entry["values"] for entry in twice if entry["counts"] > 1)
+        raise UsageError(f"--metadata {uri} names {printable(str(name))} twice; keep one row per video")
+    try:
+        return pa.table({name: table[name].cast(pa.string()) for name in table.column_names})
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UsageError(f"--metadata {uri} has a column that is no text or number: {error}; leave it out") from None

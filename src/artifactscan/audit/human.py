@@ -1,0 +1,34 @@
+"""Human labels on a sample of the corpus, set beside what the scorer flags in the same frames."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifactscan.annotation.labels_table import read_labels
+from artifactscan.audit.groups import below
+from artifactscan.labels import LABELS
+from artifactscan.scored import stored_frames
+from artifactscan.store import Store
+
+
+def beside_flags(
+    labels_uri: str, videos: pa.Table, store: Store, spec_digest: str, *, corpus: str, thresholds: Mapping[str, float]
+) -> pa.Table:
+    """One row per labelled frame that is scored: ``video``, ``y_<label>`` (int8) and ``flagged_<label>`` (bool).
+
+    ``videos`` (video_id, uri) are those listed tonight. No rows where no labelled frame is among their scores: files
+    must be paths below the corpus, frames those that are sampled.
+    """
+    labels = read_labels(labels_uri, rule="majority")
+    paths = pa.array(below(corpus, videos["uri"].to_pylist()), pa.string())
+    named = pa.table({"file": paths, "video_id": videos["video_id"]})
+    named = named.filter(pc.is_in(named["file"], labels["file"].combine_chunks()))
+    frames = stored_frames(store, spec_digest, named["video_id"].combine_chunks())
+    joined = labels.join(named, "file", join_type="inner").join(
+        frames.drop_columns(["uri"]), ["video_id", "frame_index"], join_type="inner"
+    )
+    columns = {"video": joined["video_id"]}
+    columns |= {f"y_{label}": joined[label] for label in LABELS}
+    columns |= {f"flagged_{label}": pc.greater_equal(joined[f"p_{label}"], thresholds[label]) for label in LABELS}
+    return pa.table(columns)

@@ -1,0 +1,119 @@
+"""The night as Markdown for a chat or an issue: the verdict first, and what is worth a look."""
+
+import re
+from collections.abc import Sequence
+
+from artifactscan.audit.night import Report
+from artifactscan.audit.sections import WORDS, changes, failures, next_steps, ordered_cells, risen, without_score
+from artifactscan.audit.tables import ALL
+from artifactscan.audit.wording import counted, night_time, percent, percent_between, points, points_between, q_value
+from artifactscan.labels import LABELS
+from artifactscan.text import printable
+
+MAX_REASONS, MAX_STEPS, MAX_CELLS, MAX_WORST, MAX_FAILURES, MAX_CHANGES, MAX_NOTES = 6, 6, 8, 5, 3, 4, 3
+"""Lines of each kind; the page has all of them."""
+
+_ICONS = {"Pass": "✅", "Fail": "❌", "Scorer moved": "⚠️"}
+_TEXT_CHARS, _NAME_CHARS = 400, 100
+_MARKUP = re.compile(r"[\\`*_\[\]#|~$]")
+_STARTS_A_BLOCK = re.compile(r"^([-+]|\d+[.)])")
+_IN_CODE = {ord(sign): f"\\x{ord(sign):02x}" for sign in "`|<>"}
+_ZERO_WIDTH_SPACE = "\u200b"
+
+
+def render_markdown(report: Report) -> str:
+    """The night in under 60 lines; names and reasons in it are other people's and cannot start markup or mentions."""
+    night = report.night
+    word = WORDS[night.verdict.code]
+    steps = next_steps(report)[:MAX_STEPS]
+    lines = [
+        f"## {_ICONS[word]} {word}: {escaped(night.verdict.headline)}",
+        "",
+        f"Night {night_time(night.night)} UTC of {code(night.corpus)}: {counted(report.arrivals.num_rows, 'video')} "
+        f"arrived, {without_score(report.arrivals).num_rows:,} of them without a score; "
+        f"{night.counts.get('listed', 0):,} are listed. Exit code {night.verdict.code}.",
+        "",
+        *_capped([f"- {escaped(reason)}" for reason in night.verdict.reasons], MAX_REASONS, "more reasons"),
+        *_section("What to do next", [f"{n}. {escaped(step.text)}" for n, step in enumerate(steps, 1)]),
+        *_section(_cells_title(report), _cells(report)),
+        *_section("Worst videos", _worst(report)),
+        *_section("Without a score", _failures(report)),
+        *_section("Changed since the night before", _changes(report)),
+        *_section("Notes", _capped([f"- {escaped(note)}" for note in night.notes], MAX_NOTES, "more notes")),
+    ]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def escaped(text: str) -> str:
+    """``text`` as one line of prose in which nothing is markup, a link or a mention, on GitHub or in Slack."""
+    safe = _MARKUP.sub(r"\\\g<0>", printable(text.strip(), _TEXT_CHARS))
+    safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = _STARTS_A_BLOCK.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", safe)
+    # Neither a bare address nor a name after an at sign may become a link.
+    safe = safe.replace("://", ":\\//").replace("www.", "www\\.")
+    return safe.replace("@", f"@{_ZERO_WIDTH_SPACE}")
+
+
+def code(text: str) -> str:
+    """A name as a code span, in which nothing is a mention; the signs that could end it or its cell are escaped."""
+    return f"`{printable(text, _NAME_CHARS).translate(_IN_CODE) or ' '}`"
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return ["", f"**{title}**", "", *lines] if lines else []
+
+
+def _capped(lines: Sequence[str], most: int, more: str) -> list[str]:
+    left = len(lines) - most
+    return [*lines[:most], f"- and {left:,} {more}"] if left > 0 else list(lines)
+
+
+def _cells_title(report: Report) -> str:
+    return f"Rates ({len(risen(report)):,} of {counted(report.cells.num_rows, 'cell')} risen)"
+
+
+def _cells(report: Report) -> list[str]:
+    """Those that risen, then those of all videos together; at most MAX_CELLS."""
+    cells = [cell for cell in ordered_cells(report) if cell["state"] == "risen" or cell["group"] == ALL]
+    if not cells:
+        return []
+    lines = ["| label | group | videos | rate | baseline | change | q |", "|---|---|---:|---:|---:|---:|---:|"]
+    for cell in cells[:MAX_CELLS]:
+        rate = f"{percent(cell['rate'])} ({percent_between(cell['rate_low'], cell['rate_high'])})"
+        change = f"{points(cell['change'])} ({points_between(cell['change_low'], cell['change_high'])})"
+        lines.append(
+            f"| {cell['label']} | {code(cell['group'])} | {cell['videos']:,} | {rate} | {percent(cell['base_rate'])} "
+            f"| {change if cell['change'] is not None else '–'} | {q_value(cell['q_value'])} |"
+        )
+    return lines
+
+
+def _worst(report: Report) -> list[str]:
+    labelled = {row["video_id"]: row for row in report.arrivals.to_pylist()} if report.worst else {}
+    lines = []
+    for video in report.worst[:MAX_WORST]:
+        row = labelled.get(video.video_id)
+        lines.append(f"- {code(video.path)}: {_peaks(row) if row else 'not among the arrivals'}")
+    return lines
+
+
+def _peaks(row: dict) -> str:
+    shown = [f"{label} {row[f'peak_{label}']:.2f}" for label in LABELS if row[f"events_{label}"]]
+    return ", ".join(shown) or "no event"
+
+
+def _failures(report: Report) -> list[str]:
+    found = failures(without_score(report.arrivals))
+    lines = [
+        f"- {counted(one.videos, 'video')} {code(one.outcome)}: {escaped(one.reason)}, as {code(one.example)}"
+        for one in found
+    ]
+    return _capped(lines, MAX_FAILURES, "other reasons")
+
+
+def _changes(report: Report) -> list[str]:
+    lines = [
+        f"- {one.kind} {code(one.name)}: {code(one.before)} → {code(one.tonight)}"
+        for one in changes(report.previous, report.night)
+    ]
+    return _capped(lines, MAX_CHANGES, "more")

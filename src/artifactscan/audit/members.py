@@ -1,0 +1,55 @@
+"""Which scored videos belong to which group, as positions in arrays: the figures of many groups in linear time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifactscan.audit.tables import ALL
+from artifactscan.outcomes import HAS_FRAMES
+
+
+def group_names(arrivals: pa.Table) -> tuple[str, ...]:
+    """ALL, then the groups of any of ``arrivals`` (ARRIVALS), sorted."""
+    return ALL, *sorted(pc.unique(_groups(arrivals).flatten()).to_pylist())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Members:
+    """The scored videos of some arrivals, each once in ALL and once in each of its groups."""
+
+    scored: pa.Table
+    """The ARRIVALS rows with at least one scored frame."""
+    group: np.ndarray
+    """int64 (memberships,): position in the names that were given."""
+    row: np.ndarray
+    """int64 (memberships,): row of ``scored``."""
+
+    def column(self, name: str) -> np.ndarray:
+        """(memberships,): a column of ARRIVALS that no scored video has null in, by membership."""
+        return self.scored[name].to_numpy()[self.row]
+
+
+def members(arrivals: pa.Table, groups: tuple[str, ...]) -> Members:
+    """Who of ``arrivals`` (ARRIVALS) belongs to which of ``groups``, whose first is ALL; others are left out."""
+    outcomes = pa.array(sorted(map(str, HAS_FRAMES)), pa.string())
+    scored = arrivals.filter(
+        pc.and_(pc.is_in(arrivals["outcome"], value_set=outcomes), pc.greater(arrivals["frames"], 0))
+    )
+    lists = _groups(scored)
+    named = pc.index_in(lists.flatten(), value_set=pa.array(groups, pa.string()))
+    known = pc.is_valid(named)
+    group = named.filter(known).to_numpy().astype(np.int64)
+    row = pc.list_parent_indices(lists).filter(known).to_numpy()
+    return Members(
+        scored=scored,
+        group=np.concatenate([np.zeros(scored.num_rows, np.int64), group]),
+        row=np.concatenate([np.arange(scored.num_rows), row]),
+    )
+
+
+def _groups(arrivals: pa.Table) -> pa.ListArray:
+    """The column in one piece, in which positions count through."""
+    chunks = arrivals["groups"].chunks
+    return pa.concat_arrays(chunks) if chunks else pa.array([], arrivals.schema.field("groups").type)

@@ -1,0 +1,183 @@
+"""Telling people of a night: the verdict as Slack-compatible JSON to a webhook. Not being heard changes no verdict."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
+
+from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Night
+from artifactscan.errors import UsageError
+from artifactscan.text import printable
+
+TIMEOUT_S = 10.0
+"""For connecting and for each answer."""
+RETRIES = 3
+BACKOFF_S = 1.0
+"""Between tries nothing, then twice and four times this."""
+MAX_RETRY_AFTER_S = 30.0
+"""A server that asks for more patience is asked again after this: a night does not wait for its messenger."""
+MAX_REASONS = 5
+TEXT_WIDTH = 500
+"""Characters of one text; escaped they are at most five times as many, and Slack takes 3,000 in a section."""
+MAX_LINK_LENGTH = 2000
+
+_TITLES = {
+    EXIT_PASS: "Nightly audit passed",
+    EXIT_FAIL: "Nightly audit failed",
+    EXIT_SCORER_MOVED: "Nightly audit: the scorer moved",
+}
+
+
+def check_webhook(url: str) -> None:
+    """UsageError, without the secret that is in ``url``, where it is not one that can be posted to."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")  # as a connection would, which refuses labels too long
+        usable = parts.scheme in ("http", "https") and bool(host) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(not "!" <= character <= "~" for character in url):
+        raise UsageError(
+            "--webhook (or ARTIFACTSCAN_WEBHOOK) is not an http:// or https:// URL without spaces; "
+            "give one such as Slack's https://hooks.slack.com/services/…"
+        )
+
+
+def notify(
+    url: str, night: Night, *, page: str | None, timeout_s: float = TIMEOUT_S, backoff_s: float = BACKOFF_S
+) -> str | None:
+    """Posts the verdict of ``night`` to ``url``; ``page`` is the https:// link to its page, or where else it lies.
+
+    None when it was taken, else one sentence that says why not, without what is secret in ``url``. Tries again after
+    429 (as Retry-After says), 5xx and lost connections, so that a message can arrive twice; follows no redirect. Raises
+    nothing for what the network or the other side does.
+    """
+    retry = Retry(
+        total=RETRIES,
+        allowed_methods=None,
+        status_forcelist=(HTTPStatus.TOO_MANY_REQUESTS, *range(500, 600)),
+        backoff_factor=backoff_s,
+        retry_after_max=int(MAX_RETRY_AFTER_S),
+        raise_on_status=False,
+    )
+    with _unlogged(), requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
+        try:
+            response = session.post(
+                url, json=message(night, page), timeout=timeout_s, allow_redirects=False, stream=True
+            )
+        except (requests.RequestException, HTTPError) as error:  # requests lets some of urllib3's through
+            return f"{_place(url)} was not notified: {_in_words(error, timeout_s)}"
+    if 200 <= response.status_code < 300:
+        return None
+    return f"{_place(url)} was not notified: it answered {_named(response.status_code)}"
+
+
+def message(night: Night, page: str | None) -> dict[str, Any]:
+    """What is posted: ``text`` for what shows no blocks, and Slack's Block Kit. All text from elsewhere is escaped."""
+    verdict = night.verdict
+    reasons = [f"• {_escaped(reason)}" for reason in verdict.reasons[:MAX_REASONS]]
+    if (more := len(verdict.reasons) - MAX_REASONS) > 0:
+        reasons.append(f"• and {more} more")
+    counts = _counted({name: count for name, count in night.counts.items() if name != "listed"})
+    outcomes = _counted(night.outcomes)
+    facts = [
+        f"{_escaped(night.corpus)}, night {_escaped(night.night)}",
+        f"{night.counts.get('listed', 0):,} listed{f': {counts}' if counts else ''}",
+        *([f"outcomes: {outcomes}"] if outcomes else []),
+    ]
+    lines = [_escaped(verdict.headline), *reasons]
+    place = [_page(page)] if page else []
+    return {
+        "text": "\n".join([_TITLES[verdict.code], *lines, *facts, *place]),
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": _TITLES[verdict.code], "emoji": False}},
+            *({"type": "section", "text": _mrkdwn(line)} for line in lines),
+            {"type": "context", "elements": [_mrkdwn(fact) for fact in facts]},
+            *({"type": "section", "text": _mrkdwn(line)} for line in place),
+        ],
+        "unfurl_links": False,  # or Slack would fetch the page itself, with the link's rights
+        "unfurl_media": False,
+    }
+
+
+def _mrkdwn(text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def _escaped(text: str) -> str:
+    """As Slack wants it: & < > are all that could start a link or a mention."""
+    return printable(text, TEXT_WIDTH).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {_escaped(name)}" for name, count in counts.items() if count)
+
+
+def _page(page: str) -> str:
+    if page.startswith("https://") and len(page) <= MAX_LINK_LENGTH and all("!" <= c <= "~" for c in page):
+        link = page.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
+        if len(link) <= MAX_LINK_LENGTH:
+            return f"<{link}|The night's page>"
+    return f"The night's page: {_escaped(page)}"
+
+
+def _place(url: str) -> str:
+    """The webhook by its host alone: path, query and user are secrets."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+        return f"the webhook at {printable(parts.hostname or '?', 100)}{port}"
+    except ValueError:
+        return "the webhook"
+
+
+def _named(status: int) -> str:
+    phrase = f" ({HTTPStatus(status).phrase})" if status in HTTPStatus.__members__.values() else ""
+    return f"{status}{phrase}{', and redirects are not followed' if 300 <= status < 400 else ''}"
+
+
+def _in_words(error: Exception, timeout_s: float) -> str:
+    """Why nothing was answered; never the error's own text, which has the URL in it."""
+    causes = list(_causes(error))
+    words = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    if not words and any(isinstance(cause, Urllib3TimeoutError) for cause in causes):
+        return f"it did not answer within {timeout_s:g} s"
+    reason = printable(words[-1]) if words else type(error).__name__
+    what = "its proxy" if isinstance(error, requests.exceptions.ProxyError) else "it"
+    return f"{what} cannot be reached ({reason})"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """``error``, what urllib3 gives as its reason, and what it was raised from, outermost first."""
+    seen: set[int] = set()
+    rest = [error]
+    while rest:
+        cause = rest.pop(0)
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        inner = (*cause.args[:1], getattr(cause, "reason", None), cause.__cause__, cause.__context__)
+        rest.extend(one for one in inner if isinstance(one, BaseException))
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """urllib3 logs each retry as a warning with the URL's path, which is the secret."""
+    logger = logging.getLogger("urllib3")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,210 @@
+"""The policy of an audit: a small YAML file that says what fails a night.
+
+    rates:
+      - {label: motion, above: 0.20}
+      - {label: texture, above: 0.10, group: generator=sora}
+    rises: {significance: 0.05, at_least: 0.01}
+    min_videos: 30
+    failed_above: 0.05
+    canary_shift_above: 0.02
+    baseline_nights: 14
+
+Everything may be left out; what is left out has its default. Shares are between 0 and 1: 0.01 is one percentage point.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, TypeVar
+
+import yaml
+
+from artifactscan import storage
+from artifactscan.audit.tables import ALL
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
+from artifactscan.storage_errors import reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimit:
+    """How many of a group's videos may have an event of a label, whatever the baseline was."""
+
+    label: str
+    """One of LABELS."""
+    above: float
+    """The night fails when a larger share of tonight's scored videos has an event; of however few videos."""
+    group: str = ALL
+    """As in ARRIVALS, like ``generator=sora``; the default is every video."""
+
+    def __post_init__(self) -> None:
+        if self.label not in LABELS:
+            raise UsageError(f"label is {self.label!r}; known are {', '.join(LABELS)}")
+        _check_share("above", self.above)
+        if not isinstance(self.group, str) or not self.group:
+            raise UsageError(f"group is {self.group!r}; give the name of a group, such as generator=sora, or {ALL}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiseLimit:
+    """Which rise of a label's rate in a group fails a night.
+
+    A rise is news on its night. Where the rate then stays, it becomes part of the baseline and of what nights differ by
+    themselves, so that of the nights after it fewer and fewer fail; a level that must hold is a RateLimit.
+    """
+
+    significance: float = 0.05
+    """The largest q value that fails. The q values are Benjamini–Hochberg's over all that is tested in a night, so that
+    of nights on which nothing changed at most this share fails: 0.05 is one in 20."""
+    at_least: float = 0.0
+    """The least rise that fails, as a share: 0.01 is one percentage point. The default leaves it to the significance;
+    with very many videos a night tiny rises become significant, and this is where to say which of them matter."""
+
+    def __post_init__(self) -> None:
+        _check_share("significance", self.significance)
+        if self.significance == 0:
+            raise UsageError("significance is 0; give a share above 0, or at_least: 1 to let every rise pass")
+        _check_share("at_least", self.at_least)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What fails a night."""
+
+    rates: tuple[RateLimit, ...] = ()
+    """Rates that fail by themselves. None by default: which rate is too high depends on the corpus."""
+    rises: RiseLimit = field(default_factory=RiseLimit)
+    """Rises against the baseline that fail."""
+    min_videos: int = 30
+    """With fewer scored videos in a group, tonight or in the baseline, its rates are not compared: below 30 one video
+    more or less moves a rate by over three points."""
+    failed_above: float = 0.05
+    """The night fails when a larger share of its files has no score; the default is the scoring job's --max-failed."""
+    canary_shift_above: float = 0.02
+    """The scorer counts as moved when the score of a canary's frame shifts by more: twice the 0.01 that scoring allows
+    a faster precision to move a score."""
+    baseline_nights: int = 14
+    """A night is compared with as many nights before it at most: two weeks hold every weekday twice."""
+
+    def __post_init__(self) -> None:
+        _check_count("min_videos", self.min_videos)
+        _check_count("baseline_nights", self.baseline_nights)
+        _check_share("failed_above", self.failed_above)
+        _check_share("canary_shift_above", self.canary_shift_above)
+
+
+def load_policy(uri: str | None) -> Policy:
+    """The policy in a YAML file, local or s3://, or the default one for None.
+
+    UsageError, with the file, the key, the value and what is known, for a file that cannot be read, is not YAML or not
+    a mapping, for a key that is unknown, given twice or missing, and for a value that cannot be.
+    """
+    if uri is None:
+        return Policy()
+    place = storage.normalise(uri)
+    try:
+        values = yaml.load(storage.read_bytes(place), _UniqueKeys)
+    except OSError as error:
+        raise UsageError(f"policy {uri} cannot be read: {reason(error, place)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML lets the last two out of dates and nesting
+        raise UsageError(f"policy {uri} is not YAML: {' '.join(str(error).split())}") from None
+    return parse_policy(values, f"policy {uri}")
+
+
+def parse_policy(values: object, source: str) -> Policy:
+    """The policy in what a YAML file or night.json holds; UsageError, beginning with ``source``, as of load_policy."""
+    try:
+        return _parse(values)
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from None
+
+
+def as_record(policy: Policy) -> dict[str, Any]:
+    """The policy as night.json keeps it; ``parse_policy`` reads it, and as YAML it is a policy file."""
+    return {**asdict(policy), "rates": [asdict(limit) for limit in policy.rates]}
+
+
+def describe(policy: Policy) -> tuple[str, ...]:
+    """The policy in sentences, for a page."""
+    rises = policy.rises
+    at_least = f" by at least {100 * rises.at_least:g} points" if rises.at_least else ""
+    return (
+        *(
+            f"A night fails when more than {100 * limit.above:g} % of "
+            f"{'all videos' if limit.group == ALL else f'the videos in {limit.group}'} have a {limit.label} event."
+            for limit in policy.rates
+        ),
+        f"A night fails when a label's rate in a group rose{at_least} against the baseline, at most "
+        f"{policy.baseline_nights} nights before it, with a q value (Benjamini–Hochberg) of {rises.significance:g} "
+        "or less.",
+        f"A rate is not compared when it is of fewer than {policy.min_videos} videos, tonight or in the baseline.",
+        f"A night fails when more than {100 * policy.failed_above:g} % of its files have no score.",
+        "The scorer counts as moved when the score of a canary's frame shifts by more than "
+        f"{policy.canary_shift_above:g}, or a canary cannot be compared.",
+    )
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key given twice is an error rather than the last one's."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is not None and key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Part = TypeVar("_Part", Policy, RateLimit, RiseLimit)
+
+
+def _parse(values: object) -> Policy:
+    checked = _known(Policy, values, "a policy")
+    if "rates" in checked:
+        if not isinstance(checked["rates"], list):
+            raise UsageError(f"rates is {_shown(checked['rates'])}; give a list of {{label, above, group}}")
+        checked["rates"] = tuple(
+            _part(RateLimit, value, f"rates[{position}]") for position, value in enumerate(checked["rates"])
+        )
+    if "rises" in checked:
+        checked["rises"] = _part(RiseLimit, checked["rises"], "rises")
+    return Policy(**checked)
+
+
+def _part(kind: type[_Part], values: object, place: str) -> _Part:
+    checked = _known(kind, values, place)
+    for one in fields(kind):
+        if one.default is MISSING and one.name not in checked:
+            raise UsageError(f"{place} says no {one.name}; it needs label and above, and may say group")
+    try:
+        return kind(**checked)
+    except UsageError as error:
+        raise UsageError(f"{place}.{error}") from None
+
+
+def _known(kind: type, values: object, place: str) -> dict[str, Any]:
+    known = [one.name for one in fields(kind)]
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{place} is {_shown(values)}; give `key: value` pairs, known are {', '.join(known)}")
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"{place} has no {name!r} (given as {value!r}); known are {', '.join(known)}")
+    return dict(values)
+
+
+def _check_share(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise UsageError(f"{name} is {_shown(value)}; give a share between 0 and 1, such as 0.05")
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name} is {_shown(value)}; give a whole number, 1 or more")
+
+
+def _shown(value: object) -> str:
+    """A value as an error names it; text is said to be text, as YAML takes ``1e-2`` and ``5 %`` for it."""
+    if value is None:
+        return "without a value"
+    return f"the text {value!r}" if isinstance(value, str) else repr(value)

@@ -1,0 +1,95 @@
+"""The pages of a night: what they show is put together from its tables, rendered, and written beside them."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from html import escape
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifactscan import storage
+from artifactscan.audit import pictures
+from artifactscan.audit.csv_export import videos_csv
+from artifactscan.audit.links import expiry, link
+from artifactscan.audit.markdown import render_markdown
+from artifactscan.audit.night import Night, Report, WorstVideo
+from artifactscan.audit.page import render_html
+from artifactscan.audit.store import AuditStore
+from artifactscan.audit.tables import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
+from artifactscan.scored import stored_frames
+from artifactscan.store import read_ahead
+from artifactscan.tables import EVENTS
+
+TREND_NIGHTS = 60
+"""Nights on a page's trends at most; two months are read at a glance, and a year is a longer file than a chart."""
+PAGE, MARKDOWN, CSV, LATEST = "report.html", "report.md", "videos.csv", "latest.html"
+
+
+def assemble(store: AuditStore, night: Night, earlier: Sequence[Night]) -> Report:
+    """What a page shows of a night whose tables are written; ``earlier`` are the nights before it, oldest first."""
+    arrivals = store.table(night, "arrivals", ARRIVALS)
+    cells = store.table(night, "cells", CELLS)
+    drawn = store.table(night, "pictures", PICTURES)
+    asked = night.settings
+    life = timedelta(hours=asked["link_life_h"])
+    shown = pictures.worst(arrivals, asked["worst_videos"])
+    frames = stored_frames(store.scores, night.spec_digest, shown["video_id"].combine_chunks())
+    frames = frames.sort_by([("uri", "ascending"), ("frame_index", "ascending")])
+    worst = tuple(
+        WorstVideo(
+            video_id=video["video_id"],
+            uri=video["uri"],
+            path=video["path"],
+            link=link(video["uri"], store.folder(night.night), life),
+            frames=frames.filter(pc.equal(frames["video_id"], video["video_id"])),
+            pictures=pictures.of_video(drawn, video["video_id"]),
+        )
+        for video in shown.to_pylist()
+    )
+    signed = any(storage.is_s3(video.uri) for video in worst)
+    return Report(
+        night=night,
+        previous=earlier[-1] if earlier else None,
+        arrivals=arrivals,
+        events=store.table(night, "events", EVENTS),
+        cells=cells,
+        trends=_trends(store, [one for one in earlier if one.scorer == night.scorer], night, cells),
+        canaries=store.table(night, "canaries", CANARIES),
+        sampling=store.table(night, "sampling", SAMPLING),
+        prevalence=store.table(night, "prevalence", PREVALENCE),
+        worst=worst,
+        link_expires=expiry(life) if signed else None,
+    )
+
+
+def write_pages(store: AuditStore, report: Report) -> str:
+    """Writes report.html, report.md and videos.csv into the night's folder; returns where the page lies."""
+    folder = store.folder(report.night.night)
+    page = storage.join(folder, PAGE)
+    storage.write_bytes(storage.join(folder, CSV), videos_csv(report.arrivals))
+    storage.write_bytes(storage.join(folder, MARKDOWN), render_markdown(report).encode())
+    storage.write_bytes(page, render_html(report).encode())
+    return page
+
+
+def point_to(store: AuditStore, night: Night) -> None:
+    """Has latest.html lead to a night's page."""
+    target = escape(f"nights/{night.night}/{PAGE}")
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>artifactscan audit</title>'
+        f'<meta http-equiv="refresh" content="0; url={target}"><p><a href="{target}">{target}</a></p></html>\n'
+    )
+    storage.write_bytes(storage.join(store.root, LATEST), page.encode())
+
+
+def _trends(store: AuditStore, earlier: Sequence[Night], night: Night, cells: pa.Table) -> pa.Table:
+    columns = [name for name in TRENDS.names if name != "night"]
+    before = earlier[1 - TREND_NIGHTS :]
+    tables = [*read_ahead(lambda one: store.table(one, "cells", CELLS), before), cells]
+    return pa.concat_tables(
+        [TRENDS.empty_table()]
+        + [
+            table.select(columns).add_column(0, TRENDS.field("night"), pa.repeat(pa.scalar(one.night), table.num_rows))
+            for one, table in zip([*before, night], tables, strict=True)
+        ]
+    )

@@ -1,0 +1,108 @@
+"""The settings of the audit's jobs: frozen dataclasses, filled by flags and by a YAML file alike."""
+
+from dataclasses import dataclass, field
+
+import tyro
+
+from artifactscan.errors import UsageError
+from artifactscan.settings import ScoringSettings
+
+MAX_LINK_LIFE_H = 168.0
+"""What S3's signatures allow: seven days."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageSettings:
+    """What the page of a night shows."""
+
+    worst_videos: int = 24
+    """Videos shown with a contact sheet, a timeline and a player."""
+    frames_per_video: int = 4
+    """Peak frames on a contact sheet at most; one per label that has an event, the highest first."""
+    link_life_h: float = MAX_LINK_LIFE_H
+    """Hours for which the links to videos on S3 work."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("worst_videos", 1000), ("frames_per_video", 4)):
+            if not 0 <= getattr(self, name) <= most:
+                raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give 0 to {most}")
+        if not 0 < self.link_life_h <= MAX_LINK_LIFE_H:
+            raise UsageError(f"--link-life-h is {self.link_life_h}; give hours above 0 and at most {MAX_LINK_LIFE_H:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSettings(ScoringSettings, PageSettings):
+    """Scores what is new in a corpus, sets it against earlier nights, and says whether it got worse."""
+
+    corpus: str
+    """Folder, s3://bucket/prefix, or a .parquet/.csv manifest with a column `uri`."""
+    store: str
+    """Where the audit keeps its scores, nights and pages: a folder or s3://bucket/prefix."""
+
+    policy: str | None = None
+    """YAML file that says what fails a night; docs/audit.md has its keys."""
+    groups: str | None = None
+    """Pattern that takes groups from the path below the corpus, such as {generator}/{version}/{prompt_group}."""
+    metadata: str | None = None
+    """.csv or .parquet with a column `uri` (or path below the corpus) whose other columns are groups."""
+    baseline: str | None = None
+    """Night to compare with; without it, the nights before as the policy says."""
+    human_labels: str | None = None
+    """Labels table of people on a sample of the corpus; corrects the flagged share for the scorer's errors."""
+
+    retry_failed_after_days: float = 7.0
+    """Days after which a video that failed is tried once more, with the other decoder and twice the limits."""
+    resample_share: float = 0.01
+    """Share of the night's videos scored again at double the rate, to see what the usual rate misses."""
+    canary_clips: int = 12
+    """Synthetic clips with known artifacts, made once per store and scored every night."""
+    accept_scorer: bool = False
+    """Take tonight's scorer as it is for the reference; nights before it no longer serve as a baseline."""
+    webhook: str | None = field(default=None, repr=False)
+    """URL that gets the verdict as Slack-compatible JSON; or the environment variable ARTIFACTSCAN_WEBHOOK."""
+
+    def __post_init__(self) -> None:
+        ScoringSettings.__post_init__(self)
+        PageSettings.__post_init__(self)
+        if not 0 <= self.resample_share <= 1:
+            raise UsageError(f"--resample-share is {self.resample_share}; give a share between 0 and 1")
+        if not 0 <= self.retry_failed_after_days < float("inf"):
+            raise UsageError(f"--retry-failed-after-days is {self.retry_failed_after_days}; give 0 or more")
+        if not 4 <= self.canary_clips <= 1000:
+            raise UsageError(f"--canary-clips is {self.canary_clips}; give 4 (one per label) to 1000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """Writes events, verdicts and pages anew from stored scores, without decoding anything."""
+
+    store: str
+    """The audit's store."""
+    night: str | None = None
+    """Night whose page to write; without it the latest."""
+    thresholds: tuple[str, ...] = ()
+    """Other thresholds, such as motion=0.6 texture=0.45; they hold for all nights and those to come."""
+    release_ratio: float | None = None
+    """Other share of a threshold down to which an event goes on."""
+    max_gap_frames: int | None = None
+    """Other number of sampled frames below it that do not end an event."""
+    min_frames: int | None = None
+    """Other number of frames that an event has at least."""
+    policy: str | None = None
+    """Other policy file; without it the one that the night was judged by."""
+    plan: bool = False
+    """Print what would change, and write nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhySettings:
+    """Replays one video of a store on this machine and shows what its scores come from."""
+
+    uri: tyro.conf.Positional[str]
+    """The video, as the ledger names it."""
+    store: str
+    """The audit's store, or a scoring store."""
+    checkpoint: str | None = None
+    """The checkpoint that scored it; without it the one the store names."""
+    output: str | None = None
+    """Folder for heat maps of the events' peak frames; without it why-<video_id> in the current one."""

@@ -1,0 +1,84 @@
+"""The corpus as it stands: what all runs together say of the videos listed tonight, new or not."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifactscan.labels import LABELS
+from artifactscan.outcomes import HAS_FRAMES, TRANSIENT, Outcome
+from artifactscan.store import RunRecord, Store, parquet_files, read_ahead, read_table
+from artifactscan.tables import LISTING, VIDEOS
+
+_COLUMNS = [*LISTING.names, "outcome", "reason", *(f"max_{label}" for label in LABELS)]
+_SCORED = pa.array([str(outcome) for outcome in HAS_FRAMES])
+_FAILED = pa.array([str(outcome) for outcome in Outcome if outcome not in HAS_FRAMES | TRANSIENT | {Outcome.UNCHANGED}])
+
+
+def standing(store: Store, runs: Sequence[RunRecord], listed_by: RunRecord | None) -> pa.Table:
+    """One row per video that the run ``listed_by`` listed, as the last of ``runs`` to do it settled it.
+
+    The ledger's columns, and ``run``, the one that settled it. ``runs`` are of one spec, oldest first.
+    """
+    if listed_by is None:
+        return _read(store, [], pa.array([], pa.string()))
+    files = parquet_files(store.videos(listed_by.run))
+    listed = pa.concat_tables(read_ahead(lambda file: read_table(file, ["video_id"]), files))
+    return _read(store, runs, listed["video_id"].combine_chunks())
+
+
+def _read(store: Store, runs: Sequence[RunRecord], ids: pa.Array) -> pa.Table:
+    tables = []
+    for record in runs:
+        for file in store.ledger_files(record.run):
+            rows = read_table(file, _COLUMNS)
+            rows = rows.filter(pc.is_in(rows["video_id"], ids))
+            tables.append(rows.append_column("run", pa.repeat(pa.scalar(record.run), rows.num_rows)))
+    if not tables:
+        return pa.schema([*(VIDEOS.field(name) for name in _COLUMNS), ("run", pa.string())]).empty_table()
+    table = pa.concat_tables(tables)
+    if pc.count_distinct(table["video_id"]).as_py() == table.num_rows:
+        return table
+    row = table.append_column("row", pa.array(range(table.num_rows), pa.int64()))
+    return table.take(row.group_by("video_id", use_threads=False).aggregate([("row", "max")])["row_max"])
+
+
+def outcomes(videos: pa.Table) -> dict[str, int]:
+    """How many videos each outcome has."""
+    return {entry["values"].as_py(): entry["counts"].as_py() for entry in videos["outcome"].value_counts()}
+
+
+def rates(videos: pa.Table, thresholds: Mapping[str, float]) -> dict[str, float]:
+    """Per label, the share of the scored videos that have a frame at or over its threshold; none without videos."""
+    scored = videos.filter(pc.is_in(videos["outcome"], _SCORED))
+    if not scored.num_rows:
+        return {}
+    return {
+        label: pc.mean(pc.greater_equal(scored[f"max_{label}"], thresholds[label]).cast(pa.float64())).as_py()
+        for label in LABELS
+    }
+
+
+def quarantined(videos: pa.Table) -> pa.Table:
+    """The videos whose bytes could not be scored; they are not tried again with the others until they change."""
+    return videos.filter(pc.is_in(videos["outcome"], _FAILED))
+
+
+def due(quarantine: pa.Table, tried: pa.Array, *, after: timedelta, now: datetime) -> pa.Table:
+    """Those to try once more: failed longer ago than ``after`` and not ``tried`` (video_ids) since."""
+    old = [now - run_time(run) >= after for run in quarantine["run"].to_pylist()]
+    waiting = quarantine.filter(pa.array(old, pa.bool_()))
+    return waiting.filter(pc.invert(pc.is_in(waiting["video_id"], tried)))
+
+
+def settled_ids(store: Store, runs: Sequence[RunRecord]) -> pa.Array:
+    """The video_ids that these runs gave an outcome."""
+    files = [file for record in runs for file in store.ledger_files(record.run)]
+    columns = [read_table(file, ["video_id"])["video_id"].combine_chunks() for file in files]
+    return pa.concat_arrays([pa.array([], pa.string()), *columns])
+
+
+def run_time(run: str) -> datetime:
+    """When a run began, by its id."""
+    return datetime.strptime(run.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

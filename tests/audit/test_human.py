@@ -1,0 +1,31 @@
+"""Human labels beside the scorer's flags."""
+
+from pathlib import Path
+
+from parts import THRESHOLDS
+from scored_runs import motion, write_run
+
+from artifactscan.audit.human import beside_flags
+from artifactscan.audit.standing import standing
+from artifactscan.store import Store
+
+
+def joined(tmp_path: Path, labels: str) -> list[dict]:
+    store = Store(str(tmp_path / "store"))
+    run = write_run(store, "run1", {"/c/x/a.mp4": motion(0.9, 0.1, 0.6), "/c/b.mp4": motion(0.4)})
+    path = tmp_path / "labels.csv"
+    path.write_text("file,frame_index,boundary,texture,motion,object\n" + labels)
+    table = beside_flags(str(path), standing(store, [run], run), store, "spec", corpus="/c", thresholds=THRESHOLDS)
+    return table.sort_by([("video", "ascending"), ("y_motion", "ascending")]).to_pylist()
+
+
+def test_each_labelled_frame_stands_beside_what_is_flagged(tmp_path: Path) -> None:
+    rows = joined(tmp_path, "x/a.mp4,0,0,0,1,0\nx/a.mp4,1,0,1,0,0\nb.mp4,0,0,0,1,0\nelsewhere.mp4,0,0,0,1,0\n")
+    assert len(rows) == 3
+    assert len({row["video"] for row in rows}) == 2
+    found = sorted((row["y_motion"], row["flagged_motion"], row["y_texture"], row["flagged_texture"]) for row in rows)
+    assert found == [(0, False, 1, False), (1, False, 0, False), (1, True, 0, False)]
+
+
+def test_labels_of_other_frames_say_nothing(tmp_path: Path) -> None:
+    assert joined(tmp_path, "x/a.mp4,99,0,0,1,0\n") == []

@@ -1,0 +1,39 @@
+"""What a page's player loads."""
+
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+from s3_server import S3Server
+
+from artifactscan import storage
+from artifactscan.audit.links import expiry, link
+
+DAY = timedelta(days=1)
+
+
+def test_from_a_local_page_to_a_local_video_leads_a_relative_path(tmp_path: Path) -> None:
+    video, page = tmp_path / "corpus" / "a b#1?é.mp4", tmp_path / "audit" / "nights" / "n"
+    found = link(str(video), str(page), DAY)
+    assert found == "../../../corpus/a%20b%231%3F%C3%A9.mp4"
+
+
+def test_a_presigned_link_can_be_opened_by_anybody_and_says_when_it_ends(s3: S3Server) -> None:
+    storage.write_bytes(s3.uri("a b.mp4"), b"video")
+    found = link(s3.uri("a b.mp4"), "/somewhere", DAY)
+    assert found is not None
+    assert "Expires=86400" in found
+    assert urlsplit(found).scheme in ("http", "https")
+    with urlopen(found) as answer:
+        assert answer.read() == b"video"
+
+
+@pytest.mark.parametrize(("uri", "page"), [("/local.mp4", "s3://bucket/nights/n"), ("https://x/y.mp4", "/local")])
+def test_what_a_reader_cannot_get_at_has_no_link(uri: str, page: str) -> None:
+    assert link(uri, page, DAY) is None
+
+
+def test_the_end_of_links_is_said_in_utc() -> None:
+    assert expiry(DAY).endswith("+00:00")

@@ -1,0 +1,106 @@
+"""Which videos are the worst, and the pictures of their peaks."""
+
+import io
+import secrets
+from pathlib import Path
+
+import numpy as np
+import pytest
+from media import write_clip
+from PIL import Image
+from scored_runs import motion, write_run
+
+from artifactscan import marks
+from artifactscan.audit.arrivals import gather
+from artifactscan.audit.groups import Grouping
+from artifactscan.audit.pictures import draw, of_video, worst
+from artifactscan.audit.settings import AuditSettings
+from artifactscan.audit.tables import ARRIVALS, PICTURES
+from artifactscan.corpus import video_id
+from artifactscan.events import EventSettings
+from artifactscan.labels import LABELS
+from artifactscan.storage import stat
+from artifactscan.store import Store
+
+THRESHOLDS = dict.fromkeys(LABELS, 0.5)
+
+
+def arrivals(tmp_path: Path, videos: dict, etags: dict | None = None):
+    store = Store(str(tmp_path / "store"))
+    run = write_run(store, "run1", videos, etags=etags)
+    table, _ = gather(
+        store,
+        [run],
+        corpus=str(tmp_path),
+        grouping=Grouping(),
+        thresholds=THRESHOLDS,
+        sample_fps=2.0,
+        settings=EventSettings(),
+    )
+    return table
+
+
+def test_the_worst_have_the_largest_share_of_frames_over(tmp_path: Path) -> None:
+    table = arrivals(
+        tmp_path,
+        {
+            "/clean": motion(0.4, 0.4),
+            "/half": motion(0.9, 0.1),
+            "/all": motion(0.6, 0.6),
+            "/half-but-higher": motion(0.95, 0.1),
+            "/two-labels": {"motion": [0.6, 0.6], "object": [0.6, 0.1]},
+            "/broken": "crashed",
+        },
+    )
+    assert worst(table, 9)["uri"].to_pylist() == ["/two-labels", "/all", "/half-but-higher", "/half"]
+    assert worst(table, 2)["uri"].to_pylist() == ["/two-labels", "/all"]
+    assert worst(table, 0).num_rows == 0
+    assert worst(ARRIVALS.empty_table(), 5).num_rows == 0
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    return str(write_clip(tmp_path / "a.mp4", seconds=2))
+
+
+def settings(tmp_path: Path, **changes) -> AuditSettings:
+    return AuditSettings(corpus=str(tmp_path), store=str(tmp_path / "audit"), **changes)
+
+
+def drawn(tmp_path: Path, clip: str, *, etag: str | None = None, **changes):
+    scores = {"motion": [0.1, 0.9, 0.2, 0.1], "texture": [0.6, 0.1, 0.1, 0.1], "object": [0.3] * 4}
+    table = arrivals(tmp_path / secrets.token_hex(4), {clip: scores}, {clip: etag or stat(clip).etag})
+    # The runs made here number sampled frames 0, 1, 2, …: those are frames of the clip all the same.
+    return draw(worst(table, 5), settings(tmp_path, **changes), marks.checkpoint("test_resnet.r160_in1k"))
+
+
+def test_each_label_with_an_event_gets_its_peak_frame_and_a_heat_map(tmp_path: Path, clip: str) -> None:
+    table, notes = drawn(tmp_path, clip)
+    assert (table.schema.equals(PICTURES), notes) == (True, [])
+    pictures = of_video(table, video_id(clip, stat(clip).etag))
+    assert [(one.label, one.frame_index) for one in pictures] == [("motion", 1), ("texture", 0)]
+    for one in pictures:
+        frame = Image.open(io.BytesIO(one.frame_jpeg))
+        assert frame.format == "JPEG"
+        assert one.overlay_jpeg is not None
+        over = Image.open(io.BytesIO(one.overlay_jpeg))
+        assert frame.size == over.size
+        assert np.abs(np.asarray(frame).astype(int) - np.asarray(over)).max() > 40
+    assert of_video(table, "another") == ()
+
+
+def test_as_many_frames_as_asked_for(tmp_path: Path, clip: str) -> None:
+    table, _ = drawn(tmp_path, clip, frames_per_video=1)
+    assert table["label"].to_pylist() == ["motion"]
+    assert drawn(tmp_path, clip, frames_per_video=0)[0].num_rows == 0
+
+
+def test_a_video_that_changed_or_is_gone_has_none_and_that_is_noted(tmp_path: Path, clip: str) -> None:
+    table, notes = drawn(tmp_path, clip, etag="another")
+    assert table.num_rows == 0
+    assert len(notes) == 1
+    assert "is not the one that was scored" in notes[0]
+    scored = stat(clip).etag
+    Path(clip).unlink()
+    _, notes = drawn(tmp_path, clip, etag=scored)
+    assert "is not there" in notes[0]

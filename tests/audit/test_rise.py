@@ -1,0 +1,119 @@
+"""Whether a rate rose by more than chance, and by more than nights differ by themselves."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from artifactscan.audit.rise import dispersion, rise_p_values
+
+NIGHTS = 14
+
+
+def p_value(flagged: int, videos: int, base_flagged: int, base_videos: int, spread: float = 1, degrees=np.inf) -> float:
+    counts = (np.array([count]) for count in (flagged, videos, base_flagged, base_videos))
+    return float(rise_p_values(*counts, dispersion=np.array([spread]), degrees=np.array([degrees]))[0])
+
+
+def quiet(rng: np.random.Generator, cells: int, *, restless: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Flagged of 500 videos and those, (nights, cells), the last night being tonight; nothing rose."""
+    odds = 0.05 / 0.95 * np.exp(rng.normal(0, restless, (NIGHTS + 1, cells)))
+    return rng.binomial(500, odds / (1 + odds)), np.full((NIGHTS + 1, cells), 500)
+
+
+def p_values_of(flagged: np.ndarray, videos: np.ndarray) -> np.ndarray:
+    spread, degrees = dispersion(flagged[:-1], videos[:-1])
+    base = flagged[:-1].sum(axis=0), videos[:-1].sum(axis=0)
+    return rise_p_values(flagged[-1], videos[-1], *base, dispersion=spread, degrees=degrees)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.data())
+def test_without_dispersion_it_is_fishers_exact_test(videos: int, base_videos: int, data: st.DataObject) -> None:
+    flagged, base_flagged = data.draw(st.integers(0, videos)), data.draw(st.integers(0, base_videos))
+    table = [[flagged, videos - flagged], [base_flagged, base_videos - base_flagged]]
+    exact = stats.fisher_exact(table, alternative="greater").pvalue
+    assert p_value(flagged, videos, base_flagged, base_videos) == pytest.approx(exact)
+    assert p_value(flagged, videos, base_flagged, base_videos, np.nan) == pytest.approx(exact)
+
+
+def test_many_videos() -> None:
+    assert p_value(52_000, 1_000_000, 700_000, 14_000_000) == pytest.approx(6e-17, rel=1)
+    assert p_value(50_000, 1_000_000, 700_000, 14_000_000) == pytest.approx(0.5, abs=0.01)
+
+
+def test_with_dispersion_it_is_the_test_of_proportions_with_a_larger_error() -> None:
+    """Set against the textbook's z test, which is the same where rates are not near 0 or 1."""
+    z = (0.55 - 0.5) / np.sqrt(3 * 0.503 * 0.497 * (1 / 1000 + 1 / 14000))
+    assert p_value(550, 1000, 7000, 14000, 3) == pytest.approx(stats.norm.sf(z), rel=0.02)
+    assert p_value(550, 1000, 7000, 14000, 3, 13) == pytest.approx(stats.t.sf(z, 13), rel=0.02)
+
+
+@given(st.integers(0, 49), st.sampled_from([1.0, 2.5]))
+def test_the_more_are_flagged_the_smaller(flagged: int, spread: float) -> None:
+    assert p_value(flagged + 1, 50, 30, 700, spread) < p_value(flagged, 50, 30, 700, spread)
+
+
+def test_a_cell_whose_nights_alone_show_it() -> None:
+    flagged = np.array([[5, 25], [5, 2], [6, 30], [5, 3]])
+    videos = np.array([[100, 120], [100, 90], [110, 130], [100, 100]])
+    spread, degrees = dispersion(flagged, videos)
+    table = np.stack([flagged[:, 1], videos[:, 1] - flagged[:, 1]])
+    alone = stats.chi2_contingency(table, correction=False)
+    assert spread[1] == pytest.approx(alone.statistic / 3)
+    assert degrees.tolist() == [np.inf, 3]
+
+
+def test_what_is_common_to_all_cells_though_none_shows_it_alone() -> None:
+    """16 cells whose variance is one and a half times the binomial, which most of them alone do not show."""
+    rng = np.random.default_rng(4)
+    flagged, videos = quiet(rng, 16, restless=0.15)
+    spread, degrees = dispersion(flagged[:-1], videos[:-1])
+    chi_square = [
+        stats.chi2_contingency(np.stack([one, 500 - one]), correction=False).statistic for one in flagged[:-1].T
+    ]
+    alone = stats.chi2.sf(chi_square, 13) < 0.01
+    assert alone.sum() < 5
+    assert spread[~alone] == pytest.approx(np.median(chi_square) / stats.chi2.median(13))
+    assert 1.2 < spread[~alone][0] < 2
+    assert np.isinf(degrees[~alone]).all()
+
+
+def test_one_restless_cell_does_not_make_the_others_restless() -> None:
+    rng = np.random.default_rng(1)
+    flagged, videos = quiet(rng, 16)
+    flagged[:, 3] = rng.permutation([5, 45] * 7 + [25])
+    spread, degrees = dispersion(flagged[:-1], videos[:-1])
+    assert spread[3] > 5
+    assert degrees[3] == 13
+    assert (np.delete(spread, 3) < 1.25).all()
+    chi_square = [stats.chi2_contingency(np.stack([one, 500 - one])).statistic for one in flagged[:-1].T]
+    assert np.mean(chi_square) / 13 > 1.5
+
+
+def test_cells_that_say_nothing_of_it() -> None:
+    never, always, single = [0, 0, 0], [9, 8, 7], [4, 0, 0]
+    spread, degrees = dispersion(np.array([never, always, single]).T, np.array([[9, 8, 7], always, [9, 0, 0]]).T)
+    assert spread.tolist() == [1, 1, 1]
+    assert np.isinf(degrees).all()
+    spread, _ = dispersion(np.array([[4, 2]]), np.array([[9, 9]]))
+    assert np.isnan(spread).all()
+
+
+def test_quiet_nights_stay_quiet_whether_or_not_nights_differ() -> None:
+    """Share of 12 cells with a p value of 1 % or less; Fisher's test alone cries wolf where nights differ."""
+    rng = np.random.default_rng(0)
+    alarms: dict[float, list[float]] = {}
+    for restless in (0.0, 0.2, 0.4):
+        ours, fishers = [], []
+        for _ in range(300):
+            flagged, videos = quiet(rng, 12, restless=restless)
+            ours.append(np.mean(p_values_of(flagged, videos) <= 0.01))
+            base = flagged[:-1].sum(axis=0), videos[:-1].sum(axis=0)
+            exact = rise_p_values(flagged[-1], videos[-1], *base, dispersion=np.ones(12), degrees=np.ones(12))
+            fishers.append(np.mean(exact <= 0.01))
+        alarms[restless] = [float(np.mean(ours)), float(np.mean(fishers))]
+    assert alarms[0.0] == pytest.approx([0.007, 0.007], abs=0.004)
+    assert [alarms[restless][0] for restless in (0.2, 0.4)] == pytest.approx([0.008, 0.008], abs=0.006)
+    assert alarms[0.2][1] > 0.03
+    assert alarms[0.4][1] > 0.1

@@ -1,0 +1,254 @@
+"""The verdict on a night and the line it is told in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from arrived import arrived, many, video
+
+from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Verdict
+from artifactscan.audit.policy import Policy, RateLimit, RiseLimit
+from artifactscan.audit.rates import measure
+from artifactscan.audit.tables import ARRIVALS, CANARIES
+from artifactscan.audit.verdict import judge, moved, remarks
+from artifactscan.labels import LABELS
+
+SORA = ("generator=sora",)
+FAILED = [video(groups=SORA, outcome=outcome, frames=0) for outcome in ["undecodable"] * 20 + ["timed_out"] * 5]
+
+
+def canary(clip: str = "00001.mp4", **shift: float | None) -> list[dict[str, Any]]:
+    """One clip's rows; ``shift`` by label, None where it cannot be compared."""
+    return [
+        {
+            "clip": clip,
+            "label": label,
+            "frames": 8,
+            "planted": label == "motion",
+            "score": 0.9 - (shift.get(label, 0.001) or 0),
+            "reference": 0.9,
+            "shift": shift.get(label, 0.001),
+            "reason": "undecodable: no frame" if label in shift and shift[label] is None else None,
+        }
+        for label in LABELS
+    ]
+
+
+def canaries(*rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist([row for clip in rows for row in clip], CANARIES)
+
+
+STILL = canaries(canary("00000.mp4"), canary())
+NIGHTS = {f"n{i}": many(500, flagged, groups=SORA) for i, flagged in enumerate((24, 25, 26, 25))}
+
+
+def verdict(
+    tonight: pa.Table,
+    baseline: Mapping[str, pa.Table] = NIGHTS,
+    *,
+    canaries: pa.Table = STILL,
+    policy: Policy | None = None,
+) -> Verdict:
+    policy = policy or Policy()
+    cells = measure(tonight, baseline, policy)
+    return judge(policy=policy, cells=cells, arrivals=tonight, canaries=canaries, baseline=list(baseline))
+
+
+QUIET, WORSE = many(500, 27, groups=SORA), many(500, 60, groups=SORA)
+
+
+def test_no_worse() -> None:
+    found = verdict(QUIET)
+    assert found == Verdict(
+        code=EXIT_PASS,
+        headline="No worse than before: none of 8 rates rose by more than chance against 4 nights; the scorer stood "
+        "still (largest canary shift 0.001).",
+    )
+
+
+def test_a_rise() -> None:
+    found = verdict(WORSE)
+    assert found.code == EXIT_FAIL
+    assert found.headline == (
+        "Worse than before: motion rose from 5.0 % to 12.0 % of the videos in generator=sora (+7.0 points, 95 % "
+        "interval +4.2 to +10.2), the clearest of 2 rises; the scorer stood still (largest canary shift 0.001), so it "
+        "is the corpus that changed."
+    )
+    assert found.reasons == (
+        "Motion rose from 5.0 % to 12.0 % of the videos in generator=sora (+7.0 points, 95 % interval +4.2 to +10.2), "
+        "60 of 500 against 100 of 2,000, q value <0.001 where 0.05 or less fails.",
+        "Motion rose from 5.0 % to 12.0 % of all videos (+7.0 points, 95 % interval +4.1 to +10.0), "
+        "60 of 500 against 100 of 2,000, q value <0.001 where 0.05 or less fails.",
+    )
+
+
+def test_a_rise_without_groups_and_without_canaries() -> None:
+    baseline = {"n1": many(500, 25), "n2": many(500, 25)}
+    found = verdict(many(500, 60), baseline, canaries=CANARIES.empty_table())
+    assert found.headline.startswith("Worse than before: motion rose from 5.0 % to 12.0 % of all videos (+7.0 points")
+    assert found.headline.endswith(
+        "; no canary was compared, so whether the corpus or the scorer changed is not known."
+    )
+    assert len(found.reasons) == 1
+
+
+def test_the_clearest_rise_leads() -> None:
+    tonight = pa.concat_tables([many(500, 50, groups=["a=1"]), many(500, 70, label="texture", groups=["a=2"])])
+    baseline = {
+        f"n{i}": pa.concat_tables([many(500, 20, groups=["a=1"]), many(500, 20, label="texture", groups=["a=2"])])
+        for i in range(3)
+    }
+    found = verdict(tonight, baseline)
+    assert "texture rose from 4.0 % to 14.0 % of the videos in a=2" in found.headline
+    assert "the clearest of 4 rises" in found.headline
+    # In a=1 motion rose too, and both did among all videos.
+    assert len(found.reasons) == 4
+
+
+def test_a_rise_that_is_too_small_for_the_policy_is_said_in_passing() -> None:
+    found = verdict(WORSE, policy=Policy(rises=RiseLimit(at_least=0.1)))
+    assert (found.code, found.reasons) == (EXIT_PASS, ())
+    assert found.headline.startswith(
+        "No worse than the policy allows: of 8 rates compared with 4 nights the clearest rise is below its 10 points "
+        "(motion rose from 5.0 % to 12.0 % of the videos in generator=sora (+7.0 points, "
+    )
+    assert verdict(WORSE, policy=Policy(rises=RiseLimit(at_least=0.07))).code == EXIT_FAIL
+
+
+def test_a_stricter_significance() -> None:
+    some = many(500, 40, groups=SORA)
+    assert verdict(some).code == EXIT_FAIL
+    assert verdict(some, policy=Policy(rises=RiseLimit(significance=0.001))).code == EXIT_PASS
+
+
+def test_a_rate_above_the_policys() -> None:
+    limits = (RateLimit(label="motion", above=0.05, group="generator=sora"), RateLimit(label="motion", above=0.06))
+    found = verdict(QUIET, policy=Policy(rates=limits))
+    assert found.code == EXIT_FAIL
+    assert found.headline.startswith(
+        "Motion is in 5.4 % of the videos in generator=sora (27 of 500, 95 % interval 3.6–7.4), above the policy's "
+        "5 %; no worse than before: none of 8 rates rose"
+    )
+    assert len(found.reasons) == 1
+
+
+def test_a_rate_that_is_just_the_policys_passes() -> None:
+    assert verdict(QUIET, policy=Policy(rates=(RateLimit(label="motion", above=27 / 500),))).code == EXIT_PASS
+
+
+def test_a_rate_is_held_against_a_first_night_and_few_videos_too() -> None:
+    found = verdict(many(2, 1), {}, policy=Policy(rates=(RateLimit(label="motion", above=0.4),)))
+    assert found.code == EXIT_FAIL
+    assert found.headline.startswith("Motion is in 50.0 % of all videos (1 of 2, ")
+    assert found.headline.endswith("; no earlier night to compare with: 2 videos scored, nothing compared.")
+
+
+def test_too_many_files_without_a_score() -> None:
+    tonight = pa.concat_tables([many(175, 8, groups=SORA), arrived(*FAILED)])
+    found = verdict(tonight)
+    assert found.code == EXIT_FAIL
+    assert found.reasons == (
+        "25 of 200 files (12.5 %) have no score, above the policy's 5 %: 20 undecodable, 5 timed out.",
+    )
+    assert found.headline.startswith(found.reasons[0][:-1] + "; no worse than before: none of 8 rates rose")
+    assert verdict(tonight, policy=Policy(failed_above=0.125)).code == EXIT_PASS
+    hundred = arrived(*[video()] * 71, *[video(outcome="crashed", frames=0)] * 29)
+    assert verdict(hundred, policy=Policy(failed_above=0.29)).code == EXIT_PASS
+
+
+def test_all_that_fails_a_night_is_in_the_line_and_in_the_reasons() -> None:
+    tonight = pa.concat_tables([many(300, 60, groups=SORA), arrived(*FAILED)])
+    limits = (RateLimit(label="motion", above=0.1), RateLimit(label="motion", above=0.1, group=SORA[0]))
+    found = verdict(tonight, policy=Policy(rates=limits))
+    told = [
+        found.headline.index(part) for part in ("Worse than before: ", "motion is in 20.0 % of all videos", "25 of")
+    ]
+    assert told == sorted(told)
+    assert "one of 2 such rates" in found.headline
+    assert "no worse" not in found.headline
+    assert len(found.reasons) == 2 + 2 + 1
+
+
+def test_a_canary_that_moved_goes_before_everything() -> None:
+    table = canaries(canary("00000.mp4", texture=0.0201), canary(motion=0.31))
+    tonight = pa.concat_tables([WORSE, arrived(*FAILED, *FAILED)])
+    found = verdict(tonight, canaries=table, policy=Policy(rates=(RateLimit(label="motion", above=0.01),)))
+    assert found.code == EXIT_SCORER_MOVED
+    assert found.headline == (
+        "The scorer moved, so tonight says nothing of the corpus: canary 00001.mp4 shifts by 0.310 in one frame's "
+        "motion score, more than 0.02 (mean 0.900 before, 0.590 tonight) (1 more moved)."
+    )
+    assert len(found.reasons) == 3
+    assert "texture" in found.reasons[1]
+    assert found.reasons[2].startswith("50 of 550 files (9.1 %) have no score")
+    assert not any("rose" in reason or "is in" in reason for reason in found.reasons)
+
+
+def test_a_canary_that_cannot_be_compared_counts_as_moved() -> None:
+    table = canaries(canary("00000.mp4"), canary(**dict.fromkeys(LABELS)))
+    found = verdict(QUIET, canaries=table)
+    assert found == Verdict(
+        code=EXIT_SCORER_MOVED,
+        headline="The scorer moved, so tonight says nothing of the corpus: canary 00001.mp4 cannot be compared "
+        "(undecodable: no frame).",
+        reasons=("Canary 00001.mp4 cannot be compared (undecodable: no frame).",),
+    )
+
+
+@pytest.mark.parametrize(("shift", "is_moved"), [(0.02, False), (0.0201, True), (float("nan"), True)])
+def test_how_far_is_moved(shift: float, is_moved: bool) -> None:
+    assert moved(canaries(canary(), canary("2", object=shift)), Policy()) == is_moved
+
+
+def test_no_canaries_did_not_move() -> None:
+    assert not moved(CANARIES.empty_table(), Policy())
+
+
+def test_a_first_night() -> None:
+    assert verdict(QUIET, {}) == Verdict(
+        code=EXIT_PASS, headline="No earlier night to compare with: 500 videos scored, nothing compared."
+    )
+
+
+def test_nothing_new() -> None:
+    assert verdict(ARRIVALS.empty_table()) == Verdict(
+        code=EXIT_PASS,
+        headline="Nothing new tonight, so there is nothing to compare; the scorer stood still (largest canary shift "
+        "0.001).",
+    )
+
+
+def test_too_few_to_compare() -> None:
+    assert verdict(many(12, 6)).headline == (
+        "Nothing was compared with the 4 nights before: fewer than 30 scored videos: 12 tonight; the scorer stood "
+        "still (largest canary shift 0.001)."
+    )
+
+
+def test_a_group_of_another_name_than_is_fit_to_print() -> None:
+    group = ["generator=so\x1b[31m\nra"]
+    tonight, baseline = (
+        many(500, 60, groups=group),
+        {"n1": many(500, 20, groups=group), "n2": many(500, 20, groups=group)},
+    )
+    assert r"of the videos in generator=so\x1b[31m\nra (" in verdict(tonight, baseline).headline
+
+
+def test_remarks() -> None:
+    policy = Policy(
+        rates=(RateLimit(label="motion", above=0.5, group="generator=veo"), RateLimit(label="motion", above=1))
+    )
+    few = [many(5, 0, groups=[f"generator={i}"]) for i in range(7)]
+    tonight, baseline = pa.concat_tables([QUIET, *few]), {"n0": NIGHTS["n0"]}
+    cells = measure(tonight, baseline, policy, resamples=20)
+    assert remarks(policy=policy, cells=cells, baseline=list(baseline)) == (
+        "The limit for motion in generator=veo says nothing: no file in it arrived.",
+        "Not compared, as of fewer than 30 scored videos: generator=0, generator=1, generator=2, generator=3, "
+        "generator=4 and 2 more.",
+        "The baseline is a single night, so how much nights differ by themselves is not known.",
+    )
+    cells = measure(QUIET, NIGHTS, Policy(), resamples=20)
+    assert remarks(policy=Policy(), cells=cells, baseline=list(NIGHTS)) == ()
+    cells = measure(ARRIVALS.empty_table(), NIGHTS, policy, resamples=20)
+    assert remarks(policy=policy, cells=cells, baseline=list(NIGHTS)) == ()
