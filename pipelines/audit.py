@@ -77,7 +77,7 @@ def _begin(settings: AuditSettings, store: AuditStore, out: Console) -> Audit:
         _check_same_spec(last, spec, request.spec.digest)
         scorer = last.scorer
     same = last is not None and last.scorer == scorer
-    baseline = _baseline(nights, policy, scorer, settings.baseline)
+    baseline = [] if settings.accept_corpus else _baseline(nights, policy, scorer, settings.baseline)
     return Audit(
         settings=settings,
         store=store,

@@ -3,50 +3,19 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
+from nights import FIRST, SECOND, a_night
 
-from artifactscan.audit.night import Night, Verdict
 from artifactscan.audit.store import AuditStore, new_night_id
 from artifactscan.audit.tables import SAMPLING
 from artifactscan.errors import UsageError
-
-FIRST, SECOND = "20260101T030000Z-aaaaaaaa", "20260102T030000Z-bbbbbbbb"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> AuditStore:
     return AuditStore(str(tmp_path))
-
-
-def a_night(name: str = FIRST, **changes: Any) -> Night:
-    night = Night(
-        night=name,
-        corpus="/corpus",
-        started="2026-01-01T03:00:00+00:00",
-        finished="2026-01-01T03:10:00+00:00",
-        scorer=FIRST,
-        spec_digest="spec",
-        spec={"sample_fps": 2.0},
-        checkpoint={"digest": "c"},
-        versions={"av": "18"},
-        tables="tables-0",
-        runs=("run1", "run2"),
-        counts={"listed": 3},
-        outcomes={"scored": 3},
-        standing_outcomes={"scored": 3},
-        standing_rates={"motion": 0.5},
-        baseline=(),
-        thresholds={"motion": 0.5},
-        events={"min_frames": 1},
-        policy={},
-        verdict=Verdict(code=1, headline="worse", reasons=("motion rose",)),
-        notes=("a note",),
-        settings={"groups": None},
-    )
-    return replace(night, **changes)
 
 
 def rows(count: int) -> pa.Table:

@@ -2,8 +2,11 @@
 
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,8 @@ class Opened:
 
     tab: Tab
     report: Report
+    home: str
+    """What the addresses of its requests begin with."""
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
@@ -67,26 +72,26 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Opens a report from disk; after the test nothing may have been logged, asked or requested from elsewhere."""
     opened: list[Opened] = []
 
-    def open_one(report: Report | None = None, *, viewport: dict[str, int] = DESK, **context: object) -> Opened:
+    def open_one(
+        report: Report | None = None, *, viewport: dict[str, int] = DESK, home: str | None = None, **context: object
+    ) -> Opened:
         report = report or make_report(videos=120)
-        file = tmp_path / "report.html"
-        file.write_text(render_html(report), encoding="utf-8")
+        (tmp_path / "report.html").write_text(render_html(report), encoding="utf-8")
         tab = browser.new_context(viewport=viewport, **context).new_page()
-        one = Opened(tab, report)
+        one = Opened(tab, report, home or tmp_path.as_uri())
         tab.on("console", lambda said: one.errors.append(said.text) if said.type in ("error", "warning") else None)
         tab.on("pageerror", lambda error: one.errors.append(str(error)))
         tab.on("dialog", lambda dialog: one.errors.append(dialog.message))
         tab.on("request", lambda request: one.requests.append(request.url))
         tab.add_init_script("window.pwned = () => { window.wasPwned = true; };")
-        tab.goto(file.as_uri())
+        tab.goto(f"{one.home}/report.html")
         opened.append(one)
         return one
 
     yield open_one
-    folder = tmp_path.as_uri()
     for one in opened:
         assert one.errors == []
-        assert [url for url in one.requests if not url.startswith((f"{folder}/", "data:image/"))] == []
+        assert [url for url in one.requests if not url.startswith((f"{one.home}/", "data:image/"))] == []
         one.tab.context.close()
 
 
@@ -242,6 +247,20 @@ def played(open_page: Open, tmp_path: Path) -> Opened:
     return open_page(replace(report, worst=worst))
 
 
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of the test's folder."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+
+
 def current(card: Locator) -> float:
     return card.locator("video").evaluate("video => video.currentTime")
 
@@ -271,6 +290,19 @@ def test_an_event_s_block_and_entry_seek_the_player(played: Opened) -> None:
     entry = card.locator(".events button").first
     entry.click()
     wait_until_at(played, card, float(entry.get_attribute("data-seek") or 0))
+
+
+def test_it_works_from_a_server_with_links_to_another(open_page: Open, server: str, tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", seconds=13.0)
+    link = f"{server.replace('127.0.0.1', 'localhost')}/clip.mp4?X-Amz-Signature=1&x=%2F"
+    page = open_page(make_report(videos=120, links=[link]), home=server)
+    assert [url.removeprefix(server) for url in page.requests if not url.startswith("data:")] == ["/report.html"]
+    card = page.tab.locator("#video-1")
+    entry = card.locator(".events button").last
+    entry.click()
+    wait_until_at(page, card, float(entry.get_attribute("data-seek") or 0))
+    assert {url for url in page.requests if not url.startswith((server, "data:"))} == {link}
+    page.requests[:] = [url for url in page.requests if url != link]
 
 
 def test_a_picture_and_a_strip_seek_the_player(played: Opened) -> None:
@@ -392,11 +424,13 @@ def test_without_script_the_verdict_charts_and_cells_show(open_page: Open) -> No
     assert page.tab.locator(".panel:visible").count() == 2 * len(LABELS)
 
 
-def test_print_has_no_controls(open_page: Open) -> None:
-    page = open_page()
+def test_print_is_light_and_has_no_controls(open_page: Open) -> None:
+    page = open_page(color_scheme="dark")
     page.tab.emulate_media(media="print")
+    assert page.tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.tab.locator("#cell-filters").is_visible()
     assert page.tab.locator("#cell-table").is_visible()
+    assert page.tab.locator("#next a").first.is_visible()
 
 
 def test_ten_thousand_videos_are_light(open_page: Open) -> None:

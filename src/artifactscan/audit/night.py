@@ -21,6 +21,8 @@ class Verdict:
     """One sentence: worse or not, in what, and whether the corpus or the scorer moved."""
     reasons: tuple[str, ...] = ()
     """Each rule of the policy that failed the night, in a sentence."""
+    worse: bool = False
+    """Whether a rise against the baseline failed the night."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,8 +48,8 @@ class RateLimit:
 class RiseLimit:
     """Which rise of a label's rate in a group fails a night.
 
-    A rise is news on its night. Where the rate then stays, it becomes part of the baseline and of what nights differ by
-    themselves, so that of the nights after it fewer and fewer fail; a level that must hold is a RateLimit.
+    A rise that stays fails every night: one that was worse is no baseline for the next, until the corpus is accepted as
+    it is (``--accept-corpus``).
     """
 
     significance: float = 0.05

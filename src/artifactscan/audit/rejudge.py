@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan import storage
-from artifactscan.audit.figures import Basis, Figures, figures, gather_night
+from artifactscan.audit.figures import Basis, Figures, baseline_nights, figures, gather_night
 from artifactscan.audit.groups import load_grouping
 from artifactscan.audit.human import beside_flags
 from artifactscan.audit.night import Night, Verdict
@@ -104,15 +104,20 @@ def _rejudge(store: AuditStore, nights: Sequence[Night], chosen: Night, settings
             resample_share=night.settings["resample_share"],
         )
         arrivals[night.night], found = gather_night(basis, _runs(night, records))
-        measured = _measure(basis, night, found, arrivals)
+        baseline = _baseline(night, current, policy)
+        measured = _measure(basis, night, found, arrivals, baseline)
         canaries = store.table(night, "canaries", CANARIES)
-        baseline = [name for name in night.baseline if name in arrivals]
         verdict = judge(
             policy=policy, cells=measured.cells, arrivals=measured.arrivals, canaries=canaries, baseline=baseline
         )
         flipped = _flips(store.table(night, "arrivals", ARRIVALS), measured.arrivals)
         fresh = replace(
-            night, thresholds=thresholds, events=asdict(events), policy=policy_record(policy), verdict=verdict
+            night,
+            thresholds=thresholds,
+            events=asdict(events),
+            policy=policy_record(policy),
+            baseline=tuple(baseline),
+            verdict=verdict,
         )
         page = None
         if not settings.plan:
@@ -129,9 +134,18 @@ def _rejudge(store: AuditStore, nights: Sequence[Night], chosen: Night, settings
     return Anew(night=mine.night, page=mine.page, rejudged=tuple(rejudged))
 
 
-def _measure(basis: Basis, night: Night, events: pa.Table, arrivals: Mapping[str, pa.Table]) -> Figures:
-    """Figures of a night against the nights it was compared with; ``arrivals`` has it and those before it."""
-    mine = arrivals[night.night]
+def _baseline(night: Night, current: Mapping[str, Night], policy: Policy) -> list[str]:
+    """The nights to compare a night with, now that those before it may have another verdict."""
+    if night.settings["accept_corpus"]:
+        return []
+    earlier = [one for one in current.values() if one.night < night.night]
+    return [one.night for one in baseline_nights(earlier, policy, night.scorer, night.settings["baseline"])]
+
+
+def _measure(
+    basis: Basis, night: Night, events: pa.Table, arrivals: Mapping[str, pa.Table], baseline: Sequence[str]
+) -> Figures:
+    """Figures of a night against its baseline; ``arrivals`` has it and the nights of its scorer before it."""
     if labels := night.settings["human_labels"]:
         known = pa.concat_tables(list(arrivals.values())).select(["video_id", "uri"])
         scores = basis.store.scores
@@ -139,9 +153,7 @@ def _measure(basis: Basis, night: Night, events: pa.Table, arrivals: Mapping[str
             labels, known, scores, night.spec_digest, corpus=night.corpus, thresholds=basis.thresholds
         )
         basis = replace(basis, labelled=labelled)
-    return figures(
-        basis, night.night, mine, events, {name: arrivals[name] for name in night.baseline if name in arrivals}
-    )
+    return figures(basis, night.night, arrivals[night.night], events, {name: arrivals[name] for name in baseline})
 
 
 def _asked(chosen: Night, settings: ReportSettings) -> tuple[dict[str, float], EventSettings, Policy] | None:

@@ -58,6 +58,8 @@ class AuditSettings(ScoringSettings, PageSettings):
     """Synthetic clips with known artifacts, made once per store and scored every night."""
     accept_scorer: bool = False
     """Take tonight's scorer as it is for the reference; nights before it no longer serve as a baseline."""
+    accept_corpus: bool = False
+    """Take the corpus as it is tonight for the reference: a rise that stays fails every night until then."""
     webhook: str | None = field(default=None, repr=False)
     """URL that gets the verdict as Slack-compatible JSON; or the environment variable ARTIFACTSCAN_WEBHOOK."""
 
@@ -68,6 +70,8 @@ class AuditSettings(ScoringSettings, PageSettings):
             raise UsageError(f"--resample-share is {self.resample_share}; give a share between 0 and 1")
         if not 0 <= self.retry_failed_after_days < float("inf"):
             raise UsageError(f"--retry-failed-after-days is {self.retry_failed_after_days}; give 0 or more")
+        if self.accept_corpus and self.baseline:
+            raise UsageError("--accept-corpus begins a new baseline and --baseline names an old one; give one of them")
         if not 4 <= self.canary_clips <= 1000:
             raise UsageError(f"--canary-clips is {self.canary_clips}; give 4 (one per label) to 1000")
 

@@ -47,6 +47,7 @@ def judge(
         code=EXIT_FAIL if reasons else EXIT_PASS,
         headline=_sentences(["; ".join(clauses)])[0],
         reasons=_sentences(reasons),
+        worse=bool(rises),
     )
 
 
