@@ -58,7 +58,7 @@ def make_report(
     """A night of ``videos`` arrivals after ``nights`` earlier ones; the worst have ``links`` as far as there are any.
 
     A tenth of the videos (one at least, of twenty on) has no score. With EXIT_FAIL motion has risen in all videos and
-    in the first group; with EXIT_SCORER_MOVED the first canary has moved.
+    in the first group; with EXIT_SCORER_MOVED the first canary has moved and the last cannot be compared.
     """
     random = np.random.default_rng(seed)
     frames, ledger = _scored(random, videos, groups)
@@ -257,7 +257,7 @@ def _canaries(random: np.random.Generator, *, moved: bool) -> pa.Table:
             planted = n == clip % len(LABELS)
             score = 0.9 if planted else 0.08
             shift = 0.19 if moved and clip == 0 else float(random.uniform(0, 0.0005))
-            known = clip != 5
+            known = not moved or clip != 5
             rows.append(
                 {
                     "clip": f"canary-{clip:02d}.mp4",
@@ -360,19 +360,32 @@ def _night(names: Sequence[str], arrivals: pa.Table, code: int) -> Night:
 
 
 _VERDICTS = {
-    EXIT_PASS: Verdict(code=EXIT_PASS, headline="Not worse than in the 7 nights before."),
+    EXIT_PASS: Verdict(
+        code=EXIT_PASS,
+        headline="No worse than before: none of 19 rates rose by more than chance against 7 nights; the scorer stood "
+        "still (largest canary shift 0.001).",
+    ),
     EXIT_FAIL: Verdict(
         code=EXIT_FAIL,
-        headline="The corpus got worse: motion has risen in 2 of 20 cells; our scorer stood still.",
+        headline="Worse than before: motion rose from 14.8 % to 23.3 % of all videos (+8.5 points, 95 % interval +4.5 "
+        "to +12.5), the clearest of 2 rises; the scorer stood still (largest canary shift 0.001), so it is the corpus "
+        "that changed.",
         reasons=(
-            "motion in all: 8.5 points above the baseline (4.5 to 12.5), q 0.008, and the policy allows 3",
-            "motion in generator=sora: 8.5 points above the baseline (4.5 to 12.5), q 0.008, and the policy allows 3",
+            "Motion rose from 14.8 % to 23.3 % of all videos (+8.5 points, 95 % interval +4.5 to +12.5), q value 0.008 "
+            "where 0.05 or less fails.",
+            "Motion rose from 13.8 % to 22.3 % of the videos in generator=sora (+8.5 points, 95 % interval +4.5 to "
+            "+12.5), q value 0.008 where 0.05 or less fails.",
         ),
+        worse=True,
     ),
     EXIT_SCORER_MOVED: Verdict(
         code=EXIT_SCORER_MOVED,
-        headline="Our own scorer moved: 1 of 6 canaries has other scores; nothing is said of the corpus.",
-        reasons=("canary-00.mp4: a score moved by 0.190, and the policy allows 0.020",),
+        headline="The scorer moved, so tonight says nothing of the corpus: canary canary-00.mp4 shifts by 0.190 in one "
+        "frame's boundary score, more than 0.02 (4 more moved).",
+        reasons=(
+            "Canary canary-00.mp4 shifts by 0.190 in one frame's boundary score, more than 0.02.",
+            "Canary canary-05.mp4 cannot be compared (decoding took longer than 120 s).",
+        ),
     ),
 }
 

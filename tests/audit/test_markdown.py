@@ -30,9 +30,9 @@ def rendered(markdown: str) -> str:
 def test_a_failed_night() -> None:
     text = render_markdown(make_report(code=EXIT_FAIL))
     lines = text.splitlines()
-    assert lines[0] == "## ❌ Fail: The corpus got worse: motion has risen in 2 of 20 cells; our scorer stood still."
+    assert lines[0].startswith("## ❌ Fail: Worse than before: motion rose from 14.8 % to 23.3 % of all videos")
     assert "60 videos arrived, 6 of them without a score; 20,060 are listed. Exit code 1." in text
-    assert lines[4].startswith("- motion in all: 8.5 points above the baseline")
+    assert lines[4].startswith("- Motion rose from 14.8 % to 23.3 % of all videos")
     assert len(lines) < 60
     [row] = [line for line in lines if line.startswith("| motion | `generator=sora` |")]
     assert "+8.5 (+4.5 to +12.5) | 0.008 |" in row
@@ -41,7 +41,8 @@ def test_a_failed_night() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "start"), [(EXIT_PASS, "## ✅ Pass: Not worse"), (EXIT_SCORER_MOVED, "## ⚠️ Scorer moved: Our own")]
+    ("verdict", "start"),
+    [(EXIT_PASS, "## ✅ Pass: No worse"), (EXIT_SCORER_MOVED, "## ⚠️ Scorer moved: The scorer moved")],
 )
 def test_other_verdicts(verdict: int, start: str) -> None:
     assert render_markdown(make_report(code=verdict)).startswith(start)

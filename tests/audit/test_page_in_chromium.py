@@ -99,7 +99,7 @@ def test_it_opens_with_one_request(open_page: Open) -> None:
     page = open_page(make_report(links=["clip.webm", "https://bucket.s3.amazonaws.com/b.mp4?X-Amz-Signature=1"]))
     page.tab.wait_for_timeout(500)
     assert [url.rsplit("/", 1)[-1] for url in page.requests if not url.startswith("data:")] == ["report.html"]
-    assert page.tab.locator("h1").inner_text().startswith("The corpus got worse")
+    assert page.tab.locator("h1").inner_text().startswith("Worse than before")
 
 
 # All arrivals

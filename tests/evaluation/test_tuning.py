@@ -23,7 +23,7 @@ def test_calibration_is_fitted_first_and_thresholds_are_those_of_calibrated_prob
     frames = tuned.apply(READ)
     assert two_classed(READ.y).all()
     for i, label in enumerate(LABELS):
-        expected = fit_calibration(READ.logits[:, i], READ.y[:, i], READ.videos).calibration
+        expected = fit_calibration(READ.logits[:, i], READ.y[:, i], READ.videos)
         assert tuned.calibration[label] == expected
         assert 0.2 < expected.scale < 0.9  # three times too sharp, and noise of the videos
         assert precision_score(READ.y[:, i], frames.flags[:, i]) >= 0.8

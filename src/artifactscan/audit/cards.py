@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from artifactscan.audit.charts import Timeline, timeline
 from artifactscan.audit.content_policy import player_link
 from artifactscan.audit.night import Picture, Report, WorstVideo
+from artifactscan.audit.sections import rows_of
 from artifactscan.audit.wording import counted, seconds
 from artifactscan.labels import LABELS
 
@@ -58,19 +56,15 @@ class Card:
 
 def cards(report: Report) -> list[Card]:
     """The report's worst videos, worst first."""
-    ids = pa.array([video.video_id for video in report.worst], pa.string())
-    arrivals = {row["video_id"]: row for row in _of(report.arrivals, ids)}
+    ids = [video.video_id for video in report.worst]
+    arrivals = {row["video_id"]: row for row in rows_of(report.arrivals, ids)}
     events = defaultdict(list)
-    for row in _of(report.events, ids):
+    for row in rows_of(report.events, ids):
         events[row["video_id"]].append(row)
     return [
         _card(n, video, arrivals.get(video.video_id), events[video.video_id], report)
         for n, video in enumerate(report.worst, 1)
     ]
-
-
-def _of(table: pa.Table, ids: pa.Array) -> list[dict[str, Any]]:
-    return table.filter(pc.is_in(table["video_id"], ids)).to_pylist()
 
 
 def _card(n: int, video: WorstVideo, arrival: Row | None, events: list[dict[str, Any]], report: Report) -> Card:

@@ -4,7 +4,16 @@ import re
 from collections.abc import Sequence
 
 from artifactscan.audit.night import Report
-from artifactscan.audit.sections import WORDS, changes, failures, next_steps, ordered_cells, risen, without_score
+from artifactscan.audit.sections import (
+    WORDS,
+    changes,
+    failures,
+    next_steps,
+    ordered_cells,
+    risen,
+    rows_of,
+    without_score,
+)
 from artifactscan.audit.tables import ALL
 from artifactscan.audit.wording import counted, night_time, percent, percent_between, points, points_between, q_value
 from artifactscan.labels import LABELS
@@ -89,9 +98,9 @@ def _cells(report: Report) -> list[str]:
 
 
 def _worst(report: Report) -> list[str]:
-    labelled = {row["video_id"]: row for row in report.arrivals.to_pylist()} if report.worst else {}
-    lines = []
-    for video in report.worst[:MAX_WORST]:
+    shown, lines = report.worst[:MAX_WORST], []
+    labelled = {row["video_id"]: row for row in rows_of(report.arrivals, [video.video_id for video in shown])}
+    for video in shown:
         row = labelled.get(video.video_id)
         lines.append(f"- {code(video.path)}: {_peaks(row) if row else 'not among the arrivals'}")
     return lines

@@ -23,6 +23,8 @@ KINDS = {EXIT_PASS: "pass", EXIT_FAIL: "fail", EXIT_SCORER_MOVED: "moved"}
 _MANY_MISSED, _ENOUGH_EVENTS = 0.2, 10
 """Share of a label's events that the usual sampling misses from which on it is worth a step, and of how many."""
 _FEW = 3
+_ROUNDING = 1e-12
+"""As in the verdict: a difference of two shares may be so much off."""
 _VALUE_CHARS = 40
 _SECRETS = frozenset({"webhook"})
 
@@ -94,7 +96,7 @@ def _state(cell: Mapping[str, Any], rises: RiseLimit) -> str:
     change, q, high = cell["change"], cell["q_value"], cell["change_high"]
     if change is None:
         return ""
-    if q is not None and q <= rises.significance and change > 0 and change >= rises.at_least:
+    if q is not None and q <= rises.significance and change > 0 and change >= rises.at_least - _ROUNDING:
         return "risen"
     return "fallen" if change < 0 and high is not None and high < 0 else ""
 
@@ -105,7 +107,8 @@ def moved_canaries(report: Report) -> set[tuple[str, str]]:
     return {
         (row["clip"], row["label"])
         for row in report.canaries.to_pylist()
-        if row["shift"] is not None and row["shift"] > most
+        # As in the verdict, a shift that is no number is no score either.
+        if row["shift"] is not None and not row["shift"] <= most
     }
 
 
@@ -113,6 +116,11 @@ def rate_limit(report: Report, label: str, group: str) -> float | None:
     """The rate above which the policy fails a night for this label and group; the lowest where there are several."""
     limits = [one.above for one in policy(report.night).rates if (one.label, one.group) == (label, group)]
     return min(limits, default=None)
+
+
+def rows_of(table: pa.Table, videos: Iterable[str]) -> list[dict[str, Any]]:
+    """The rows of these video_ids."""
+    return table.filter(pc.is_in(table["video_id"], pa.array(videos, pa.string()))).to_pylist()
 
 
 def without_score(arrivals: pa.Table) -> pa.Table:
@@ -207,6 +215,9 @@ def _after_fail(report: Report) -> Iterator[Step]:
         yield Step(text=f"Look at the {counted(len(report.worst), 'worst video')}.", anchor="worst")
     if changes(report.previous, report.night):
         yield Step(text=f"Rule out our own side: {_changes_in_words(report)}.", anchor="changes")
+    if report.night.verdict.worse:
+        text = "If the corpus is meant to stay so, audit once with --accept-corpus; until then such nights fail."
+        yield Step(text=text, anchor="cells")
 
 
 def _after_move(report: Report) -> Iterator[Step]:

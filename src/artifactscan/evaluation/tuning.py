@@ -65,11 +65,10 @@ def cross_tune(predictions: pa.Table | pd.DataFrame, goal: Goal | None = None) -
 
 
 def _tune(predictions: Predictions, goal: Goal) -> Tuning:
-    fitted = {
+    calibration = {
         label: fit_calibration(predictions.logits[:, column], predictions.y[:, column], predictions.videos)
         for column, label in enumerate(LABELS)
     }
-    calibration = {label: one.calibration for label, one in fitted.items()}
     p = probabilities(predictions.logits, calibration)
     chosen = {label: choose_threshold(p[:, i], predictions.y[:, i], goal) for i, label in enumerate(LABELS)}
     notes = [_note(label, chosen[label], predictions.y[:, i], goal) for i, label in enumerate(LABELS)]
