@@ -49,7 +49,7 @@ audit-demo: $(INSTALLED) ## four nights over a small corpus: new, nothing new, w
 builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHTS (under an hour on two cores)
 	@if [ -f $(BUILTIN)/finetune.json ]; then rm -rf $(BUILTIN); fi  # done before; one that was cut off goes on
 	$(PY) jobs/finetune.py --labels $(DATA)/sora15/labels.csv $(DATA)/sora35/labels.csv --output $(BUILTIN) \
-	  --backbone tf_efficientnet_lite0 --init $(WEIGHTS) --height 192 --width 336 --protocol both --epochs 4 --device cpu
+	  --backbone tf_efficientnet_lite0 --init $(WEIGHTS) --height 192 --width 336 --protocol both --tune-share 0 --epochs 4 --device cpu
 	cp $(BUILTIN)/tf_efficientnet_lite0/checkpoint/* src/artifactscan/builtin/
 	@echo "now bring the figures in src/artifactscan/builtin/MODEL_CARD.md up to date; tests/test_checkpoint.py compares them"
 

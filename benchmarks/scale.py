@@ -36,7 +36,7 @@ from artifactscan import marks  # noqa: E402
 from artifactscan.audit import canaries  # noqa: E402
 from artifactscan.audit.night import Night, Verdict  # noqa: E402
 from artifactscan.audit.policy import Policy  # noqa: E402
-from artifactscan.audit.rates import measure  # noqa: E402
+from artifactscan.audit.statistics.rates import measure  # noqa: E402
 from artifactscan.audit.store import AuditStore  # noqa: E402
 from artifactscan.audit.tables import ARRIVALS, PICTURES, PREVALENCE, SAMPLING  # noqa: E402
 from artifactscan.audit.tables import CANARIES as CANARY_SCHEMA  # noqa: E402

@@ -21,7 +21,7 @@ from artifactscan.audit.policy import as_record as policy_record
 from artifactscan.audit.reporting import assemble, point_to, write_pages
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.audit.store import AuditStore, new_night_id
-from artifactscan.audit.tables import PICTURES
+from artifactscan.audit.tables import PICTURES, SAMPLING
 from artifactscan.audit.telling import print_night
 from artifactscan.audit.verdict import judge, moved, remarks
 from artifactscan.checkpoint import load_checkpoint
@@ -53,7 +53,7 @@ def audit(settings: AuditSettings) -> int:
         storage.check_writable(store.root)
         with Lease(store.lease) as lease:
             night, page = _spend_night(_begin(settings, store, out), lease)
-    print_night(night, page, console())
+    print_night(night, store.table(night, "sampling", SAMPLING), page, console())
     if webhook and (failure := notify(webhook, night, page=page)):
         out.print(Text(failure, style="yellow"), soft_wrap=True)
     return night.verdict.code

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from conftest import forget_clients, set_aws_env
 from s3_server import S3Server
 
+from artifactscan.audit import canaries
 from artifactscan.audit.night import Night
 from artifactscan.audit.store import AuditStore
 from artifactscan.audit.tables import ARRIVALS, CANARIES, CELLS, PICTURES, SAMPLING
@@ -45,6 +47,14 @@ def ray_here(_s3_server: S3Server) -> Iterator[None]:
     forget_clients()
 
 
+@pytest.fixture(scope="module")
+def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Canary clips, which take some seconds to draw; every store here is given the same."""
+    folder = tmp_path_factory.mktemp("canary")
+    canaries.ensure(str(folder), 4)
+    return folder
+
+
 def arguments(corpus: Path | str, store: Path | str, checkpoint: str, *more: object) -> list[str]:
     flags = ("--corpus", corpus, "--store", store, "--checkpoint", checkpoint, "--canary-clips", 4, "--quiet")
     return [*map(str, (*flags, *more))]
@@ -73,8 +83,9 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, checkpoint: str, ray_here: None) -> Story:
+def story(tmp_path_factory: pytest.TempPathFactory, checkpoint: str, canary: Path, ray_here: None) -> Story:
     folder = tmp_path_factory.mktemp("story")
+    shutil.copytree(canary, folder / "store" / "canary")
     corpus, policy = folder / "corpus", folder / "policy.yaml"
     policy.write_text(POLICY)
     flags = ("--groups", "{generator}", "--policy", policy, "--resample-share", 0.2)
@@ -169,9 +180,9 @@ def test_a_share_was_scored_at_double_the_rate(story: Story) -> None:
 def test_the_canaries_stood_still(story: Story) -> None:
     for night in story.nights:
         assert night.scorer == story.nights[0].night
-        canaries = story.table(night, "canaries", CANARIES)
-        assert len(canaries) == 16
-        assert canaries["shift"].max() < 1e-4
+        table = story.table(night, "canaries", CANARIES)
+        assert len(table) == 16
+        assert table["shift"].max() < 1e-4
 
 
 def test_the_worst_videos_have_pictures_and_the_pages_are_there(story: Story) -> None:
@@ -277,18 +288,17 @@ def test_a_decoder_that_changed_is_told_from_a_corpus_that_did(story: Story) -> 
     assert (last.scorer, last.baseline) == (last.night, ())
 
 
-def test_an_audit_that_is_killed_is_taken_up_by_the_next(story: Story, tmp_path: Path) -> None:
-    mine = Story(tmp_path / "corpus", tmp_path / "store", story.checkpoint, story.flags, [], [])
+def test_an_audit_that_is_killed_is_taken_up_by_the_next(story: Story, canary: Path, tmp_path: Path) -> None:
+    flags = ("--groups", "{generator}", "--resample-share", 0)
+    mine = Story(tmp_path / "corpus", tmp_path / "store", story.checkpoint, flags, [], [])
+    shutil.copytree(canary, mine.store / "canary")
     write_night(mine.corpus, "one", {"sora": (10, [1, 2], "object")})
-    command = [sys.executable, str(ROOT / "jobs" / "audit.py"), *mine.audit()]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    parts = mine.store / "scores" / "runs"
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and not list(parts.glob("*/manifest.parquet")):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert mine.nights == []
+    for moment in (
+        "manifest.parquet",
+        "run.json",
+    ):  # while the corpus is scored; when it is, and the night is not closed
+        _kill_at(mine, f"scores/runs/*/{moment}")
+        assert mine.nights == []
     assert audit(mine.audit()) == 0
     [night] = mine.nights
     assert night.outcomes == {"scored": 10}
@@ -296,6 +306,18 @@ def test_an_audit_that_is_killed_is_taken_up_by_the_next(story: Story, tmp_path:
     assert (mine.table(night, "arrivals", ARRIVALS)["events_object"] > 0).sum() == 2
     assert audit(mine.audit()) == 0
     assert mine.nights[1].counts["arrivals"] == 0
+
+
+def _kill_at(story: Story, pattern: str) -> None:
+    """Starts an audit and kills it, and all it started, as soon as there is such a file in its store."""
+    command = [sys.executable, str(ROOT / "jobs" / "audit.py"), *story.audit()]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline and not list(story.store.glob(pattern)):
+            assert process.poll() is None, "it ended before"
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert list(story.store.glob(pattern))
 
 
 def test_two_audits_of_one_store_at_a_time(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,11 +359,13 @@ def test_a_clock_that_went_back(story: Story, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_corpus_and_store_on_s3(
-    s3: S3Server, checkpoint: str, ray_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    s3: S3Server, checkpoint: str, canary: Path, ray_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for path in (path for path in canary.rglob("*") if path.is_file()):
+        s3.put(f"audit/canary/{path.relative_to(canary)}", path.read_bytes())
     write_night(tmp_path, "one", {"sora": (3, [1], "boundary")})
     for path in (tmp_path / "sora").iterdir():
-        s3.client.put_object(Bucket=s3.bucket, Key=f"videos/sora/{path.name}", Body=path.read_bytes())
+        s3.put(f"videos/sora/{path.name}", path.read_bytes())
     flags = arguments(s3.uri("videos/"), s3.uri("audit"), checkpoint, "--groups", "{generator}", "--link-life-h", 1)
     assert audit(flags) == 0
     assert capsys.readouterr().out.splitlines()[0].startswith("No earlier night")

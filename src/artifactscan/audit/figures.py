@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 
 from artifactscan.audit import sampling
 from artifactscan.audit.arrivals import gather
-from artifactscan.audit.correction import prevalence
-from artifactscan.audit.drift import add_drift
 from artifactscan.audit.groups import Grouping
 from artifactscan.audit.night import Night
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.rates import measure
+from artifactscan.audit.statistics.correction import prevalence
+from artifactscan.audit.statistics.drift import add_drift
+from artifactscan.audit.statistics.rates import measure
 from artifactscan.audit.store import AuditStore
 from artifactscan.audit.tables import ARRIVALS, CELLS, PREVALENCE, SAMPLING
 from artifactscan.events import EventSettings, find_events

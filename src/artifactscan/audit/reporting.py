@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 
 from artifactscan import storage
 from artifactscan.audit import pictures
-from artifactscan.audit.csv_export import videos_csv
 from artifactscan.audit.links import expiry, link
-from artifactscan.audit.markdown import render_markdown
 from artifactscan.audit.night import Night, Report, WorstVideo
-from artifactscan.audit.page import render_html
+from artifactscan.audit.page.csv_export import videos_csv
+from artifactscan.audit.page.html import render_html
+from artifactscan.audit.page.markdown import render_markdown
 from artifactscan.audit.store import AuditStore
 from artifactscan.audit.tables import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.scored import stored_frames

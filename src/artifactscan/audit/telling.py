@@ -1,5 +1,6 @@
 """What a night says in a terminal or a job's log: the verdict in its first line."""
 
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,14 +15,21 @@ _NAMES = {EXIT_PASS: "pass", EXIT_FAIL: "fail", EXIT_SCORER_MOVED: "the scorer m
 _STYLES = {EXIT_PASS: "green", EXIT_FAIL: "bold red"}
 
 
-def print_night(night: Night, page: str, out: Console) -> None:
-    """The verdict and its reasons, what was done, and where the page lies."""
+def print_night(night: Night, sampling: pa.Table, page: str, out: Console) -> None:
+    """The verdict and its reasons, what was done, what the usual rate misses (SAMPLING), and where the page lies."""
     verdict = night.verdict
     _say(out, verdict.headline, _STYLES.get(verdict.code, "bold yellow"))
     for reason in verdict.reasons:
         _say(out, f"  - {reason}")
     if night.counts:
         out.print(_counts(night))
+    for row in sampling.to_pylist():
+        if row["events"]:
+            _say(
+                out,
+                f"at double the rate {row['videos']:,} videos show {row['events']:,} {row['label']} events; the usual "
+                f"rate misses {row['missed']:,} of them",
+            )
     for note in night.notes:
         _say(out, f"note: {note}")
     _say(out, f"page  {page}")

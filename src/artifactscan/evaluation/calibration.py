@@ -5,6 +5,8 @@ loss that weighs rare labels up moves all logits, and temperature scaling alone 
 take that back.
 """
 
+from typing import cast
+
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
@@ -52,4 +54,5 @@ def _fit(inputs: np.ndarray, target: np.ndarray) -> tuple[float, float]:
 
 def _intercept(logits: np.ndarray, target: np.ndarray) -> float:
     """What to add to logits for their mean probability to be the mean target."""
-    return float(brentq(lambda shift: (expit(logits + shift) - target).mean(), -_FARTHEST, _FARTHEST))
+    found = brentq(lambda shift: (expit(logits + shift) - target).mean(), -_FARTHEST, _FARTHEST)
+    return float(cast(float, found))

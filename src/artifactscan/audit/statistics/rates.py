@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from artifactscan.audit.members import Members, group_names, members
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.resampling import RESAMPLES, interval, resampled_rate, resampled_ratio
-from artifactscan.audit.rise import dispersion, rise_p_values
+from artifactscan.audit.statistics.members import Members, group_names, members
+from artifactscan.audit.statistics.resampling import RESAMPLES, interval, resampled_rate, resampled_ratio
+from artifactscan.audit.statistics.rise import dispersion, rise_p_values
 from artifactscan.audit.tables import CELLS
 from artifactscan.labels import LABELS
 
@@ -28,8 +28,8 @@ def measure(
     """The CELLS of a night, but for the columns that ``drift.add_drift`` fills.
 
     ``tonight`` and, by night, ``baseline`` are ARRIVALS; their videos with a scored frame count. There is a row for
-    each label and each group that any arrival of tonight is in, and ALL. Rises are tested as artifactscan.audit.rise
-    says, and corrected for their number by Benjamini and Hochberg (1995) over all tested cells. An interval of a change
+    each label and each group that any arrival of tonight is in, and ALL. Rises are tested as the module rise says, and
+    corrected for their number by Benjamini and Hochberg (1995) over all tested cells. An interval of a change
     in rate is as much wider as its test is stricter: by the root of the dispersion.
     """
     groups = group_names(tonight)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.rates import measure
-from artifactscan.audit.rise import dispersion
+from artifactscan.audit.statistics.rates import measure
+from artifactscan.audit.statistics.rise import dispersion
 from artifactscan.audit.tables import ALL, ARRIVALS, CELLS
 from artifactscan.labels import LABELS
 

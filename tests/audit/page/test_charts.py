@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactscan.audit.charts import (
+from artifactscan.audit.page.charts import (
     MAX_NIGHTS,
     MAX_STEPS,
     PANEL_BOTTOM,

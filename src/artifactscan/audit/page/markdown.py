@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from artifactscan.audit.night import Report
-from artifactscan.audit.sections import (
+from artifactscan.audit.page.sections import (
     WORDS,
     changes,
     failures,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from artifactscan.audit.drift import add_drift, population_stability_index
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.rates import measure
+from artifactscan.audit.statistics.drift import add_drift, population_stability_index
+from artifactscan.audit.statistics.rates import measure
 from artifactscan.audit.tables import ARRIVALS, CELLS
 from artifactscan.labels import LABELS
 

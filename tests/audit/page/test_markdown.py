@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from reports import make_report, poisoned
 
-from artifactscan.audit.markdown import code, escaped, render_markdown
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
+from artifactscan.audit.page.markdown import code, escaped, render_markdown
 from artifactscan.audit.tables import ARRIVALS, CELLS
 from artifactscan.tables import EVENTS
 from artifactscan.text import printable

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from artifactscan.audit.members import members
+from artifactscan.audit.statistics.members import members
 from artifactscan.audit.tables import ALL, CELLS
 from artifactscan.labels import LABELS
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reports import make_report, with_arrivals
 
-from artifactscan.audit.csv_export import cell, videos_csv
+from artifactscan.audit.page.csv_export import cell, videos_csv
 from artifactscan.audit.tables import ARRIVALS
 from artifactscan.text import printable
 

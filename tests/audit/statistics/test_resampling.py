@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from artifactscan.audit import resampling
-from artifactscan.audit.resampling import interval, resampled_rate, resampled_ratio, resampled_sums, unvaried
+from artifactscan.audit.statistics import resampling
+from artifactscan.audit.statistics.resampling import interval, resampled_rate, resampled_ratio, resampled_sums, unvaried
 
 MANY = 40_000
 

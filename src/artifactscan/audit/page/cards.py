@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from artifactscan.audit.charts import Timeline, timeline
-from artifactscan.audit.content_policy import player_link
 from artifactscan.audit.night import Picture, Report, WorstVideo
-from artifactscan.audit.sections import rows_of
+from artifactscan.audit.page.charts import Timeline, timeline
+from artifactscan.audit.page.content_policy import player_link
+from artifactscan.audit.page.sections import rows_of
 from artifactscan.audit.wording import counted, seconds
 from artifactscan.labels import LABELS
 

@@ -9,11 +9,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from artifactscan.audit import charts, sections, wording
-from artifactscan.audit.cards import cards
-from artifactscan.audit.content_policy import content_policy
-from artifactscan.audit.listing import MAX_LISTED, embedded, listing
+from artifactscan.audit import wording
 from artifactscan.audit.night import Night, Report
+from artifactscan.audit.page import charts, sections
+from artifactscan.audit.page.cards import cards
+from artifactscan.audit.page.content_policy import content_policy
+from artifactscan.audit.page.listing import MAX_LISTED, embedded, listing
 from artifactscan.audit.policy import describe
 from artifactscan.audit.tables import ALL
 from artifactscan.labels import LABELS
@@ -197,7 +198,7 @@ def _source(name: str) -> Markup:
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("artifactscan.audit"),
+        loader=jinja2.PackageLoader("artifactscan.audit.page"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,1 @@
+"""Rates with intervals, tests of rises, drift, and prevalence corrected for errors: pure functions of tables."""
