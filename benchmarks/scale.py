@@ -35,7 +35,7 @@ from s3_server import GeneratedBucket  # noqa: E402
 from artifactscan import marks  # noqa: E402
 from artifactscan.audit import canaries  # noqa: E402
 from artifactscan.audit.night import Night, Verdict  # noqa: E402
-from artifactscan.audit.policy import Policy  # noqa: E402
+from artifactscan.audit.policy import Policy, as_record  # noqa: E402
 from artifactscan.audit.statistics.rates import measure  # noqa: E402
 from artifactscan.audit.store import AuditStore  # noqa: E402
 from artifactscan.audit.tables import ARRIVALS, PICTURES, PREVALENCE, SAMPLING  # noqa: E402
@@ -46,11 +46,10 @@ from artifactscan.corpus import list_corpus  # noqa: E402
 from artifactscan.events import EventSettings  # noqa: E402
 from artifactscan.labels import LABELS  # noqa: E402
 from artifactscan.settings import ScoreSettings  # noqa: E402
-from artifactscan.store import RunRecord, Store  # noqa: E402
+from artifactscan.store import UNCHANGED_PREFIX, RunRecord, Store, write_table  # noqa: E402
 from artifactscan.tables import EVENTS, VIDEOS  # noqa: E402
 from pipelines.scoring import Request, make_request  # noqa: E402
 
-RUN = "20260101T000000Z-00000000"
 NIGHTS, ARRIVALS_A_NIGHT, CANARIES = 14, 10_000, 12
 SAMPLE_S = 0.5
 SIDE = 64
@@ -82,13 +81,13 @@ def night(count: int) -> dict[str, Any]:
         checkpoint = marks.write_checkpoint(Path(folder, "checkpoint"))
         store = AuditStore(f"{folder}/audit")
         settings = ScoreSettings(input=bucket.uri, output=store.scores.root, checkpoint=checkpoint)
-        request = _write_settled(settings)
+        request, settled = _write_settled(settings)
         names = [f"202601{day:02d}T030000Z-00000000" for day in range(2, 2 + NIGHTS)]
         canaries.ensure(store.canary, CANARIES)
         canary_scores = store.canary_scores(names[0]).root
         _job("score.py", "--input", canaries.clips(store.canary), "--output", canary_scores, "--checkpoint", checkpoint)
         for number, name in enumerate(names):
-            _write_night(store, name, scorer=names[0], runs=(RUN,) if not number else (), request=request)
+            _write_night(store, name, scorer=names[0], runs=settled if not number else (), request=request)
         flags = ("--corpus", bucket.uri, "--store", store.root, "--checkpoint", checkpoint, "--quiet")
         seconds, peak_bytes, output = _job("audit.py", *flags)
         [*_, last] = store.nights()
@@ -119,13 +118,13 @@ def _write_night(store: AuditStore, name: str, *, scorer: str, runs: tuple[str, 
             tables=written,
             runs=runs or (f"run-{name}",),
             counts={},
-            outcomes={},
+            outcomes={"scored": ARRIVALS_A_NIGHT},
             standing_outcomes={},
             standing_rates={},
             baseline=(),
             thresholds=dict.fromkeys(LABELS, 0.5),
             events=asdict(EventSettings()),
-            policy={},
+            policy=as_record(Policy()),
             verdict=Verdict(code=0, headline=""),
         )
     )
@@ -146,16 +145,23 @@ def _arrivals(night: str) -> pa.Table:
     return pa.table({name: columns[name] for name in ARRIVALS.names}).cast(ARRIVALS)
 
 
-def _write_settled(settings: ScoreSettings) -> Request:
-    """A store in which one run settled everything of the input; returns what that run was asked."""
+def _write_settled(settings: ScoreSettings) -> tuple[Request, tuple[str, ...]]:
+    """A store in which runs of BATCH_ROWS videos each settled everything of the input.
+
+    Returns what they were asked, and their ids.
+    """
     request = make_request(settings, load_checkpoint(settings.checkpoint))
-    store = Store(settings.output)
-    Path(store.videos(RUN)).mkdir(parents=True)
-    with pq.ParquetWriter(f"{store.videos(RUN)}/videos-00000.parquet", VIDEOS, compression="zstd") as writer:
-        for batch in list_corpus(settings.input, settings.listing()):
-            writer.write_table(_as_ledger(batch))
-    store.commit(_record_of(RUN, request))
-    return request
+    store, runs = Store(settings.output), []
+    batches = list(list_corpus(settings.input, settings.listing()))
+    for number, batch in enumerate(batches):
+        runs.append(f"20260101T{number // 60:02d}{number % 60:02d}00Z-00000000")
+        write_table(_as_ledger(batch), f"{store.videos(runs[-1])}/videos-00000.parquet")
+        store.commit(_record_of(runs[-1], request))
+    # The last one has listed them all.
+    with pq.ParquetWriter(f"{store.videos(runs[-1])}/{UNCHANGED_PREFIX}00000.parquet", VIDEOS) as writer:
+        for batch in batches[:-1]:
+            writer.write_table(_as_ledger(batch, outcome="unchanged"))
+    return request, tuple(runs)
 
 
 def _record_of(run: str, request: Request) -> RunRecord:
@@ -176,12 +182,12 @@ def _record_of(run: str, request: Request) -> RunRecord:
     )
 
 
-def _as_ledger(batch: pa.RecordBatch) -> pa.Table:
+def _as_ledger(batch: pa.RecordBatch, outcome: str = "scored") -> pa.Table:
     columns = {
         field.name: batch[field.name] if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
         for field in VIDEOS
     }
-    columns["outcome"] = pa.repeat("scored", batch.num_rows)
+    columns["outcome"] = pa.repeat(outcome, batch.num_rows)
     columns["frames_sampled"] = pa.repeat(pa.scalar(8, pa.int32()), batch.num_rows)
     rng = np.random.default_rng(0)
     columns |= {f"max_{label}": pa.array(rng.random(batch.num_rows), pa.float32()) for label in LABELS}

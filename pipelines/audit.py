@@ -11,6 +11,7 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.annotation.labels_table import read_labels
+from artifactscan.audit import canaries
 from artifactscan.audit.figures import Basis, Figures, baseline_nights
 from artifactscan.audit.groups import check_matches, load_grouping
 from artifactscan.audit.night import Night
@@ -19,7 +20,7 @@ from artifactscan.audit.pictures import draw, worst
 from artifactscan.audit.policy import Policy, load_policy
 from artifactscan.audit.policy import as_record as policy_record
 from artifactscan.audit.reporting import assemble, point_to, write_pages
-from artifactscan.audit.settings import AuditSettings
+from artifactscan.audit.settings import SECRETS, AuditSettings
 from artifactscan.audit.store import AuditStore, new_night_id
 from artifactscan.audit.tables import PICTURES, SAMPLING
 from artifactscan.audit.telling import print_night
@@ -29,30 +30,34 @@ from artifactscan.corpus import list_corpus
 from artifactscan.errors import UsageError
 from artifactscan.events import EventSettings
 from artifactscan.lease import Lease
+from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.summary import console
 from pipelines.audit_stages import Audit, Findings, measure_corpus, scoring_settings, watch_canaries
 from pipelines.scoring import as_usage_errors, make_request, submitted, tell_standing, versions
 
 WEBHOOK_VARIABLE = "ARTIFACTSCAN_WEBHOOK"
-_SECRET = ("webhook",)
-"""Settings that night.json does not keep: a Slack URL is a key."""
+_PLACES = ("metadata", "human_labels", "policy")
+"""Settings that name files."""
 
 
 def audit(settings: AuditSettings) -> int:
     """Audits a corpus and returns the job's exit code; UsageError, LedgerError and CutOffError go to the caller."""
-    for name, uri in (("--corpus", settings.corpus), ("--store", settings.store)):
-        storage.check_place(name, uri, submitted=submitted())
+    for name in ("corpus", "store", *_PLACES):
+        if place := getattr(settings, name):
+            storage.check_place(f"--{name.replace('_', '-')}", place, submitted=submitted())
     webhook = settings.webhook or os.environ.get(WEBHOOK_VARIABLE)
     if webhook:
         check_webhook(webhook)
     store = AuditStore(storage.normalise(settings.store))
     out = console(stderr=True)  # progress; the verdict is the first line of stdout
     with as_usage_errors():
-        store.check()
+        store.check(settings.corpus)
         storage.check_writable(store.root)
         with Lease(store.lease) as lease:
-            night, page = _spend_night(_begin(settings, store, out), lease)
+            begun = _begin(settings, store, out)
+            with as_cut_off_errors():
+                night, page = _spend_night(begun, lease)
     print_night(night, store.table(night, "sampling", SAMPLING), page, console())
     if webhook and (failure := notify(webhook, night, page=page)):
         out.print(Text(failure, style="yellow"), soft_wrap=True)
@@ -76,8 +81,11 @@ def _begin(settings: AuditSettings, store: AuditStore, out: Console) -> Audit:
     if last is not None and not settings.accept_scorer:
         _check_same_spec(last, spec, request.spec.digest)
         scorer = last.scorer
-    same = last is not None and last.scorer == scorer
+    # Thresholds that a report has set hold on for the same weights.
+    same = last is not None and last.checkpoint["digest"] == checkpoint.digest
     baseline = [] if settings.accept_corpus else _baseline(nights, policy, scorer, settings.baseline)
+    if (clips := canaries.count(store.canary)) not in (None, settings.canary_clips):
+        out.print(f"the store has {clips} canary clips, not {settings.canary_clips}, and keeps them", style="yellow")
     return Audit(
         settings=settings,
         store=store,
@@ -136,21 +144,20 @@ def _spend_night(job: Audit, lease: Lease) -> tuple[Night, str]:
     else:
         measured = measure_corpus(job, found)
     lease.check()
-    with as_cut_off_errors():
-        drawn = PICTURES.empty_table()
-        worst_videos = worst(measured.arrivals, job.settings.worst_videos)
-        if worst_videos.num_rows:
-            job.out.print(f"drawing the {worst_videos.num_rows} worst videos")
-            drawn, notes = draw(worst_videos, job.settings, job.checkpoint)
-            found.notes += notes
-        tables = job.store.write_tables(
-            job.night, {**measured.by_name(), "canaries": found.canaries, "pictures": drawn}
-        )
-        night = _record(job, found, measured, tables)
-        page = write_pages(job.store, assemble(job.store, night, job.nights))
-        lease.check()
-        job.store.commit(night)
-        point_to(job.store, night)
+    drawn = PICTURES.empty_table()
+    worst_videos = worst(measured.arrivals, job.settings.worst_videos)
+    if worst_videos.num_rows:
+        job.out.print(f"drawing the {worst_videos.num_rows} worst videos")
+        drawn, notes = draw(worst_videos, job.settings, job.checkpoint)
+        found.notes += notes
+        if any(map(storage.is_s3, worst_videos["uri"].to_pylist())) and storage.signs_for_a_session():
+            found.notes.append("the links to videos are signed with temporary credentials and end when those do")
+    tables = job.store.write_tables(job.night, {**measured.by_name(), "canaries": found.canaries, "pictures": drawn})
+    night = _record(job, found, measured, tables)
+    page = write_pages(job.store, assemble(job.store, night, job.nights))
+    lease.check()
+    job.store.commit(night)
+    point_to(job.store, night)
     return night, page
 
 
@@ -159,7 +166,12 @@ def _record(job: Audit, found: Findings, measured: Figures, tables: str) -> Nigh
     baseline = [night.night for night in job.baseline]
     arrived = measured.arrivals.num_rows > 0
     said = remarks(policy=job.policy, cells=measured.cells, baseline=baseline) if arrived else ()
-    kept = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in _SECRET}
+    kept = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in SECRETS}
+    for name in _PLACES:  # for a report written anew, elsewhere
+        kept[name] = storage.normalise(kept[name]) if kept[name] else None
+    if settings.accept_corpus and not any(found.outcomes.get(outcome) for outcome in HAS_FRAMES):
+        kept["accept_corpus"] = False
+        found.notes.append("--accept-corpus had no effect, as no video was scored tonight; give it when some are")
     return Night(
         night=job.night,
         corpus=storage.normalise(settings.corpus),
@@ -192,6 +204,7 @@ def _record(job: Audit, found: Findings, measured: Figures, tables: str) -> Nigh
             canaries=found.canaries,
             baseline=baseline,
         ),
-        notes=(*found.notes, *said),
+        notes=tuple(found.notes),
+        remarks=said,
         settings=kept,
     )

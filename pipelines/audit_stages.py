@@ -2,21 +2,21 @@
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from rich.console import Console
 
 from artifactscan import storage
 from artifactscan.audit import canaries, sampling
-from artifactscan.audit.arrivals import regroup, unclaimed
+from artifactscan.audit.arrivals import regroup, statuses, unclaimed
 from artifactscan.audit.figures import Basis, Figures, figures, gather_night
-from artifactscan.audit.groups import without_group
+from artifactscan.audit.groups import without_group, without_splinters
 from artifactscan.audit.human import beside_flags
 from artifactscan.audit.night import Night
 from artifactscan.audit.policy import Policy
 from artifactscan.audit.settings import AuditSettings
-from artifactscan.audit.standing import due, outcomes, quarantined, rates, settled_ids, standing
+from artifactscan.audit.standing import due, outcomes, quarantined, rates, standing, tried
 from artifactscan.audit.store import AuditStore
 from artifactscan.audit.tables import ARRIVALS
 from artifactscan.checkpoint import Checkpoint
@@ -27,6 +27,8 @@ from artifactscan.store import Store, write_table
 from artifactscan.tables import LISTING
 from pipelines.scoring import Request, Scored, score_corpus
 
+OTHER_DECODER: dict[str, Literal["auto", "pyav", "decord"]] = {"pyav": "decord", "decord": "pyav", "auto": "auto"}
+"""With auto both have failed, pyav within a part of the time: each gets more."""
 SLOW_LANE_PATIENCE = 2
 """Times the usual limits on time and memory that a video gets which failed before."""
 
@@ -76,9 +78,7 @@ def watch_canaries(job: Audit) -> pa.Table:
     job.out.print("scoring the canaries")
     canaries.ensure(root, job.settings.canary_clips)
     _score(job, canaries.clips(root), store)
-    frames, reasons = canaries.scores(store)
-    reference, _ = canaries.scores(job.store.canary_scores(job.scorer))
-    return canaries.compare(frames, reference, canaries.planted(root), reasons)
+    return canaries.of_night(job.store, job.night, job.scorer)
 
 
 def measure_corpus(job: Audit, found: Findings) -> Figures:
@@ -90,6 +90,12 @@ def measure_corpus(job: Audit, found: Findings) -> Figures:
     committed = [run for run in store.scores.committed() if run.spec_digest == job.request.spec.digest]
     runs = unclaimed(committed, (run for night in job.nights for run in night.runs))
     arrivals, events = gather_night(basis, runs)
+    grouping, splinters = without_splinters(
+        basis.grouping, arrivals["uri"].combine_chunks(), arrivals["path"].combine_chunks()
+    )
+    if splinters:
+        found.notes += splinters
+        basis, arrivals = replace(basis, grouping=grouping), regroup(arrivals, grouping)
     if note := without_group(basis.grouping, arrivals):
         found.notes.append(note)
     if before := len(runs) - len(scored.runs):
@@ -102,14 +108,11 @@ def measure_corpus(job: Audit, found: Findings) -> Figures:
     found.standing_rates = rates(listed, basis.thresholds)
     quarantine = quarantined(listed)
     retried, recovered = _slow_lane(job, quarantine, found)
-    plan = scored.plan
+    statuses_tonight = statuses(store.scores, runs)
     found.counts = {
-        "listed": plan.listed,
-        "new": plan.new,
-        "changed": plan.changed,
-        "again": plan.again,
-        "settled": plan.settled,
-        "removed": plan.removed,
+        "listed": scored.plan.listed,
+        "settled": scored.plan.settled,
+        **{status: statuses_tonight[status] for status in ("new", "changed", "again", "removed")},
         "arrivals": arrivals.num_rows,
         "quarantined": quarantine.num_rows,
         "retried": retried,
@@ -129,7 +132,8 @@ def measure_corpus(job: Audit, found: Findings) -> Figures:
             found.notes.append(f"--human-labels {settings.human_labels}: none of its frames is among the scored ones")
         basis = replace(basis, labelled=labelled)
     baseline = {
-        night.night: regroup(store.table(night, "arrivals", ARRIVALS), basis.grouping) for night in job.baseline
+        night.night: regroup(store.table(night, "arrivals", ARRIVALS), basis.grouping)
+        for night in (job.baseline if arrivals.num_rows else ())
     }
     return figures(basis, job.night, arrivals, events, baseline)
 
@@ -137,16 +141,17 @@ def measure_corpus(job: Audit, found: Findings) -> Figures:
 def _slow_lane(job: Audit, quarantine: pa.Table, found: Findings) -> tuple[int, int]:
     """Tries once more, with the other decoder and twice the limits, what failed long enough ago.
 
+    With ``auto``, which has tried both decoders, only the limits are others.
+
     Returns how many were tried and how many were scored; their scores stay in slow/, as another decoder's colours
     differ by a little, and no verdict counts them.
     """
     settings, store = job.settings, job.store.slow
-    other = "pyav" if settings.decoder == "decord" else "decord"
-    tried = settled_ids(store, store.committed())
-    waiting = due(quarantine, tried, after=timedelta(days=settings.retry_failed_after_days), now=job.started)
+    waiting = due(quarantine, tried(store), after=timedelta(days=settings.retry_failed_after_days), now=job.started)
     if not waiting.num_rows:
         return 0, 0
-    job.out.print(f"trying {waiting.num_rows:,} videos that failed before with {other}")
+    other = OTHER_DECODER[settings.decoder]
+    job.out.print(f"trying {waiting.num_rows:,} videos that failed before, with {other} and twice the limits")
     manifest = storage.join(store.root, "due.parquet")
     write_table(waiting.select(LISTING.names), manifest)
     scored = _score(
@@ -159,8 +164,8 @@ def _slow_lane(job: Audit, quarantine: pa.Table, found: Findings) -> tuple[int, 
     )
     recovered = sum(run.outcomes.get(outcome, 0) for run in scored.runs for outcome in HAS_FRAMES)
     found.notes.append(
-        f"{waiting.num_rows:,} videos that failed before were tried with {other}, {recovered:,} of them have a score "
-        f"now, in {store.root}; they are not tried again until they change"
+        f"{waiting.num_rows:,} videos that failed before were tried with {other} and twice the limits; {recovered:,} "
+        f"of them have a score now, in {store.root}, and none is tried again until it changes"
     )
     return waiting.num_rows, recovered
 

@@ -96,9 +96,8 @@ def score(settings: ScoreSettings) -> int:
 
 
 def score_corpus(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> Scored:
-    """The same as a part of another job, which has loaded the checkpoint and checked where things are."""
-    with as_usage_errors():
-        return _score(_job(settings, checkpoint, out))
+    """The same as a part of another job, which has loaded the checkpoint, and to which an OSError goes as well."""
+    return _score(_job(settings, checkpoint, out))
 
 
 def submitted() -> bool:

@@ -1,6 +1,6 @@
 """Committed scoring runs with scores of choice, settled by the scoring job's own code; no Ray, no video."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from parts import THRESHOLDS, failure, manifest_row, record, segment, write_manifest, write_part
@@ -25,15 +25,16 @@ def write_run(
     *,
     etags: Mapping[str, str] | None = None,
     settled: Mapping[str, str] | None = None,
+    again: Collection[str] = (),
     spec: str = "spec",
     scope: str = "scope",
 ) -> RunRecord:
     """A run that scored ``videos`` (uri → scores, or the outcome of one that failed) and found ``settled`` (uri → run).
 
-    ``etags``: of uris whose etag is not 1.
+    ``etags``: of uris whose etag is not 1; ``again``: those that a run before could not settle.
     """
     etags = etags or {}
-    rows = [manifest_row(uri, etags.get(uri, "1")) for uri in videos]
+    rows = [manifest_row(uri, etags.get(uri, "1"), "again" if uri in again else "new") for uri in videos]
     rows += [
         manifest_row(uri, status="settled", settled_run=by, settled_outcome="scored")
         for uri, by in (settled or {}).items()

@@ -1,5 +1,7 @@
 """Reading a store back: what its committed runs say of certain videos under one spec."""
 
+from collections.abc import Collection
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -7,9 +9,14 @@ from artifactscan.store import Store, parquet_files, read_batches
 from artifactscan.tables import FRAMES, VIDEO_FACTS, VIDEOS
 
 
-def stored_frames(store: Store, spec_digest: str, video_ids: pa.Array) -> pa.Table:
-    """FRAMES rows of these videos from every committed run of one spec."""
-    folders = [store.frames(record.run) for record in store.committed() if record.spec_digest == spec_digest]
+def stored_frames(
+    store: Store, spec_digest: str, video_ids: pa.Array, *, runs: Collection[str] | None = None
+) -> pa.Table:
+    """FRAMES rows of these videos from every committed run of one spec, or from those of ``runs``."""
+    if not len(video_ids):
+        return FRAMES.empty_table()
+    records = (record for record in store.committed() if record.spec_digest == spec_digest)
+    folders = [store.frames(record.run) for record in records if runs is None or record.run in runs]
     return _rows([file for folder in folders for file in parquet_files(folder)], FRAMES, video_ids)
 
 

@@ -224,6 +224,12 @@ def write_bytes(uri: str, data: bytes) -> None:
         os.close(folder)
 
 
+def signs_for_a_session() -> bool:
+    """Whether this process's credentials are temporary: links signed with them end when they do."""
+    credentials = boto3.Session().get_credentials()
+    return credentials is not None and credentials.token is not None
+
+
 def list_names(uri: str) -> list[str]:
     """Names of the files and folders right below ``uri``, sorted; none where it does not exist."""
     if not is_s3(uri):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from parts import THRESHOLDS
 from scored_runs import FPS, motion, write_run
 
-from artifactscan.audit.arrivals import _summary, gather, regroup, unclaimed
+from artifactscan.audit.arrivals import _summary, gather, regroup, statuses, unclaimed
 from artifactscan.audit.groups import Grouping
 from artifactscan.audit.tables import ARRIVALS
 from artifactscan.errors import LedgerError
@@ -76,7 +76,7 @@ def test_a_video_without_a_score_has_no_frames_and_says_why(store: Store) -> Non
     top, bad = arrivals.to_pylist()
     assert (bad["outcome"], bad["reason"], bad["frames"], bad["events_motion"]) == ("undecodable", "it is broken", 0, 0)
     assert bad["peak_motion"] is None
-    assert (top["path"], top["groups"]) == ("b.mp4", ["generator=b.mp4"])
+    assert (top["path"], top["groups"]) == ("b.mp4", ["generator=none"])
 
 
 def test_of_a_video_in_two_runs_the_last_counts(store: Store) -> None:
@@ -119,6 +119,19 @@ def test_earlier_nights_take_today_s_groups(store: Store) -> None:
     again = regroup(arrivals, Grouping(pattern="{model}/{version}"))
     assert again.schema.equals(ARRIVALS)
     assert again["groups"].to_pylist() == [["model=sora", "version=v2"]]
+
+
+def test_what_could_not_be_read_before_and_not_now_either_does_not_arrive_again(store: Store) -> None:
+    first = write_run(store, "run1", {"/c/s/a.mp4": "unreadable", "/c/s/b.mp4": motion(0.9)})
+    again = write_run(store, "run2", {"/c/s/a.mp4": "unreadable", "/c/s/c.mp4": "unreadable"}, again=["/c/s/a.mp4"])
+    assert arrivals_of(store, first)[0]["path"].to_pylist() == ["s/a.mp4", "s/b.mp4"]
+    assert arrivals_of(store, again)[0]["path"].to_pylist() == ["s/c.mp4"]
+    assert statuses(store, [first, again]) == {"new": 3, "again": 1}
+
+
+def test_what_could_not_be_read_before_and_now_can_arrives(store: Store) -> None:
+    again = write_run(store, "run2", {"/c/s/a.mp4": motion(0.9)}, again=["/c/s/a.mp4"])
+    assert arrivals_of(store, again)[0]["outcome"].to_pylist() == ["scored"]
 
 
 def test_runs_that_no_night_has_counted(store: Store) -> None:

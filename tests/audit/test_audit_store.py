@@ -89,7 +89,26 @@ def test_a_clock_that_went_back_is_refused() -> None:
 
 
 def test_a_scoring_store_is_no_audit_s(store: AuditStore, tmp_path: Path) -> None:
-    store.check()
+    store.check("/corpus")
     (tmp_path / "runs").mkdir()
     with pytest.raises(UsageError, match="is a scoring store; give the audit a folder of its own"):
-        store.check()
+        store.check("/corpus")
+
+
+@pytest.mark.parametrize(
+    ("root", "corpus", "inside"),
+    [
+        ("/c/audit", "/c", True),
+        ("/c", "/c/", True),
+        ("s3://b/audit", "s3://b/", True),
+        ("/cc", "/c", False),
+        ("/audit", "/audit/../videos", False),
+        ("/c", "/c/videos", False),
+    ],
+)
+def test_a_store_in_the_corpus_would_score_its_own_clips(root: str, corpus: str, inside: bool) -> None:
+    if inside:
+        with pytest.raises(UsageError, match="lies in the corpus"):
+            AuditStore(root).check(corpus)
+    else:
+        AuditStore(root).check(corpus)

@@ -73,6 +73,11 @@ def test_what_was_cut_off_while_they_were_made_is_made_again(tmp_path: Path) -> 
     canaries.ensure(str(tmp_path), 4)
 
 
+def test_without_the_reference_s_scores_the_way_out_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has no scores of the canaries.*--accept-scorer"):
+        canaries.scores(Store(str(tmp_path)))
+
+
 def planted(*clips: str) -> dict[str, dict[str, bool]]:
     return {clip: {label: label == "motion" for label in LABELS} for clip in clips}
 

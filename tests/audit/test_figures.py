@@ -25,7 +25,7 @@ SAME: dict = {"scorer": "s"}
 
 
 def test_the_last_nights_of_the_same_scorer_that_had_arrivals() -> None:
-    found = nights(SAME, SAME, {"scorer": "other"}, SAME, {**SAME, "runs": ()}, SAME)
+    found = nights(SAME, SAME, {"scorer": "other"}, SAME, {**SAME, "outcomes": {"unreadable": 1}}, SAME)
     assert chosen(found) == ["n1", "n3", "n5"]
     assert chosen(found, policy=Policy(baseline_nights=9)) == ["n0", "n1", "n3", "n5"]
     assert chosen([]) == []

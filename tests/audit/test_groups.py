@@ -6,7 +6,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from artifactscan.audit.groups import Grouping, below, check_matches, load_grouping, without_group
+from artifactscan.audit.groups import (
+    MAX_VALUES,
+    Grouping,
+    below,
+    check_matches,
+    load_grouping,
+    without_group,
+    without_splinters,
+)
 from artifactscan.errors import UsageError
 
 
@@ -21,6 +29,7 @@ def assigned(grouping: Grouping, *paths: str) -> list[list[str]]:
     ("pattern", "path", "groups"),
     [
         ("{generator}", "sora/a.mp4", ["generator=sora"]),
+        ("{generator}", "a.mp4", ["generator=none"]),
         ("{generator}/{version}", "sora/v2/x/a.mp4", ["generator=sora", "version=v2"]),
         ("{generator}/{version}/…", "sora/v2/x/a.mp4", ["generator=sora", "version=v2"]),
         ("/{generator}/{version}/", "sora/v2/a.mp4", ["generator=sora", "version=v2"]),
@@ -64,11 +73,12 @@ def write_csv(tmp_path: Path, text: str) -> str:
 
 
 def test_a_table_is_joined_on_uri_or_path(tmp_path: Path) -> None:
-    table = write_csv(tmp_path, "uri,model,seed\ns3://bucket/videos/a.mp4,sora,1\nx/b.mp4,veo,\n")
-    assert assigned(load_grouping(None, table), "a.mp4", "x/b.mp4", "c.mp4") == [
-        ["model=sora", "seed=1"],
-        ["model=veo", "seed=none"],
-        ["model=none", "seed=none"],
+    table = write_csv(tmp_path, "uri,model,version\ns3://bucket/videos/a.mp4,sora,1.10\nx/b.mp4,veo,\n7.mp4,1,007\n")
+    assert assigned(load_grouping(None, table), "a.mp4", "x/b.mp4", "7.mp4", "c.mp4") == [
+        ["model=sora", "version=1.10"],
+        ["model=veo", "version=none"],
+        ["model=1", "version=007"],
+        ["model=none", "version=none"],
     ]
     parquet = tmp_path / "meta.parquet"
     pq.write_table(pa.table({"uri": ["a.mp4"], "model": ["sora"]}), parquet)
@@ -126,6 +136,18 @@ def test_what_is_in_no_group_is_noted() -> None:
     assert without_group(grouping, arrivals) == "1 of 2 videos are in no group"
     assert without_group(grouping, arrivals.slice(1)) is None
     assert without_group(Grouping(), arrivals) is None
+
+
+def test_a_kind_that_hardly_any_two_videos_share_is_left_out() -> None:
+    paths = pa.array([f"sora/{number}/a.mp4" for number in range(MAX_VALUES + 1)])
+    grouping = load_grouping("{generator}/{prompt}", None)
+    fewer, notes = without_splinters(grouping, paths, paths)
+    assert notes == [
+        f"prompt has 201 groups tonight, more than {MAX_VALUES}, and is left out: nothing is compared by it"
+    ]
+    assert fewer.assign(paths, paths).to_pylist() == [["generator=sora"]] * len(paths)
+    assert without_splinters(grouping, paths[1:], paths[1:]) == (grouping, [])
+    assert without_splinters(Grouping(), paths, paths) == (Grouping(), [])
 
 
 def test_paths_below_a_corpus() -> None:

@@ -8,7 +8,7 @@ import pytest
 from parts import THRESHOLDS
 from scored_runs import motion, write_run
 
-from artifactscan.audit.standing import due, outcomes, quarantined, rates, run_time, settled_ids, standing
+from artifactscan.audit.standing import due, outcomes, quarantined, rates, run_time, standing, tried
 from artifactscan.corpus import video_id
 from artifactscan.store import RunRecord, Store
 
@@ -76,11 +76,13 @@ def test_it_is_tried_again_once_after_the_stated_time(store: Store, runs: list[R
     assert due(failed, pa.array([video_id("/x", "2")]), after=week, now=then)["uri"].to_pylist() == ["/x"]
 
 
-def test_ids_that_runs_gave_an_outcome(store: Store, runs: list[RunRecord]) -> None:
-    assert sorted(settled_ids(store, runs[1:]).to_pylist()) == sorted(
-        video_id(uri, etag) for uri, etag in (("/a", "2"), ("/c", "1"), ("/y", "1"))
-    )
-    assert settled_ids(store, []).to_pylist() == []
+def test_what_could_not_be_read_was_not_tried(store: Store, runs: list[RunRecord]) -> None:
+    versions = (("/a", "1"), ("/a", "2"), ("/b", "1"), ("/c", "1"), ("/gone", "1"), ("/x", "1"))
+    assert sorted(tried(store).to_pylist()) == sorted(video_id(uri, etag) for uri, etag in versions)
+
+
+def test_in_an_empty_store_nothing_was_tried(store: Store) -> None:
+    assert tried(store).to_pylist() == []
 
 
 def test_the_time_of_a_run_is_in_its_id() -> None:

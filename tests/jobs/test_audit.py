@@ -246,6 +246,36 @@ def test_other_thresholds_flip_the_verdict_without_decoding(
     assert [night.verdict.code for night in story.nights] == before
 
 
+def test_a_damaged_table_is_mended_from_the_scores(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
+    first = story.nights[0]
+    whole = story.table(first, "arrivals", ARRIVALS)
+    for name in ("arrivals", "cells", "canaries"):
+        (Path(AuditStore(str(story.store)).folder(first.night)) / first.tables / f"{name}.parquet").write_bytes(b"x")
+    store = ["--store", str(story.store)]
+    assert report([*store, "--night", first.night]) == 2
+    assert "arrivals.parquet cannot be read" in capsys.readouterr().err
+    assert report([*store, "--anew"]) == 1
+    pd.testing.assert_frame_equal(story.table(story.nights[0], "arrivals", ARRIVALS), whole)
+    assert [night.verdict for night in story.nights[:2]] == [first.verdict, story.nights[1].verdict]
+
+
+def test_each_night_keeps_what_is_not_asked_to_be_another(story: Story, tmp_path: Path) -> None:
+    lenient = tmp_path / "lenient.yaml"
+    lenient.write_text("min_videos: 8\nrises: {at_least: 1.0}\n")
+    flags = ["--store", str(story.store)]
+    policies = [night.policy for night in story.nights]
+    try:
+        assert report([*flags, "--night", story.nights[0].night, "--policy", str(lenient)]) == 0
+        assert [night.verdict.code for night in story.nights] == [0, 0, 0]
+        assert report([*flags, "--thresholds", "texture=0.6"]) == 0
+        assert {night.policy["rises"]["at_least"] for night in story.nights} == {1.0}
+    finally:
+        strict = tmp_path / "strict.yaml"
+        strict.write_text(POLICY)
+        assert report([*flags, "--policy", str(strict), "--thresholds", "texture=0.5"]) == 1
+    assert [night.policy for night in story.nights] == policies
+
+
 def test_what_report_cannot_do(story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = ["--store", str(story.store)]
     for flags, why_not in (
@@ -341,6 +371,7 @@ def test_what_cannot_be_audited(story: Story, tmp_path: Path, capsys: pytest.Cap
         (story.audit("--webhook", "ftp://x"), "webhook"),
         (arguments(tmp_path / "gone", tmp_path / "new", story.checkpoint), "gone"),
         (arguments(story.corpus, story.store / "scores", story.checkpoint), "is a scoring store"),
+        (arguments(story.corpus, story.corpus / "audit", story.checkpoint), "lies in the corpus"),
     ):
         write_night(story.corpus, "five", {"sora": (1, [], "motion")})
         assert audit(flags) == 2, why_not

@@ -1,5 +1,6 @@
 """The night's videos with their events: what the scoring runs of a night leave, as one row per video."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -11,9 +12,11 @@ from artifactscan.audit.tables import ARRIVALS
 from artifactscan.errors import LedgerError
 from artifactscan.events import EventSettings, find_events
 from artifactscan.labels import LABELS
+from artifactscan.outcomes import TRANSIENT
 from artifactscan.store import RunRecord, Store, parquet_files, read_ahead, read_table
 from artifactscan.tables import EVENTS, FRAMES
 
+_TRANSIENT = pa.array([str(outcome) for outcome in TRANSIENT])
 _LEDGER = ["video_id", "uri", "outcome", "reason", "duration_s"]
 
 
@@ -29,11 +32,16 @@ def gather(
 ) -> tuple[pa.Table, pa.Table]:
     """The ARRIVALS and EVENTS of the videos that these runs gave an outcome; a video of two runs counts once, as last.
 
-    LedgerError where a committed run's tables are damaged or not whole.
+    A video that no run could read before and none could read now does not arrive again. LedgerError where a committed
+    run's tables are damaged or not whole.
     """
     ledger, summaries, events = [], [], []
     for record in runs:
         rows = _ledger(store, record)
+        still = pc.and_(
+            pc.is_in(rows["outcome"], _TRANSIENT), pc.is_in(rows["video_id"], _with_status(store, record, "again"))
+        )
+        rows = rows.filter(pc.invert(still))
         durations = dict(zip(rows["video_id"].to_pylist(), rows["duration_s"].to_pylist(), strict=True))
         ledger.append(rows)
         for frames in _frames(store, record):
@@ -66,11 +74,25 @@ def unclaimed(runs: Iterable[RunRecord], claimed: Iterable[str]) -> list[RunReco
     return [record for record in runs if record.run not in counted]
 
 
+def statuses(store: Store, runs: Iterable[RunRecord]) -> Counter[str]:
+    """How many objects these runs found new, changed, and so on: the statuses of their manifests, added up."""
+    counts: Counter[str] = Counter()
+    for record in runs:
+        for entry in read_table(store.manifest(record.run), ["status"])["status"].value_counts():
+            counts[entry["values"].as_py()] += entry["counts"].as_py()
+    return counts
+
+
+def _with_status(store: Store, record: RunRecord, status: str) -> pa.Array:
+    manifest = read_table(store.manifest(record.run), ["video_id", "status"])
+    return manifest.filter(pc.equal(manifest["status"], status))["video_id"].combine_chunks()
+
+
 def _ledger(store: Store, record: RunRecord) -> pa.Table:
     files = store.ledger_files(record.run)
     try:
         rows = pa.concat_tables([read_table(file, _LEDGER) for file in files]) if files else None
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, FileNotFoundError) as error:
         raise _damaged(store.videos(record.run), record, error) from None
     done = sum(record.outcomes.values()) - record.outcomes.get("unchanged", 0)
     if (found := rows.num_rows if rows is not None else 0) != done:
@@ -85,7 +107,7 @@ def _frames(store: Store, record: RunRecord) -> Iterator[pa.Table]:
             found += frames.num_rows
             if frames.num_rows:
                 yield frames.cast(FRAMES)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, FileNotFoundError) as error:
         raise _damaged(folder, record, error) from None
     if found != record.counts["frames"]:
         raise _damaged(folder, record, f"{found} frames, and run.json says {record.counts['frames']}")

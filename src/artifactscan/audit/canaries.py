@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from artifactscan import storage
+from artifactscan.audit.store import AuditStore
 from artifactscan.audit.tables import CANARIES
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
@@ -60,6 +61,11 @@ _WAY_OUT = (
 )
 
 
+def count(root: str) -> int | None:
+    """How many clips a store has; None where none are made yet."""
+    return sum(name.endswith(".mp4") for name in storage.list_names(clips(root))) or None
+
+
 def _make(root: str, count: int) -> None:
     with tempfile.TemporaryDirectory(prefix="artifactscan-canary-") as folder:
         asked = SynthesisSettings(output=folder, count=count, seed=SEED, height=HEIGHT, width=WIDTH, seconds=SECONDS)
@@ -90,7 +96,13 @@ def planted(root: str) -> dict[str, dict[str, bool]]:
 
 def scores(store: Store) -> tuple[pa.Table, dict[str, str]]:
     """The FRAMES of the canaries that a night scored, and by clip name what is wrong with those not scored whole."""
-    record = store.committed()[-1]
+    records = store.committed()
+    if not records:
+        raise UsageError(
+            f"{store.root} has no scores of the canaries, with which tonight's are compared; restore that night, or "
+            "give --accept-scorer, which begins with a new reference"
+        )
+    record = records[-1]
     frames = [read_table(file).cast(FRAMES) for file in parquet_files(store.frames(record.run))]
     reasons = {}
     for file in store.ledger_files(record.run):
@@ -98,6 +110,13 @@ def scores(store: Store) -> tuple[pa.Table, dict[str, str]]:
             if row["outcome"] != Outcome.SCORED:
                 reasons[_name(row["uri"])] = f"{row['outcome']}: {row['reason']}"
     return pa.concat_tables([FRAMES.empty_table(), *frames]), reasons
+
+
+def of_night(store: AuditStore, night: str, scorer: str) -> pa.Table:
+    """CANARIES of a night that has scored them, set against the night ``scorer``."""
+    frames, reasons = scores(store.canary_scores(night))
+    reference, _ = scores(store.canary_scores(scorer))
+    return compare(frames, reference, planted(store.canary), reasons)
 
 
 def _name(uri: str) -> str:

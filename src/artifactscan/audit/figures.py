@@ -118,7 +118,7 @@ def _sampling(basis: Basis, night: str, arrivals: pa.Table, events: pa.Table) ->
 
 
 def baseline_nights(nights: Sequence[Night], policy: Policy, scorer: str, named: str | None = None) -> list[Night]:
-    """The nights to compare with: the last ones of the same scorer that have arrivals, or the one that is named.
+    """The nights to compare with: the last of the same scorer that have scores of their own, or the one that is named.
 
     A night that was worse is none of them: it would make the next one look no worse. Neither is one before a night on
     which the corpus was accepted as it is.
@@ -130,5 +130,5 @@ def baseline_nights(nights: Sequence[Night], policy: Policy, scorer: str, named:
         if night.settings.get("accept_corpus"):
             since = []
         since.append(night)
-    usable = [night for night in since if night.scorer == scorer and night.runs and not night.verdict.worse]
-    return usable[-policy.baseline_nights :] if policy.baseline_nights else []
+    usable = [night for night in since if night.scorer == scorer and night.has_scores and not night.verdict.worse]
+    return usable[-policy.baseline_nights :]

@@ -1,8 +1,9 @@
 """Groups: which generator, version or prompt set a video belongs to, from its path or from a table."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,8 @@ from artifactscan.audit.tables import ALL
 from artifactscan.errors import UsageError
 from artifactscan.text import printable
 
+MAX_VALUES = 200
+"""Groups of one kind at most."""
 NO_GROUP = "none"
 """The value of a group that a path or a table does not say."""
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -28,6 +31,8 @@ class Grouping:
     """Like {generator}/{version}: folders below the corpus; what follows them is free."""
     metadata: pa.Table | None = None
     """A column ``uri``, which may hold the path below the corpus, and one string column per kind of group."""
+    left_out: frozenset[str] = frozenset()
+    """Kinds of group that no video is put into after all."""
 
     def names(self) -> tuple[str, ...]:
         """The kinds of group, pattern first."""
@@ -46,6 +51,7 @@ class Grouping:
             known = self.metadata["uri"].combine_chunks()
             row = pc.coalesce(pc.index_in(uris, value_set=known), pc.index_in(paths, value_set=known))
             kinds += [(name, self.metadata[name].take(row)) for name in self.metadata.column_names if name != "uri"]
+        kinds = [(name, values) for name, values in kinds if name not in self.left_out]
         if not kinds:
             return pa.array([[]] * len(uris), _GROUPS)
         columns = [pc.binary_join_element_wise(name, pc.fill_null(value, NO_GROUP), "=") for name, value in kinds]
@@ -97,6 +103,21 @@ def without_group(grouping: Grouping, arrivals: pa.Table) -> str | None:
     return f"{unmatched:,} of {arrivals.num_rows:,} videos are in no group" if unmatched else None
 
 
+def without_splinters(grouping: Grouping, uris: pa.Array, paths: pa.Array) -> tuple[Grouping, list[str]]:
+    """The grouping without kinds of more than MAX_VALUES groups among these videos, and what to note of those.
+
+    Hardly any video shares such a group with another, and among so many tests no rise stands out.
+    """
+    values = pc.unique(pc.list_flatten(grouping.assign(uris, paths))).to_pylist()
+    counts = Counter(value.partition("=")[0] for value in values)
+    many = {name: count for name, count in counts.items() if count > MAX_VALUES}
+    notes = [
+        f"{name} has {count:,} groups tonight, more than {MAX_VALUES}, and is left out: nothing is compared by it"
+        for name, count in many.items()
+    ]
+    return replace(grouping, left_out=frozenset(many)), notes
+
+
 def below(corpus: str, uris: Sequence[str]) -> list[str]:
     """The part of each uri below the corpus; of one that is elsewhere, as in a manifest, the whole uri."""
     root = storage.normalise(corpus).rstrip("/") + "/"
@@ -118,20 +139,28 @@ def _check_pattern(pattern: str) -> None:
 def _regex(pattern: str) -> str:
     """For Arrow's engine, which takes linear time: a name is as much of one folder as there is up to the next sign."""
     parts = _FIELD.split(pattern.strip("/").removesuffix("/…").removesuffix("/**"))  # text, name, text, name, …, text
+    end = r"(?:/|\z)" if parts[-1] else "/"  # a group is a folder; only what the pattern goes on after may be a file
     parts[::2] = map(re.escape, parts[::2])
     parts[1::2] = [f"(?P<{name}>[^/]+?)" for name in parts[1::2]]
-    return rf"\A{''.join(parts)}(?:/|\z)"
+    return rf"\A{''.join(parts)}{end}"
 
 
 def _combined(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
+def _read_csv(data: bytes) -> pa.Table:
+    """All columns as text: versions 1.1 and 1.10 are two."""
+    names = pa_csv.open_csv(pa.BufferReader(data)).schema.names
+    types = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
+    return pa_csv.read_csv(pa.BufferReader(data), convert_options=types)
+
+
 def _read_metadata(uri: str) -> pa.Table:
     try:
         files, path = storage.filesystem(uri)
         with files.open_input_file(path) as file:
-            table = pa_csv.read_csv(file) if uri.lower().endswith(".csv") else pq.read_table(file)
+            table = _read_csv(file.read()) if uri.lower().endswith(".csv") else pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
         words = storage_errors.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(

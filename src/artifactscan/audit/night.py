@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from artifactscan.outcomes import HAS_FRAMES
+
 EXIT_PASS, EXIT_FAIL, EXIT_SCORER_MOVED = 0, 1, 4
 """A night's verdicts; 2 and 3 are wrong usage and a ledger that did not close, as in every job."""
 NIGHT_VERSION = 1
@@ -64,7 +66,14 @@ class Night:
     verdict: Verdict
     notes: tuple[str, ...] = ()
     """What happened differently than asked or usual, in words."""
+    remarks: tuple[str, ...] = ()
+    """What to know of how it was judged, in words; said anew when it is judged anew."""
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether any of its arrivals has a score."""
+        return any(self.outcomes.get(outcome) for outcome in HAS_FRAMES)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,10 +89,12 @@ def message(night: Night, page: str | None) -> dict[str, Any]:
     if (more := len(verdict.reasons) - MAX_REASONS) > 0:
         reasons.append(f"• and {more} more")
     counts = _counted({name: count for name, count in night.counts.items() if name != "listed"})
+    listed = f"{night.counts['listed']:,} listed" if night.counts else "the corpus was not looked at"
+    listed += f": {counts}" if counts else ""
     outcomes = _counted(night.outcomes)
     facts = [
         f"{_escaped(night.corpus)}, night {_escaped(night.night)}",
-        f"{night.counts.get('listed', 0):,} listed{f': {counts}' if counts else ''}",
+        listed,
         *([f"outcomes: {outcomes}"] if outcomes else []),
     ]
     lines = [_escaped(verdict.headline), *reasons]

@@ -1,7 +1,8 @@
 """Pictures of the worst videos: the frames at their events' peaks, with Grad-CAM maps over them."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,17 +44,15 @@ def _sum(arrivals: pa.Table, kind: str) -> pa.ChunkedArray:
     return total
 
 
-def draw(
-    videos: pa.Table, settings: AuditSettings, checkpoint: Checkpoint, progress: Callable[[int], None] = lambda _: None
-) -> tuple[pa.Table, list[str]]:
+def draw(videos: pa.Table, settings: AuditSettings, checkpoint: Checkpoint) -> tuple[pa.Table, list[str]]:
     """PICTURES of these videos (ARRIVALS), and what to note of those that could not be drawn."""
     if not videos.num_rows or not settings.frames_per_video:
         return PICTURES.empty_table(), []
-    classifier = Classifier(checkpoint, settings.classifying())
+    # On the driver, which may have no GPU where the workers have, and for a few frames only.
+    classifier = Classifier(checkpoint, replace(settings.classifying(), device="auto", compile=False))
     mapper = HeatMapper(checkpoint, classifier.device)
     rows, notes = [], []
-    for number, video in enumerate(videos.to_pylist()):
-        progress(number)
+    for video in videos.to_pylist():
         try:
             rows += _pictures(video, settings, checkpoint, classifier, mapper)
         except UsageError as error:
@@ -96,11 +95,7 @@ def _explaining(uri: str, frames: Sequence[int], settings: AuditSettings) -> Exp
         frames=tuple(map(str, frames)),
         max_side=640,
         decoder=settings.decoder,
-        video_timeout_s=settings.video_timeout_s,
-        child_memory_bytes=settings.child_memory_bytes,
-        max_pixels=settings.max_pixels,
-        max_video_s=settings.max_video_s,
-        max_object_bytes=settings.max_object_bytes,
+        **asdict(settings.limits()),
     )
 
 

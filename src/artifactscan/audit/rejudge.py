@@ -1,14 +1,16 @@
 """Events, verdicts and pages written anew from stored scores: other thresholds or another policy, nothing decoded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan import storage
+from artifactscan.audit import canaries
+from artifactscan.audit.arrivals import regroup
 from artifactscan.audit.figures import Basis, Figures, baseline_nights, figures, gather_night
-from artifactscan.audit.groups import load_grouping
+from artifactscan.audit.groups import load_grouping, without_splinters
 from artifactscan.audit.human import beside_flags
 from artifactscan.audit.night import Night, Verdict
 from artifactscan.audit.policy import Policy, load_policy, parse_policy
@@ -16,8 +18,8 @@ from artifactscan.audit.policy import as_record as policy_record
 from artifactscan.audit.reporting import assemble, point_to, write_pages
 from artifactscan.audit.settings import ReportSettings
 from artifactscan.audit.store import AuditStore
-from artifactscan.audit.tables import ARRIVALS, CANARIES, PICTURES
-from artifactscan.audit.verdict import judge
+from artifactscan.audit.tables import ARRIVALS, PICTURES
+from artifactscan.audit.verdict import judge, remarks
 from artifactscan.errors import LedgerError, UsageError
 from artifactscan.events import EventSettings
 from artifactscan.labels import LABELS
@@ -55,7 +57,8 @@ def rejudge(settings: ReportSettings) -> Anew:
     """Writes what ``settings`` ask for.
 
     Without other thresholds, events or policy only the page of one night is written, from its tables. Other ones hold
-    for all nights of the scorer, as a night is compared with the ones before it, and for those to come.
+    for all nights of the scorer, as a night is compared with the ones before it, and for those to come; each keeps what
+    is not asked to be another.
     """
     store = AuditStore(storage.normalise(settings.store))
     nights = store.nights()
@@ -63,10 +66,10 @@ def rejudge(settings: ReportSettings) -> Anew:
         raise UsageError(f"--store {settings.store} has no nights; give the folder that jobs/audit.py writes to")
     chosen = _chosen(nights, settings.night)
     if settings.plan:
-        return _rejudge(store, nights, chosen, settings)
+        return _rejudge(store, nights, chosen, settings, lambda: None)
     storage.check_writable(store.root)
-    with Lease(store.lease), as_cut_off_errors():
-        return _rejudge(store, nights, chosen, settings)
+    with Lease(store.lease) as lease, as_cut_off_errors():
+        return _rejudge(store, nights, chosen, settings, lease.check)
 
 
 def _chosen(nights: Sequence[Night], named: str | None) -> Night:
@@ -78,51 +81,30 @@ def _chosen(nights: Sequence[Night], named: str | None) -> Night:
     raise UsageError(f"--night {named} is none of this store; the latest are {', '.join(n.night for n in nights[-3:])}")
 
 
-def _rejudge(store: AuditStore, nights: Sequence[Night], chosen: Night, settings: ReportSettings) -> Anew:
-    asked = _asked(chosen, settings)
-    if asked is None:
+def _rejudge(
+    store: AuditStore, nights: Sequence[Night], chosen: Night, settings: ReportSettings, check: Callable[[], None]
+) -> Anew:
+    same = [night for night in nights if night.scorer == chosen.scorer]
+    asked = {night.night: _asked(night, settings) for night in same}
+    if not settings.anew and all(asked[night.night] == _as_judged(night) for night in same):
         if settings.plan:
             return Anew(night=chosen, page=None)
         return Anew(night=chosen, page=write_pages(store, assemble(store, chosen, nights[: nights.index(chosen)])))
-    thresholds, events, policy = asked
-    same = [night for night in nights if night.scorer == chosen.scorer]
     records = {run.run: run for run in store.scores.committed()}
-    grouping = load_grouping(same[-1].settings["groups"], same[-1].settings["metadata"])
     current = {night.night: night for night in nights}
     arrivals: dict[str, pa.Table] = {}
     rejudged = []
     # The last night comes last: the next audit goes by its thresholds, so one that was cut off changes nothing.
     for night in same:
-        basis = Basis(
-            store=store,
-            corpus=night.corpus,
-            spec=night.spec,
-            grouping=grouping,
-            thresholds=thresholds,
-            events=events,
-            policy=policy,
-            resample_share=night.settings["resample_share"],
-        )
-        arrivals[night.night], found = gather_night(basis, _runs(night, records))
-        baseline = _baseline(night, current, policy)
-        measured = _measure(basis, night, found, arrivals, baseline)
-        canaries = store.table(night, "canaries", CANARIES)
-        verdict = judge(
-            policy=policy, cells=measured.cells, arrivals=measured.arrivals, canaries=canaries, baseline=baseline
-        )
-        flipped = _flips(store.table(night, "arrivals", ARRIVALS), measured.arrivals)
-        fresh = replace(
-            night,
-            thresholds=thresholds,
-            events=asdict(events),
-            policy=policy_record(policy),
-            baseline=tuple(baseline),
-            verdict=verdict,
-        )
-        page = None
+        fresh, measured = _judge(store, night, asked[night.night], records, current, arrivals)
+        flipped, page = _flips(_before(store, night), measured.arrivals), None
         if not settings.plan:
-            drawn = store.table(night, "pictures", PICTURES)
-            tables = {**measured.by_name(), "canaries": canaries, "pictures": drawn}
+            check()
+            tables = {
+                **measured.by_name(),
+                "canaries": canaries.of_night(store, night.night, night.scorer),
+                "pictures": _pictures(store, night),
+            }
             fresh = replace(fresh, tables=store.write_tables(night.night, tables))
             page = write_pages(store, assemble(store, fresh, [n for n in current.values() if n.night < night.night]))
             store.commit(fresh)
@@ -134,6 +116,87 @@ def _rejudge(store: AuditStore, nights: Sequence[Night], chosen: Night, settings
     return Anew(night=mine.night, page=mine.page, rejudged=tuple(rejudged))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Measure:
+    """By what a night is measured and judged."""
+
+    thresholds: Mapping[str, float]
+    events: EventSettings
+    policy: Policy
+
+
+def _as_judged(night: Night) -> _Measure:
+    return _Measure(
+        thresholds=night.thresholds,
+        events=EventSettings(**night.events),
+        policy=parse_policy(night.policy, f"night {night.night}"),
+    )
+
+
+def _asked(night: Night, settings: ReportSettings) -> _Measure:
+    """What the night is to be measured by: its own, but for what is asked to be another."""
+    before = _as_judged(night)
+    names = ("release_ratio", "max_gap_frames", "min_frames")
+    changes = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
+    return _Measure(
+        thresholds={**before.thresholds, **_thresholds(settings.thresholds)},
+        events=replace(before.events, **changes),
+        policy=load_policy(settings.policy) if settings.policy else before.policy,
+    )
+
+
+def _judge(
+    store: AuditStore,
+    night: Night,
+    by: _Measure,
+    records: Mapping[str, RunRecord],
+    current: Mapping[str, Night],
+    arrivals: dict[str, pa.Table],
+) -> tuple[Night, Figures]:
+    """The night by other measures; ``arrivals`` has those of its scorer's nights before it, and is given its own."""
+    basis = Basis(
+        store=store,
+        corpus=night.corpus,
+        spec=night.spec,
+        grouping=load_grouping(night.settings["groups"], night.settings["metadata"]),
+        thresholds=by.thresholds,
+        events=by.events,
+        policy=by.policy,
+        resample_share=night.settings["resample_share"],
+    )
+    found, events = gather_night(basis, _runs(night, records))
+    grouping, _ = without_splinters(basis.grouping, found["uri"].combine_chunks(), found["path"].combine_chunks())
+    arrivals[night.night] = regroup(found, grouping)
+    if labels := night.settings["human_labels"]:
+        known = pa.concat_tables(list(arrivals.values())).select(["video_id", "uri"])
+        labelled = beside_flags(
+            labels, known, store.scores, night.spec_digest, corpus=night.corpus, thresholds=by.thresholds
+        )
+        basis = replace(basis, labelled=labelled)
+    names = _baseline(night, current, by.policy)
+    baseline = {name: regroup(arrivals[name], grouping) for name in names}
+    measured = figures(basis, night.night, arrivals[night.night], events, baseline)
+    verdict = judge(
+        policy=by.policy,
+        cells=measured.cells,
+        arrivals=measured.arrivals,
+        canaries=canaries.of_night(store, night.night, night.scorer),
+        baseline=names,
+    )
+    said = remarks(policy=by.policy, cells=measured.cells, baseline=names) if measured.arrivals.num_rows else ()
+    fresh = replace(
+        night,
+        thresholds=dict(by.thresholds),
+        events=asdict(by.events),
+        policy=policy_record(by.policy),
+        baseline=tuple(names),
+        verdict=verdict,
+        remarks=said,
+        standing_rates=night.standing_rates if by.thresholds == night.thresholds else {},
+    )
+    return fresh, measured
+
+
 def _baseline(night: Night, current: Mapping[str, Night], policy: Policy) -> list[str]:
     """The nights to compare a night with, now that those before it may have another verdict."""
     if night.settings["accept_corpus"]:
@@ -142,31 +205,20 @@ def _baseline(night: Night, current: Mapping[str, Night], policy: Policy) -> lis
     return [one.night for one in baseline_nights(earlier, policy, night.scorer, night.settings["baseline"])]
 
 
-def _measure(
-    basis: Basis, night: Night, events: pa.Table, arrivals: Mapping[str, pa.Table], baseline: Sequence[str]
-) -> Figures:
-    """Figures of a night against its baseline; ``arrivals`` has it and the nights of its scorer before it."""
-    if labels := night.settings["human_labels"]:
-        known = pa.concat_tables(list(arrivals.values())).select(["video_id", "uri"])
-        scores = basis.store.scores
-        labelled = beside_flags(
-            labels, known, scores, night.spec_digest, corpus=night.corpus, thresholds=basis.thresholds
-        )
-        basis = replace(basis, labelled=labelled)
-    return figures(basis, night.night, arrivals[night.night], events, {name: arrivals[name] for name in baseline})
-
-
-def _asked(chosen: Night, settings: ReportSettings) -> tuple[dict[str, float], EventSettings, Policy] | None:
-    """Thresholds, event settings and policy to go by; None where they are those that the night has."""
-    thresholds = chosen.thresholds | _thresholds(settings.thresholds)
-    names = ("release_ratio", "max_gap_frames", "min_frames")
-    changes = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
-    events = replace(EventSettings(**chosen.events), **changes)
-    before = parse_policy(chosen.policy, f"night {chosen.night}")
-    policy = load_policy(settings.policy) if settings.policy else before
-    if thresholds == chosen.thresholds and asdict(events) == chosen.events and policy == before:
+def _before(store: AuditStore, night: Night) -> pa.Table | None:
+    """The night's arrivals as they were; None where they are damaged, which writing them anew is to mend."""
+    try:
+        return store.table(night, "arrivals", ARRIVALS)
+    except UsageError:
         return None
-    return thresholds, events, policy
+
+
+def _pictures(store: AuditStore, night: Night) -> pa.Table:
+    """The night's pictures, which only an audit can draw; none where they are damaged."""
+    try:
+        return store.table(night, "pictures", PICTURES)
+    except UsageError:
+        return PICTURES.empty_table()
 
 
 def _thresholds(texts: Sequence[str]) -> dict[str, float]:
@@ -196,9 +248,9 @@ def _runs(night: Night, records: Mapping[str, RunRecord]) -> list[RunRecord]:
     return [records[run] for run in night.runs]
 
 
-def _flips(before: pa.Table, after: pa.Table) -> dict[str, tuple[list[str], list[str]]]:
+def _flips(before: pa.Table | None, after: pa.Table) -> dict[str, tuple[list[str], list[str]]]:
     flips = {}
-    for label in LABELS:
+    for label in LABELS if before is not None else ():
         had = set(_flagged(before, label))
         has = set(_flagged(after, label))
         flips[label] = (sorted(has - had), sorted(had - has))

@@ -33,7 +33,7 @@ def assemble(store: AuditStore, night: Night, earlier: Sequence[Night]) -> Repor
     asked = night.settings
     life = timedelta(hours=asked["link_life_h"])
     shown = pictures.worst(arrivals, asked["worst_videos"])
-    frames = stored_frames(store.scores, night.spec_digest, shown["video_id"].combine_chunks())
+    frames = stored_frames(store.scores, night.spec_digest, shown["video_id"].combine_chunks(), runs=night.runs)
     frames = frames.sort_by([("uri", "ascending"), ("frame_index", "ascending")])
     worst = tuple(
         WorstVideo(

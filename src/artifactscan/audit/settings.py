@@ -7,6 +7,8 @@ import tyro
 from artifactscan.errors import UsageError
 from artifactscan.settings import ScoringSettings
 
+SECRETS = frozenset({"webhook"})
+"""Settings that neither night.json nor a page keeps: a Slack URL is a key."""
 MAX_LINK_LIFE_H = 168.0
 """What S3's signatures allow: seven days."""
 
@@ -51,7 +53,8 @@ class AuditSettings(ScoringSettings, PageSettings):
     """Labels table of people on a sample of the corpus; corrects the flagged share for the scorer's errors."""
 
     retry_failed_after_days: float = 7.0
-    """Days after which a video that failed is tried once more, with the other decoder and twice the limits."""
+    """Days after which a video that failed is tried once more, with the other decoder and twice the limits on time and
+    memory; --decoder auto has tried both."""
     resample_share: float = 0.01
     """Share of the night's videos scored again at double the rate, to see what the usual rate misses."""
     canary_clips: int = 12
@@ -93,7 +96,9 @@ class ReportSettings:
     min_frames: int | None = None
     """Other number of frames that an event has at least."""
     policy: str | None = None
-    """Other policy file; without it the one that the night was judged by."""
+    """Other policy file; without it the one that each night was judged by."""
+    anew: bool = False
+    """Measure all nights of the scorer anew even where nothing else is asked: mends tables that are lost or damaged."""
     plan: bool = False
     """Print what would change, and write nothing."""
 

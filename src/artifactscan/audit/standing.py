@@ -13,6 +13,7 @@ from artifactscan.tables import LISTING, VIDEOS
 
 _COLUMNS = [*LISTING.names, "outcome", "reason", *(f"max_{label}" for label in LABELS)]
 _SCORED = pa.array([str(outcome) for outcome in HAS_FRAMES])
+_TRANSIENT = pa.array([str(outcome) for outcome in TRANSIENT])
 _FAILED = pa.array([str(outcome) for outcome in Outcome if outcome not in HAS_FRAMES | TRANSIENT | {Outcome.UNCHANGED}])
 
 
@@ -21,27 +22,25 @@ def standing(store: Store, runs: Sequence[RunRecord], listed_by: RunRecord | Non
 
     The ledger's columns, and ``run``, the one that settled it. ``runs`` are of one spec, oldest first.
     """
+    columns = [VIDEOS.field(name) for name in _COLUMNS]
     if listed_by is None:
-        return _read(store, [], pa.array([], pa.string()))
-    files = parquet_files(store.videos(listed_by.run))
-    listed = pa.concat_tables(read_ahead(lambda file: read_table(file, ["video_id"]), files))
-    return _read(store, runs, listed["video_id"].combine_chunks())
+        return pa.schema([*columns, ("run", pa.string())]).empty_table()
+    listed = pa.concat_tables(
+        read_ahead(lambda file: read_table(file, ["video_id"]), parquet_files(store.videos(listed_by.run)))
+    )
+    files = [(record.run, file) for record in runs for file in store.ledger_files(record.run)]
+    # One search in all ledgers together: the table of a million ids to search in takes seconds to build.
+    rows = pa.concat_tables(read_ahead(lambda one: _ledger(*one), files))
+    rows = rows.filter(pc.is_in(rows["video_id"], listed["video_id"].combine_chunks()))
+    if pc.count_distinct(rows["video_id"]).as_py() == rows.num_rows:
+        return rows
+    row = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    return rows.take(row.group_by("video_id", use_threads=False).aggregate([("row", "max")])["row_max"])
 
 
-def _read(store: Store, runs: Sequence[RunRecord], ids: pa.Array) -> pa.Table:
-    tables = []
-    for record in runs:
-        for file in store.ledger_files(record.run):
-            rows = read_table(file, _COLUMNS)
-            rows = rows.filter(pc.is_in(rows["video_id"], ids))
-            tables.append(rows.append_column("run", pa.repeat(pa.scalar(record.run), rows.num_rows)))
-    if not tables:
-        return pa.schema([*(VIDEOS.field(name) for name in _COLUMNS), ("run", pa.string())]).empty_table()
-    table = pa.concat_tables(tables)
-    if pc.count_distinct(table["video_id"]).as_py() == table.num_rows:
-        return table
-    row = table.append_column("row", pa.array(range(table.num_rows), pa.int64()))
-    return table.take(row.group_by("video_id", use_threads=False).aggregate([("row", "max")])["row_max"])
+def _ledger(run: str, file: str) -> pa.Table:
+    rows = read_table(file, _COLUMNS)
+    return rows.append_column("run", pa.repeat(pa.scalar(run), rows.num_rows))
 
 
 def outcomes(videos: pa.Table) -> dict[str, int]:
@@ -72,11 +71,14 @@ def due(quarantine: pa.Table, tried: pa.Array, *, after: timedelta, now: datetim
     return waiting.filter(pc.invert(pc.is_in(waiting["video_id"], tried)))
 
 
-def settled_ids(store: Store, runs: Sequence[RunRecord]) -> pa.Array:
-    """The video_ids that these runs gave an outcome."""
-    files = [file for record in runs for file in store.ledger_files(record.run)]
-    columns = [read_table(file, ["video_id"])["video_id"].combine_chunks() for file in files]
-    return pa.concat_arrays([pa.array([], pa.string()), *columns])
+def tried(store: Store) -> pa.Array:
+    """The video_ids whose bytes a store's runs could judge; what could not even be read was not tried."""
+    files = [file for record in store.committed() for file in store.ledger_files(record.run)]
+    ids = [pa.array([], pa.string())]
+    for rows in read_ahead(lambda file: read_table(file, ["video_id", "outcome"]), files):
+        judged = rows.filter(pc.invert(pc.is_in(rows["outcome"], _TRANSIENT)))
+        ids.append(judged["video_id"].combine_chunks())
+    return pa.concat_arrays(ids)
 
 
 def run_time(run: str) -> datetime:

@@ -68,10 +68,10 @@ class AuditStore:
         uri = storage.join(self.folder(night.night), night.tables, f"{name}.parquet")
         try:
             return read_table(uri).cast(schema)
-        except (OSError, pa.ArrowInvalid, ValueError) as error:
+        except (FileNotFoundError, ValueError) as error:  # ValueError: Arrow's of a damaged file or another schema
             raise UsageError(
-                f"{uri} cannot be read ({' '.join(str(error).split())}); restore it, or write it anew with "
-                "jobs/report.py"
+                f"{uri} cannot be read ({' '.join(str(error).split())}); restore it, or have the nights' tables "
+                "written from the scores with jobs/report.py --anew"
             ) from None
 
     def nights(self) -> list[Night]:
@@ -97,8 +97,17 @@ class AuditStore:
             if name.startswith(TABLES_PREFIX) and name != night.tables:
                 storage.remove_tree(storage.join(self.folder(night.night), name))
 
-    def check(self) -> None:
-        """UsageError where something else than an audit lies at the root."""
+    def check(self, corpus: str) -> None:
+        """UsageError where something else than an audit lies at the root, or the root lies in the corpus.
+
+        There the canaries, with the artifacts that were planted in them, would be taken for new videos.
+        """
+        corpus = storage.normalise(corpus)
+        if f"{self.root}/".startswith(f"{corpus}/"):
+            raise UsageError(
+                f"--store {self.root} lies in the corpus {corpus}, so that the audit would score its own clips; "
+                "give it a place elsewhere"
+            )
         if {"runs", "frames", "videos"}.intersection(storage.list_names(self.root)):
             raise UsageError(f"--store {self.root} is a scoring store; give the audit a folder of its own")
 
@@ -119,7 +128,7 @@ class AuditStore:
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{uri} is damaged ({error}); restore it, or remove its folder to have its videos counted in the "
-                "next night"
+                "next night (if that says that the canaries' reference is gone, give --accept-scorer)"
             ) from None
         raise UsageError(
             f"{uri} has version {version}, this artifactscan reads {NIGHT_VERSION}; use the version that wrote it, or "
@@ -141,6 +150,6 @@ def new_night_id(nights: list[Night]) -> str:
 def _from_json(values: dict) -> Night:
     verdict = values.pop("verdict")
     verdict["reasons"] = tuple(verdict["reasons"])
-    for name in ("runs", "baseline", "notes"):
+    for name in ("runs", "baseline", "notes", "remarks"):
         values[name] = tuple(values[name])
     return Night(verdict=Verdict(**verdict), **values)

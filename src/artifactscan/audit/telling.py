@@ -30,7 +30,7 @@ def print_night(night: Night, sampling: pa.Table, page: str, out: Console) -> No
                 f"at double the rate {row['videos']:,} videos show {row['events']:,} {row['label']} events; the usual "
                 f"rate misses {row['missed']:,} of them",
             )
-    for note in night.notes:
+    for note in (*night.notes, *night.remarks):
         _say(out, f"note: {note}")
     _say(out, f"page  {page}")
 

@@ -64,14 +64,14 @@ def replay(settings: WhySettings) -> Replay:
     checkpoint = _checkpoint(settings, run)
     asked = _settings_of(run)
     thresholds = thresholds or dict(checkpoint.card.thresholds)
-    notes = _check_object(uri, row)
+    _check_object(uri, row)
+    notes = []
     decoding = asked.decoding(checkpoint.card.input)
     classifier = Classifier(checkpoint, asked.classifying())
     if run.precision and classifier.precision not in run.precision:
         notes.append(f"scored here in {classifier.precision}, then in {', '.join(run.precision)}")
-    fresh, verdict = _score(
-        row, VideoReader(DecoderProcess(decoding), max_object_bytes=asked.max_object_bytes), classifier
-    )
+    with DecoderProcess(decoding) as child:
+        fresh, verdict = _score(row, VideoReader(child, max_object_bytes=asked.max_object_bytes), classifier)
     stored = stored_frames(store, run.spec_digest, pa.array([row["video_id"]])).sort_by("frame_index")
     events = find_events(
         fresh,
@@ -134,7 +134,7 @@ def _settings_of(run: RunRecord) -> ScoreSettings:
     return ScoreSettings(**{**values, "device": "auto", "compile": False})
 
 
-def _check_object(uri: str, row: dict) -> list[str]:
+def _check_object(uri: str, row: dict) -> None:
     try:
         found = storage.stat(uri)
     except OSError as error:
@@ -146,7 +146,6 @@ def _check_object(uri: str, row: dict) -> list[str]:
             f"{printable(uri)} is not the object that was scored (etag {found.etag}, then {row['etag']}); the next "
             "audit scores it"
         )
-    return []
 
 
 def _score(row: dict, reader: VideoReader, classifier: Classifier) -> tuple[pa.Table, Verdict]:

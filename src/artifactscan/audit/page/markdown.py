@@ -35,12 +35,13 @@ def render_markdown(report: Report) -> str:
     night = report.night
     word = WORDS[night.verdict.code]
     steps = next_steps(report)[:MAX_STEPS]
+    listed = f"{night.counts['listed']:,} are listed" if night.counts else "the corpus was not looked at"
     lines = [
         f"## {_ICONS[word]} {word}: {escaped(night.verdict.headline)}",
         "",
         f"Night {night_time(night.night)} UTC of {code(night.corpus)}: {counted(report.arrivals.num_rows, 'video')} "
-        f"arrived, {without_score(report.arrivals).num_rows:,} of them without a score; "
-        f"{night.counts.get('listed', 0):,} are listed. Exit code {night.verdict.code}.",
+        f"arrived, {without_score(report.arrivals).num_rows:,} of them without a score; {listed}. "
+        f"Exit code {night.verdict.code}.",
         "",
         *_capped([f"- {escaped(reason)}" for reason in night.verdict.reasons], MAX_REASONS, "more reasons"),
         *_section("What to do next", [f"{n}. {escaped(step.text)}" for n, step in enumerate(steps, 1)]),
@@ -48,7 +49,9 @@ def render_markdown(report: Report) -> str:
         *_section("Worst videos", _worst(report)),
         *_section("Without a score", _failures(report)),
         *_section("Changed since the night before", _changes(report)),
-        *_section("Notes", _capped([f"- {escaped(note)}" for note in night.notes], MAX_NOTES, "more notes")),
+        *_section(
+            "Notes", _capped([f"- {escaped(note)}" for note in (*night.notes, *night.remarks)], MAX_NOTES, "more notes")
+        ),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"
 

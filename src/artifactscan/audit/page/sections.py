@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Night, Report
 from artifactscan.audit.policy import Policy, RiseLimit, parse_policy
+from artifactscan.audit.settings import SECRETS
 from artifactscan.audit.tables import ALL
 from artifactscan.audit.wording import counted, night_time, percent
 from artifactscan.labels import LABELS
@@ -26,7 +27,6 @@ _FEW = 3
 _ROUNDING = 1e-12
 """As in the verdict: a difference of two shares may be so much off."""
 _VALUE_CHARS = 40
-_SECRETS = frozenset({"webhook"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +166,7 @@ def changes(previous: Night | None, night: Night) -> list[Change]:
 
 def public(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings without those that let a reader act in the audit's name."""
-    return {name: value for name, value in settings.items() if name not in _SECRETS}
+    return {name: value for name, value in settings.items() if name not in SECRETS}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
