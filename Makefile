@@ -37,7 +37,7 @@ AUDIT_LOG := 2>>$(DEMO)/audit/log.txt
 audit-demo: $(INSTALLED) ## four nights over a small corpus: new, nothing new, worse, a decoder that changed
 	rm -rf $(DEMO)/audit
 	$(PY) -m artifactscan.marks $(DEMO)/audit first
-	@echo; echo "first night"; $(PY) $(AUDIT) $(AUDIT_LOG)
+	@echo; echo "first night (under a minute or two each; progress is in $(DEMO)/audit/log.txt)"; $(PY) $(AUDIT) $(AUDIT_LOG)
 	@echo; echo "second night, nothing new"; $(PY) $(AUDIT) $(AUDIT_LOG)
 	$(PY) -m artifactscan.marks $(DEMO)/audit second
 	@echo; echo "third night: beta got worse, a file each was replaced, removed and damaged; exit code 1 is wanted"

@@ -19,6 +19,7 @@ from artifactscan.audit.settings import AuditSettings
 from artifactscan.audit.standing import due, outcomes, quarantined, rates, standing, tried
 from artifactscan.audit.store import AuditStore
 from artifactscan.audit.tables import ARRIVALS
+from artifactscan.audit.wording import counted
 from artifactscan.checkpoint import Checkpoint
 from artifactscan.corpus import VIDEO_PATTERNS
 from artifactscan.outcomes import HAS_FRAMES
@@ -99,7 +100,7 @@ def measure_corpus(job: Audit, found: Findings) -> Figures:
     if note := without_group(basis.grouping, arrivals):
         found.notes.append(note)
     if before := len(runs) - len(scored.runs):
-        found.notes.append(f"{before} scoring runs of audits that were cut off before their end count tonight")
+        found.notes.append(f"{counted(before, 'scoring run')} of an audit that was cut off counted tonight")
     in_scope = [run for run in committed if run.scope_digest == job.request.scope]
     listed = standing(store.scores, committed, in_scope[-1] if in_scope else None)
     found.runs = tuple(run.run for run in runs)
@@ -151,7 +152,7 @@ def _slow_lane(job: Audit, quarantine: pa.Table, found: Findings) -> tuple[int, 
     if not waiting.num_rows:
         return 0, 0
     other = OTHER_DECODER[settings.decoder]
-    job.out.print(f"trying {waiting.num_rows:,} videos that failed before, with {other} and twice the limits")
+    job.out.print(f"trying {counted(waiting.num_rows, 'video')} that failed before, with {other} and twice the limits")
     manifest = storage.join(store.root, "due.parquet")
     write_table(waiting.select(LISTING.names), manifest)
     scored = _score(
@@ -177,7 +178,7 @@ def _score_denser(job: Audit, arrivals: pa.Table) -> None:
     if not chosen.num_rows:
         return
     rate = job.settings.sample_fps * sampling.DOUBLE
-    job.out.print(f"scoring {chosen.num_rows:,} videos again at {rate:g} frames per second")
+    job.out.print(f"scoring {counted(chosen.num_rows, 'video')} again at {rate:g} frames per second")
     manifest = storage.join(store.root, "chosen.parquet")
     write_table(chosen.select(["uri"]), manifest)
     _score(job, manifest, store, sample_fps=rate)

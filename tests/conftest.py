@@ -31,6 +31,18 @@ def s3(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Serv
     forget_clients()
 
 
+@pytest.fixture(scope="module")
+def ray_here(_s3_server: S3Server) -> Iterator[None]:
+    """One Ray for the jobs that a module runs in this process; its workers know the S3 server."""
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        set_aws_env(patch, _s3_server.env)
+        yield
+    ray.shutdown()
+    forget_clients()
+
+
 def set_aws_env(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> None:
     """Makes ``env`` the whole AWS environment of this process."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:

@@ -2,14 +2,12 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import forget_clients, set_aws_env
 from labelled import label_row, labels_table
 from media import read_number, write_clip
 from PIL import Image
@@ -30,18 +28,6 @@ from jobs.labels import main as labels_main
 
 ODD = "a 'b' %2F#é.mp4"
 TALL = "-day 1/turned.mp4"
-
-
-@pytest.fixture(scope="module")
-def ray_here(_s3_server: S3Server) -> Iterator[None]:
-    """One Ray for all the jobs of this module; its workers know the S3 server."""
-    import ray
-
-    with pytest.MonkeyPatch.context() as patch:
-        set_aws_env(patch, _s3_server.env)
-        yield
-    ray.shutdown()
-    forget_clients()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from conftest import forget_clients, set_aws_env
 from hostile import NAMES, write_hostile_corpus
 from media import write_clip
 from s3_server import S3Server
@@ -39,18 +38,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("checkpoint")
     save_checkpoint(initialise("test_resnet.r160_in1k", height=96, width=160, seed=1), str(folder))
     return str(folder)
-
-
-@pytest.fixture(scope="module")
-def ray_here(_s3_server: S3Server) -> Iterator[None]:
-    """One Ray for the jobs run in this process; its workers know the S3 server."""
-    import ray
-
-    with pytest.MonkeyPatch.context() as patch:
-        set_aws_env(patch, _s3_server.env)
-        yield
-    ray.shutdown()
-    forget_clients()
 
 
 def run_job(*arguments: object) -> int:

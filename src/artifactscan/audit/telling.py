@@ -7,6 +7,7 @@ from rich.text import Text
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Night
 from artifactscan.audit.rejudge import Anew, Rejudged
+from artifactscan.audit.wording import counted
 from artifactscan.text import printable
 
 _NAMED = 5
@@ -27,8 +28,8 @@ def print_night(night: Night, sampling: pa.Table, page: str, out: Console) -> No
         if row["events"]:
             _say(
                 out,
-                f"at double the rate {row['videos']:,} videos show {row['events']:,} {row['label']} events; the usual "
-                f"rate misses {row['missed']:,} of them",
+                f"at double the rate {counted(row['events'], row['label'] + ' event')} found in "
+                f"{counted(row['videos'], 'video')}, of which the usual rate misses {row['missed']:,}",
             )
     for note in (*night.notes, *night.remarks):
         _say(out, f"note: {note}")
@@ -48,8 +49,7 @@ def print_rejudged(anew: Anew, out: Console) -> int:
         _say(out, f"  night {one.night.night}: {_NAMES[one.before.code]} → {_NAMES[one.night.verdict.code]}")
         _say(out, f"    {one.night.verdict.headline}")
     for one in anew.rejudged:
-        if one.night.night == anew.night.night:
-            _flipped_videos(one, out)
+        _flipped_videos(one, out)
     if anew.page is None:
         _say(out, "nothing was written (--plan)")
     else:
@@ -59,10 +59,11 @@ def print_rejudged(anew: Anew, out: Console) -> int:
 
 def _flipped_videos(rejudged: Rejudged, out: Console) -> None:
     for label, (gained, lost) in rejudged.flipped.items():
-        for what, paths in (("have an event now", gained), ("have none any more", lost)):
+        for what, paths in (("with an event now", gained), ("without one any more", lost)):
             if paths:
                 more = f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else ""
-                _say(out, f"  {label}: {len(paths):,} videos {what}: {', '.join(paths[:_NAMED])}{more}")
+                named = f"{', '.join(paths[:_NAMED])}{more}"
+                _say(out, f"  night {rejudged.night.night}, {label}: {counted(len(paths), 'video')} {what}: {named}")
 
 
 def _counts(night: Night) -> Table:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifactscan import storage
+from artifactscan import storage, storage_errors
 from artifactscan.audit.settings import WhySettings
 from artifactscan.audit.store import AuditStore
 from artifactscan.checkpoint import Checkpoint, load_checkpoint
@@ -59,8 +59,8 @@ class Replay:
 def replay(settings: WhySettings) -> Replay:
     """Decodes and scores one video as the run that settled it did; UsageError where that cannot be done."""
     store, thresholds, event_settings = _scores(storage.normalise(settings.store))
-    uri = storage.normalise(settings.uri)
-    run, row = _ledger_row(store, uri)
+    run, row = _ledger_row(store, settings.uri)
+    uri = row["uri"]
     checkpoint = _checkpoint(settings, run)
     asked = _settings_of(run)
     thresholds = thresholds or dict(checkpoint.card.thresholds)
@@ -104,15 +104,22 @@ def _scores(root: str) -> tuple[Store, dict[str, float], EventSettings]:
     return store, {}, EventSettings()
 
 
-def _ledger_row(store: Store, uri: str) -> tuple[RunRecord, dict]:
-    """The newest run that gave the uri an outcome of its own, and what its ledger says."""
+def _ledger_row(store: Store, named: str) -> tuple[RunRecord, dict]:
+    """The newest run that gave the video an outcome of its own, and what its ledger says.
+
+    ``named``: its uri, or its path below the run's corpus, as pages and tables print it.
+    """
     for run in reversed(store.committed()):
+        below = storage.join(storage.normalise(run.settings["input"]), named)
         for file in store.ledger_files(run.run):
-            table = read_table(file, ["uri"])
-            found = pc.index(table["uri"], uri).as_py()
-            if found >= 0:
-                return run, read_table(file).slice(found, 1).cast(VIDEOS).to_pylist()[0]
-    raise UsageError(f"{printable(uri)} is in no ledger of {store.root}; give the uri as the ledger names it")
+            uris = read_table(file, ["uri"])["uri"]
+            for uri in (storage.normalise(named), below):
+                if (found := pc.index(uris, uri).as_py()) >= 0:
+                    return run, read_table(file).slice(found, 1).cast(VIDEOS).to_pylist()[0]
+    raise UsageError(
+        f"{printable(named)} is in no ledger of {store.root}; give the uri, or the path below the corpus, as "
+        "the ledger has it"
+    )
 
 
 def _checkpoint(settings: WhySettings, run: RunRecord) -> Checkpoint:
@@ -139,7 +146,8 @@ def _check_object(uri: str, row: dict) -> None:
         found = storage.stat(uri)
     except OSError as error:
         raise UsageError(
-            f"{printable(uri)} cannot be read any more: {error}; its scores are {row['video_id']}"
+            f"{printable(uri)} cannot be read any more ({storage_errors.reason(error, uri)}), so there is nothing to "
+            f"replay; its stored scores are in frames/ under video_id {row['video_id']}"
         ) from None
     if found.etag != row["etag"]:
         raise UsageError(

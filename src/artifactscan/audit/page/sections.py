@@ -213,7 +213,7 @@ def _after_fail(report: Report) -> Iterator[Step]:
         yield Step(text=f"See the {counted(len(found) - _FEW, 'other cell')} that rose.", anchor="cells")
     if report.worst and not found:
         yield Step(text=f"Look at the {counted(len(report.worst), 'worst video')}.", anchor="worst")
-    if changes(report.previous, report.night):
+    if _of_our_side(report):
         yield Step(text=f"Rule out our own side: {_changes_in_words(report)}.", anchor="changes")
     if report.night.verdict.worse:
         text = "If the corpus is meant to stay so, audit once with --accept-corpus; until then such nights fail."
@@ -233,11 +233,17 @@ def _after_move(report: Report) -> Iterator[Step]:
 _OF_VERDICT = {EXIT_PASS: _after_pass, EXIT_FAIL: _after_fail, EXIT_SCORER_MOVED: _after_move}
 
 
+def _of_our_side(report: Report) -> list[Change]:
+    """The changes that can move scores; by a policy or a place they are only judged or kept otherwise."""
+    found = changes(report.previous, report.night)
+    return [change for change in found if change.kind not in ("policy", "setting")]
+
+
 def _changes_in_words(report: Report) -> str:
     if report.previous is None:
         return "there is no night before to compare with"
     since = night_time(report.previous.night)
-    found = changes(report.previous, report.night)
+    found = _of_our_side(report)
     if not found:
         return f"no version or setting that is recorded changed since {since}, so look at drivers and machines"
     named = ", ".join(
