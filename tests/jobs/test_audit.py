@@ -299,12 +299,17 @@ def test_a_decoder_that_changed_is_told_from_a_corpus_that_did(story: Story) -> 
     still = run(story)
     assert still.returncode == 0, still.stderr
     assert story.nights[-1].counts["new"] == 2, "nothing was scored by the scorer that moved"
+
+
+@pytest.mark.slow
+def test_a_scorer_that_is_accepted_begins_a_new_baseline(story: Story) -> None:
     accepted = run(story, "--accept-scorer", PYTHONPATH=str(BRIGHTER))
     assert accepted.returncode == 0, accepted.stderr
     last = story.nights[-1]
     assert (last.scorer, last.baseline) == (last.night, ())
 
 
+@pytest.mark.slow
 def test_an_audit_that_is_killed_is_taken_up_by_the_next(story: Story, canary: Path, tmp_path: Path) -> None:
     flags = ("--groups", "{generator}", "--resample-share", 0)
     mine = Story(tmp_path / "corpus", tmp_path / "store", story.checkpoint, flags, [], [])
@@ -376,6 +381,7 @@ def test_a_clock_that_went_back(story: Story, tmp_path: Path, capsys: pytest.Cap
     assert "the clock says" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_corpus_and_store_on_s3(
     s3: S3Server, checkpoint: str, canary: Path, ray_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
