@@ -96,13 +96,14 @@ def _rejudge(
     rejudged = []
     # The last night comes last: the next audit goes by its thresholds, so one that was cut off changes nothing.
     for night in same:
-        fresh, measured = _judge(store, night, asked[night.night], records, current, arrivals)
+        watched = canaries.of_night(store, night.night, night.scorer)
+        fresh, measured = _judge(store, night, asked[night.night], records, current, arrivals, watched)
         flipped, page = _flips(_before(store, night), measured.arrivals), None
         if not settings.plan:
             check()
             tables = {
                 **measured.by_name(),
-                "canaries": canaries.of_night(store, night.night, night.scorer),
+                "canaries": watched,
                 "pictures": _pictures(store, night),
             }
             fresh = replace(fresh, tables=store.write_tables(night.night, tables))
@@ -152,8 +153,12 @@ def _judge(
     records: Mapping[str, RunRecord],
     current: Mapping[str, Night],
     arrivals: dict[str, pa.Table],
+    watched: pa.Table,
 ) -> tuple[Night, Figures]:
-    """The night by other measures; ``arrivals`` has those of its scorer's nights before it, and is given its own."""
+    """The night by other measures; ``arrivals`` has those of its scorer's nights before it, and is given its own.
+
+    ``watched``: its CANARIES.
+    """
     basis = Basis(
         store=store,
         corpus=night.corpus,
@@ -180,7 +185,7 @@ def _judge(
         policy=by.policy,
         cells=measured.cells,
         arrivals=measured.arrivals,
-        canaries=canaries.of_night(store, night.night, night.scorer),
+        canaries=watched,
         baseline=names,
     )
     said = remarks(policy=by.policy, cells=measured.cells, baseline=names) if measured.arrivals.num_rows else ()
