@@ -34,7 +34,8 @@ from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.summary import console
 from pipelines.audit_stages import Audit, Findings, measure_corpus, scoring_settings, watch_canaries
-from pipelines.scoring import as_usage_errors, make_request, submitted, tell_standing, versions
+from pipelines.scoring import as_usage_errors, make_request, tell_standing, versions
+from pipelines.submission import submitted, tell_job
 
 WEBHOOK_VARIABLE = "ARTIFACTSCAN_WEBHOOK"
 _PLACES = ("metadata", "human_labels", "policy")
@@ -59,6 +60,9 @@ def audit(settings: AuditSettings) -> int:
             with as_cut_off_errors():
                 night, page = _spend_night(begun, lease)
     print_night(night, store.table(night, "sampling", SAMPLING), page, console())
+    verdict = f"{night.verdict.code} {night.verdict.headline}"
+    if trouble := tell_job(run=night.night, store=store.root, verdict=verdict):
+        out.print(Text(trouble, style="yellow"), soft_wrap=True)
     if webhook and (failure := notify(webhook, night, page=page)):
         out.print(Text(failure, style="yellow"), soft_wrap=True)
     return night.verdict.code

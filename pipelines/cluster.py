@@ -2,18 +2,23 @@
 
 import logging
 import os
+import re
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+import yaml
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from artifactscan import storage
 from artifactscan.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,22 +38,58 @@ _LOCAL = {"RAY_worker_niceness": "0"}
 MIN_CPUS = 2
 """One for the actors, whatever they book, and one for Ray Data's own tasks. A single core is declared as two."""
 CONNECT_TIMEOUT_S = 10.0
+_VERSIONS = re.compile(r"(Ray|Python): (\S+)")
+"""How Ray tells the cluster's versions, and then ours, where they differ."""
+
+
+STAGE_LABEL = "artifactscan-stage"
+"""Label of a node: `decode` or `classify` where it is kept for one of them; nodes without it do both."""
+BOOTSTRAP_CONFIG = Path("~/ray_bootstrap_config.yaml")
+"""Where `ray up` leaves on the head what its autoscaler may start."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node that can work, or one that an autoscaler could add."""
+
+    cpus: int
+    gpus: int = 0
+    stage: str | None = None
+    """decode or classify where it is kept for that."""
 
 
 @dataclass(frozen=True)
 class Resources:
     """What the cluster has in all."""
 
-    cpus: int
-    gpus: int
-    nodes: int = 1
-    """Nodes with CPUs."""
+    nodes: tuple[Node, ...]
+    """The nodes with CPUs or GPUs."""
+    room: tuple[Node, ...] = ()
+    """Nodes that its autoscaler may still add; none where there is no autoscaler, or what it may is not known."""
+    alive: int = 1
+    """All nodes, a head without work too."""
+    joined: bool = False
+    """Whether it is a cluster that was there before, to which nodes may come and from which they may go."""
+
+    @property
+    def cpus(self) -> int:
+        return sum(node.cpus for node in self.nodes)
+
+    @property
+    def gpus(self) -> int:
+        return sum(node.gpus for node in self.nodes)
+
+    @property
+    def grown(self) -> tuple[Node, ...]:
+        """The nodes there are and those that may come."""
+        return self.nodes + self.room
 
 
-def connect() -> Resources:
+def connect(*, may_be_empty: bool = False) -> Resources:
     """Starts Ray on this machine, or joins the cluster in RAY_ADDRESS; Ray's own chatter stays in its log files.
 
-    UsageError where no cluster answers at RAY_ADDRESS, or one too small to work on.
+    UsageError where no cluster answers at RAY_ADDRESS, one of other versions, or one too small to work on, which
+    ``may_be_empty`` leaves to the caller.
     """
     local = "RAY_ADDRESS" not in os.environ
     for name, value in (_QUIET | (_LOCAL if local else {})).items():
@@ -60,16 +101,49 @@ def connect() -> Resources:
         if local and ray.cluster_resources().get("CPU", 0) < MIN_CPUS:
             ray.shutdown()
             _init(local, import_path, num_cpus=MIN_CPUS)
+    import ray.data  # noqa: F401 - sets up the handlers that are silenced below
+
     logging.getLogger("ray").setLevel(logging.ERROR)
     for handler in logging.getLogger("ray.data").handlers:
         if not isinstance(handler, logging.FileHandler):  # what fails is said once, in our words
             handler.setLevel(logging.CRITICAL)
-    total = ray.cluster_resources()
-    cpus, gpus = int(total.get("CPU", 0)), int(total.get("GPU", 0))
-    if cpus < MIN_CPUS:
-        raise UsageError(f"the Ray cluster has {cpus} CPUs, and {MIN_CPUS} are needed; wait for its nodes, or add one")
-    nodes = sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes())
-    return Resources(cpus=cpus, gpus=gpus, nodes=nodes)
+    resources = read_resources()
+    if resources.cpus < MIN_CPUS and not may_be_empty:
+        raise UsageError(
+            f"the Ray cluster has {resources.cpus} CPUs, and {MIN_CPUS} are needed; wait for its nodes, or add one"
+        )
+    return resources
+
+
+def read_resources() -> Resources:
+    """What the cluster that this process has joined holds now."""
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    nodes = (_node(node["Resources"], node.get("Labels", {})) for node in alive)
+    working = tuple(node for node in nodes if node.cpus or node.gpus)
+    joined = "RAY_ADDRESS" in os.environ
+    return Resources(working, room=_room(working) if joined else (), alive=len(alive), joined=joined)
+
+
+def _node(resources: Mapping[str, float], labels: Mapping[str, str]) -> Node:
+    return Node(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), labels.get(STAGE_LABEL))
+
+
+def _room(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The nodes that the autoscaler of `ray up` may still add, as the head's own configuration says."""
+    try:
+        config = yaml.safe_load(BOOTSTRAP_CONFIG.expanduser().read_text())
+        types, head = config["available_node_types"], config["head_node_type"]
+        left, room = int(config.get("max_workers", 0)), []
+        for name, type_ in types.items():
+            count = min(int(type_.get("max_workers", 0)), left) if name != head else 0
+            left -= count
+            room += [_node(type_.get("resources", {}), type_.get("labels", {}))] * count
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+        return ()  # not the head of such a cluster: it is as it is
+    for node in nodes:
+        if node in room:
+            room.remove(node)
+    return tuple(node for node in room if node.cpus or node.gpus)
 
 
 def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
@@ -88,11 +162,18 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         if local:
             raise
-        reason = " ".join(str(error).split())
-        raise UsageError(
-            f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}: the Ray cluster cannot be joined ({reason}); "
-            "start it, or unset RAY_ADDRESS to work on this machine alone"
-        ) from None
+        raise UsageError(f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}: {_why_not_joined(error)}") from None
+
+
+def _why_not_joined(error: Exception) -> str:
+    if len(found := _VERSIONS.findall(str(error))) == 4:
+        theirs, ours = (" and ".join(" ".join(pair) for pair in side) for side in (found[:2], found[2:]))
+        return (
+            f"the cluster runs {theirs}, this process {ours}; install requirements.lock under the same Python on both, "
+            "or use `ray job submit`, which runs on the cluster"
+        )
+    reason = " ".join(str(error).split())
+    return f"the Ray cluster cannot be joined ({reason}); start it, or unset RAY_ADDRESS to work on this machine alone"
 
 
 def _check_reachable(address: str) -> None:
@@ -125,3 +206,45 @@ def _silent_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def check_places(resources: Resources, *places: str, shared_filesystem: bool) -> None:
+    """UsageError for a local path on a cluster of several nodes, each of which has a disk of its own.
+
+    With ``shared_filesystem`` the path is taken for the same on all nodes, and each is asked whether it sees it so.
+    """
+    if resources.alive < 2 and not resources.room:
+        return
+    for place in places:
+        if storage.is_s3(storage.normalise(place)):
+            continue
+        if not shared_filesystem:
+            raise UsageError(
+                f"{place} is a local path, and the Ray cluster has {resources.alive} nodes, which would each use their "
+                "own disk; give s3://bucket/prefix, or --shared-filesystem where all of them mount it"
+            )
+        _check_seen_by_all(storage.normalise(place))
+
+
+def _check_seen_by_all(place: str) -> None:
+    """UsageError where a node does not see what this process sees at ``place``, or at the nearest folder above it."""
+    folder = Path(place)
+    while not folder.is_dir():
+        folder = folder.parent
+    with ExitStack() as stack:
+        probe = str(folder)
+        if os.access(folder, os.W_OK):  # a file of now cannot be on another disk by chance
+            probe = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".artifactscan-")).name
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        answers = [_exists_on(node["NodeID"], probe) for node in nodes]
+        for node, answer in zip(nodes, answers, strict=True):
+            if not ray.get(answer):
+                raise UsageError(
+                    f"{place} is not on node {node['NodeManagerAddress']} what it is here; mount it there, or give "
+                    "s3://bucket/prefix"
+                )
+
+
+def _exists_on(node: str, path: str) -> ray.ObjectRef:
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(num_cpus=0)(os.path.exists).options(scheduling_strategy=there).remote(path)

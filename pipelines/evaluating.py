@@ -91,10 +91,13 @@ def _logits(settings: EvaluateSettings, checkpoint: Checkpoint, labelled: Labell
 
     from artifactscan.backbone import check_weights
     from pipelines import cluster, graph, ingest
+    from pipelines.pools import size_pools
 
     check_weights(checkpoint)
     resources = cluster.connect()
-    pools = graph.size_pools(
+    clip = next(iter(labelled.clips.values()))
+    cluster.check_places(resources, settings.output, clip.uri, shared_filesystem=settings.shared_filesystem)
+    pools = size_pools(
         resources,
         use_gpu=settings.device == "cuda" or (settings.device == "auto" and resources.gpus > 0),
         decode_actors=settings.decode_actors,

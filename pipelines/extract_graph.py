@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pyarrow as pa
 from ray.actor import ActorProxy
-from ray.data import ActorPoolStrategy
 
 from artifactscan.extracting import EXTRACTED, ImageSettings, take_frames
 from artifactscan.isolation import DecoderProcess
 from artifactscan.native_size import NativeSizeDecoder
 from artifactscan.reading import VideoReader
 from artifactscan.video import DecodeSettings
-from pipelines.graph import Pools, cut_off_in_words, deal_out, videos_per_block
+from pipelines.graph import cut_off_in_words, deal_out, pool, videos_per_block
+from pipelines.pools import Pools
 from pipelines.progress import Tally
 
 
@@ -57,11 +57,12 @@ def run_extract_graph(
     with cut_off_in_words():
         extracted = deal_out(work, per_block, pools).map_batches(
             Extract,
-            batch_size=per_block,
+            batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=pools.decoders, max_tasks_in_flight_per_actor=2),
+            compute=pool(pools.decoders, pools.most_decoders),
             fn_constructor_args=(decoding, native_size, images, tally),
             num_cpus=pools.decoder_cpus,
+            label_selector=pools.decoder_label,
         )
         batches = extracted.iter_batches(batch_format="pyarrow", batch_size=None)
         return [row for batch in batches for row in cast(pa.Table, batch).to_pylist()]

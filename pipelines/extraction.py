@@ -33,7 +33,7 @@ from artifactscan.tables import LISTING
 from artifactscan.text import printable
 
 if TYPE_CHECKING:
-    from pipelines.graph import Pools
+    from pipelines.pools import Pools
 
 RECORD_NAME, INDEX_NAME, LEDGER_NAME = "extraction.json", "index.parquet", "ledger.parquet"
 
@@ -200,7 +200,7 @@ def _run(settings: ExtractSettings, work: pa.Table, images: ImageSettings | None
     pools = _start_ray(settings)
     from pipelines import extract_graph, progress
 
-    tally = progress.TallyActor.remote()
+    tally = progress.start_tally(work.num_rows)
     with progress.Progress(tally, total=work.num_rows, quiet=settings.quiet):
         return extract_graph.run_extract_graph(
             work,
@@ -214,9 +214,12 @@ def _run(settings: ExtractSettings, work: pa.Table, images: ImageSettings | None
 
 def _start_ray(settings: ExtractSettings) -> "Pools":
     """Starts or joins Ray, once, and says how many actors decode; UsageError where it cannot be."""
-    from pipelines import cluster, graph  # Ray takes seconds to import and to start
+    from pipelines import cluster  # Ray takes seconds to import and to start
+    from pipelines.pools import size_pools
 
-    return graph.size_pools(cluster.connect(), use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
+    resources = cluster.connect()
+    cluster.check_places(resources, settings.input, settings.output, shared_filesystem=settings.shared_filesystem)
+    return size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
 
 
 def _index(extracted: list[dict[str, Any]], chosen: pa.Table | None) -> pa.Table:

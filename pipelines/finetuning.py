@@ -44,14 +44,23 @@ from artifactscan.training.initial import initial_checkpoint
 from artifactscan.training.labelled import Labelled, gather
 
 if TYPE_CHECKING:
-    from pipelines.graph import Pools
+    from pipelines.pools import Pools
     from pipelines.training import Placement
     from pipelines.training_runs import Job, Model, RunOutcome
 
 RECORD_NAME, COMPARISON_NAME, LEASE_NAME = "finetune.json", "comparison.md", "lease.json"
 FINAL = "final"
 NOT_TUNED = "nothing: logits as they are, and thresholds of one half"
-_IN_PASSING = ("quiet", "cache", "decode_actors", "max_failures", "output", "resamples", "video_timeout_s")
+_IN_PASSING = (
+    "quiet",
+    "cache",
+    "decode_actors",
+    "max_failures",
+    "output",
+    "resamples",
+    "shared_filesystem",
+    "video_timeout_s",
+)
 """Settings that change nothing about what is learned."""
 _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av")
 
@@ -86,7 +95,7 @@ def finetune(settings: FinetuneSettings) -> int:
         learned = _with_synthetic(settings, root, labelled, out)
         from pipelines import training_runs  # Ray takes seconds to import and to start
 
-        pools, placement = _start_ray(settings)
+        pools, placement = _start_ray(settings, labelled)
         job = training_runs.Job(
             settings=settings,
             root=root,
@@ -144,14 +153,17 @@ def _with_synthetic(settings: FinetuneSettings, root: str, labelled: Labelled, o
     return synthetic.with_synthetic(labelled, synthetic.write_pairs(folder, settings.synthetic, seed=settings.seed))
 
 
-def _start_ray(settings: FinetuneSettings) -> tuple["Pools", "Placement"]:
-    from pipelines import cluster, graph, training
+def _start_ray(settings: FinetuneSettings, labelled: Labelled) -> tuple["Pools", "Placement"]:
+    from pipelines import cluster, training
+    from pipelines.pools import size_pools
 
     resources = cluster.connect()
+    clip = next(iter(labelled.clips.values()))
+    cluster.check_places(resources, settings.output, clip.uri, shared_filesystem=settings.shared_filesystem)
     placement = training.place(
         resources, workers=settings.workers, device=settings.device, precision=settings.precision
     )
-    pools = graph.size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
+    pools = size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
     return pools, placement
 
 

@@ -4,13 +4,15 @@ What goes wrong with a video is a row, never an exception: an exception in here 
 ends the run, which the same command continues.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 from ray.actor import ActorProxy
 from ray.data import ActorPoolStrategy, ExecutionResources
@@ -30,10 +32,13 @@ from artifactscan.classify_settings import ClassifySettings
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.isolation import DecoderProcess, Segment
 from artifactscan.labels import SCORE_COLUMNS
+from artifactscan.logs import actor_log
 from artifactscan.reading import VideoReader
 from artifactscan.tables import PARTS, SEGMENTS
 from artifactscan.video import DecodeSettings
-from pipelines.cluster import Resources
+from pipelines import metrics
+from pipelines.node_watch import NodeWatch
+from pipelines.pools import Pools
 from pipelines.progress import Tally
 
 BLOCK_BYTES = 16 << 20
@@ -53,82 +58,60 @@ LIGHT_CPUS = 0.25
 """What a task that reads or writes small Parquet books."""
 NO_PROGRESS_TIMEOUT_S = 1800.0
 """A graph that moves nothing for this long is stuck; the run ends and can be continued."""
-DECODE_NICENESS = 10
-"""Without a GPU decoding yields to inference, whose threads wait for one another at every layer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pools:
-    """How many actors do what, and the share of a CPU or GPU each one books."""
-
-    decoders: int
-    decoder_cpus: float
-    classifiers: int
-    classifier_cpus: float
-    classifier_gpus: float
-    classifier_threads: int
-    """CPU threads of one classifier; 0 leaves torch's own choice."""
-
-    @property
-    def niceness(self) -> int:
-        return 0 if self.classifier_gpus else DECODE_NICENESS
-
-
-def size_pools(resources: Resources, *, use_gpu: bool, decode_actors: int, classify_actors: int) -> Pools:
-    """Pools for a cluster: every GPU classifies and every other core decodes; without a GPU, all cores do both.
-
-    One CPU is left for Ray Data's own tasks. UsageError for a GPU that the cluster does not have.
-    """
-    if use_gpu and not resources.gpus:
-        raise UsageError("--device cuda: the Ray cluster has no GPU; add a GPU node, or use --device cpu")
-    if use_gpu:
-        classifiers = classify_actors or resources.gpus
-        decoders = decode_actors or max(1, resources.cpus - classifiers - 1)
-        bookable = resources.cpus - 1
-        classifier_cpus = min(1.0, bookable / (2 * classifiers))
-        return Pools(
-            decoders=decoders,
-            decoder_cpus=min(1.0, (bookable - classifiers * classifier_cpus) / decoders),
-            classifiers=classifiers,
-            classifier_cpus=classifier_cpus,
-            classifier_gpus=1.0 if classifiers <= resources.gpus else resources.gpus / classifiers,
-            classifier_threads=0,
-        )
-    classifiers = classify_actors or resources.nodes
-    decoders = decode_actors or resources.cpus
-    share = resources.cpus / 2 / (classifiers + decoders)
-    return Pools(
-        decoders=decoders,
-        decoder_cpus=share,
-        classifiers=classifiers,
-        classifier_cpus=share,
-        classifier_gpus=0.0,
-        classifier_threads=max(1, resources.cpus // classifiers),
-    )
+HEAVY_BYTES = 64 << 20
+"""A video or slice of this weight is dealt out by itself, before all others, so that it does not hold up the end."""
+MOST_HEAVY = 2000
+"""Each costs the driver milliseconds before the first one starts."""
 
 
 class Decode:
     """CPU actor: videos in, segments out; each video ends in exactly one row that carries its verdict."""
 
-    def __init__(self, settings: DecodeSettings, niceness: int):
+    def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally]):
         child = DecoderProcess(settings, nice=niceness)
+        child.start()  # its imports take as long as the first fetch
         self.reader = VideoReader(child, max_object_bytes=settings.limits.max_object_bytes)
+        self.tally, self.log = tally, actor_log(run)
+        arrive("decode", tally)
 
     def __call__(self, work: pa.Table) -> Iterator[pa.Table]:
         for row, segment in self.reader.read(work.to_pylist()):
+            self._tell(row, segment)
             yield _segment_row(row, segment)
+
+    def _tell(self, row: dict[str, Any], segment: Segment) -> None:
+        frames = len(segment.frame_index)
+        self.tally.decoded.remote(frames)
+        metrics.FRAMES.add(frames, outcome="decoded")
+        counts = self.reader.take_counts()
+        metrics.FETCHED_BYTES.add(counts.fetched_bytes)
+        metrics.RETRIES.add(counts.fetch_retries, what="fetch")
+        if (verdict := segment.verdict) is None:
+            return
+        facts = verdict.facts
+        metrics.FRAMES.add((facts.frames_sampled or 0) - (facts.frames_decoded or 0), outcome="lost")
+        for metric, seconds in ((metrics.FETCH_SECONDS, facts.fetch_s), (metrics.DECODE_SECONDS, facts.decode_s)):
+            if seconds is not None:
+                metric.add(seconds)
+        if verdict.reason is not None:
+            told = {"video_id": row["video_id"], "uri": row["uri"], "outcome": str(verdict.outcome)}
+            self.log.info(verdict.reason, extra=told)
 
 
 class Classify:
     """CPU or GPU actor: segments in, the same segments with scores for pixels out."""
 
-    def __init__(self, stored: ray.ObjectRef, settings: ClassifySettings, threads: int, tally: ActorProxy[Tally]):
+    def __init__(
+        self, stored: ray.ObjectRef, settings: ClassifySettings, threads: int, run: str, tally: ActorProxy[Tally]
+    ):
         from artifactscan.classifier import Classifier  # loads torch, which decoders do without
 
+        actor_log(run)
         checkpoint: Checkpoint = ray.get(stored)
         self.input = checkpoint.card.input
         self.classifier = Classifier(checkpoint, settings, threads=threads)
         self.tally = tally
+        arrive("classify", tally)
 
     def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
         yield self._scored(segments)  # of what does not yield, Ray Data hides what it raised
@@ -136,7 +119,9 @@ class Classify:
     def _scored(self, segments: pa.Table) -> pa.Table:
         counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
         clips = [self._pixels(blob, n) for blob, n in zip(segments["pixels"], counts, strict=True) if n]
+        started = time.perf_counter()
         scores = self.classifier.scores(clips) if clips else np.empty((0, len(SCORE_COLUMNS)), np.float32)
+        seconds = time.perf_counter() - started
         frames = pa.StructArray.from_arrays(
             [
                 _flatten(segments["frame_index"], pa.int32()),
@@ -148,57 +133,88 @@ class Classify:
         offsets = pa.array(np.cumsum([0, *counts], dtype=np.int32))
         columns = {name: segments[name] for name in PARTS.names if name in segments.column_names}
         columns["precision"] = pa.array([self.classifier.precision] * segments.num_rows, pa.string())
+        columns["device"] = pa.array([self.classifier.device] * segments.num_rows, pa.string())
+        columns["classify_s"] = pa.array([seconds * n / max(1, len(scores)) for n in counts], pa.float64())
         columns["frames"] = pa.ListArray.from_arrays(offsets, frames, type=PARTS.field("frames").type)
-        outcomes = segments["outcome"].drop_null().to_pylist()
-        self.tally.add.remote(frames=int(sum(counts)), outcomes=outcomes, notes=self.classifier.notes)
+        self._tell(segments, len(scores), seconds)
         return pa.table([columns[name] for name in PARTS.names], schema=PARTS)
+
+    def _tell(self, segments: pa.Table, frames: int, seconds: float) -> None:
+        first = pc.equal(segments["slice"], 0)  # the one slice by which a video is counted
+        outcomes = segments.filter(first)["outcome"].drop_null().to_pylist()
+        self.tally.add.remote(frames=frames, outcomes=outcomes, notes=self.classifier.notes)
+        for outcome in outcomes:
+            metrics.VIDEOS.add(outcome=outcome)
+        if frames:
+            metrics.FRAMES.add(frames, outcome="scored")
+            metrics.CLASSIFY_SECONDS.add(seconds)
+            metrics.BATCH_FRAMES.add(frames)
+            metrics.BATCHES.add(device=self.classifier.device, precision=self.classifier.precision)
 
     def _pixels(self, blob: pa.LargeBinaryScalar, frames: int) -> np.ndarray:
         shape = (frames, self.input.height, self.input.width, 3)
         return np.frombuffer(blob.as_buffer(), np.uint8).reshape(shape)
 
 
+def arrive(stage: str, tally: ActorProxy[Tally]) -> None:
+    """Says that an actor is at work, and where: it may be on another node than the one before it."""
+    context = ray.get_runtime_context()
+    tally.arrived.remote(context.get_actor_id(), context.get_node_id())
+    metrics.ACTORS.add(1, stage=stage)
+
+
 def run_graph(
     work: pa.Table,
     parts: str,
     *,
+    run: str,
     pools: Pools,
     decoding: DecodeSettings,
     classifying: ClassifySettings,
     checkpoint: Checkpoint,
     tally: ActorProxy[Tally],
-) -> None:
-    """Scores the videos of ``work``, rows of a manifest, and lands them as Parquet files below ``parts``.
+) -> str:
+    """Scores ``work``, slices of a manifest's videos, lands them as Parquet files below ``parts``, and returns Ray
+    Data's own statistics in words.
 
-    CutOffError where the machine or the cluster gives out; what has landed stays.
+    CutOffError where the machine or the cluster gives out, NodesLostError where a node was lost whose actors find no
+    other; what has landed stays.
     """
     filesystem, parts_path = storage.filesystem(parts)
     per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)
-    with cut_off_in_words():
-        (
-            deal_out(work, per_block, pools)
-            .map_batches(
-                Decode,
-                batch_size=per_block,
-                batch_format="pyarrow",
-                compute=ActorPoolStrategy(size=pools.decoders, max_tasks_in_flight_per_actor=2),
-                fn_constructor_args=(decoding, pools.niceness),
-                num_cpus=pools.decoder_cpus,
-            )
-            .map_batches(
-                Classify,
-                batch_size=SEGMENTS_PER_BATCH["gpu" if pools.classifier_gpus else "cpu"],
-                batch_format="pyarrow",
-                compute=ActorPoolStrategy(size=pools.classifiers, max_tasks_in_flight_per_actor=2),
-                fn_constructor_args=(stored, classifying, pools.classifier_threads, tally),
-                num_cpus=pools.classifier_cpus,
-                num_gpus=pools.classifier_gpus,
-            )
-            .write_parquet(
-                parts_path, filesystem=filesystem, ray_remote_args={"num_cpus": LIGHT_CPUS}, compression="zstd"
-            )
+    with cut_off_in_words(), NodeWatch(tally):
+        # A video after the other may use up its time, each in silence.
+        dataset = deal_out(work, per_block, pools, silence_s=per_block * decoding.limits.video_timeout_s)
+        scored = dataset.map_batches(
+            Decode,
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=pool(pools.decoders, pools.most_decoders),
+            fn_constructor_args=(decoding, pools.niceness, run, tally),
+            num_cpus=pools.decoder_cpus,
+            label_selector=pools.decoder_label,
+        ).map_batches(
+            Classify,
+            batch_size=SEGMENTS_PER_BATCH["gpu" if pools.classifier_gpus else "cpu"],
+            batch_format="pyarrow",
+            compute=pool(pools.classifiers, pools.most_classifiers),
+            fn_constructor_args=(stored, classifying, pools.classifier_threads, run, tally),
+            num_cpus=pools.classifier_cpus,
+            num_gpus=pools.classifier_gpus,
+            label_selector=pools.classifier_label,
         )
+        scored.write_parquet(
+            parts_path, filesystem=filesystem, ray_remote_args={"num_cpus": LIGHT_CPUS}, compression="zstd"
+        )
+        return scored.stats()
+
+
+def pool(size: int, most: int | None = None) -> ActorPoolStrategy:
+    """A pool that begins at its full ``size``, as a starved one stays small, and may grow to ``most``."""
+    return ActorPoolStrategy(
+        min_size=size, initial_size=size, max_size=max(size, most or size), max_tasks_in_flight_per_actor=2
+    )
 
 
 def videos_per_block(work: pa.Table, pools: Pools) -> int:
@@ -206,12 +222,23 @@ def videos_per_block(work: pa.Table, pools: Pools) -> int:
     return max(1, min(MAX_VIDEOS_PER_BLOCK, work.num_rows // (pools.decoders * BLOCKS_PER_DECODER)))
 
 
-def deal_out(work: pa.Table, per_block: int, pools: Pools | None = None) -> ray.data.Dataset:
-    """The rows of ``work`` as a dataset of small, ordered blocks."""
-    set_context(pools)
+def deal_out(work: pa.Table, per_block: int, pools: Pools | None = None, *, silence_s: float = 0.0) -> ray.data.Dataset:
+    """The rows of ``work`` as a dataset of small, ordered blocks: first those of much weight, each by itself.
+
+    ``silence_s``: for how long nothing may move though all is well.
+    """
+    set_context(pools, silence_s=silence_s)
+    weights = work["slice_bytes"].to_numpy() if "slice_bytes" in work.column_names else np.zeros(work.num_rows)
+    heavy = min(MOST_HEAVY, int(np.count_nonzero(weights >= HEAVY_BYTES)))
     # Read by the driver, who has it in hand: Ray's Parquet reader would start four more processes first.
-    blocks = [work.slice(start, BLOCK_ROWS) for start in range(0, work.num_rows, BLOCK_ROWS)]
-    return ray.data.from_arrow(blocks).repartition(target_num_rows_per_block=per_block)
+    single = [work.slice(row, 1) for row in range(heavy)]
+    blocks = [work.slice(start, BLOCK_ROWS) for start in range(heavy, work.num_rows, BLOCK_ROWS)]
+    if not single:
+        return ray.data.from_arrow(blocks).repartition(target_num_rows_per_block=per_block)
+    if not blocks:
+        return ray.data.from_arrow(single)
+    rest = ray.data.from_arrow(blocks).repartition(target_num_rows_per_block=per_block)
+    return ray.data.from_arrow(single).union(rest)
 
 
 @contextmanager
@@ -229,8 +256,7 @@ def cut_off_in_words() -> Iterator[None]:
         raise
     except ExecutionTimeoutError:
         raise CutOffError(
-            f"the run was cut off: nothing moved for {NO_PROGRESS_TIMEOUT_S / 60:.0f} minutes; "
-            "the same command continues it"
+            "the run was cut off: nothing moved for half an hour or more; the same command continues it"
         ) from None
     except (RaySystemError, RayActorError, NodeDiedError, WorkerCrashedError, OutOfMemoryError) as error:
         if "error raised in its creation task" in str(error):
@@ -239,13 +265,13 @@ def cut_off_in_words() -> Iterator[None]:
         raise CutOffError(f"the run was cut off: {reason}; the same command continues it") from None
 
 
-def set_context(pools: Pools | None = None) -> None:
+def set_context(pools: Pools | None = None, *, silence_s: float = 0.0) -> None:
     """Sets what every graph here wants of Ray Data; ``pools`` bound what decoders may leave waiting."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = BLOCK_BYTES
-    context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
+    context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S + silence_s
     context.max_errored_blocks = 0
     if pools is not None:
         waiting_bytes = WAITING_BYTES_PER_ACTOR * (pools.decoders + pools.classifiers)
@@ -255,8 +281,9 @@ def set_context(pools: Pools | None = None) -> None:
 
 def _segment_row(row: dict[str, Any], segment: Segment) -> pa.Table:
     names = ("attempt", "frame_index", "pts_s", "pixels")
+    cut = {"slice": segment.slice.number, "slices": segment.slice.of}
     values = {"video_id": row["video_id"], "uri": row["uri"], **{name: getattr(segment, name) for name in names}}
-    values |= {"segment": segment.index, "last": segment.verdict is not None}
+    values |= {"segment": segment.index, "last": segment.verdict is not None, **cut}
     if (verdict := segment.verdict) is not None:
         values |= {"outcome": str(verdict.outcome), "reason": verdict.reason, **asdict(verdict.facts)}
     return pa.table({field.name: pa.array([values.get(field.name)], field.type) for field in SEGMENTS}, schema=SEGMENTS)

@@ -5,7 +5,6 @@ from itertools import groupby
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy
 
 from artifactscan import storage
 from artifactscan.inputs import InputSpec
@@ -24,7 +23,8 @@ from artifactscan.training.frame_table import (
 )
 from artifactscan.training.labelled import Labelled
 from artifactscan.video import DecodeLimits, DecodeSettings
-from pipelines.graph import LIGHT_CPUS, Pools, cut_off_in_words, deal_out, set_context
+from pipelines.graph import LIGHT_CPUS, cut_off_in_words, deal_out, pool, set_context
+from pipelines.pools import Pools
 
 
 class DecodeLabelled:
@@ -63,9 +63,10 @@ def _decode(labelled: Labelled, spec: InputSpec, table: FrameTable, *, pools: Po
                 DecodeLabelled,
                 batch_size=1,
                 batch_format="pyarrow",
-                compute=ActorPoolStrategy(size=min(pools.decoders, len(labelled.clips))),
+                compute=pool(min(pools.decoders, len(labelled.clips))),
                 fn_constructor_args=(decoding,),
                 num_cpus=pools.decoder_cpus,
+                label_selector=pools.decoder_label,
             )
             .write_parquet(parts, filesystem=filesystem, ray_remote_args={"num_cpus": LIGHT_CPUS}, compression="zstd")
         )

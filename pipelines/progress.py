@@ -1,5 +1,6 @@
 """Telling a person how far a run is: actors report to a tally, the driver prints it."""
 
+import logging
 import sys
 import threading
 import time
@@ -10,6 +11,9 @@ from typing import TextIO, cast
 import ray
 from ray.actor import ActorProxy
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipelines import metrics
 
 TERMINAL_INTERVAL_S = 0.5
 READ_TIMEOUT_S = 5.0
@@ -25,6 +29,10 @@ class Snapshot:
     outcomes: Counter[str] = field(default_factory=Counter)
     notes: set[str] = field(default_factory=set)
     """What classifiers did otherwise than asked, in words."""
+    decoded: int = 0
+    """Frames handed on to be classified."""
+    nodes: dict[str, str] = field(default_factory=dict)
+    """Actor → the node it is at work on, or was before it was lost."""
 
     @property
     def videos(self) -> int:
@@ -32,21 +40,37 @@ class Snapshot:
 
 
 class Tally:
-    """Counts what the classifiers have done; a retried block may be counted twice, the ledger never is."""
+    """Counts what the actors have done; a retried block may be counted twice, the ledger never is."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: int = 0) -> None:
         self.snapshot = Snapshot()
+        self.total = total
 
     def add(self, frames: int, outcomes: list[str], notes: list[str]) -> None:
         self.snapshot.frames += frames
         self.snapshot.outcomes.update(outcomes)
         self.snapshot.notes.update(notes)
+        metrics.VIDEOS_WAITING.add(max(0, self.total - self.snapshot.videos))
+        metrics.FRAMES_WAITING.add(max(0, self.snapshot.decoded - self.snapshot.frames))
+
+    def decoded(self, frames: int) -> None:
+        self.snapshot.decoded += frames
+        metrics.FRAMES_WAITING.add(max(0, self.snapshot.decoded - self.snapshot.frames))
+
+    def arrived(self, actor: str, node: str) -> None:
+        self.snapshot.nodes[actor] = node
 
     def read(self) -> Snapshot:
         return self.snapshot
 
 
-TallyActor = ray.remote(num_cpus=0)(Tally)
+_TallyActor = ray.remote(num_cpus=0)(Tally)
+
+
+def start_tally(total: int) -> ActorProxy[Tally]:
+    """A tally of ``total`` videos beside the driver, with which it goes."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return _TallyActor.options(scheduling_strategy=here).remote(total)
 
 
 def read(tally: ActorProxy[Tally]) -> Snapshot:
@@ -75,12 +99,21 @@ def _clock(seconds: float) -> str:
 class Progress:
     """Prints the tally while a graph runs: a line that is rewritten on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, tally: ActorProxy[Tally], *, total: int, quiet: bool, stream: TextIO | None = None):
+    def __init__(
+        self,
+        tally: ActorProxy[Tally],
+        *,
+        total: int,
+        quiet: bool,
+        stream: TextIO | None = None,
+        log: logging.Logger | None = None,
+    ):
         self.tally = tally
         self.total = total
         self.stream = stream or sys.stderr
         self.quiet = quiet
-        self.live = self.stream.isatty()
+        self.live = self.stream.isatty() and log is None
+        self.log = log
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -106,5 +139,10 @@ class Progress:
             snapshot = read(self.tally)
         except RayError:  # the cluster is going down; whoever waits for the graph says why
             return
-        text = line(snapshot, total=self.total, elapsed_s=time.monotonic() - self.started)
+        elapsed_s = time.monotonic() - self.started
+        text = line(snapshot, total=self.total, elapsed_s=elapsed_s)
+        if self.log is not None:
+            facts = {"videos": snapshot.videos, "frames": snapshot.frames, "outcomes": dict(snapshot.outcomes)}
+            self.log.info(text, extra={**facts, "total": self.total, "elapsed_s": round(elapsed_s, 3)})
+            return
         print(f"\r\x1b[2K{text}" if self.live else text, end=end, file=self.stream, flush=True)

@@ -1,6 +1,6 @@
 """One scoring run, whole: list, plan, score on Ray, settle, commit, tell."""
 
-import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,16 +12,21 @@ from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage, storage_errors
 from artifactscan.checkpoint import Checkpoint, load_checkpoint
-from artifactscan.cli import EXIT_OK, failures_exit_code
-from artifactscan.corpus import list_corpus
-from artifactscan.errors import LedgerError, UsageError
+from artifactscan.cli import EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
+from artifactscan.corpus import is_manifest, list_corpus
+from artifactscan.errors import CutOffError, LedgerError, UsageError
+from artifactscan.estimate import estimate
 from artifactscan.lease import Lease
+from artifactscan.logs import log_json
 from artifactscan.planning import Plan, load_settled, make_plan, without_frames
+from artifactscan.rates import REFERENCE, Rates, measured
 from artifactscan.settings import ScoreSettings, as_record
 from artifactscan.settle import Settlement, remaining_work, settle
 from artifactscan.spec import Spec, digest
@@ -30,13 +35,18 @@ from artifactscan.store import RunRecord, Store, manifest_schema, new_run_id
 from artifactscan.summary import console, print_plan, print_run
 from artifactscan.tables import MANIFEST
 from artifactscan.text import printable
+from pipelines.submission import submitted, tell_job
 
 if TYPE_CHECKING:
-    from pipelines.graph import Pools
+    from pipelines.cluster import Resources
+    from pipelines.pools import Pools
 
 
 ROUNDS = 3
 """Times the graph is run over what is still open before the ledger is said not to close."""
+MOST_LOST = 20
+"""Times it is begun anew in one call because nodes were lost."""
+_VERDICTS = {EXIT_OK: "all well", EXIT_TOO_MANY_FAILED: "too many videos without a frame scored"}
 
 _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av", "decord", "pyarrow", "numpy")
 
@@ -92,17 +102,18 @@ def score(settings: ScoreSettings) -> int:
     tell_standing(settings.checkpoint, checkpoint, out)
     job = _job(settings, checkpoint, out)
     with as_usage_errors():
-        return _show_plan(job) if settings.plan else _score(job).code
+        if settings.plan:
+            return _show_plan(job)
+        scored = _score(job)
+    last = scored.runs[-1].run if scored.runs else "nothing to do"
+    if trouble := tell_job(run=last, store=job.store.root, verdict=f"{scored.code} {_VERDICTS[scored.code]}"):
+        out.print(Text(trouble, style="yellow"), soft_wrap=True)
+    return scored.code
 
 
 def score_corpus(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> Scored:
     """The same as a part of another job, which has loaded the checkpoint, and to which an OSError goes as well."""
     return _score(_job(settings, checkpoint, out))
-
-
-def submitted() -> bool:
-    """Whether this process is the driver of `ray job submit`."""
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 def tell_standing(name: str, checkpoint: Checkpoint, out: Console) -> None:
@@ -132,10 +143,23 @@ def _job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> Job:
 def _show_plan(job: Job) -> int:
     run = job.store.unfinished(job.request.digest, job.store.uncommitted())
     with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
-        print_plan(_plan(job, Path(folder, "manifest.parquet")), job.out)
+        plan = _plan(job, Path(folder, "manifest.parquet"))
+    prices = job.settings.price_per_hour
+    rates = _rates(job, default="cuda" if len(prices) == 2 else "cpu")
+    cost = estimate(plan.expected_frames, rates, node_cpus=job.settings.node_cpus, prices=prices)
+    print_plan(plan, job.out, cost)
     if run:
         job.out.print(f"run {run} of the same command was cut off and would be continued")
     return EXIT_OK
+
+
+def _rates(job: Job, *, default: str) -> Rates:
+    """What a frame takes on the device that the job would use, or last used."""
+    device = job.settings.device
+    if device == "auto":
+        devices = [run.rates.get("device") for run in job.store.committed() if run.rates]
+        device = devices[-1] if devices and devices[-1] in REFERENCE else default
+    return measured(job.store.committed(), spec=job.request.spec.digest, device=device)
 
 
 def _score(job: Job) -> Scored:
@@ -159,7 +183,7 @@ def _score(job: Job) -> Scored:
                 from artifactscan.backbone import check_weights  # torch takes seconds to import
 
                 check_weights(job.checkpoint)
-                _start_ray(job.settings, watch)  # what is wrong with the cluster shows before there is a run
+                _start_ray(job, watch, plan.expected_frames)  # what is wrong with the cluster shows before a run is
             run = new_run_id()
             storage.write_bytes(job.store.manifest(run), manifest.read_bytes())
             runs.append(_carry_out(job, run, watch, lease))
@@ -176,6 +200,7 @@ def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease) -> RunRecord:
     """Scores what is open in a run that has a manifest, settles it, commits it, and tells."""
     settings, store, checkpoint = job.settings, job.store, job.checkpoint
     started = datetime.now(UTC)
+    tell_job(run=run, store=store.root, verdict="under way")
     with as_cut_off_errors():
         notes = _score_open_videos(job, run, watch)
         lease.check()
@@ -230,18 +255,43 @@ def _plan(job: Job, manifest: Path) -> Plan:
     )
 
 
-def _start_ray(settings: ScoreSettings, watch: Stopwatch) -> "Pools":
-    """Starts or joins Ray, once, and says what the cluster is to be used as; UsageError where it cannot be."""
-    from pipelines import cluster, graph  # Ray takes seconds to import and to start
+def _start_ray(job: Job, watch: Stopwatch, frames: int | None = None) -> "Pools":
+    """Starts or joins Ray and says what the cluster is to be used as; UsageError where it cannot be.
 
+    ``frames``: how many are to be expected, by which an autoscaler is asked for nodes.
+    """
+    from pipelines import cluster, waiting  # Ray takes seconds to import and to start
+    from pipelines.pools import size_pools
+
+    settings = job.settings
     with watch.stage("start"):
-        resources = cluster.connect()
-        return graph.size_pools(
-            resources,
-            use_gpu=settings.device == "cuda" or (settings.device == "auto" and resources.gpus > 0),
-            decode_actors=settings.decode_actors,
-            classify_actors=settings.classify_actors,
-        )
+        resources = cluster.connect(may_be_empty=True)
+        places = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
+        cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+
+        def pools(resources: cluster.Resources) -> "Pools":
+            use_gpu = _use_gpu(settings, resources)
+            return size_pools(
+                resources,
+                use_gpu=use_gpu,
+                decode_actors=settings.decode_actors,
+                classify_actors=settings.classify_actors,
+                rates=measured(
+                    job.store.committed(), spec=job.request.spec.digest, device="cuda" if use_gpu else "cpu"
+                ),
+                frames=frames,
+            )
+
+        use_gpu = _use_gpu(settings, resources)
+        wait_s = settings.node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
+        if wait_s and waiting.missing(resources, use_gpu=use_gpu):
+            wanted = pools(resources) if resources.room else None
+            resources = waiting.wait_for_nodes(resources, use_gpu=use_gpu, wanted=wanted, wait_s=wait_s, out=job.out)
+        return pools(resources)
+
+
+def _use_gpu(settings: ScoreSettings, resources: "Resources") -> bool:
+    return settings.device == "cuda" or (settings.device == "auto" and any(node.gpus for node in resources.grown))
 
 
 def _score_open_videos(job: Job, run: str, watch: Stopwatch) -> set[str]:
@@ -249,32 +299,55 @@ def _score_open_videos(job: Job, run: str, watch: Stopwatch) -> set[str]:
 
     Ray is not even started where nothing is open.
     """
-    settings, store, checkpoint = job.settings, job.store, job.checkpoint
     notes: set[str] = set()
-    for _ in range(ROUNDS):
-        work = remaining_work(store, run)
+    rounds = lost = 0
+    while rounds < ROUNDS:
+        work = remaining_work(job.store, run, slice_bytes=job.settings.slice_bytes)
         if not work.num_rows:
             return notes
-        pools = _start_ray(settings, watch)
-        from pipelines import graph, progress
+        pools = _start_ray(job, watch)
+        from pipelines import metrics, node_watch
 
-        tally = progress.TallyActor.remote()
-        with watch.stage("score"), progress.Progress(tally, total=work.num_rows, quiet=settings.quiet):
-            graph.run_graph(
-                work,
-                store.parts(run),
-                pools=pools,
-                decoding=settings.decoding(checkpoint.card.input),
-                classifying=settings.classifying(),
-                checkpoint=checkpoint,
-                tally=tally,
-            )
-        notes |= progress.read(tally).notes
-    if left := remaining_work(store, run).num_rows:
+        try:
+            notes |= _run_round(job, run, work, pools, watch)
+            rounds += 1
+        except node_watch.NodesLostError:
+            lost += 1
+            if lost > MOST_LOST:
+                raise CutOffError(
+                    f"the run was cut off: nodes were lost {lost} times; the same command continues it"
+                ) from None
+            metrics.RETRIES.add(what="graph")
+            notes.add("a node was lost, and there was no room for its actors on the others: the rest was begun anew")
+            job.out.print("a node was lost, and the others have no room for its actors: beginning the rest anew")
+    if left := remaining_work(job.store, run).num_rows:
         raise LedgerError(
             f"{left} videos of run {run} still have no outcome after {ROUNDS} rounds; give the same command again"
         )
     return notes
+
+
+def _run_round(job: Job, run: str, work: pa.Table, pools: "Pools", watch: Stopwatch) -> set[str]:
+    """Runs the graph once over ``work`` and keeps Ray Data's statistics; returns the classifiers' notes."""
+    from pipelines import graph, progress
+
+    settings, checkpoint = job.settings, job.checkpoint
+    total = pc.count_distinct(work["video_id"]).as_py()
+    tally = progress.start_tally(total)
+    log = log_json(run, sys.stderr) if settings.log_format == "json" else None
+    with watch.stage("score"), progress.Progress(tally, total=total, quiet=settings.quiet, log=log):
+        stats = graph.run_graph(
+            work,
+            job.store.parts(run),
+            run=run,
+            pools=pools,
+            decoding=settings.decoding(checkpoint.card.input),
+            classifying=settings.classifying(),
+            checkpoint=checkpoint,
+            tally=tally,
+        )
+    storage.write_bytes(job.store.stats(run), stats.encode())
+    return progress.read(tally).notes
 
 
 def _record(
@@ -312,6 +385,7 @@ def _record(
             "events": settlement.events,
         },
         outcomes=settlement.outcomes,
+        rates=settlement.rates,
         notes=told,
     )
 

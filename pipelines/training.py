@@ -88,7 +88,7 @@ def place(resources: Resources, *, workers: int, device: str, precision: str) ->
         workers=workers,
         use_gpu=use_gpu,
         worker_cpus=min(1.0, (resources.cpus - READERS_CPUS) / workers),
-        threads=0 if use_gpu else max(1, resources.cpus // max(workers, resources.nodes)),
+        threads=0 if use_gpu else max(1, resources.cpus // max(workers, len(resources.nodes))),
         bf16=precision == "bf16" or (precision == "auto" and use_gpu),
     )
 

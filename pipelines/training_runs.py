@@ -19,7 +19,7 @@ from artifactscan.store import read_table, write_table
 from artifactscan.training.history import history_table
 from artifactscan.training.labelled import Labelled
 from pipelines import training, training_log
-from pipelines.graph import Pools
+from pipelines.pools import Pools
 
 
 @dataclass(frozen=True, kw_only=True)

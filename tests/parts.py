@@ -34,7 +34,7 @@ def segment(uri: str, index: int, frames: list[int], *, attempt: str = "a", etag
         {"frame_index": frame, "pts_s": frame / 2, **{c: score(uri, frame, n) for n, c in enumerate(SCORE_COLUMNS)}}
         for frame in frames
     ]
-    key = {"video_id": video_id(uri, etag), "uri": uri, "attempt": attempt, "segment": index}
+    key = {"video_id": video_id(uri, etag), "uri": uri, "attempt": attempt, "segment": index, "slice": 0, "slices": 1}
     return {**key, "last": "outcome" in verdict, "precision": "fp32", "frames": rows, **verdict}
 
 
@@ -47,6 +47,15 @@ def attempt(uri: str, sizes: list[int], *, name: str = "a", etag: str = "1") -> 
     ]
     facts = {"outcome": "scored", "frames_decoded": sum(sizes), "frames_sampled": sum(sizes)}
     return [*rows[:-1], {**rows[-1], "last": True, **facts}]
+
+
+def slice_of(rows: list[dict], number: int, of: int, *, first_frame: int = 0, **verdict: Any) -> list[dict]:
+    """The rows of an attempt as those of one slice, with frames from ``first_frame`` on."""
+    cut = []
+    for row in rows:
+        frames = [{**frame, "frame_index": frame["frame_index"] + first_frame} for frame in row["frames"]]
+        cut.append({**row, "slice": number, "slices": of, "frames": frames, **(verdict if row["last"] else {})})
+    return cut
 
 
 def failure(uri: str, outcome: str = "undecodable", *, name: str = "f") -> dict:

@@ -79,11 +79,11 @@ def test_pixels_over_the_limit_are_refused_before_decoding(tmp_path: Path) -> No
 
 
 def test_length_over_the_limit_is_refused(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "long.mp4", pts_s=[0, 1, 4000], width=64, height=64)
+    path = write_clip(tmp_path / "long.mp4", pts_s=[0, 1, 8000, 15_000], width=64, height=64)
     error = failure(path)
     assert (error.outcome, error.reason) == (
         Outcome.TOO_LARGE,
-        "a video of 4,000 s is over the limit of 3,600 s",
+        "a video of 15,000 s is over the limit of 14,400 s",
     )
 
 

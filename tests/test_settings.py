@@ -30,7 +30,7 @@ FLAGS = {
     "video_timeout_s": 300.0,
     "child_memory_bytes": 4 << 30,
     "max_pixels": 36_000_000,
-    "max_video_s": 3600.0,
+    "max_video_s": 14_400.0,
     "max_object_bytes": 4 << 30,
     "batch_frames": 0,
     "device": "auto",
@@ -38,8 +38,14 @@ FLAGS = {
     "compile": False,
     "decode_actors": 0,
     "classify_actors": 0,
+    "slice_bytes": 128 << 20,
+    "shared_filesystem": False,
+    "node_wait_s": 0.0,
+    "price_per_hour": (),
+    "node_cpus": 16,
     "max_failed": 0.05,
     "quiet": False,
+    "log_format": "text",
 }
 
 

@@ -74,6 +74,11 @@ def video_id(uri: str, etag: str | None) -> str:
     return blake2b(f"{uri}\0{etag or ''}".encode(), digest_size=16).hexdigest()
 
 
+def is_manifest(uri: str) -> bool:
+    """Whether an input names other objects rather than holding them: by its ending, .parquet or .csv."""
+    return uri.lower().endswith(_MANIFEST_SUFFIXES)
+
+
 def list_corpus(input: str, settings: ListSettings) -> "Listing":
     """Lists an input; iterating it gives record batches of the LISTING schema.
 
@@ -90,7 +95,7 @@ def list_corpus(input: str, settings: ListSettings) -> "Listing":
         found = _s3_objects(uri) if storage.is_s3(uri) else _local_files(uri, _Globs(settings.exclude, "--exclude"))
         return Listing(uri, found, settings, include=settings.include)
     include = () if settings.include == VIDEO_PATTERNS else settings.include
-    if uri.lower().endswith(_MANIFEST_SUFFIXES):
+    if is_manifest(uri):
         found = _manifest_entries(uri, need_time=settings.since is not None)
         return Listing(uri, found, settings, include=include, may_repeat=True)
     return Listing(uri, iter([single]), settings, include=include)

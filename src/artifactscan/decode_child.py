@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from artifactscan.decode_protocol import REASON_CHARS, SLOTS, slot_start, unpack_config
 from artifactscan.outcomes import Outcome
-from artifactscan.video import DecodeError, DecodeSettings, VideoFacts, decoders_of
+from artifactscan.video import DecodeError, DecodeSettings, NotSliced, Slice, VideoFacts, decoders_of
 
 Decode = Callable[[str, DecodeSettings, Callable[[int, float, np.ndarray], None]], VideoFacts]
 
@@ -39,7 +39,8 @@ def main(argument: str) -> None:
     for line in commands:
         command = json.loads(line)
         if "decode" in command:  # else "taken", left over from the video before
-            _decode_one(command["decode"], decoders[command["decoder"]], settings, channel, memory)
+            wanted = replace(settings, slice=Slice(*command["slice"]))
+            _decode_one(command["decode"], decoders[command["decoder"]], wanted, channel, memory)
 
 
 class _Channel:
@@ -116,7 +117,11 @@ class _MemoryLimit:
 
 def _decode_one(path: str, decode: Decode, settings: DecodeSettings, channel: _Channel, memory: _MemoryLimit) -> None:
     sink = _Sink(settings, channel)
-    result = _try(path, decode, settings, sink, memory)
+    try:
+        result = _try(path, decode, settings, sink, memory)
+    except NotSliced:
+        channel.send({"event": "whole"})
+        return
     if memory.was_short() and _is_lossy(result):
         result = memory.error()
     if isinstance(result, VideoFacts):
@@ -136,6 +141,8 @@ def _try(
         return DecodeError(Outcome.UNREADABLE, f"the file cannot be opened: {error.strerror}")
     try:
         return decode(path, settings, sink)
+    except NotSliced:
+        raise
     except DecodeError as error:
         return error
     except MemoryError:

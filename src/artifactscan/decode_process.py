@@ -29,7 +29,7 @@ from artifactscan.decode_protocol import (
     slot_start,
 )
 from artifactscan.outcomes import Outcome
-from artifactscan.video import DecodeError, DecodeSettings
+from artifactscan.video import WHOLE, DecodeError, DecodeSettings, NotSliced, Slice
 
 START_TIMEOUT_S = 120.0
 """For a child to get ready; 0.2 s on an idle machine."""
@@ -49,6 +49,7 @@ class Child:
 
     def __init__(self, settings: DecodeSettings, nice: int):
         self._settings = settings
+        self._slice = WHOLE
         self._unread = bytearray()
         self._stderr_tail = bytearray()
         self._ready = False
@@ -96,16 +97,17 @@ class Child:
             raise Nonsense("something else before it was ready")
         self._ready = True
 
-    def begin(self, path: str, decoder: str) -> None:
+    def begin(self, path: str, decoder: str, slice: Slice = WHOLE) -> None:
         """Have it decode a video with ``pyav`` or ``decord``; ``parts`` tells what comes of it."""
         self._drain_stderr()
         self._stderr_tail.clear()
-        self._send({"decode": path, "decoder": decoder})
+        self._slice = slice
+        self._send({"decode": path, "decoder": decoder, "slice": [slice.number, slice.of]})
 
     def parts(self, left_s: Callable[[], float]) -> Iterator[tuple[Part, bytes]]:
         """Yield the segments of the video that was begun with their pixels, the last one with its facts.
 
-        ``left_s`` tells the seconds left. Raises what the decoder said, too, where it failed.
+        ``left_s`` tells the seconds left. Raises what the decoder said, too, where it failed, and NotSliced.
         """
         index = 0
         last_frame = -1
@@ -113,6 +115,8 @@ class Child:
             message = self._receive(left_s())
             if message.get("event") == "failed":
                 raise check_failure(message)
+            if message == {"event": "whole"} and not index and self._slice != WHOLE:
+                raise NotSliced
             part = check_part(message, self._settings.segment_frames, last_frame)
             yield part, self._take_pixels(index, len(part.frame_index))
             if part.facts is not None:

@@ -1,9 +1,11 @@
 """What a decoding process and its owner tell each other: JSON lines by pipe, pixels by a shared file.
 
-- to the child: ``{"decode": path, "decoder": name}``, then ``{"taken": index}`` for each segment copied out;
-- from the child: ``{"event": "ready"}`` once; then for each video any number of ``segment`` and one ``done``
-  or ``failed``. ``segment`` and ``done`` carry ``frame_index`` and ``pts_s``; the pixels of a video's segment
-  ``i`` lie in slot ``i % SLOTS`` of the shared file, so the child is at most SLOTS segments ahead.
+- to the child: ``{"decode": path, "decoder": name, "slice": [number, of]}``, then ``{"taken": index}`` for each
+  segment copied out;
+- from the child: ``{"event": "ready"}`` once; then for each video any number of ``segment`` and one ``done``,
+  ``failed`` or ``whole`` (it cannot be cut into slices). ``segment`` and ``done`` carry ``frame_index`` and
+  ``pts_s``; the pixels of a video's segment ``i`` lie in slot ``i % SLOTS`` of the shared file, so the child is at
+  most SLOTS segments ahead.
 
 The child decodes untrusted bytes and might be taken over by them, so its owner checks each message for types,
 counts and bounds, and nothing is ever unpickled.
@@ -73,7 +75,9 @@ def max_line_bytes(settings: DecodeSettings) -> int:
 
 def pack_config(settings: DecodeSettings, **process: int) -> str:
     """The child's one argument: the settings, its ``nice``, the ``parent`` pid and its file descriptors."""
-    return json.dumps({"settings": asdict(settings), **process})
+    raw = asdict(settings)
+    del raw["slice"]  # told with each video
+    return json.dumps({"settings": raw, **process})
 
 
 def unpack_config(argument: str) -> tuple[DecodeSettings, dict[str, int]]:

@@ -19,10 +19,10 @@ from av.video.reformatter import VideoReformatter
 
 from artifactscan.containers import OpenVideo, check_duration, check_pixels, open_video
 from artifactscan.outcomes import Outcome
-from artifactscan.packets import SELECTIVE_CODECS, DecodePlan, Group, PacketNote, note_packets, plan_decoding
+from artifactscan.packets import SELECTIVE_CODECS, DecodePlan, Group, PacketNote, note_packets, plan_decoding, restrict
 from artifactscan.pixels import orientation, to_rgb
 from artifactscan.sampling import first_sample, samples_per_tick
-from artifactscan.video import DecodeError, DecodeSettings, VideoFacts
+from artifactscan.video import WHOLE, DecodeError, DecodeSettings, NotSliced, VideoFacts
 
 Sink = Callable[[int, float, np.ndarray], None]
 """Takes one frame: its index in presentation order, its time in seconds after the first presented frame, and
@@ -43,13 +43,17 @@ def decode_pyav(path: str, settings: DecodeSettings, sink: Sink) -> VideoFacts:
 
     ``frames_decoded`` below ``frames_sampled`` means frames lost to damage: a frame that cannot be decoded,
     and all that were built on it up to where decoding can start anew. Raises DecodeError (UNDECODABLE,
-    TOO_LARGE); MemoryError and OSError propagate.
+    TOO_LARGE), and NotSliced for a slice of a video that has to be decoded whole; MemoryError and OSError propagate.
     """
     facts = VideoFacts(decoder="pyav")
     delivery = _Delivery(settings, sink, facts)
     with open_video(path, settings.limits, facts) as video:
         if facts.codec in SELECTIVE_CODECS and _decode_selectively(path, video, settings, delivery):
             return delivery.finish()
+    if settings.slice != WHOLE:
+        if delivery.frames:
+            raise DecodeError(Outcome.UNDECODABLE, "its frames are not those that its packets promise", facts)
+        raise NotSliced
     # Frames that were delivered before the plan proved wrong are not delivered again.
     with open_video(path, settings.limits, facts) as video:
         _decode_fully(video, settings, delivery)
@@ -92,9 +96,9 @@ class _Delivery:
         check_duration(duration_s, self.settings.limits, self.facts)
 
     def finish(self) -> VideoFacts:
-        """The facts; DecodeError where not one frame was passed on."""
+        """The facts; DecodeError where not one frame of a whole video was passed on."""
         self.facts.frames_decoded, self.facts.packets_damaged = self.frames, len(self.damaged)
-        if not self.frames:
+        if not self.frames and self.settings.slice == WHOLE:
             damage = f": {len(self.damaged)} of its packets are damaged" if self.damaged else ""
             raise DecodeError(Outcome.UNDECODABLE, f"no frame could be decoded{damage}", self.facts)
         return self.facts
@@ -150,13 +154,15 @@ def _decode_selectively(path: str, video: OpenVideo, settings: DecodeSettings, d
     plan = plan_decoding(notes, video.time_base, settings.sample_fps, video.frame_ticks)
     if plan is None:
         return False
+    plan = plan if settings.slice == WHOLE else restrict(plan, settings.slice)
     delivery.timeline(
         frames=plan.frames_in_video,
         sampled=len(plan.packet_of_frame),
         duration_s=float((plan.end - plan.start) * video.time_base),
     )
     _open_decoder(video)
-    delivery.damaged.update(range(len(packets.notes), len(notes)))
+    if settings.slice.number == 0:  # counted once
+        delivery.damaged.update(range(len(packets.notes), len(notes)))
     try:
         for group in plan.groups:
             _GroupDecoder(packets, plan, group, video, delivery).decode()

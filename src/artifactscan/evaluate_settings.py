@@ -41,6 +41,8 @@ class EvaluateSettings:
     """auto: bf16 where the hardware has it and no score moves by 0.01 or more."""
     cache: str = ""
     """Folder or s3:// prefix that keeps decoded frames; empty: OUTPUT/frames."""
+    shared_filesystem: bool = False
+    """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
     decode_actors: int = 0
     """Decoding processes; 0: as many as the CPUs allow."""
     video_timeout_s: float = 600.0

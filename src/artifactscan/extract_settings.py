@@ -91,6 +91,8 @@ class ExtractSettings:
 
     max_failed: float = 0.05
     """Exit with 1 when more than this share of the videos gave no frame."""
+    shared_filesystem: bool = False
+    """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
     quiet: bool = False
     """No progress line."""
 

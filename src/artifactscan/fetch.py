@@ -26,10 +26,12 @@ _RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 class FetchError(Exception):
     """The object cannot be had; ``outcome`` is UNREADABLE, CHANGED or TOO_LARGE, ``reason`` the ledger's."""
 
-    def __init__(self, outcome: Outcome, reason: str):
+    def __init__(self, outcome: Outcome, reason: str, retries: int = 0):
         super().__init__(reason)
         self.outcome = outcome
         self.reason = reason
+        self.retries = retries
+        """Requests after the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,8 @@ class Fetched:
     size_bytes: int
     fetch_s: float
     """Wall-clock seconds it took to bring it here."""
+    retries: int = 0
+    """Requests after the first."""
     local_etag: str | None = None
     """Of a file that is read where it lies; None for a copy, which nobody else writes to."""
     copy: IO[bytes] | None = field(default=None, repr=False, compare=False)
@@ -87,7 +91,8 @@ def fetch(
     """Makes the object ``uri`` with ``etag`` readable as a local file; close it with ``with``.
 
     A local file is read where it lies; an S3 object is copied into ``folder``, or the temporary folder.
-    Raises FetchError for what is the object's fault, OSError for this machine's (a full disk).
+    Raises FetchError for what is the object's fault, OSError for this machine's: a full disk, or credentials that are
+    no longer accepted, with which no other object could be had either.
     """
     if etag is None:
         raise FetchError(Outcome.UNREADABLE, _why_not_listed(uri))
@@ -98,13 +103,19 @@ def fetch(
         size = _check_local(uri, etag, max_bytes)
         return Fetched(path=uri, size_bytes=size, fetch_s=time.monotonic() - started, local_etag=etag)
     copy, path = _nameless_file(folder)
+    patience = _Patience(retries or FetchRetries())
     try:
-        size = _download(uri, etag, size_bytes, max_bytes, copy, _Patience(retries or FetchRetries()))
+        size = _download(uri, etag, size_bytes, max_bytes, copy, patience)
         copy.flush()
+    except FetchError as error:
+        copy.close()
+        error.retries = patience.retries_made
+        raise
     except BaseException:
         copy.close()
         raise
-    return Fetched(path=path, size_bytes=size, fetch_s=time.monotonic() - started, copy=copy)
+    fetch_s = time.monotonic() - started
+    return Fetched(path=path, size_bytes=size, fetch_s=fetch_s, retries=patience.retries_made, copy=copy)
 
 
 def _nameless_file(folder: str | None) -> tuple[IO[bytes], str]:
@@ -140,6 +151,7 @@ class _Patience:
     def __init__(self, retries: FetchRetries):
         self.retries = retries
         self.tries_in_vain = 0
+        self.retries_made = 0
         self.waited_s = 0.0
 
     def wait(self, reason: str, *, progress: bool) -> None:
@@ -155,6 +167,7 @@ class _Patience:
             )
         time.sleep(wait_s)
         self.waited_s += wait_s
+        self.retries_made += 1
 
 
 def _download(
@@ -193,12 +206,17 @@ def _get(uri: str, etag: str, start: int) -> dict[str, Any]:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if status == 412:
             raise FetchError(Outcome.CHANGED, "the object was replaced since it was listed") from None
-        reason = _reason(storage_errors.as_os_error(error, uri), uri)
+        failure = storage_errors.as_os_error(error, uri)
+        if isinstance(failure, storage_errors.CredentialsError):
+            raise failure from None
+        reason = _reason(failure, uri)
         if status in _RETRIED_STATUS:
             raise _Transient(reason) from None
         raise FetchError(Outcome.UNREADABLE, reason) from None
     except BotoCoreError as error:
         failure = storage_errors.as_os_error(error, uri)
+        if isinstance(failure, storage_errors.CredentialsError):
+            raise failure from None
         if isinstance(failure, ConnectionError):
             raise _Transient(_reason(failure, uri)) from None
         raise FetchError(Outcome.UNREADABLE, _reason(failure, uri)) from None

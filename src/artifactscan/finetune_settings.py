@@ -68,6 +68,8 @@ class FinetuneSettings(TrainSettings):
     """Decoding processes; 0: as many as the CPUs allow."""
     video_timeout_s: float = 600.0
     """Seconds one clip may take to decode; every frame of it is."""
+    shared_filesystem: bool = False
+    """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
     quiet: bool = False
     """No progress lines."""
 

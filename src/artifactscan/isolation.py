@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 
 from artifactscan.decode_process import Child
 from artifactscan.outcomes import Outcome
-from artifactscan.video import DecodeError, DecodeSettings, Verdict, VideoFacts, decoders_of
+from artifactscan.video import (
+    WHOLE,
+    DecodeError,
+    DecodeSettings,
+    NotSliced,
+    Slice,
+    Verdict,
+    VideoFacts,
+    decoders_of,
+)
 
 PYAV_SHARE = 0.6
 """The part of a video's seconds that pyav may use up while decord could still follow."""
@@ -39,6 +48,8 @@ class Segment:
     """uint8 RGB, (frames, height, width, 3) in C order; empty where there are no frames."""
     verdict: Verdict | None
     """Only on the last segment of the attempt that counts; a failure's attempt has no frames."""
+    slice: Slice = WHOLE
+    """The part of the video that the attempt is at."""
 
 
 class _Stopwatch:
@@ -96,9 +107,10 @@ class DecoderProcess:
         self._discard_child()
         self._spawner.shutdown()
 
-    def decode(self, path: str) -> Iterator[Segment]:
+    def decode(self, path: str, slice: Slice = WHOLE) -> Iterator[Segment]:
         """Yield the segments of the video in the local file ``path``; exactly the last one carries a verdict.
 
+        Of a video that cannot be cut, the first slice is the whole and the others are nothing, without a verdict.
         Whatever the video does to the decoders ends in a verdict. The seconds that the caller spends between
         segments, and that a child takes to start, count neither against the limit nor in ``facts.decode_s``.
         An iterator that is given up halfway costs the child. RuntimeError when no child can be started.
@@ -107,9 +119,26 @@ class DecoderProcess:
             raise RuntimeError("DecoderProcess is decoding another video; finish or close that iterator first")
         self._decoding = True
         try:
-            yield from self._attempts(path)
+            if slice == WHOLE:
+                yield from self._attempts(path)
+            else:
+                yield from self._slice(path, slice)
         finally:
             self._decoding = False
+
+    def _slice(self, path: str, slice: Slice) -> Iterator[Segment]:
+        watch, failures = _Stopwatch(), []
+        try:
+            if "pyav" not in decoders_of(self._settings.decoder):
+                raise NotSliced
+            # One decoder only: what it fails on is decoded whole afterwards, by both.
+            yield from self._attempt(path, "pyav", watch, self._settings.limits.video_timeout_s, failures, slice)
+        except NotSliced:
+            if slice.number == 0:
+                yield from self._attempts(path)
+        except DecodeError as error:
+            self.start()
+            yield _failure_segment([error], watch.elapsed_s, slice)
 
     def _attempts(self, path: str) -> Iterator[Segment]:
         watch = _Stopwatch()
@@ -130,23 +159,29 @@ class DecoderProcess:
         yield _failure_segment(failures, watch.elapsed_s)
 
     def _attempt(
-        self, path: str, decoder: str, watch: _Stopwatch, budget_s: float, failures: list[DecodeError]
+        self,
+        path: str,
+        decoder: str,
+        watch: _Stopwatch,
+        budget_s: float,
+        failures: list[DecodeError],
+        slice: Slice = WHOLE,
     ) -> Iterator[Segment]:
-        """Yield one decoder's segments and verdict; raise DecodeError if it comes to none."""
+        """Yield one decoder's segments and verdict; raise DecodeError or NotSliced if it comes to none."""
         with watch.paused():
             child = self._ready_child()
         attempt = uuid.uuid4().hex
         frames_received = 0
         reusable = False
         try:
-            child.begin(path, decoder)
+            child.begin(path, decoder, slice)
             for index, (part, pixels) in enumerate(child.parts(lambda: budget_s - watch.elapsed_s)):
                 frames_received += len(part.frame_index)
                 verdict = None
                 if part.facts is not None:
                     reusable = True
                     part.facts.decoder, part.facts.decode_s = decoder, watch.elapsed_s
-                    verdict = _verdict(part.facts, frames_received, failures)
+                    verdict = _verdict(part.facts, frames_received, failures, slice)
                 segment = Segment(
                     attempt=attempt,
                     index=index,
@@ -156,11 +191,15 @@ class DecoderProcess:
                     width=self._settings.input.width,
                     pixels=pixels,
                     verdict=verdict,
+                    slice=slice,
                 )
                 with watch.paused():
                     yield segment
         except TimeoutError:
             raise DecodeError(Outcome.TIMED_OUT, f"not decoded within {budget_s:g} s") from None
+        except NotSliced:
+            reusable = True
+            raise
         except DecodeError as error:
             reusable = error.outcome is not Outcome.CRASHED
             raise
@@ -188,23 +227,28 @@ class DecoderProcess:
             child.result().kill()
 
 
-def _verdict(facts: VideoFacts, frames_received: int, failures: list[DecodeError]) -> Verdict:
+def _verdict(facts: VideoFacts, frames_received: int, failures: list[DecodeError], slice: Slice) -> Verdict:
     """Judge a video that was decoded to its end, after the ``failures`` of other decoders."""
     if facts.frames_decoded != frames_received or (facts.frames_sampled or 0) < frames_received:
         counts = f"{facts.frames_decoded} of {facts.frames_sampled}"
         raise DecodeError(Outcome.CRASHED, f"the decoder counted {counts} frames and gave {frames_received}")
-    if frames_received == 0:
+    if frames_received == 0 and slice == WHOLE:
         raise DecodeError(Outcome.UNDECODABLE, "none of its frames could be decoded", facts)
     assert facts.frames_sampled is not None
     notes = [f"decoded by {facts.decoder} after {_said(error)}" for error in failures]
     lost = facts.frames_sampled - frames_received
     if lost:
-        damage = f": {_count(facts.packets_damaged, 'damaged packet')}" if facts.packets_damaged else ""
-        notes.insert(0, f"{lost} of {_count(facts.frames_sampled, 'sampled frame')} lost{damage}")
+        notes.insert(0, frames_lost(facts.frames_sampled, frames_received, facts.packets_damaged))
     return Verdict(outcome=Outcome.PARTIAL if lost else Outcome.SCORED, reason="; ".join(notes) or None, facts=facts)
 
 
-def _failure_segment(failures: list[DecodeError], elapsed_s: float) -> Segment:
+def frames_lost(sampled: int, decoded: int, packets_damaged: int | None) -> str:
+    """The reason of a partial video, in words."""
+    damage = f": {_count(packets_damaged, 'damaged packet')}" if packets_damaged else ""
+    return f"{sampled - decoded} of {_count(sampled, 'sampled frame')} lost{damage}"
+
+
+def _failure_segment(failures: list[DecodeError], elapsed_s: float, slice: Slice = WHOLE) -> Segment:
     """An attempt of its own, without frames: the first decoder's outcome, and what each of them said."""
     facts = replace(failures[0].facts, decoder=failures[-1].facts.decoder, decode_s=elapsed_s)
     reason = failures[0].reason if len(failures) == 1 else "; ".join(map(_said, failures))
@@ -217,6 +261,7 @@ def _failure_segment(failures: list[DecodeError], elapsed_s: float) -> Segment:
         width=0,
         pixels=b"",
         verdict=Verdict(outcome=failures[0].outcome, reason=reason, facts=facts),
+        slice=slice,
     )
 
 

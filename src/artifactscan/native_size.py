@@ -11,7 +11,7 @@ from artifactscan.decode_protocol import frames_within
 from artifactscan.inputs import MAX_SIDE, InputSpec
 from artifactscan.isolation import DecoderProcess, Segment
 from artifactscan.outcomes import HAS_FRAMES
-from artifactscan.video import DecodeSettings
+from artifactscan.video import WHOLE, DecodeSettings, Slice
 
 SEGMENT_BYTES = 32 << 20
 """Pixels handed on at a time; segments of large frames hold fewer."""
@@ -36,7 +36,7 @@ class NativeSizeDecoder:
         self._child: DecoderProcess | None = None
         self._size = (0, 0)
 
-    def decode(self, path: str) -> Iterator[Segment]:
+    def decode(self, path: str, slice: Slice = WHOLE) -> Iterator[Segment]:
         """Yields the segments of the video in the local file ``path`` as DecoderProcess does."""
         for process in self._looks:
             *_, seen = process.decode(path)
@@ -48,7 +48,7 @@ class NativeSizeDecoder:
             return
         facts = seen.verdict.facts
         assert facts.height is not None and facts.width is not None
-        yield from self._child_of(*fit(facts.height, facts.width)).decode(path)
+        yield from self._child_of(*fit(facts.height, facts.width)).decode(path, slice)
 
     def close(self) -> None:
         """Kills the children."""

@@ -6,7 +6,7 @@ sampled frame of a group, up to a packet where decoding can start anew without c
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -14,6 +14,7 @@ import av
 
 from artifactscan.containers import OpenVideo
 from artifactscan.sampling import sampled_frames, samples_per_tick
+from artifactscan.video import Slice
 
 SELECTIVE_CODECS: tuple[str, ...] = ("h264", "hevc", "mpeg4", "mjpeg")
 """Codecs of which packets may be left out: every frame is one packet, and its first bytes tell what it needs.
@@ -103,6 +104,23 @@ def plan_decoding(
         start=times[0],
         end=end,
         frames_in_video=len(times),
+    )
+
+
+def restrict(plan: DecodePlan, slice: Slice) -> DecodePlan:
+    """The part of ``plan`` that one slice decodes: whole groups, with about as many sampled frames as in any other."""
+    frames, before = len(plan.packet_of_frame), 0
+    groups: list[Group] = []
+    for group in plan.groups:
+        if before * slice.of // frames == slice.number:
+            groups.append(group)
+        before += len(group.frames)
+    kept = {frame for group in groups for frame in group.frames}
+    return replace(
+        plan,
+        groups=groups,
+        frame_of_pts={pts: frame for pts, frame in plan.frame_of_pts.items() if frame in kept},
+        packet_of_frame={frame: packet for frame, packet in plan.packet_of_frame.items() if frame in kept},
     )
 
 

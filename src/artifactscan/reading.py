@@ -1,56 +1,92 @@
 """From listed objects to their segments: fetched, decoded, and checked to be still what was decoded."""
 
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from artifactscan.fetch import Fetched, FetchError, fetch
 from artifactscan.isolation import Segment
 from artifactscan.outcomes import Outcome
-from artifactscan.video import Verdict, VideoFacts
+from artifactscan.video import WHOLE, Slice, Verdict, VideoFacts
+
+AHEAD = 8
+"""Objects fetched at a time: a storage answers in tens of milliseconds, in which a small clip could be decoded …"""
+AHEAD_BYTES = 256 << 20
+"""… but no more than this waits on the disk, unless it is one object."""
 
 
 class Decoder(Protocol):
     """What decodes one local file at a time, as artifactscan.isolation.DecoderProcess does."""
 
-    def decode(self, path: str) -> Iterator[Segment]: ...
+    def decode(self, path: str, slice: Slice = ...) -> Iterator[Segment]: ...
+
+
+@dataclass
+class ReaderCounts:
+    """What a reader has done since the counts were taken."""
+
+    fetched_bytes: int = 0
+    fetch_retries: int = 0
 
 
 class VideoReader:
-    """Reads one video after the other; the next one is fetched while one is decoded."""
+    """Reads one video after the other; the next ones are fetched while one is decoded."""
 
     def __init__(self, decoder: Decoder, *, max_object_bytes: int):
         self._decoder = decoder
         self._max_object_bytes = max_object_bytes
-        self._fetcher = ThreadPoolExecutor(1)
+        self._fetcher = ThreadPoolExecutor(AHEAD)
+        self._counts = ReaderCounts()
 
     def read(self, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Segment]]:
         """Yields each row with the segments of its video; exactly the last one of a video carries a verdict.
 
-        ``rows`` have uri, etag and size_bytes as they were listed. What is wrong with an object or a video ends in a
-        verdict; OSError is this machine's fault, such as a full disk.
+        ``rows`` have uri, etag and size_bytes as they were listed, and ``slice`` of ``slices`` where only a part is
+        wanted, which may turn out to be nothing at all. What is wrong with an object or a video ends in a verdict;
+        OSError is this machine's fault, such as a full disk or credentials that are no longer accepted.
         """
-        ahead: Future | None = None
-        for row, following in zip(rows, [*rows[1:], None], strict=True):
-            fetched = (ahead or self._fetcher.submit(self._fetch, row)).result()
-            ahead = self._fetcher.submit(self._fetch, following) if following else None
-            if isinstance(fetched, FetchError):
-                verdict = Verdict(outcome=fetched.outcome, reason=fetched.reason, facts=VideoFacts())
-                yield row, _without_frames(verdict)
-                continue
-            with fetched:
-                for segment in self._decode(fetched):
-                    yield row, segment
+        ahead: deque[Future] = deque()
+        try:
+            for number, row in enumerate(rows):
+                while number + len(ahead) < len(rows) and self._may_fetch(rows[number : number + len(ahead) + 1]):
+                    ahead.append(self._fetcher.submit(self._fetch, rows[number + len(ahead)]))
+                fetched = ahead.popleft().result()
+                wanted = Slice(row.get("slice") or 0, row.get("slices") or 1)
+                if isinstance(fetched, FetchError):
+                    verdict = Verdict(outcome=fetched.outcome, reason=fetched.reason, facts=VideoFacts())
+                    yield row, _without_frames(verdict, wanted)
+                    continue
+                with fetched:
+                    for segment in self._decode(fetched, wanted):
+                        yield row, segment
+        finally:
+            for unused in ahead:  # given up halfway: no copy is left lying
+                unused.add_done_callback(_close)
+
+    def take_counts(self) -> ReaderCounts:
+        """What was done since this was last asked."""
+        counts, self._counts = self._counts, ReaderCounts()
+        return counts
+
+    def _may_fetch(self, rows: Sequence[dict[str, Any]]) -> bool:
+        """Whether the last of ``rows`` is to be fetched while the first is decoded."""
+        return len(rows) <= 2 or (len(rows) <= AHEAD and sum(row["size_bytes"] or 0 for row in rows[1:]) <= AHEAD_BYTES)
 
     def _fetch(self, row: dict[str, Any]) -> Fetched | FetchError:
         try:
-            return fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=self._max_object_bytes)
+            fetched = fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=self._max_object_bytes)
         except FetchError as error:
+            self._counts.fetch_retries += error.retries
             return error
+        self._counts.fetched_bytes += fetched.size_bytes
+        self._counts.fetch_retries += fetched.retries
+        return fetched
 
-    def _decode(self, fetched: Fetched) -> Iterator[Segment]:
-        for segment in self._decoder.decode(fetched.path):
+    def _decode(self, fetched: Fetched, slice: Slice) -> Iterator[Segment]:
+        for segment in self._decoder.decode(fetched.path, slice):
             if segment.verdict is None:
                 yield segment
                 continue
@@ -60,11 +96,24 @@ class VideoReader:
             else:
                 reason = "the file was written to while it was decoded"
                 verdict = Verdict(outcome=Outcome.CHANGED, reason=reason, facts=segment.verdict.facts)
-                yield _without_frames(verdict)
+                yield _without_frames(verdict, slice)
 
 
-def _without_frames(verdict: Verdict) -> Segment:
+def _close(future: Future) -> None:
+    if not future.cancelled() and future.exception() is None and isinstance(future.result(), Fetched):
+        future.result().__exit__()
+
+
+def _without_frames(verdict: Verdict, slice: Slice = WHOLE) -> Segment:
     """The one segment of a video that leaves no frames; an attempt of its own."""
     return Segment(
-        attempt=uuid.uuid4().hex, index=0, frame_index=[], pts_s=[], height=0, width=0, pixels=b"", verdict=verdict
+        attempt=uuid.uuid4().hex,
+        index=0,
+        frame_index=[],
+        pts_s=[],
+        height=0,
+        width=0,
+        pixels=b"",
+        verdict=verdict,
+        slice=slice,
     )

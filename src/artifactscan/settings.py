@@ -58,8 +58,17 @@ class ScoringSettings:
     classify_actors: int = 0
     """Classifying processes; 0: one per GPU, or one on a machine without."""
 
+    slice_bytes: int = 128 << 20
+    """Videos of more bytes are cut into slices of about this size, which several processes decode; 0: none is."""
+    shared_filesystem: bool = False
+    """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
+    node_wait_s: float = 0.0
+    """Seconds to wait for the first nodes of an autoscaler; 0: 15 minutes for that of `ray up`, else none."""
+
     quiet: bool = False
     """No progress line."""
+    log_format: Literal["text", "json"] = "text"
+    """How progress is told on stderr; json: one object a line, with the run."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -117,6 +126,10 @@ class ScoreSettings(ScoringSettings):
     """Try again the videos that an earlier run found undecodable, timed out, crashed or too large."""
     plan: bool = False
     """Print what would be done, and stop."""
+    price_per_hour: tuple[float, ...] = ()
+    """With --plan: what an hour of a node costs, of one that decodes and one with a GPU, or of one that does both."""
+    node_cpus: int = 16
+    """With --plan: CPUs of a node that decodes."""
     max_failed: float = 0.05
     """Exit with 1 when more than this share of the videos has no frame scored."""
 
@@ -124,6 +137,8 @@ class ScoreSettings(ScoringSettings):
         super().__post_init__()
         if not 0 <= self.max_failed <= 1:
             raise UsageError(f"--max-failed is {self.max_failed}; give a share between 0 and 1")
+        if len(self.price_per_hour) > 2 or not all(0 <= price < float("inf") for price in self.price_per_hour):
+            raise UsageError(f"--price-per-hour is {self.price_per_hour}; give one price or two, of 0 or more")
         self.listing()  # --since is checked here rather than after the first work
 
     def listing(self) -> ListSettings:
@@ -139,8 +154,9 @@ _POSITIVE = (
     "max_pixels",
     "max_video_s",
     "max_object_bytes",
+    "node_cpus",
 )
-_NOT_NEGATIVE = ("limit", "batch_frames", "decode_actors", "classify_actors")
+_NOT_NEGATIVE = ("limit", "batch_frames", "decode_actors", "classify_actors", "slice_bytes", "node_wait_s")
 
 
 def _parse_time(text: str | None) -> datetime | None:

@@ -8,12 +8,13 @@ verdict. Settling keeps one complete attempt per video and nothing of the others
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artifactscan import storage
+from artifactscan import slicing, storage
 from artifactscan.errors import LedgerError
 from artifactscan.events import find_events
 from artifactscan.labels import LABELS
@@ -33,7 +34,7 @@ from artifactscan.tables import EVENTS, FRAMES, PARTS, TO_DO, VIDEO_FACTS, VIDEO
 FRAMES_PER_FILE = 1_000_000
 """Rows after which a frames file is closed: tens of megabytes, what table readers like."""
 
-_KEY_COLUMNS = ["video_id", "attempt", "segment", "last", "outcome", "frames_decoded"]
+_KEY_COLUMNS = ["video_id", "slices", "slice", "attempt", "segment", "last", "outcome", "frames_decoded"]
 _TO_DO = pa.array(TO_DO)
 _WITH_FRAMES = pa.array([str(outcome) for outcome in HAS_FRAMES])
 _log = logging.getLogger(__name__)
@@ -41,16 +42,30 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Complete:
-    """The attempts to keep: one complete one per video."""
+    """The attempts to keep: one complete one per video, or one per slice of a video that was cut."""
 
     attempts: dict[str, str]
-    """video_id → attempt."""
+    """video_id → attempt at the whole."""
+    sliced: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """video_id → attempts at its slices, in order, where all have frames to show."""
+    failed_slices: frozenset[str] = frozenset()
+    """video_id of those that have to be done whole, as a slice has none."""
     damaged_parts: tuple[str, ...] = ()
     """Parts that could not be read: cut off in the middle of writing."""
 
+    def __contains__(self, video: str) -> bool:
+        return video in self.attempts or video in self.sliced
+
+    def keeps(self, video: str, slice: int, slices: int, attempt: str) -> bool:
+        """Whether a segment of this attempt stays."""
+        if video in self.attempts:
+            return slices == 1 and self.attempts[video] == attempt
+        attempts = self.sliced.get(video, ())
+        return len(attempts) == slices and attempts[slice] == attempt
+
 
 def complete_attempts(store: Store, run: str) -> Complete:
-    """Reads the keys of all parts of a run and picks one complete attempt per video.
+    """Reads the keys of all parts of a run and picks one complete attempt per video or slice.
 
     A part cut off by a kill cannot be read; its videos are simply not complete and are done again.
     """
@@ -59,13 +74,13 @@ def complete_attempts(store: Store, run: str) -> Complete:
     damaged = [part for part, keys in zip(parts, keys_of_parts, strict=True) if keys is None]
     tables = [keys for keys in keys_of_parts if keys is not None]
     if not tables:
-        return Complete({}, tuple(damaged))
+        return Complete({}, damaged_parts=tuple(damaged))
     # A retried task may land the same segment twice; count each once.
     keys = (
         pa.concat_tables(tables)
-        .group_by(["video_id", "attempt", "segment"], use_threads=False)
+        .group_by(["video_id", "slices", "slice", "attempt", "segment"], use_threads=False)
         .aggregate([("last", "max"), ("outcome", "max"), ("frames_decoded", "max"), ("frames", "max")])
-        .group_by(["video_id", "attempt"], use_threads=False)
+        .group_by(["video_id", "slices", "slice", "attempt"], use_threads=False)
         .aggregate(
             [
                 ("segment", "count"),
@@ -83,20 +98,53 @@ def complete_attempts(store: Store, run: str) -> Complete:
     kept = keys.filter(pc.and_(whole, pc.or_(pc.invert(scored), counted))).sort_by(
         [("video_id", "ascending"), ("attempt", "descending")]
     )
-    pairs = zip(kept["video_id"].to_pylist(), kept["attempt"].to_pylist(), strict=True)
-    return Complete(dict(pairs), tuple(damaged))
+    is_whole = pc.equal(kept["slices"], 1)
+    whole_ones = kept.filter(is_whole)
+    attempts = dict(zip(whole_ones["video_id"].to_pylist(), whole_ones["attempt"].to_pylist(), strict=True))
+    sliced, failed = _sliced(kept.filter(pc.invert(is_whole)))
+    return Complete(attempts, sliced, frozenset(failed), tuple(damaged))
+
+
+def _sliced(kept: pa.Table) -> tuple[dict[str, tuple[str, ...]], set[str]]:
+    """Of complete attempts at slices: the videos all of whose slices have frames to show, and those with one that has
+    none."""
+    found: dict[tuple[str, int], dict[int, str]] = {}
+    failed: set[str] = set()
+    columns = ("video_id", "slices", "slice", "attempt", "outcome_max_max")
+    for video, slices, number, attempt, outcome in zip(*(kept[name].to_pylist() for name in columns), strict=True):
+        if outcome in HAS_FRAMES:
+            found.setdefault((video, slices), {})[number] = attempt
+        else:
+            failed.add(video)
+    done = {
+        video: tuple(attempts[number] for number in range(slices))
+        for (video, slices), attempts in found.items()
+        if len(attempts) == slices
+    }
+    return done, failed - done.keys()
 
 
 def _keys(part: str) -> pa.Table | None:
     """The keys of a part's segments and how many frames each has; None for a part that was cut off."""
     data = storage.read_bytes(part)
     try:
-        key = pq.ParquetFile(pa.BufferReader(data)).read([*_KEY_COLUMNS, "frames.list.element.frame_index"])
+        key = _of_any_version(
+            pq.ParquetFile(pa.BufferReader(data)).read([*_KEY_COLUMNS, "frames.list.element.frame_index"])
+        )
     except (pa.ArrowInvalid, OSError) as error:
         _log.warning("part %s cannot be read (%s); its videos are done again", part, error)
         return None
     frames = pc.fill_null(pc.list_value_length(key["frames"]), 0)
     return key.select(_KEY_COLUMNS).append_column("frames", frames)
+
+
+def _of_any_version(part: pa.Table) -> pa.Table:
+    """A part, or columns of one, that says it is of whole videos where an earlier version did not say."""
+    for name, value in (("slice", 0), ("slices", 1)):
+        told = part[name] if name in part.column_names else pa.nulls(part.num_rows, PARTS.field(name).type)
+        part = part.drop_columns([name]) if name in part.column_names else part
+        part = part.append_column(name, pc.fill_null(told, value))
+    return part
 
 
 @dataclass
@@ -112,6 +160,8 @@ class Settlement:
     events: int = 0
     precisions: list[str] = field(default_factory=list)
     damaged_parts: int = 0
+    rates: dict[str, Any] = field(default_factory=dict)
+    """What the scored frames took in all: ``frames``, ``decode_s``, ``fetch_s``, ``classify_s``, and the ``device``."""
 
 
 def settle(store: Store, run: str, *, thresholds: Mapping[str, float], sample_fps: float) -> Settlement:
@@ -130,6 +180,7 @@ def settle(store: Store, run: str, *, thresholds: Mapping[str, float], sample_fp
     for number, segments in enumerate(_whole_videos(store, run, complete)):
         frames = _frames_of(segments)
         last = segments.filter(segments["last"])
+        _add_rates(settlement.rates, segments, last)
         durations = dict(zip(last["video_id"].to_pylist(), last["duration_s"].to_pylist(), strict=True))
         events = find_events(frames, thresholds, sample_fps=sample_fps, durations_s=durations)
         if frames.num_rows:
@@ -146,28 +197,43 @@ def settle(store: Store, run: str, *, thresholds: Mapping[str, float], sample_fp
     return settlement
 
 
+def _add_rates(rates: dict[str, Any], segments: pa.Table, last: pa.Table) -> None:
+    """Adds what one table of videos took; only of what says so."""
+    timed = segments.filter(pc.is_valid(segments["classify_s"]))
+    for device in pc.unique(timed["device"]).drop_null().to_pylist():
+        rates["device"] = device if rates.get("device", device) == device else "mixed"
+    for name, column in (
+        ("classify_s", timed["classify_s"]),
+        ("decode_s", last["decode_s"]),
+        ("fetch_s", last["fetch_s"]),
+    ):
+        rates[name] = rates.get(name, 0.0) + (pc.sum(column).as_py() or 0.0)
+    rates["frames"] = rates.get("frames", 0) + (pc.sum(pc.list_value_length(timed["frames"])).as_py() or 0)
+
+
 def _whole_videos(store: Store, run: str, complete: Complete) -> Iterator[pa.Table]:
     """The kept segments, each once, in tables of about FRAMES_PER_FILE frames in which no video is cut in two."""
-    seen: set[tuple[str, int]] = set()
+    seen: set[tuple[str, int, int]] = set()
     waiting: dict[str, list[pa.Table]] = {}
     ready: list[pa.Table] = []
     frames = 0
     parts = [part for part in parquet_files(store.parts(run)) if part not in set(complete.damaged_parts)]
     for table in read_ahead(_segments, parts):
         single: list[int] = []
-        for row, (video, attempt, segment, last) in enumerate(
-            zip(*(table[name].to_pylist() for name in ("video_id", "attempt", "segment", "last")), strict=True)
+        names = ("video_id", "slice", "slices", "attempt", "segment", "last")
+        for row, (video, slice, slices, attempt, segment, last) in enumerate(
+            zip(*(table[name].to_pylist() for name in names), strict=True)
         ):
-            if complete.attempts.get(video) != attempt or (video, segment) in seen:
+            if not complete.keeps(video, slice, slices, attempt) or (video, slice, segment) in seen:
                 continue
-            seen.add((video, segment))
-            if segment == 0 and last:
+            seen.add((video, slice, segment))
+            if segment == 0 and last and slices == 1:
                 single.append(row)
                 continue
             waiting.setdefault(video, []).append(table.slice(row, 1))
             segments = pa.concat_tables(waiting[video])
-            if pc.any(segments["last"]).as_py() and segments.num_rows == pc.max(segments["segment"]).as_py() + 1:
-                ready.append(segments)
+            if _all_there(segments, slices):
+                ready.append(slicing.join(segments))
                 frames += pc.sum(pc.list_value_length(segments["frames"])).as_py() or 0
                 del waiting[video]
         taken = table.take(pa.array(single, pa.int64()))
@@ -180,8 +246,18 @@ def _whole_videos(store: Store, run: str, complete: Complete) -> Iterator[pa.Tab
         yield pa.concat_tables(ready)
 
 
+def _all_there(segments: pa.Table, slices: int) -> bool:
+    """Whether these segments of one video, none of them twice, are all it has."""
+    last = segments.filter(segments["last"])
+    return last.num_rows == slices and segments.num_rows == pc.sum(pc.add(last["segment"], 1)).as_py()
+
+
 def _segments(part: str) -> pa.Table:
-    return pq.ParquetFile(pa.BufferReader(storage.read_bytes(part))).read(PARTS.names).cast(PARTS)
+    table = _of_any_version(pq.ParquetFile(pa.BufferReader(storage.read_bytes(part))).read(PARTS.names))
+    for field_ in PARTS:
+        if field_.name not in table.column_names:
+            table = table.append_column(field_.name, pa.nulls(table.num_rows, field_.type))
+    return table.select(PARTS.names).cast(PARTS)
 
 
 def _frames_of(segments: pa.Table) -> pa.Table:
@@ -276,13 +352,13 @@ def _leave_no_table_out(store: Store, run: str, settlement: Settlement) -> None:
         write_table(EVENTS.empty_table(), storage.join(store.events(run), "events-00000.parquet"))
 
 
-def remaining_work(store: Store, run: str) -> pa.Table:
-    """The rows of the manifest still to be done, largest object first so that no long one holds up the end."""
-    done = complete_attempts(store, run).attempts
+def remaining_work(store: Store, run: str, *, slice_bytes: int = 0) -> pa.Table:
+    """The rows of the manifest still to be done, cut into slices of ``slice_bytes`` (0: whole), the largest first."""
+    done = complete_attempts(store, run)
     batches = []
     for batch in read_batches(store.manifest(run)):
         open_rows = batch.filter(pc.is_in(batch["status"], _TO_DO))
         left = pa.array([video not in done for video in open_rows["video_id"].to_pylist()], pa.bool_())
         batches.append(open_rows.filter(left))
     table = pa.Table.from_batches(batches) if batches else read_table(store.manifest(run))
-    return table.replace_schema_metadata(None).sort_by([("size_bytes", "descending"), ("uri", "ascending")])
+    return slicing.cut(table.replace_schema_metadata(None), slice_bytes, whole=done.failed_slices)

@@ -7,6 +7,11 @@ from botocore import exceptions as boto_errors
 
 from artifactscan.errors import CutOffError
 
+
+class CredentialsError(PermissionError):
+    """The credentials are not there or not accepted (any more): nothing can be had until they are renewed."""
+
+
 _CREDENTIAL_CODES = frozenset(
     {
         "InvalidAccessKeyId",
@@ -16,6 +21,7 @@ _CREDENTIAL_CODES = frozenset(
         "InvalidToken",
         "InvalidClientTokenId",
         "TokenRefreshRequired",
+        "RequestExpired",
     }
 )
 _CREDENTIAL_ERRORS = (
@@ -57,7 +63,7 @@ def as_os_error(error: Exception, uri: str) -> OSError:
         if code == "NoSuchBucket":
             return FileNotFoundError(f"{uri}: the bucket does not exist")
         if code in _CREDENTIAL_CODES:
-            return PermissionError(
+            return CredentialsError(
                 f"{uri}: the AWS credentials are not accepted ({code}); "
                 "check AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
@@ -68,7 +74,7 @@ def as_os_error(error: Exception, uri: str) -> OSError:
         message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
         return OSError(f"{uri}: the storage answered {status} ({': '.join(filter(None, [code, message]))})")
     if isinstance(error, _CREDENTIAL_ERRORS):
-        return PermissionError(f"{uri}: no AWS credentials ({error}); set AWS_PROFILE or AWS_ACCESS_KEY_ID")
+        return CredentialsError(f"{uri}: no AWS credentials ({error}); set AWS_PROFILE or AWS_ACCESS_KEY_ID")
     message = " ".join(str(error).split())
     if isinstance(error, _UNREACHABLE_ERRORS):
         return ConnectionError(f"{uri}: the storage cannot be reached ({message}); check AWS_ENDPOINT_URL")

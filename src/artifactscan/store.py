@@ -5,6 +5,7 @@ videos/run=<id>/*.parquet    the ledger; objects settled by earlier runs stand i
 events/run=<id>/*.parquet    time-coded events
 runs/<id>/manifest.parquet   what was listed and what was to be done
 runs/<id>/parts/             scores as they land, at least once
+runs/<id>/ray_data_stats.txt what Ray Data says of its last execution
 runs/<id>/run.json           what ran; written last: a run without it is not committed
 lease.json                   who works on the store now
 """
@@ -63,6 +64,8 @@ class RunRecord:
     """listed, removed, without_frames, frames, events."""
     outcomes: dict[str, int] = field(default_factory=dict)
     """Videos of each outcome; together they are the listed ones."""
+    rates: dict[str, Any] = field(default_factory=dict)
+    """What the scored frames took in all: ``frames``, seconds ``decode_s``, ``fetch_s``, ``classify_s``, ``device``."""
     notes: list[str] = field(default_factory=list)
     """What happened differently than asked, in words."""
 
@@ -95,6 +98,9 @@ class Store:
 
     def parts(self, run: str) -> str:
         return storage.join(self.run(run), "parts")
+
+    def stats(self, run: str) -> str:
+        return storage.join(self.run(run), "ray_data_stats.txt")
 
     def run_json(self, run: str) -> str:
         return storage.join(self.run(run), "run.json")

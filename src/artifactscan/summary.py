@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from artifactscan.estimate import Estimate
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import HAS_FRAMES, Outcome
 from artifactscan.planning import Plan
@@ -25,8 +26,8 @@ def console(*, stderr: bool = False) -> Console:
     return terminal if terminal.is_terminal else Console(highlight=False, stderr=stderr, width=_LOG_WIDTH)
 
 
-def print_plan(plan: Plan, out: Console) -> None:
-    """What would be done, and how much of it there is."""
+def print_plan(plan: Plan, out: Console, cost: Estimate | None = None) -> None:
+    """What would be done, how much of it there is, and what it would take."""
     rows = [
         ("listed", f"{plan.listed:,}"),
         ("new", f"{plan.new:,}"),
@@ -36,6 +37,7 @@ def print_plan(plan: Plan, out: Console) -> None:
         ("removed since the last run", f"{plan.removed:,}"),
         ("bytes to read", human_bytes(plan.bytes_to_read)),
         ("expected frames", f"about {plan.expected_frames:,}"),
+        *(_costs(cost) if cost else ()),
     ]
     table = Table(title="Plan", title_justify="left", show_header=False)
     table.add_column()
@@ -43,6 +45,16 @@ def print_plan(plan: Plan, out: Console) -> None:
     for row in rows:
         table.add_row(*row)
     out.print(table)
+
+
+def _costs(cost: Estimate) -> list[tuple[str, str]]:
+    """What it would take, in rows of the plan."""
+    kinds = ("nodes that decode", "nodes with a GPU") if len(cost.node_hours) == 2 else ("nodes",)
+    rows = [("decoding", f"{cost.core_hours:,.2f} core hours"), ("classifying", f"{cost.classifier_hours:,.2f} hours")]
+    rows += [(f"hours of {kind}", f"{hours:,.2f}") for kind, hours in zip(kinds, cost.node_hours, strict=True)]
+    if cost.cost is not None:
+        rows.append(("cost", f"{cost.cost:,.2f}"))
+    return [*rows, ("by rates", cost.basis)]
 
 
 def print_run(store: Store, record: RunRecord, thresholds: Mapping[str, float], out: Console) -> None:

@@ -151,7 +151,10 @@ _SEGMENT_KEY = [
     pa.field("attempt", pa.string(), nullable=False),
     pa.field("segment", pa.int32(), nullable=False),
     pa.field("last", pa.bool_(), nullable=False),
+    pa.field("slice", pa.int32()),
+    pa.field("slices", pa.int32()),
 ]
+"""``slice`` of ``slices`` is the part of a long video that the attempt is at, 0 of 1 where it is whole."""
 _VERDICT = [pa.field("outcome", pa.string()), pa.field("reason", pa.string()), *VIDEO_FACTS]
 
 SEGMENTS = pa.schema(
@@ -171,7 +174,10 @@ PARTS = pa.schema(
         *_SEGMENT_KEY,
         *_VERDICT,
         pa.field("precision", pa.string()),
+        pa.field("device", pa.string()),
+        pa.field("classify_s", pa.float64()),
         pa.field("frames", pa.list_(pa.struct([*list(FRAMES)[2:]]))),
     ]
 )
-"""What the graph lands, at least once: a segment with its scores instead of its pixels."""
+"""What the graph lands, at least once: a segment with its scores instead of its pixels, and what they took:
+``classify_s`` seconds of a classifier on ``device``. Columns that an earlier version did not write are null."""

@@ -27,15 +27,30 @@ class DecodeLimits:
     """What one video may cost before it is given up; generated clips are seconds to minutes long."""
 
     video_timeout_s: float = 300.0
-    """Wall-clock seconds one video may take to decode, both decoders together."""
+    """Wall-clock seconds one video, or one slice of a long one, may take to decode, both decoders together."""
     child_memory_bytes: int = 4 << 30
     """Address space the decoding process may add to what it needs to start; 8K frames need about 1 GiB."""
     max_pixels: int = 36_000_000
     """Pixels per frame; 8K UHD is 33.2 million."""
-    max_video_s: float = 3600.0
-    """Seconds of presentation time."""
+    max_video_s: float = 14_400.0
+    """Seconds of presentation time: films, which are decoded in slices."""
     max_object_bytes: int = 4 << 30
     """Bytes of the stored object."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One of the parts that a long video is cut into, so that several processes decode it."""
+
+    number: int = 0
+    of: int = 1
+
+
+WHOLE = Slice()
+
+
+class NotSliced(Exception):
+    """This video is only decoded as a whole; no frame of it was handed on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +65,8 @@ class DecodeSettings:
     segment_frames: int = 64
     """Frames handed on at a time: bounds memory, 64 frames of 224×224 are 9.6 MB."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)
+    slice: Slice = WHOLE
+    """Which of its sampled frames are wanted; all slices together give those of the whole."""
 
 
 @dataclass(kw_only=True)

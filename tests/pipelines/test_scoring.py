@@ -64,6 +64,12 @@ ANOTHER: dict[str, tuple[Any, str]] = {
     "compile": (True, ""),
     "decode_actors": (3, ""),
     "classify_actors": (3, ""),
+    "slice_bytes": (0, ""),
+    "shared_filesystem": (True, ""),
+    "node_wait_s": (1.0, ""),
+    "price_per_hour": ((1.0,), ""),
+    "node_cpus": (4, ""),
+    "log_format": ("json", ""),
     "max_failed": (1.0, ""),
     "quiet": (True, ""),
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from artifactscan.errors import UsageError
-from pipelines.cluster import Resources
+from pipelines.cluster import Node, Resources
 from pipelines.training import fit_shares, place
 from pipelines.training_log import TrainingLog, epoch_line
 
@@ -20,14 +20,14 @@ def test_workers_train_on_equally_many_frames(frames: int, workers: int) -> None
 
 
 def test_cpus_are_shared_and_one_is_left_to_ray_data() -> None:
-    two = place(Resources(cpus=2, gpus=0), workers=2, device="auto", precision="auto")
+    two = place(Resources((Node(2),)), workers=2, device="auto", precision="auto")
     assert (two.use_gpu, two.worker_cpus, two.threads, two.bf16) == (False, 0.5, 1, False)
-    one = place(Resources(cpus=16, gpus=1), workers=1, device="auto", precision="auto")
+    one = place(Resources((Node(16, 1),)), workers=1, device="auto", precision="auto")
     assert (one.use_gpu, one.worker_cpus, one.threads, one.bf16) == (True, 1.0, 0, True)
     with pytest.raises(UsageError, match="--workers 2 need a GPU each, and the Ray cluster has 1"):
-        place(Resources(cpus=16, gpus=1), workers=2, device="auto", precision="auto")
+        place(Resources((Node(16, 1),)), workers=2, device="auto", precision="auto")
     with pytest.raises(UsageError, match="the Ray cluster has 0; give fewer, add GPUs, or use --device cpu"):
-        place(Resources(cpus=16, gpus=0), workers=1, device="cuda", precision="auto")
+        place(Resources((Node(16),)), workers=1, device="cuda", precision="auto")
 
 
 def test_an_epoch_is_a_line() -> None:

@@ -1,0 +1,65 @@
+"""Nodes that die: Ray starts their actors elsewhere and does their work again, unless there is no room for them."""
+
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+
+import ray
+from ray.actor import ActorProxy
+from ray.exceptions import RayError
+
+from pipelines import progress
+from pipelines.progress import Tally
+
+LOOK_S = 5.0
+STUCK_S = 60.0
+"""For how long nothing happens before the actors of a lost node are given up; a classifier takes half of it to load."""
+_SIGNAL = signal.SIGUSR1
+
+
+class NodesLostError(Exception):
+    """A node is gone whose actors find no room on another, and the graph waits for them; done anew, it would not."""
+
+
+class NodeWatch:
+    """Ends the graph that the main thread waits for, by NodesLostError, when it waits for actors of lost nodes."""
+
+    def __init__(self, tally: ActorProxy[Tally]):
+        self._tally = tally
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="node-watch")
+        self._main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> "NodeWatch":
+        if self._main:  # only there a signal can interrupt
+            self._before = signal.signal(_SIGNAL, _give_up)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._main:
+            self._stop.set()
+            self._thread.join()
+            signal.signal(_SIGNAL, self._before)
+
+    def _watch(self) -> None:
+        moved, seen = time.monotonic(), None
+        while not self._stop.wait(LOOK_S):
+            try:
+                snapshot = progress.read(self._tally)
+                alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+            except RayError:
+                continue  # the cluster is going down; whoever waits for the graph hears of it
+            now = (snapshot.decoded, snapshot.frames, snapshot.videos, len(snapshot.nodes))
+            if now != seen or set(snapshot.nodes.values()) <= alive:
+                moved, seen = time.monotonic(), now
+            elif time.monotonic() - moved > STUCK_S:
+                signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
+                return
+
+
+def _give_up(_number: int, _frame: FrameType | None) -> None:
+    raise NodesLostError

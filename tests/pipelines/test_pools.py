@@ -1,0 +1,109 @@
+"""How many actors do what, on clusters of several kinds."""
+
+import pytest
+
+from artifactscan.errors import UsageError
+from artifactscan.rates import Rates
+from pipelines.cluster import Node, Resources
+from pipelines.pools import DECODE_NICENESS, GROWTH, Pools, size_pools
+
+DECODE, CLASSIFY = {"artifactscan-stage": "decode"}, {"artifactscan-stage": "classify"}
+
+
+def pools(*nodes: Node, gpu: bool, decoders: int = 0, classifiers: int = 0, **values) -> Pools:
+    resources = Resources(nodes, **{name: values.pop(name) for name in ("room", "joined") if name in values})
+    return size_pools(resources, use_gpu=gpu, decode_actors=decoders, classify_actors=classifiers, **values)
+
+
+def rates(decode_s: float, classify_s: float) -> Rates:
+    return Rates(decode_s=decode_s, fetch_s=0.0, classify_s=classify_s, device="cuda", basis="a test")
+
+
+def booked_cpus(pools: Pools) -> float:
+    return pools.decoders * pools.decoder_cpus + pools.classifiers * pools.classifier_cpus
+
+
+def test_two_cores_without_a_gpu_do_both() -> None:
+    sized = pools(Node(2), gpu=False)
+    assert (sized.decoders, sized.classifiers, sized.classifier_threads) == (2, 1, 2)
+    assert sized.classifier_gpus == 0
+    assert sized.niceness == DECODE_NICENESS
+    assert booked_cpus(sized) == pytest.approx(1, abs=1e-3)
+
+
+def test_every_gpu_classifies_and_the_other_cores_decode() -> None:
+    sized = pools(Node(16, 2), gpu=True)
+    assert (sized.decoders, sized.classifiers, sized.classifier_gpus) == (13, 2, 1.0)
+    assert sized.niceness == 0
+
+
+@pytest.mark.parametrize("cpus", [2, 3, 4, 64])
+@pytest.mark.parametrize("gpus", [0, 1, 8])
+@pytest.mark.parametrize("decoders", [0, 1, 50])
+@pytest.mark.parametrize("classifiers", [0, 1, 16])
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_pool_fits_into_its_cluster(cpus: int, gpus: int, decoders: int, classifiers: int, count: int) -> None:
+    sized = pools(*[Node(cpus, gpus)] * count, gpu=gpus > 0, decoders=decoders, classifiers=classifiers)
+    assert sized.decoders == decoders or not decoders
+    assert sized.classifiers == classifiers or not classifiers
+    assert sized.classifiers * sized.classifier_gpus <= gpus * count + 1e-9
+    assert booked_cpus(sized) <= count * (cpus - 1) + 1e-9, "one CPU of a node is left for Ray Data's own tasks"
+    assert min(sized.decoder_cpus, sized.classifier_cpus) > 0
+
+
+def test_nodes_without_a_gpu_classify_each_with_its_own_cores() -> None:
+    sized = pools(*[Node(16)] * 4, gpu=False)
+    assert (sized.classifiers, sized.classifier_threads, sized.decoders) == (4, 16, 64)
+    assert 17 * sized.decoder_cpus <= 15, "what one node is meant to hold leaves a CPU there"
+
+
+def test_labelled_nodes_do_what_their_label_says() -> None:
+    sized = pools(Node(16, 0, "decode"), Node(16, 0, "decode"), Node(8, 1, "classify"), gpu=True)
+    assert (sized.decoders, sized.classifiers) == (32, 1)
+    assert (sized.decoder_label, sized.classifier_label) == (DECODE, CLASSIFY)
+    assert 16 * sized.decoder_cpus <= 15
+    unlabelled = pools(Node(16), Node(8, 1), gpu=True)
+    assert (unlabelled.decoders, unlabelled.decoder_label, unlabelled.classifier_label) == (21, None, None)
+
+
+def test_a_node_without_a_label_does_what_no_other_is_kept_for() -> None:
+    sized = pools(Node(16), Node(8, 1, "classify"), gpu=True)
+    assert (sized.decoders, sized.decoder_label, sized.classifier_label) == (16, None, CLASSIFY)
+
+
+def test_no_more_decoders_than_the_gpus_can_take() -> None:
+    nodes = [Node(64, 0, "decode"), Node(8, 2, "classify")]
+    assert pools(*nodes, gpu=True, rates=rates(0.05, 0.001)).decoders == 64
+    assert pools(*nodes, gpu=True, rates=rates(0.05, 0.01)).decoders == 13, "a quarter more than the ten they take"
+    assert pools(*nodes, gpu=True, rates=rates(0.05, 0.01), decoders=40).decoders == 40
+
+
+def test_an_autoscaler_is_asked_for_what_the_work_is_worth() -> None:
+    room = (*[Node(16, 0, "decode")] * 10, *[Node(8, 1, "classify")] * 4)
+    few = pools(gpu=True, room=room, joined=True, rates=rates(0.05, 0.01), frames=20_000)
+    assert (few.decoders, few.classifiers) == (2, 1), "1,000 s of decoding are worth two cores"
+    many = pools(gpu=True, room=room, joined=True, rates=rates(0.05, 0.01), frames=10_000_000)
+    assert (many.decoders, many.classifiers) == (25, 4), "four GPUs take twenty decoders, and a quarter more"
+    there = pools(
+        Node(16, 0, "decode"), Node(8, 1, "classify"), gpu=True, room=room, rates=rates(0.05, 0.001), frames=1
+    )
+    assert (there.decoders, there.classifiers) == (16, 1), "what is there is used"
+
+
+def test_pools_grow_with_a_cluster_but_not_beyond_what_was_asked_for() -> None:
+    alone, joined = pools(Node(4), gpu=False), pools(Node(4), gpu=False, joined=True)
+    assert (alone.most_decoders, alone.most_classifiers) == (alone.decoders, alone.classifiers)
+    assert (joined.most_decoders, joined.most_classifiers) == (4 * GROWTH, GROWTH)
+    fixed = pools(Node(4), gpu=False, joined=True, decoders=3, classifiers=2)
+    assert (fixed.most_decoders, fixed.most_classifiers) == (3, 2)
+
+
+def test_what_a_cluster_lacks_is_said() -> None:
+    with pytest.raises(UsageError, match="--device cuda: the Ray cluster has no GPU; add a GPU node, or use"):
+        pools(Node(4), gpu=True)
+    with pytest.raises(UsageError, match=r"no CPU on a node that may decode \(1 node, 8 CPUs and 1 GPUs in all\); wait"):
+        pools(Node(8, 1, "classify"), gpu=True)
+    with pytest.raises(UsageError, match="no CPU on a node that may decode"):
+        pools(gpu=False)
+    with pytest.raises(UsageError, match="has 1 CPUs, and 2 are needed"):
+        pools(Node(1), gpu=False)
