@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import ray
@@ -101,8 +102,7 @@ def connect(*, may_be_empty: bool = False) -> Resources:
         if local and ray.cluster_resources().get("CPU", 0) < MIN_CPUS:
             ray.shutdown()
             _init(local, import_path, num_cpus=MIN_CPUS)
-    import ray.data  # noqa: F401 - sets up the handlers that are silenced below
-
+    import_module("ray.data")  # sets up the handlers that are silenced below
     logging.getLogger("ray").setLevel(logging.ERROR)
     for handler in logging.getLogger("ray.data").handlers:
         if not isinstance(handler, logging.FileHandler):  # what fails is said once, in our words

@@ -1,0 +1,119 @@
+"""Nodes that die, come late, and a storage that goes away: each run ends with the tables of an undisturbed one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from media import write_clip
+from nodes import JobRun, Nodes
+from s3_server import S3Server
+
+from artifactscan.backbone import initialise
+from artifactscan.checkpoint import save_checkpoint
+
+pytestmark = pytest.mark.cluster
+
+KEY = ["uri", "frame_index"]
+CLIPS = 40
+FLAGS = ("--sample-fps", 4, "--segment-frames", 4, "--slice-bytes", 60_000)
+"""Frames enough that a kill finds the job in the middle of them, and longer clips in slices."""
+DECODING, CLASSIFYING, WRITING = (
+    "MapWorker(MapBatches(Decode)).submit",
+    "MapWorker(MapBatches(Classify)).submit",
+    "Write",
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(_s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> S3Server:
+    """Clips and a small checkpoint on the S3 server."""
+    server, folder = _s3_server, tmp_path_factory.mktemp("clips")
+    server.new_bucket()
+    save_checkpoint(initialise("test_resnet.r160_in1k", height=96, width=160, seed=1), str(folder / "checkpoint"))
+    for file in (folder / "checkpoint").iterdir():
+        server.put(f"checkpoint/{file.name}", file.read_bytes())
+    kinds = [
+        write_clip(folder / f"kind{n}.mp4", seconds=4 + 3 * n, width=320, height=192, options={"g": "24"}).read_bytes()
+        for n in range(3)
+    ]
+    for number in range(CLIPS):
+        server.put(f"in/clip{number:03d}.mp4", kinds[number % 3])
+    return server
+
+
+@pytest.fixture(scope="module")
+def nodes(corpus: S3Server) -> Iterator[Nodes]:
+    nodes = Nodes(corpus.env)
+    yield nodes
+    nodes.close()
+
+
+@pytest.fixture
+def two(nodes: Nodes) -> Iterator[list]:
+    """Two worker nodes, less those that the test kills and takes out of the list."""
+    workers = [nodes.add(), nodes.add()]
+    yield workers
+    for node in workers:
+        nodes.kill(node)
+    nodes.wait_for(1)
+
+
+def start(nodes: Nodes, corpus: S3Server, store: str) -> JobRun:
+    return nodes.job(
+        *("--input", corpus.uri("in"), "--output", corpus.uri(store), "--checkpoint", corpus.uri("checkpoint")), *FLAGS
+    )
+
+
+def read(corpus: S3Server, store: str, table: str, folder: Path) -> pd.DataFrame:
+    frames, keys = [], corpus.keys()
+    for key in keys:
+        if key.startswith(f"{store}/{table}/") and key.endswith(".parquet"):
+            path = folder / key.replace("/", "_")
+            path.write_bytes(corpus.client.get_object(Bucket=corpus.bucket, Key=key)["Body"].read())
+            frames.append(pd.read_parquet(path))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(nodes: Nodes, corpus: S3Server, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    node = nodes.add()
+    code, output = start(nodes, corpus, "undisturbed").end()
+    nodes.kill(node)
+    nodes.wait_for(1)
+    assert code == 0, output
+    return read(corpus, "undisturbed", "frames", tmp_path_factory.mktemp("tables")).sort_values(KEY, ignore_index=True)
+
+
+def check(corpus: S3Server, store: str, undisturbed: pd.DataFrame, folder: Path) -> None:
+    frames = read(corpus, store, "frames", folder).sort_values(KEY, ignore_index=True)
+    pd.testing.assert_frame_equal(frames, undisturbed, atol=1e-4)
+    ledger = read(corpus, store, "videos", folder)
+    assert ledger["outcome"].value_counts().to_dict() == {"scored": CLIPS}
+
+
+def has_parts(corpus: S3Server, store: str) -> Callable[[], bool]:
+    def found() -> bool:
+        keys = corpus.keys()
+        return any(key.startswith(f"{store}/runs/") and "/parts/" in key for key in keys)
+
+    return found
+
+
+@pytest.mark.parametrize("what", [DECODING, CLASSIFYING, WRITING], ids=["decoding", "classifying", "writing"])
+def test_a_node_that_dies(
+    what: str, nodes: Nodes, two: list, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    store = f"dies-{what[:3]}-{len(what)}"
+    if what == WRITING:
+        corpus.faults.delay(f"{store}/runs/*/parts/*", 1.0)
+    job = start(nodes, corpus, store)
+    if what != WRITING:
+        job.wait_for(has_parts(corpus, store))
+    victim = job.wait_for(lambda: next((node for node in two if nodes.at_work(node, what)), None))
+    nodes.kill(victim)
+    two.remove(victim)
+    code, output = job.end()
+    corpus.faults.clear()
+    assert code == 0, output
+    check(corpus, store, undisturbed, tmp_path)
