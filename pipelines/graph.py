@@ -196,7 +196,11 @@ def run_graph(
                 num_gpus=pools.classifier_gpus,
             )
             .write_parquet(
-                parts_path, filesystem=filesystem, ray_remote_args={"num_cpus": LIGHT_CPUS}, compression="zstd"
+                parts_path,
+                filesystem=filesystem,
+                try_create_dir=not storage.is_s3(parts),  # it would ask for a right to the whole bucket
+                ray_remote_args={"num_cpus": LIGHT_CPUS},
+                compression="zstd",
             )
         )
 
