@@ -1,13 +1,11 @@
 """deploy/aws/: what the policies allow, and that a run on S3 asks for all of that and for nothing else."""
 
-import json
-from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from aws_cluster import ROOT, actions, grants, statements
 from media import write_clip
 from s3_server import Request, S3Server
 
@@ -15,32 +13,8 @@ from artifactscan.backbone import initialise
 from artifactscan.checkpoint import save_checkpoint
 from jobs.score import main
 
-ROOT = Path(__file__).resolve().parent.parent
 ABORT = "s3:AbortMultipartUpload"
 """Asked for only when an upload breaks off."""
-
-
-def statements(name: str) -> list[dict[str, Any]]:
-    document = json.loads((ROOT / f"deploy/aws/{name}-policy.json").read_text())
-    assert document["Version"] == "2012-10-17"
-    return document["Statement"]
-
-
-def each(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
-
-
-def grants(name: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Action, resource and condition of whatever the policy ``name`` allows."""
-    for statement in statements(name):
-        assert statement["Effect"] == "Allow"
-        for action in each(statement["Action"]):
-            for resource in each(statement["Resource"]):
-                yield action, resource, statement.get("Condition", {})
-
-
-def actions(name: str) -> set[str]:
-    return {action for action, *_ in grants(name)}
 
 
 def allowed(action: str, resource: str, prefix: str | None) -> bool:
