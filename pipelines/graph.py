@@ -43,8 +43,6 @@ from pipelines.progress import Tally
 
 BLOCK_BYTES = 16 << 20
 """Pixels handed on at a time: about 110 frames of 224×224, so that classifying starts early and memory stays flat."""
-BLOCK_ROWS = 10_000
-"""Videos handed to Ray in one piece, before they are dealt out."""
 MAX_VIDEOS_PER_BLOCK = 16
 """A block costs 10 to 18 ms in every operator, so tiny ones are dear …"""
 BLOCKS_PER_DECODER = 8
@@ -60,8 +58,8 @@ NO_PROGRESS_TIMEOUT_S = 1800.0
 """A graph that moves nothing for this long is stuck; the run ends and can be continued."""
 HEAVY_BYTES = 64 << 20
 """A video or slice of this weight is dealt out by itself, before all others, so that it does not hold up the end."""
-MOST_HEAVY = 2000
-"""Each costs the driver milliseconds before the first one starts."""
+MOST_BLOCKS = 20_000
+"""Each costs the driver a millisecond before the first one starts."""
 
 
 class Decode:
@@ -183,7 +181,7 @@ def run_graph(
     filesystem, parts_path = storage.filesystem(parts)
     per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)
-    with cut_off_in_words(), NodeWatch(tally):
+    with cut_off_in_words(), NodeWatch(tally, silence_s=decoding.limits.video_timeout_s):
         # A video after the other may use up its time, each in silence.
         dataset = deal_out(work, per_block, pools, silence_s=per_block * decoding.limits.video_timeout_s)
         scored = dataset.map_batches(
@@ -205,7 +203,11 @@ def run_graph(
             label_selector=pools.classifier_label,
         )
         scored.write_parquet(
-            parts_path, filesystem=filesystem, ray_remote_args={"num_cpus": LIGHT_CPUS}, compression="zstd"
+            parts_path,
+            filesystem=filesystem,
+            try_create_dir=not storage.is_s3(parts),  # it would ask for a right to the whole bucket
+            ray_remote_args={"num_cpus": LIGHT_CPUS},
+            compression="zstd",
         )
         return scored.stats()
 
@@ -219,26 +221,22 @@ def pool(size: int, most: int | None = None) -> ActorPoolStrategy:
 
 def videos_per_block(work: pa.Table, pools: Pools) -> int:
     """How many rows of ``work`` make a block: few blocks, but several for each decoder."""
-    return max(1, min(MAX_VIDEOS_PER_BLOCK, work.num_rows // (pools.decoders * BLOCKS_PER_DECODER)))
+    few = min(MAX_VIDEOS_PER_BLOCK, work.num_rows // (pools.decoders * BLOCKS_PER_DECODER))
+    return max(1, few, -(-work.num_rows // MOST_BLOCKS))
 
 
 def deal_out(work: pa.Table, per_block: int, pools: Pools | None = None, *, silence_s: float = 0.0) -> ray.data.Dataset:
-    """The rows of ``work`` as a dataset of small, ordered blocks: first those of much weight, each by itself.
+    """The rows of ``work`` as a dataset of small, ordered blocks; those of much weight each by itself.
 
-    ``silence_s``: for how long nothing may move though all is well.
+    The blocks lie with the driver, so that no node takes work with it that is not done. ``silence_s``: for how long
+    nothing may move though all is well.
     """
     set_context(pools, silence_s=silence_s)
     weights = work["slice_bytes"].to_numpy() if "slice_bytes" in work.column_names else np.zeros(work.num_rows)
-    heavy = min(MOST_HEAVY, int(np.count_nonzero(weights >= HEAVY_BYTES)))
-    # Read by the driver, who has it in hand: Ray's Parquet reader would start four more processes first.
-    single = [work.slice(row, 1) for row in range(heavy)]
-    blocks = [work.slice(start, BLOCK_ROWS) for start in range(heavy, work.num_rows, BLOCK_ROWS)]
-    if not single:
-        return ray.data.from_arrow(blocks).repartition(target_num_rows_per_block=per_block)
-    if not blocks:
-        return ray.data.from_arrow(single)
-    rest = ray.data.from_arrow(blocks).repartition(target_num_rows_per_block=per_block)
-    return ray.data.from_arrow(single).union(rest)
+    heavy = min(MOST_BLOCKS, int(np.count_nonzero(weights >= HEAVY_BYTES)))
+    blocks = [work.slice(row, 1) for row in range(heavy)]
+    blocks += [work.slice(start, per_block) for start in range(heavy, work.num_rows, per_block)]
+    return ray.data.from_arrow(blocks)
 
 
 @contextmanager

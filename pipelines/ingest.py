@@ -68,7 +68,13 @@ def _decode(labelled: Labelled, spec: InputSpec, table: FrameTable, *, pools: Po
                 num_cpus=pools.decoder_cpus,
                 label_selector=pools.decoder_label,
             )
-            .write_parquet(parts, filesystem=filesystem, ray_remote_args={"num_cpus": LIGHT_CPUS}, compression="zstd")
+            .write_parquet(
+                parts,
+                filesystem=filesystem,
+                try_create_dir=not storage.is_s3(table.parts),  # it would ask for a right to the whole bucket
+                ray_remote_args={"num_cpus": LIGHT_CPUS},
+                compression="zstd",
+            )
         )
     columns = [name for name in FRAME_TABLE.names if name != "pixels"]
     index = pa.concat_tables([read_table(file, columns) for file in parquet_files(table.parts)])

@@ -19,14 +19,19 @@ _SIGNAL = signal.SIGUSR1
 
 
 class NodesLostError(Exception):
-    """A node is gone whose actors find no room on another, and the graph waits for them; done anew, it would not."""
+    """A node was lost, and the graph waits for what it took with it; done anew, it would not."""
 
 
 class NodeWatch:
-    """Ends the graph that the main thread waits for, by NodesLostError, when it waits for actors of lost nodes."""
+    """Ends the graph that the main thread waits for, by NodesLostError, when it is stuck since a node was lost.
 
-    def __init__(self, tally: ActorProxy[Tally]):
+    That is soon where the node's actors have found no room elsewhere, and where they have, once nothing moved for
+    ``silence_s`` more, in which a video may be decoded without a frame to show for it.
+    """
+
+    def __init__(self, tally: ActorProxy[Tally], *, silence_s: float):
         self._tally = tally
+        self._silence_s = silence_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="node-watch")
         self._main = threading.current_thread() is threading.main_thread()
@@ -46,17 +51,21 @@ class NodeWatch:
             signal.signal(_SIGNAL, self._before)
 
     def _watch(self) -> None:
-        moved, seen = time.monotonic(), None
+        seen, moved = None, time.monotonic()
+        known: set[str] = set()
         while not self._stop.wait(LOOK_S):
             try:
                 snapshot = progress.read(self._tally)
                 alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
             except RayError:
                 continue  # the cluster is going down; whoever waits for the graph hears of it
-            now = (snapshot.decoded, snapshot.frames, snapshot.videos, len(snapshot.nodes))
-            if now != seen or set(snapshot.nodes.values()) <= alive:
-                moved, seen = time.monotonic(), now
-            elif time.monotonic() - moved > STUCK_S:
+            known |= alive
+            now = (snapshot.decoded, snapshot.frames, snapshot.videos, tuple(snapshot.nodes.items()))
+            if now != seen:
+                seen, moved = now, time.monotonic()
+            homeless = not set(snapshot.nodes.values()) <= alive
+            patience_s = STUCK_S if homeless else STUCK_S + self._silence_s
+            if known != alive and time.monotonic() - moved > patience_s:
                 signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
                 return
 

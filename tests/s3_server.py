@@ -5,7 +5,7 @@
         server.faults.status("a.mp4", 503, times=2)  # twice 503 SlowDown for a.mp4
         server.faults.cut("*.mov", after_bytes=1000) # one body breaks off after 1000 bytes
         server.faults.delay("*", 0.2)
-        server.faults.requests                       # [(method, key, headers), …] as they came in
+        server.faults.requests                       # [(method, key, headers, …), …] as they came in
 
 Keys in faults are globs, set against the decoded key; listings have the key "". Of several rules for a request
 the oldest that is not used up holds. Moto answers 404 for keys with a newline.
@@ -58,6 +58,9 @@ class Request:
     method: str
     key: str
     headers: Mapping[str, str]
+    query: Mapping[str, list[str]]
+    form: Mapping[str, list[str]]
+    """What a service that takes forms was asked, EC2 or IAM; moto serves them at the same endpoint."""
 
 
 @dataclass
@@ -129,7 +132,10 @@ class _Proxy(_Quiet):
     def _forward(self) -> None:
         body = self._body()
         key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")[2]
-        fault = self.faults._take(Request(self.command, key, dict(self.headers)))
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        is_form = "x-www-form-urlencoded" in self.headers.get("Content-Type", "")
+        form = parse_qs(body.decode()) if is_form else {}
+        fault = self.faults._take(Request(self.command, key, dict(self.headers), query, form))
         if fault and fault.kind == "status":
             self.answer_error(fault.status, fault.code)
             return
