@@ -109,7 +109,7 @@ def test_labels_that_are_asked_for_are_served(expression: str) -> None:
 def served_labels(name: str) -> set[str]:
     samples = [sample for family in scrape().values() for sample in family.samples if sample.name == name]
     if not samples:  # a GPU's, which this machine may not have
-        samples = [sample for sample in scrape()["ray_node_cpu_utilization"].samples]
+        samples = scrape()["ray_node_cpu_utilization"].samples
         return set(samples[0].labels) | {"GpuIndex", "GpuDeviceName"}
     return set(samples[0].labels)
 
