@@ -9,11 +9,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from scraped import scrape
+from test_deploy import KUBERNETES, ray_job, ray_templates
 
-from artifactscan.outcomes import Outcome
+from artifactscan.outcomes import HAS_FRAMES, Outcome
 from artifactscan.settings import ScoreSettings
 from pipelines.metrics import METRICS, Metric
 
@@ -135,6 +137,17 @@ def test_prometheus_finds_the_nodes_where_ray_says_they_are() -> None:
     assert config["rule_files"] == [ALERTS.name]
 
 
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_kubernetes_lets_prometheus_reach_the_metrics_and_nothing_else(version: str) -> None:
+    monitor, policy = yaml.safe_load_all((PROMETHEUS / "kuberay.yaml").read_text())
+    assert kubernetes_validate.validate(policy, version, strict=True) == version
+    assert [port["port"] for port in policy["spec"]["ingress"][0]["ports"]] == [8080]
+    assert [endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]] == ["metrics"]
+    for selector in (monitor["spec"]["selector"], policy["spec"]["podSelector"]):
+        for template in ray_templates(ray_job()).values():
+            assert selector["matchLabels"].items() <= template["metadata"]["labels"].items()
+
+
 def test_an_alert_says_what_to_do() -> None:
     flags = {f"--{field.name.replace('_', '-')}" for field in fields(ScoreSettings)} | {"--object-store-memory"}
     for rule in RULES:
@@ -144,3 +157,47 @@ def test_an_alert_says_what_to_do() -> None:
         assert re.fullmatch(r"\d+m", rule["for"])
         assert "$value" in rule["annotations"]["summary"]
         assert set(re.findall(r"--[a-z-]+", rule["annotations"]["description"])) <= flags, rule["alert"]
+
+
+# Grafana
+
+
+def test_grafana_asks_which_prometheus_and_which_cluster() -> None:
+    variables = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
+    assert (variables["datasource"]["type"], variables["datasource"]["query"]) == ("datasource", "prometheus")
+    assert (variables["session"]["type"], variables["session"]["allValue"]) == ("query", ".*")
+    chosen = {"type": "prometheus", "uid": "${datasource}"}
+    for panel in panels():
+        assert [panel["datasource"], *(target["datasource"] for target in panel["targets"])] == [chosen] * (
+            1 + len(panel["targets"])
+        )
+        for target in panel["targets"]:
+            for name in names_in(target["expr"]):
+                assert re.search(name + r"\{SessionName=~\"\$session\"", target["expr"]), panel["title"]
+
+
+def test_each_panel_says_what_it_shows() -> None:
+    for panel in panels():
+        assert panel["title"] and panel["description"].endswith(".")
+        assert panel["fieldConfig"]["defaults"]["unit"] in ("short", "s", "percent", "percentunit", "bytes", "Bps")
+        assert all(target["legendFormat"] for target in panel["targets"])
+        if panel["type"] == "timeseries":
+            assert panel["options"]["legend"]["showLegend"] is True
+
+
+def test_panels_lie_side_by_side() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not taken & cells, panel["title"]
+        taken |= cells
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_outcomes_without_frames_are_all_but_those_with_frames() -> None:
+    """And `unchanged`, which a run does not look at."""
+    (panel,) = (panel for panel in panels() if panel["title"] == "Share without frames")
+    (asked,) = re.findall(r'outcome=~"([^"]*)"', panel["targets"][0]["expr"])
+    assert set(asked.split("|")) == set(Outcome) - HAS_FRAMES - {Outcome.UNCHANGED}
