@@ -101,9 +101,7 @@ def test_pools_grow_with_a_cluster_but_not_beyond_what_was_asked_for() -> None:
 def test_what_a_cluster_lacks_is_said() -> None:
     with pytest.raises(UsageError, match="--device cuda: the Ray cluster has no GPU; add a GPU node, or use"):
         pools(Node(4), gpu=True)
-    with pytest.raises(
-        UsageError, match=r"no CPU on a node that may decode \(1 node, 8 CPUs and 1 GPUs in all\); wait"
-    ):
+    with pytest.raises(UsageError, match=r"no CPU on a node that may decode \(1 node, 8 CPUs and 1 GPUs in all\); wait"):
         pools(Node(8, 1, "classify"), gpu=True)
     with pytest.raises(UsageError, match="no CPU on a node that may decode"):
         pools(gpu=False)
