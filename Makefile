@@ -9,7 +9,7 @@ WEIGHTS ?= ../shared/weights/tf_efficientnet_lite0.timm.safetensors
 BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo audit-demo builtin test test-all check format bench lock clean
+.PHONY: help install demo audit-demo builtin test test-all check format bench sbom lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,15 @@ format: $(INSTALLED) ## let ruff mend what it can
 bench: $(INSTALLED) ## measure this job against its bound and its peers in one run
 	$(PY) -m pip install --quiet daft==0.7.26
 	$(PY) benchmarks/bench.py
+
+SBOM_TOOLS := build/sbom-tools
+
+sbom: $(INSTALLED) ## what is installed and under which licences: build/sbom.cdx.json (CycloneDX), build/licences.md
+	@mkdir -p build
+	$(PYTHON) -m venv $(SBOM_TOOLS)  # of its own, so that the tool is not in what it lists
+	$(SBOM_TOOLS)/bin/python -m pip install --quiet cyclonedx-bom==7.5.0
+	$(SBOM_TOOLS)/bin/cyclonedx-py environment $(PY) --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json
+	$(PY) deploy/licences.py build/licences.md
 
 lock: ## pin every package anew
 	$(PY) -m pip install --quiet uv

@@ -2,8 +2,13 @@
 
 Ray puts `ray_` before each name and `_total` behind a counter's, and serves them on every node. They tell how it goes;
 what became of each video is in the ledger, exactly once, while a block that Ray tries again is counted here again.
+
+What to know of Ray 2.60: a series begins with the first value, not with zero, so a rate misses what came first. Of a
+histogram Ray keeps the counts by bucket and makes its `_sum` of their middles: quantiles are right to a bucket, sums
+are estimates. A counter outlives the process that counted, a gauge does not.
 """
 
+import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -13,6 +18,8 @@ from ray.util.metrics import Counter, Gauge, Histogram
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 150, 300)
 """Up to the time limit of a video."""
 _BATCH_FRAMES = (1, 4, 16, 32, 64, 128, 256, 512)
+_HOLD_S = 2.0
+"""Ray drops a gauge that was not set for two of its reports, 20 s, though its process lives: so it is set again."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,15 @@ class Metric:
         return f"ray_{self.name}" + ("_total" if self.kind == "counter" else "")
 
     def add(self, value: float = 1, **tags: str) -> None:
-        """Counts, sets or observes, as its kind has it."""
+        """Counts, sets or observes, as its kind has it. A gauge holds until it is set anew or its process ends."""
         kept = _kept(self)
         if isinstance(kept, Counter):
             if value > 0:
                 kept.inc(value, tags=tags)
         elif isinstance(kept, Gauge):
             kept.set(value, tags=tags)
+            _held[self, *sorted(tags.items())] = value
+            _hold()
         else:
             kept.observe(value, tags=tags)
 
@@ -89,3 +98,24 @@ def _kept(metric: Metric) -> Counter | Gauge | Histogram:
     return Histogram(
         metric.name, description=metric.description, boundaries=list(metric.boundaries), tag_keys=metric.tags
     )
+
+
+_held: dict[tuple, float] = {}
+"""What each gauge was set to last: the gauge and its tags, and the value."""
+
+
+@cache
+def _hold() -> threading.Thread:
+    """The process's thread that keeps its gauges standing."""
+    thread = threading.Thread(target=_set_again, daemon=True, name="gauges")
+    thread.start()
+    return thread
+
+
+def _set_again() -> None:
+    pause = threading.Event()
+    while not pause.wait(_HOLD_S):
+        for (metric, *tags), value in list(_held.items()):
+            kept = _kept(metric)
+            assert isinstance(kept, Gauge)
+            kept.set(value, tags=dict(tags))

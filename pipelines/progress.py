@@ -45,6 +45,7 @@ class Tally:
     def __init__(self, total: int = 0) -> None:
         self.snapshot = Snapshot()
         self.total = total
+        metrics.VIDEOS_WAITING.add(total)  # a run that never begins to move shows too
 
     def add(self, frames: int, outcomes: list[str], notes: list[str]) -> None:
         self.snapshot.frames += frames

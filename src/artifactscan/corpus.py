@@ -18,10 +18,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from artifactscan import storage, storage_errors
 from artifactscan.errors import UsageError
+from artifactscan.plain_parquet import open_plain
 from artifactscan.tables import LISTING
 
 VIDEO_PATTERNS: tuple[str, ...] = tuple(
@@ -368,7 +368,7 @@ def _manifest_batches(uri: str) -> Iterator[pa.RecordBatch]:
                 yield from pa_csv.open_csv(stream, parse_options=_CSV, convert_options=convert)
         else:
             with files.open_input_file(path) as file:
-                parquet = pq.ParquetFile(file)
+                parquet = open_plain(file)
                 columns = _manifest_columns(uri, parquet.schema_arrow.names)
                 schema = pa.schema([(name, _MANIFEST_TYPES[name]) for name in columns])
                 for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):

@@ -12,13 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from artifactscan import slicing, storage
 from artifactscan.errors import LedgerError
 from artifactscan.events import find_events
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import HAS_FRAMES, Outcome
+from artifactscan.plain_parquet import open_plain
 from artifactscan.planning import without_frames
 from artifactscan.store import (
     UNCHANGED_PREFIX,
@@ -129,7 +129,7 @@ def _keys(part: str) -> pa.Table | None:
     data = storage.read_bytes(part)
     try:
         key = _of_any_version(
-            pq.ParquetFile(pa.BufferReader(data)).read([*_KEY_COLUMNS, "frames.list.element.frame_index"])
+            open_plain(pa.BufferReader(data)).read([*_KEY_COLUMNS, "frames.list.element.frame_index"])
         )
     except (pa.ArrowInvalid, OSError) as error:
         _log.warning("part %s cannot be read (%s); its videos are done again", part, error)
@@ -253,7 +253,7 @@ def _all_there(segments: pa.Table, slices: int) -> bool:
 
 
 def _segments(part: str) -> pa.Table:
-    table = _of_any_version(pq.ParquetFile(pa.BufferReader(storage.read_bytes(part))).read(PARTS.names))
+    table = _of_any_version(open_plain(pa.BufferReader(storage.read_bytes(part))).read(PARTS.names))
     for field_ in PARTS:
         if field_.name not in table.column_names:
             table = table.append_column(field_.name, pa.nulls(table.num_rows, field_.type))

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
+from artifactscan.plain_parquet import open_plain
 
 STORE_VERSION = 1
 """Raised when tables or run.json change so that older readers would misread them."""
@@ -200,7 +201,7 @@ def parquet_files(folder: str, *, prefix: str = "") -> list[str]:
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
     """One Parquet file, or some of its columns."""
     filesystem, path = storage.filesystem(uri)
-    return pq.ParquetFile(path, filesystem=filesystem, pre_buffer=True).read(columns=columns)
+    return open_plain(path, filesystem=filesystem, pre_buffer=True).read(columns=columns)
 
 
 def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -218,4 +219,4 @@ def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
 def read_batches(uri: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """One Parquet file in batches, for what need not fit into memory at once."""
     filesystem, path = storage.filesystem(uri)
-    yield from pq.ParquetFile(path, filesystem=filesystem, pre_buffer=True).iter_batches(columns=columns)
+    yield from open_plain(path, filesystem=filesystem, pre_buffer=True).iter_batches(columns=columns)

@@ -1,8 +1,8 @@
 """What a page's player loads."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -10,6 +10,8 @@ from s3_server import S3Server
 
 from artifactscan import storage
 from artifactscan.audit.links import expiry, link
+from artifactscan.audit.settings import MAX_LINK_LIFE_H, AuditSettings
+from artifactscan.errors import UsageError
 
 DAY = timedelta(days=1)
 
@@ -37,3 +39,20 @@ def test_what_a_reader_cannot_get_at_has_no_link(uri: str, page: str) -> None:
 
 def test_the_end_of_links_is_said_in_utc() -> None:
     assert expiry(DAY).endswith("+00:00")
+
+
+@pytest.mark.parametrize("hours", [0.5, 1.0, MAX_LINK_LIFE_H])
+def test_the_signature_ends_when_the_page_says_it_does(hours: float, s3: S3Server) -> None:
+    life = timedelta(hours=hours)
+    signed = parse_qs(urlsplit(link(s3.uri("a.mp4"), "/somewhere", life)).query)
+    assert signed["X-Amz-Expires"] == [str(int(hours * 3600))]
+    made = datetime.strptime(f"{signed['X-Amz-Date'][0]}+0000", "%Y%m%dT%H%M%SZ%z")
+    assert abs(datetime.fromisoformat(expiry(life)) - (made + life)) < timedelta(minutes=2)
+    assert abs(datetime.now(UTC) - made) < timedelta(minutes=2)
+
+
+@pytest.mark.parametrize("hours", [0, -1, MAX_LINK_LIFE_H + 0.1, float("nan"), float("inf")])
+def test_a_link_lives_a_week_at_most(hours: float) -> None:
+    """S3 takes no longer ones."""
+    with pytest.raises(UsageError, match=r"give hours above 0 and at most 168"):
+        AuditSettings(corpus="c", store="s", link_life_h=hours)

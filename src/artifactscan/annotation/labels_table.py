@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from artifactscan import storage, storage_errors
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
+from artifactscan.plain_parquet import open_plain
 from artifactscan.text import printable
 
 LABELLED = pa.schema(
@@ -151,7 +152,7 @@ def _sheet(uri: str) -> list[tuple[int, dict[str, Any]]]:
 def _read(uri: str) -> pa.Table:
     files, path = storage.filesystem(uri)
     if uri.lower().endswith(".parquet"):
-        return pq.ParquetFile(path, filesystem=files).read()
+        return open_plain(path, filesystem=files).read()
     if not uri.lower().endswith(".csv"):
         raise UsageError(f"labels {uri}: the name does not tell the format; end it in .csv or .parquet")
     as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(LABELLED.names, pa.string()))

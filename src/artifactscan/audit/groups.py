@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from artifactscan import storage, storage_errors
 from artifactscan.audit.tables import ALL
 from artifactscan.errors import UsageError
+from artifactscan.plain_parquet import open_plain
 from artifactscan.text import printable
 
 MAX_VALUES = 200
@@ -160,7 +160,7 @@ def _read_metadata(uri: str) -> pa.Table:
     try:
         files, path = storage.filesystem(uri)
         with files.open_input_file(path) as file:
-            table = _read_csv(file.read()) if uri.lower().endswith(".csv") else pq.read_table(file)
+            table = _read_csv(file.read()) if uri.lower().endswith(".csv") else open_plain(file).read()
     except (pa.ArrowInvalid, OSError) as error:
         words = storage_errors.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(

@@ -1,0 +1,74 @@
+"""No credential ends up in what a run writes: not in the store, on the terminal, or in Ray's log files."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import forget_clients, set_aws_env
+from media import write_clip
+from s3_server import S3Server
+
+from artifactscan.backbone import initialise
+from artifactscan.checkpoint import save_checkpoint
+from jobs.score import main
+
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENGbPxRfiCYSecretKey0001",
+    "AWS_SESSION_TOKEN": "FwoGZXIvYXdzEDistinctiveSessionToken0002",
+}
+
+
+@pytest.fixture
+def aws(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """An empty bucket, and an AWS environment with temporary credentials that a search would find."""
+    _s3_server.new_bucket()
+    set_aws_env(monkeypatch, _s3_server.env | SECRETS)
+    yield _s3_server
+    forget_clients()
+
+
+def texts(name: str, data: bytes) -> Iterator[bytes]:
+    """What a file holds as it lies and, of Parquet, which is compressed, what is in it."""
+    yield data
+    if name.endswith(".parquet"):
+        file = pq.ParquetFile(io.BytesIO(data))
+        yield repr(file.schema_arrow.metadata).encode()
+        yield repr(file.read().drop_columns([n for n in file.schema_arrow.names if n == "pixels"]).to_pylist()).encode()
+
+
+def holding(files: dict[str, bytes], word: str) -> list[str]:
+    return [name for name, data in files.items() if any(word.encode() in text for text in texts(name, data))]
+
+
+def test_credentials_are_in_nothing_that_a_run_writes(
+    aws: S3Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+
+    checkpoint = str(tmp_path / "checkpoint")
+    save_checkpoint(initialise("test_resnet.r160_in1k", height=96, width=160, seed=1), checkpoint)
+    aws.put("videos/good.mp4", write_clip(tmp_path / "good.mp4").read_bytes())
+    aws.put("videos/forbidden.mp4")
+    aws.faults.status("videos/forbidden.mp4", 403, methods=("GET",))
+    arguments = ["--input", aws.uri("videos"), "--output", aws.uri("scores"), "--checkpoint", checkpoint]
+    try:
+        assert main([*arguments, "--max-failed", "0.5"]) == 0
+        session = Path(ray._private.worker._global_node.get_session_dir_path())  # type: ignore[union-attr]
+    finally:
+        ray.shutdown()
+    said = capfd.readouterr()
+
+    sent = [{name.lower(): value for name, value in request.headers.items()} for request in aws.faults.requests]
+    tokens = {headers.get("x-amz-security-token") for headers in sent}
+    assert tokens == {SECRETS["AWS_SESSION_TOKEN"]}, "the run used these credentials, in all its processes"
+    keys = aws.keys()
+    store = {key: aws.client.get_object(Bucket=aws.bucket, Key=key)["Body"].read() for key in keys}
+    logs = {str(path): path.read_bytes() for path in session.rglob("*") if path.is_file()}
+    written = {**store, **logs, "stdout": said.out.encode(), "stderr": said.err.encode()}
+    assert len(holding(store, "access denied")) >= 2, "the search sees into a part and into the ledger"
+    assert [name for name in logs if "worker" in name], "Ray's logs are where they are looked for"
+    assert "2 videos" in said.out + said.err
+    for name, secret in SECRETS.items():
+        assert holding(written, secret) == [], name

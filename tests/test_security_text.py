@@ -1,0 +1,36 @@
+"""What SECURITY.md names is there."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from artifactscan.audit.settings import MAX_LINK_LIFE_H, AuditSettings
+from artifactscan.decode_process import STDERR_BYTES
+from artifactscan.decode_protocol import REASON_CHARS
+from artifactscan.video import DecodeLimits
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "SECURITY.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([\w/]+\.py)`", TEXT))))
+def test_files_that_are_named_are_there(name: str) -> None:
+    found = [path for path in (ROOT, *(ROOT / "src").rglob("*/")) if (path / name).is_file()]
+    assert found
+
+
+def test_flags_that_are_named_are_there() -> None:
+    flags = {f"--{field.name.replace('_', '-')}" for field in fields(AuditSettings)}
+    assert set(re.findall(r"(?<=`)--[a-z-]+", TEXT)) <= flags
+
+
+def test_limits_are_those_of_the_code() -> None:
+    limits = DecodeLimits()
+    assert f"(`--video-timeout-s`, {limits.video_timeout_s:g} s for" in TEXT
+    assert f"`--max-video-s` ({limits.max_video_s / 3600:g} hours)" in TEXT
+    assert limits.child_memory_bytes == limits.max_object_bytes == 4 << 30
+    assert "`--child-memory-bytes` (4 GiB)" in TEXT and "`--max-object-bytes` (4 GiB)" in TEXT
+    assert (limits.max_pixels, MAX_LINK_LIFE_H) == (36_000_000, 7 * 24)
+    assert (STDERR_BYTES, REASON_CHARS) == (4 << 10, 500)
