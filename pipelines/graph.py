@@ -38,7 +38,7 @@ from artifactscan.tables import PARTS, SEGMENTS
 from artifactscan.video import DecodeSettings
 from pipelines import metrics
 from pipelines.node_watch import NodeWatch
-from pipelines.pools import Pools
+from pipelines.pools import LIGHT_CPUS, Pools
 from pipelines.progress import Tally
 
 BLOCK_BYTES = 16 << 20
@@ -52,8 +52,6 @@ SEGMENTS_PER_BATCH = {"cpu": 2, "gpu": 16}
 classifying begin earlier."""
 WAITING_BYTES_PER_ACTOR = 64 << 20
 """Pixels that may wait in the object store: without a bound decoders run ahead until a share of it is full."""
-LIGHT_CPUS = 0.25
-"""What a task that reads or writes small Parquet books."""
 NO_PROGRESS_TIMEOUT_S = 1800.0
 """A graph that moves nothing for this long is stuck; the run ends and can be continued."""
 HEAVY_BYTES = 64 << 20

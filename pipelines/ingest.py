@@ -23,8 +23,8 @@ from artifactscan.training.frame_table import (
 )
 from artifactscan.training.labelled import Labelled
 from artifactscan.video import DecodeLimits, DecodeSettings
-from pipelines.graph import LIGHT_CPUS, cut_off_in_words, deal_out, pool, set_context
-from pipelines.pools import Pools
+from pipelines.graph import cut_off_in_words, deal_out, pool, set_context
+from pipelines.pools import LIGHT_CPUS, Pools
 
 
 class DecodeLabelled:

@@ -13,7 +13,7 @@ from pipelines import progress
 from pipelines.progress import Tally
 
 LOOK_S = 5.0
-STUCK_S = 60.0
+STUCK_S = 45.0
 """For how long nothing happens before the actors of a lost node are given up; a classifier takes half of it to load."""
 _SIGNAL = signal.SIGUSR1
 

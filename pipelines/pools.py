@@ -10,8 +10,10 @@ from pipelines.cluster import STAGE_LABEL, Node, Resources
 
 DECODE_NICENESS = 10
 """Without a GPU decoding yields to inference, whose threads wait for one another at every layer."""
-SPARE_CPUS = 1.0
-"""Left on each node for Ray Data's own tasks, which deal out the work and write the parts."""
+LIGHT_CPUS = 0.2
+"""What a task that reads or writes small Parquet books."""
+SPARE_CPUS = 2 * LIGHT_CPUS
+"""Left on each node for such tasks; less than an actor books, so that a pool which may grow waits for another node."""
 GROWTH = 4
 """Times its size that a pool may grow to when nodes join a cluster that was there before."""
 KEEP_BUSY = 1.25
@@ -156,7 +158,7 @@ def _classifiers(resources: Resources, gpus: int, decoders: int, rates: Rates | 
 def _bookable(nodes: Iterable[Node]) -> float:
     """CPUs that actors may book so that each node keeps its spare ones, however actors are spread over them."""
     cores = [node.cpus for node in nodes if node.cpus]
-    return min((n - min(SPARE_CPUS, n / 2)) / n for n in cores) * sum(cores)
+    return min((n - SPARE_CPUS) / n for n in cores) * sum(cores)
 
 
 def _share(cpus: float) -> float:

@@ -28,6 +28,8 @@ class Nodes:
         usual = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))}
         self.env = {**usual, **env, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
         self.env |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
+        # A node counts as dead after three seconds rather than fifteen.
+        self.env |= {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
         self.dashboard_port, self.metrics_port = _free_port(), _free_port()
         port = _free_port()
         self.env["RAY_ADDRESS"] = f"127.0.0.1:{port}"

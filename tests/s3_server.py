@@ -16,12 +16,14 @@ import fnmatch
 import http.client
 import json
 import logging
+import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -172,12 +174,30 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self._connections: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """Breaks every connection that is open."""
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, *_: Any) -> None:
         pass  # a client that hangs up is part of the tests
 
 
-def _serve(handler: type[BaseHTTPRequestHandler]) -> _Server:
-    server = _Server((HOST, 0), handler)
+def _serve(handler: type[BaseHTTPRequestHandler], port: int = 0) -> _Server:
+    server = _Server((HOST, port), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
@@ -193,7 +213,8 @@ class S3Server:
         self._moto.start()
         self.faults = Faults()
         upstream = self._moto.get_host_and_port()
-        self._proxy = _serve(type("Proxy", (_Proxy,), {"faults": self.faults, "upstream": upstream}))
+        self._handler = type("Proxy", (_Proxy,), {"faults": self.faults, "upstream": upstream})
+        self._proxy = _serve(self._handler)
         self.endpoint = f"http://{HOST}:{self._proxy.server_address[1]}"
         self._direct = f"http://{HOST}:{upstream[1]}"
         self.bucket = ""
@@ -235,6 +256,16 @@ class S3Server:
         """All keys of the bucket."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+    def go_away(self) -> None:
+        """Nobody listens any more at the endpoint, and open connections break, until ``come_back``."""
+        self._address = self._proxy.server_address
+        self._proxy.shutdown()
+        self._proxy.server_close()
+        self._proxy.hang_up()
+
+    def come_back(self) -> None:
+        self._proxy = _serve(self._handler, self._address[1])
 
     def close(self) -> None:
         self._proxy.shutdown()

@@ -1,5 +1,7 @@
 """Nodes that die, come late, and a storage that goes away: each run ends with the tables of an undisturbed one."""
 
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,9 +17,9 @@ from artifactscan.checkpoint import save_checkpoint
 pytestmark = pytest.mark.cluster
 
 KEY = ["uri", "frame_index"]
-CLIPS = 40
-FLAGS = ("--sample-fps", 4, "--segment-frames", 4, "--slice-bytes", 60_000)
-"""Frames enough that a kill finds the job in the middle of them, and longer clips in slices."""
+CLIPS = 30
+FLAGS = ("--segment-frames", 4, "--slice-bytes", 60_000, "--decode-actors", 2, "--classify-actors", 2)
+"""Longer clips in slices, and as few processes as make two of each stage."""
 DECODING, CLASSIFYING, WRITING = (
     "MapWorker(MapBatches(Decode)).submit",
     "MapWorker(MapBatches(Classify)).submit",
@@ -59,10 +61,13 @@ def two(nodes: Nodes) -> Iterator[list]:
     nodes.wait_for(1)
 
 
+def arguments(corpus: S3Server, store: str) -> tuple[str, ...]:
+    places = {"--input": corpus.uri("in"), "--output": corpus.uri(store), "--checkpoint": corpus.uri("checkpoint")}
+    return tuple(word for pair in places.items() for word in pair)
+
+
 def start(nodes: Nodes, corpus: S3Server, store: str) -> JobRun:
-    return nodes.job(
-        *("--input", corpus.uri("in"), "--output", corpus.uri(store), "--checkpoint", corpus.uri("checkpoint")), *FLAGS
-    )
+    return nodes.job(*arguments(corpus, store), *FLAGS)
 
 
 def read(corpus: S3Server, store: str, table: str, folder: Path) -> pd.DataFrame:
@@ -100,16 +105,21 @@ def has_parts(corpus: S3Server, store: str) -> Callable[[], bool]:
     return found
 
 
-@pytest.mark.parametrize("what", [DECODING, CLASSIFYING, WRITING], ids=["decoding", "classifying", "writing"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(DECODING, id="decoding"),
+        pytest.param(CLASSIFYING, id="classifying", marks=pytest.mark.slow),
+        pytest.param(WRITING, id="writing", marks=pytest.mark.slow),
+    ],
+)
 def test_a_node_that_dies(
     what: str, nodes: Nodes, two: list, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    store = f"dies-{what[:3]}-{len(what)}"
-    if what == WRITING:
-        corpus.faults.delay(f"{store}/runs/*/parts/*", 1.0)
+    store = f"dies-{len(what)}"
+    corpus.faults.delay("in/*", 2.0)  # time to be killed in
+    corpus.faults.delay(f"{store}/runs/*/parts/*", 1.0)
     job = start(nodes, corpus, store)
-    if what != WRITING:
-        job.wait_for(has_parts(corpus, store))
     victim = job.wait_for(lambda: next((node for node in two if nodes.at_work(node, what)), None))
     nodes.kill(victim)
     two.remove(victim)
@@ -117,3 +127,41 @@ def test_a_node_that_dies(
     corpus.faults.clear()
     assert code == 0, output
     check(corpus, store, undisturbed, tmp_path)
+
+
+def test_the_storage_is_gone_for_a_while_and_a_node_comes_late(
+    nodes: Nodes, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    first, late = nodes.add(), None
+    corpus.faults.delay("in/*", 2.0)
+    job = nodes.job(*arguments(corpus, "gone"), "--segment-frames", 4, "--slice-bytes", 60_000)
+    job.wait_for(has_parts(corpus, "gone"))
+    corpus.go_away()
+    gone = time.monotonic()
+    late = nodes.add(4)
+    time.sleep(max(0.0, 20 - (time.monotonic() - gone)))
+    corpus.come_back()
+    job.wait_for(lambda: nodes.at_work(late, "MapWorker"))
+    code, output = job.end()
+    corpus.faults.clear()
+    for node in (first, late):
+        nodes.kill(node)
+    assert code == 0, output
+    check(corpus, "gone", undisturbed, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed(
+    nodes: Nodes, two: list, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    corpus.faults.delay("in/*", 2.0)
+    job = start(nodes, corpus, "driver")
+    job.wait_for(has_parts(corpus, "driver"))
+    job.process.kill()
+    assert job.end()[0] == -signal.SIGKILL
+    assert not any(key.startswith("driver/") and key.endswith("run.json") for key in list(corpus.keys()))
+    corpus.faults.clear()
+    code, output = start(nodes, corpus, "driver").end()
+    assert code == 0, output
+    assert "continuing run" in output
+    check(corpus, "driver", undisturbed, tmp_path)

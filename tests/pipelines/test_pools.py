@@ -5,7 +5,7 @@ import pytest
 from artifactscan.errors import UsageError
 from artifactscan.rates import Rates
 from pipelines.cluster import Node, Resources
-from pipelines.pools import DECODE_NICENESS, GROWTH, Pools, size_pools
+from pipelines.pools import DECODE_NICENESS, GROWTH, SPARE_CPUS, Pools, size_pools
 
 DECODE, CLASSIFY = {"artifactscan-stage": "decode"}, {"artifactscan-stage": "classify"}
 
@@ -28,7 +28,8 @@ def test_two_cores_without_a_gpu_do_both() -> None:
     assert (sized.decoders, sized.classifiers, sized.classifier_threads) == (2, 1, 2)
     assert sized.classifier_gpus == 0
     assert sized.niceness == DECODE_NICENESS
-    assert booked_cpus(sized) == pytest.approx(1, abs=1e-3)
+    assert booked_cpus(sized) == pytest.approx(1.6, abs=1e-3)
+    assert sized.decoder_cpus > SPARE_CPUS, "no fourth actor finds room"
 
 
 def test_every_gpu_classifies_and_the_other_cores_decode() -> None:
@@ -47,21 +48,21 @@ def test_every_pool_fits_into_its_cluster(cpus: int, gpus: int, decoders: int, c
     assert sized.decoders == decoders or not decoders
     assert sized.classifiers == classifiers or not classifiers
     assert sized.classifiers * sized.classifier_gpus <= gpus * count + 1e-9
-    assert booked_cpus(sized) <= count * (cpus - 1) + 1e-9, "one CPU of a node is left for Ray Data's own tasks"
+    assert booked_cpus(sized) <= count * (cpus - SPARE_CPUS) + 1e-9, "room is left for Ray Data's own tasks"
     assert min(sized.decoder_cpus, sized.classifier_cpus) > 0
 
 
 def test_nodes_without_a_gpu_classify_each_with_its_own_cores() -> None:
     sized = pools(*[Node(16)] * 4, gpu=False)
     assert (sized.classifiers, sized.classifier_threads, sized.decoders) == (4, 16, 64)
-    assert 17 * sized.decoder_cpus <= 15, "what one node is meant to hold leaves a CPU there"
+    assert 17 * sized.decoder_cpus <= 16 - SPARE_CPUS, "what one node is meant to hold leaves room there"
 
 
 def test_labelled_nodes_do_what_their_label_says() -> None:
     sized = pools(Node(16, 0, "decode"), Node(16, 0, "decode"), Node(8, 1, "classify"), gpu=True)
     assert (sized.decoders, sized.classifiers) == (32, 1)
     assert (sized.decoder_label, sized.classifier_label) == (DECODE, CLASSIFY)
-    assert 16 * sized.decoder_cpus <= 15
+    assert 16 * sized.decoder_cpus <= 16 - SPARE_CPUS
     unlabelled = pools(Node(16), Node(8, 1), gpu=True)
     assert (unlabelled.decoders, unlabelled.decoder_label, unlabelled.classifier_label) == (21, None, None)
 
