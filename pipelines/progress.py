@@ -18,7 +18,7 @@ from pipelines import metrics
 TERMINAL_INTERVAL_S = 0.5
 READ_TIMEOUT_S = 5.0
 LOG_INTERVAL_S = 30.0
-"""Without a terminal a line now and then is enough: it ends up in a job's log."""
+"""Without a terminal a line for the first frames and one now and then are enough: they end up in a job's log."""
 
 
 @dataclass
@@ -130,16 +130,25 @@ class Progress:
             self.thread.join()
 
     def _watch(self) -> None:
-        interval = TERMINAL_INTERVAL_S if self.live else LOG_INTERVAL_S
-        while not self.stop.wait(interval):
-            self._print(end="" if self.live else "\n")
-        self._print(end="\n")
+        printed, begun = time.monotonic(), False
+        while not self.stop.wait(TERMINAL_INTERVAL_S):
+            snapshot = self._read()
+            if snapshot is None:
+                continue
+            first = not begun and snapshot.frames > 0
+            if self.live or first or time.monotonic() - printed >= LOG_INTERVAL_S:
+                self._print(snapshot, end="" if self.live else "\n")
+                printed, begun = time.monotonic(), begun or first
+        if (snapshot := self._read()) is not None:
+            self._print(snapshot, end="\n")
 
-    def _print(self, *, end: str) -> None:
+    def _read(self) -> Snapshot | None:
         try:
-            snapshot = read(self.tally)
+            return read(self.tally)
         except RayError:  # the cluster is going down; whoever waits for the graph says why
-            return
+            return None
+
+    def _print(self, snapshot: Snapshot, *, end: str) -> None:
         elapsed_s = time.monotonic() - self.started
         text = line(snapshot, total=self.total, elapsed_s=elapsed_s)
         if self.log is not None:

@@ -25,8 +25,9 @@ class Nodes:
 
     def __init__(self, env: Mapping[str, str], *, dashboard: bool = False):
         self.folder = tempfile.mkdtemp(prefix="nodes-", dir="/tmp")  # sockets below it have room for 107 bytes
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # where `python` is ours
         usual = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))}
-        self.env = {**usual, **env, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+        self.env = {**usual, **env, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
         self.env |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
         # A node counts as dead after three seconds rather than fifteen.
         self.env |= {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
@@ -46,9 +47,9 @@ class Nodes:
             f"--metrics-export-port={self.metrics_port}",
         )
 
-    def add(self, cpus: int = 2, *arguments: str) -> subprocess.Popen:
-        """One more node, which has joined."""
-        return self._start(f"--address={self.env['RAY_ADDRESS']}", f"--num-cpus={cpus}", *arguments)
+    def add(self, cpus: int = 2, *arguments: str, within: tuple[str, ...] = ()) -> subprocess.Popen:
+        """One more node, which has joined; ``within``: a command that runs it, as `unshare --mount` does."""
+        return self._start(f"--address={self.env['RAY_ADDRESS']}", f"--num-cpus={cpus}", *arguments, within=within)
 
     def kill(self, node: subprocess.Popen) -> None:
         """Ends a node with all its processes at once, without a word to anyone."""
@@ -89,8 +90,17 @@ class Nodes:
             self.kill(node)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _start(self, *arguments: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *arguments]
+    def _start(self, *arguments: str, within: tuple[str, ...] = ()) -> subprocess.Popen:
+        command = [
+            *within,
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--block",
+            "--disable-usage-stats",
+            *arguments,
+        ]
         command += [f"--object-store-memory={200 << 20}", f"--dashboard-agent-listen-port={_free_port()}"]
         env = {name: value for name, value in self.env.items() if name != "RAY_ADDRESS"}
         said = Path(self.folder, f"start-{len(self._running)}-{secrets.token_hex(4)}.txt")
