@@ -31,7 +31,8 @@ class Nodes:
         self.env |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
         # A node counts as dead after three seconds rather than fifteen.
         self.env |= {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
-        self.dashboard_port, self.metrics_port = _free_port(), _free_port()
+        self.dashboard_port, self.metrics_port, self.worker_metrics_port = _free_port(), _free_port(), _free_port()
+        self.env["RAY_metrics_report_interval_ms"] = "2000"
         port = _free_port()
         self.env["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         self._running: list[subprocess.Popen] = []

@@ -33,8 +33,13 @@ def scrape() -> dict[str, Metric]:
     report = {"RAY_metrics_report_interval_ms": str(int(REPORT_S * 1000)), "RAY_USAGE_STATS_ENABLED": "0"}
     ran = subprocess.run([sys.executable, __file__], capture_output=True, text=True, env={**os.environ, **report})
     assert ran.returncode == 0, ran.stderr[-2000:]
-    families = text_string_to_metric_families(json.loads(ran.stdout.splitlines()[-1]))
-    return {family.name + ("_total" if family.type == "counter" else ""): family for family in families}
+    return families(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def families(page: str) -> dict[str, Metric]:
+    """The families of a page of metrics, by exported name."""
+    found = text_string_to_metric_families(page)
+    return {family.name + ("_total" if family.type == "counter" else ""): family for family in found}
 
 
 def main() -> None:

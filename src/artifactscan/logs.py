@@ -24,7 +24,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "run": self._run,
             "message": record.getMessage(),
-            **{name: value for name, value in vars(record).items() if name not in _OWN},
+            # Ray adds fields of its own with an underscore.
+            **{name: value for name, value in vars(record).items() if name not in _OWN and not name.startswith("_")},
         }
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)

@@ -224,6 +224,29 @@ def test_s3_on_both_sides_through_faults(_s3_server: S3Server, tmp_path: Path, c
     }
 
 
+def test_credentials_that_expire_in_the_middle(
+    _s3_server: S3Server, tmp_path: Path, checkpoint: str, ray_here: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = _s3_server
+    server.new_bucket()
+    clip = write_clip(tmp_path / "clip.mp4", seconds=1).read_bytes()
+    for number in range(8):
+        server.put(f"in/{number}.mp4", clip)
+    arguments = ("--input", server.uri("in"), "--output", server.uri("out"), "--checkpoint", checkpoint)
+    server.faults.status("in/5.mp4", 400, code="ExpiredToken", methods=("GET",))
+    assert run_job(*arguments) == 3
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: the run was cut off: ")
+    assert said.endswith("AWS_SECRET_ACCESS_KEY; the same command continues it")
+    assert f"{server.uri('in/5.mp4')}: the AWS credentials are not accepted (ExpiredToken)" in said
+    server.faults.clear()
+    assert run_job(*arguments) == 0
+    assert "continuing run" in capsys.readouterr().out
+    [key] = [key for key in keys_of(server) if key.startswith("out/videos/") and "videos-" in key]
+    ledger = pd.read_parquet(download(server, key, tmp_path))
+    assert by_name(ledger).to_dict() == {f"{number}.mp4": "scored" for number in range(8)}
+
+
 def keys_of(server: S3Server) -> list[str]:
     return server.keys()
 

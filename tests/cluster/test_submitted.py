@@ -1,0 +1,190 @@
+"""`ray job submit` from the repository's root, with nothing but its working directory: it runs, tells, stops."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from media import write_clip
+from nodes import ROOT, Nodes
+from s3_server import S3Server
+from scraped import families
+
+from artifactscan.backbone import initialise
+from artifactscan.checkpoint import save_checkpoint
+from pipelines import metrics
+
+pytestmark = pytest.mark.cluster
+
+CLIPS = 8
+STAGES = ("decode", "classify")
+
+
+@pytest.fixture(scope="module")
+def corpus(_s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> S3Server:
+    server, folder = _s3_server, tmp_path_factory.mktemp("clips")
+    server.new_bucket()
+    save_checkpoint(initialise("test_resnet.r160_in1k", height=96, width=160, seed=1), str(folder / "checkpoint"))
+    for file in (folder / "checkpoint").iterdir():
+        server.put(f"checkpoint/{file.name}", file.read_bytes())
+    clip = write_clip(folder / "clip.mp4", seconds=4, width=320, height=192).read_bytes()
+    for number in range(CLIPS):
+        server.put(f"in/clip{number}.mp4", clip)
+    server.put("in/broken.mp4", b"no video")
+    return server
+
+
+@pytest.fixture(scope="module")
+def nodes(corpus: S3Server) -> Iterator[Nodes]:
+    nodes = Nodes(corpus.env, dashboard=True)
+    nodes.add(2, f"--metrics-export-port={nodes.worker_metrics_port}")
+    yield nodes
+    nodes.close()
+
+
+class Submitted:
+    """A job handed to the cluster by `ray job submit`."""
+
+    def __init__(self, nodes: Nodes, corpus: S3Server, store: str):
+        self.server = f"http://127.0.0.1:{nodes.dashboard_port}"
+        self.env = {name: value for name, value in nodes.env.items() if name != "RAY_ADDRESS"}
+        self.id = f"{store}-job"
+        self.arguments = ("--input", corpus.uri("in"), "--output", corpus.uri(store))
+        self.arguments += ("--checkpoint", corpus.uri("checkpoint"), "--max-failed", "0.5", "--log-format", "json")
+        self._ray(
+            "submit", "--submission-id", self.id, "--no-wait", "--working-dir", ".", "--", "python", "jobs/score.py"
+        )
+
+    def _ray(self, verb: str, *words: str) -> str:
+        more = self.arguments if verb == "submit" else ()
+        command = [sys.executable, "-m", "ray.scripts.scripts", "job", verb, "--address", self.server, *words, *more]
+        return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, check=True).stdout
+
+    def logs(self) -> str:
+        return self._ray("logs", self.id)
+
+    def stop(self) -> None:
+        self._ray("stop", self.id)
+
+    def details(self) -> dict[str, Any]:
+        request = urllib.request.Request(f"{self.server}/api/jobs/{self.id}")
+        request.add_header("Authorization", f"Bearer {self.env['RAY_AUTH_TOKEN']}")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def wait_for(self, condition: Callable[[], Any], timeout_s: float = 240) -> Any:
+        """The first true value of ``condition``."""
+        end = time.monotonic() + timeout_s
+        while not (met := condition()):
+            assert time.monotonic() < end, self.logs()
+            time.sleep(0.3)
+        return met
+
+    def end(self) -> str:
+        """The state it ends in."""
+        ended = ("SUCCEEDED", "FAILED", "STOPPED")
+        return self.wait_for(lambda: status if (status := self.details()["status"]) in ended else None)
+
+
+def committed(corpus: S3Server, store: str) -> dict[str, Any]:
+    keys = corpus.keys()
+    [key] = [key for key in keys if key.startswith(f"{store}/runs/") and key.endswith("run.json")]
+    return json.loads(corpus.client.get_object(Bucket=corpus.bucket, Key=key)["Body"].read())
+
+
+def scrape(nodes: Nodes) -> set[str]:
+    """Names of what the nodes serve now."""
+    found: set[str] = set()
+    for port in (nodes.metrics_port, nodes.worker_metrics_port):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            found |= set(families(answer.read().decode()))
+    return found
+
+
+def test_a_submitted_job_runs_and_tells(nodes: Nodes, corpus: S3Server) -> None:
+    corpus.faults.status("in/clip0.mp4", 503, times=2, methods=("GET",))
+    corpus.faults.delay("in/clip7.mp4", 15.0, times=1)  # time to be looked at
+    job = Submitted(nodes, corpus, "told")
+    ours = {metric.exported for metric in metrics.METRICS}
+    seen: set[str] = set()
+
+    def all_there() -> bool:
+        seen.update(scrape(nodes) & ours)
+        return seen == ours or job.details()["status"] != "RUNNING"
+
+    job.wait_for(lambda: job.details()["status"] == "RUNNING")
+    job.wait_for(all_there)
+    state, told = job.end(), job.logs()
+    assert state == "SUCCEEDED", told
+    corpus.faults.clear()
+
+    record = committed(corpus, "told")
+    assert record["outcomes"] == {"scored": CLIPS, "undecodable": 1}
+    details = job.details()
+    assert {name: details["metadata"][f"artifactscan_{name}"] for name in ("run", "store", "verdict")} == {
+        "run": record["run"],
+        "store": corpus.uri("told"),
+        "verdict": "0 all well",
+    }
+    progress = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    assert progress[-1]["run"] == record["run"] and progress[-1]["videos"] == CLIPS + 1
+    assert "Outcomes" in told and "Traceback" not in told
+
+    assert seen == ours, f"never scraped: {ours - seen}"
+
+    [line] = {line for line in worker_logs(nodes) if '"uri"' in line and "broken.mp4" in line}
+    entry = json.loads(line)
+    assert (entry["run"], entry["outcome"], entry["uri"]) == (record["run"], "undecodable", corpus.uri("in/broken.mp4"))
+    assert len(entry["video_id"]) == 32
+    keys = corpus.keys()
+    assert f"told/runs/{record['run']}/ray_data_stats.txt" in list(keys)
+
+
+def worker_logs(nodes: Nodes) -> list[str]:
+    files = Path(nodes.folder).glob("session_*/logs/worker-*.err")
+    return [line for file in files for line in file.read_text(errors="replace").splitlines()]
+
+
+@pytest.mark.slow
+def test_a_job_that_is_stopped_is_continued(nodes: Nodes, corpus: S3Server) -> None:
+    corpus.faults.delay("in/clip7.mp4", 60.0, times=1)
+    job = Submitted(nodes, corpus, "stopped")
+    job.wait_for(lambda: any("stopped/runs/" in key and "/parts/" in key for key in list(corpus.keys())))
+    job.stop()
+    assert job.end() == "STOPPED"
+    assert "error: interrupted; the same command continues where this one stopped" in job.logs()
+    assert "stopped/lease.json" not in list(corpus.keys())
+    corpus.faults.clear()
+    code, output = nodes.job(*job.arguments).end()
+    assert code == 0, output
+    assert "continuing run" in output
+    assert committed(corpus, "stopped")["outcomes"] == {"scored": CLIPS, "undecodable": 1}
+
+
+def test_the_packages_for_a_cluster_without_them_are_those_of_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.runtime_env import RuntimeEnv
+
+    monkeypatch.chdir(ROOT)
+    environment = RuntimeEnv(**yaml.safe_load((ROOT / "runtime_env.yaml").read_text()))
+    lock = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and not line.startswith("#")]
+    assert environment["pip"]["packages"] == lock
+
+
+def test_only_what_a_job_needs_travels(tmp_path: Path) -> None:
+    from ray._private.runtime_env.packaging import create_package
+
+    package = tmp_path / "package.zip"
+    create_package(str(ROOT), package, include_gitignore=True)
+    names = zipfile.ZipFile(package).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {"jobs", "pipelines", "src"} <= tops
+    assert not tops & {"tests", "docs", "deploy", "benchmarks", "demo", ".git", ".venv"}
+    assert "src/artifactscan/builtin/model.safetensors" in names
+    assert package.stat().st_size < 20 << 20
