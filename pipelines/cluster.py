@@ -245,6 +245,14 @@ def _check_seen_by_all(place: str) -> None:
                 )
 
 
+def beside_driver() -> NodeAffinitySchedulingStrategy:
+    """Has an actor run on the node of this process, so that it is lost only with it."""
+    return _on(ray.get_runtime_context().get_node_id())
+
+
+def _on(node: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
 def _exists_on(node: str, path: str) -> ray.ObjectRef:
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    return ray.remote(num_cpus=0)(os.path.exists).options(scheduling_strategy=there).remote(path)
+    return ray.remote(num_cpus=0)(os.path.exists).options(scheduling_strategy=_on(node)).remote(path)

@@ -11,9 +11,9 @@ from typing import TextIO, cast
 import ray
 from ray.actor import ActorProxy
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines import metrics
+from pipelines.cluster import beside_driver
 
 TERMINAL_INTERVAL_S = 0.5
 READ_TIMEOUT_S = 5.0
@@ -70,8 +70,7 @@ _TallyActor = ray.remote(num_cpus=0)(Tally)
 
 def start_tally(total: int) -> ActorProxy[Tally]:
     """A tally of ``total`` videos beside the driver, with which it goes."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return _TallyActor.options(scheduling_strategy=here).remote(total)
+    return _TallyActor.options(scheduling_strategy=beside_driver()).remote(total)
 
 
 def read(tally: ActorProxy[Tally]) -> Snapshot:

@@ -145,7 +145,8 @@ def train(
             name=name,
             storage_path=path,
             storage_filesystem=filesystem,
-            failure_config=FailureConfig(max_failures=max_failures),
+            # A spot node that is taken away announces it, and is no failure of ours to count.
+            failure_config=FailureConfig(max_failures=max_failures, max_preemption_failures=-1),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             logging_config=LoggingConfig(log_level="CRITICAL"),
             worker_runtime_env={} if placement.use_gpu else {"env_vars": KEEP_FREED_MEMORY},

@@ -10,6 +10,8 @@ import ray
 from ray.actor import ActorProxy
 from ray.exceptions import RayError
 
+from pipelines.cluster import beside_driver
+
 POLL_S = 0.5
 READ_TIMEOUT_S = 5.0
 WITHIN_EPOCH_S = 30.0
@@ -42,7 +44,12 @@ class TrainingLog:
         return lines
 
 
-TrainingLogActor = ray.remote(num_cpus=0)(TrainingLog)
+_TrainingLogActor = ray.remote(num_cpus=0)(TrainingLog)
+
+
+def start_log() -> ActorProxy[TrainingLog]:
+    """A log beside the driver, which no other node takes with it."""
+    return _TrainingLogActor.options(scheduling_strategy=beside_driver()).remote()
 
 
 def epoch_line(row: dict[str, Any], epochs: int) -> str:

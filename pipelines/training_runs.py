@@ -79,7 +79,7 @@ def train_split(
             weights=storage.read_bytes(weights_uri) if keep_weights else None,
         )
     synthetic = np.arange(job.labelled.table.num_rows, job.learned.table.num_rows)
-    log = training_log.TrainingLogActor.remote()
+    log = training_log.start_log()
     with training_log.Told(log, prefix=f"{model.name} {run}", quiet=job.settings.quiet):
         trained = training.train(
             model.frames,

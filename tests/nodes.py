@@ -128,7 +128,7 @@ class JobRun:
             [sys.executable, *command], env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
-    def wait_for(self, condition: Callable[[], Any], timeout_s: float = 180) -> Any:
+    def wait_for(self, condition: Callable[[], Any], timeout_s: float = 300) -> Any:
         """The first true value of ``condition`` while the job runs."""
         end = time.monotonic() + timeout_s
         while not (met := condition()):
