@@ -20,13 +20,13 @@ from rich.text import Text
 from artifactscan import storage, storage_errors
 from artifactscan.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.cli import EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
-from artifactscan.corpus import is_manifest, list_corpus
+from artifactscan.corpus import list_corpus
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.estimate import estimate
 from artifactscan.lease import Lease
 from artifactscan.logs import log_json
 from artifactscan.planning import Plan, load_settled, make_plan, without_frames
-from artifactscan.rates import REFERENCE, Rates, measured
+from artifactscan.rates import Rates, last_device, measured
 from artifactscan.settings import ScoreSettings, as_record
 from artifactscan.settle import Settlement, remaining_work, settle
 from artifactscan.spec import Spec, digest
@@ -38,7 +38,6 @@ from artifactscan.text import printable
 from pipelines.submission import submitted, tell_job
 
 if TYPE_CHECKING:
-    from pipelines.cluster import Resources
     from pipelines.pools import Pools
 
 
@@ -134,6 +133,10 @@ class Job:
     request: Request
     out: Console
 
+    def rates(self, device: str) -> Rates:
+        """What a frame takes on ``device``, as runs of the same spec measured it."""
+        return measured(self.store.committed(), spec=self.request.spec.digest, device=device)
+
 
 def _job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> Job:
     store = Store(storage.normalise(settings.output))
@@ -144,22 +147,14 @@ def _show_plan(job: Job) -> int:
     run = job.store.unfinished(job.request.digest, job.store.uncommitted())
     with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
         plan = _plan(job, Path(folder, "manifest.parquet"))
-    prices = job.settings.price_per_hour
-    rates = _rates(job, default="cuda" if len(prices) == 2 else "cpu")
-    cost = estimate(plan.expected_frames, rates, node_cpus=job.settings.node_cpus, prices=prices)
+    prices, device = job.settings.price_per_hour, job.settings.device
+    if device == "auto":
+        device = last_device(job.store.committed()) or ("cuda" if len(prices) == 2 else "cpu")
+    cost = estimate(plan.expected_frames, job.rates(device), node_cpus=job.settings.node_cpus, prices=prices)
     print_plan(plan, job.out, cost)
     if run:
         job.out.print(f"run {run} of the same command was cut off and would be continued")
     return EXIT_OK
-
-
-def _rates(job: Job, *, default: str) -> Rates:
-    """What a frame takes on the device that the job would use, or last used."""
-    device = job.settings.device
-    if device == "auto":
-        devices = [run.rates.get("device") for run in job.store.committed() if run.rates]
-        device = devices[-1] if devices and devices[-1] in REFERENCE else default
-    return measured(job.store.committed(), spec=job.request.spec.digest, device=device)
 
 
 def _score(job: Job) -> Scored:
@@ -260,38 +255,10 @@ def _start_ray(job: Job, watch: Stopwatch, frames: int | None = None) -> "Pools"
 
     ``frames``: how many are to be expected, by which an autoscaler is asked for nodes.
     """
-    from pipelines import cluster, waiting  # Ray takes seconds to import and to start
-    from pipelines.pools import size_pools
+    from pipelines.starting import start_ray  # Ray takes seconds to import and to start
 
-    settings = job.settings
     with watch.stage("start"):
-        resources = cluster.connect(may_be_empty=True)
-        places = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
-        cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
-
-        def pools(resources: cluster.Resources) -> "Pools":
-            use_gpu = _use_gpu(settings, resources)
-            return size_pools(
-                resources,
-                use_gpu=use_gpu,
-                decode_actors=settings.decode_actors,
-                classify_actors=settings.classify_actors,
-                rates=measured(
-                    job.store.committed(), spec=job.request.spec.digest, device="cuda" if use_gpu else "cpu"
-                ),
-                frames=frames,
-            )
-
-        use_gpu = _use_gpu(settings, resources)
-        wait_s = settings.node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
-        if wait_s and waiting.missing(resources, use_gpu=use_gpu):
-            wanted = pools(resources) if resources.room else None
-            resources = waiting.wait_for_nodes(resources, use_gpu=use_gpu, wanted=wanted, wait_s=wait_s, out=job.out)
-        return pools(resources)
-
-
-def _use_gpu(settings: ScoreSettings, resources: "Resources") -> bool:
-    return settings.device == "cuda" or (settings.device == "auto" and any(node.gpus for node in resources.grown))
+        return start_ray(job.settings, job.rates, job.out, frames=frames)
 
 
 def _score_open_videos(job: Job, run: str, watch: Stopwatch) -> set[str]:

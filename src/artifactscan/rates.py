@@ -55,3 +55,9 @@ def measured(runs: Iterable[RunRecord], *, spec: str, device: str) -> Rates:
                 basis=f"measured by run {record.run} over {rates['frames']:,} frames",
             )
     return REFERENCE[device]
+
+
+def last_device(runs: Iterable[RunRecord]) -> str | None:
+    """The device that the latest of the ``runs`` classified on, where it was one for all."""
+    devices = [run.rates.get("device") for run in runs if run.rates.get("frames")]
+    return devices[-1] if devices and devices[-1] in REFERENCE else None

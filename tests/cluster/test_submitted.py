@@ -44,7 +44,6 @@ def corpus(_s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> S3
 @pytest.fixture(scope="module")
 def nodes(corpus: S3Server) -> Iterator[Nodes]:
     nodes = Nodes(corpus.env, dashboard=True)
-    nodes.add(2, f"--metrics-export-port={nodes.worker_metrics_port}")
     yield nodes
     nodes.close()
 
@@ -58,6 +57,7 @@ class Submitted:
         self.id = f"{store}-job"
         self.arguments = ("--input", corpus.uri("in"), "--output", corpus.uri(store))
         self.arguments += ("--checkpoint", corpus.uri("checkpoint"), "--max-failed", "0.5", "--log-format", "json")
+        self.arguments += ("--node-wait-s", "200")
         self._ray(
             "submit", "--submission-id", self.id, "--no-wait", "--working-dir", ".", "--", "python", "jobs/score.py"
         )
@@ -108,10 +108,12 @@ def scrape(nodes: Nodes) -> set[str]:
     return found
 
 
-def test_a_submitted_job_runs_and_tells(nodes: Nodes, corpus: S3Server) -> None:
+def test_a_submitted_job_waits_for_a_node_runs_and_tells(nodes: Nodes, corpus: S3Server) -> None:
     corpus.faults.status("in/clip0.mp4", 503, times=2, methods=("GET",))
     corpus.faults.delay("in/clip7.mp4", 15.0, times=1)  # time to be looked at
     job = Submitted(nodes, corpus, "told")
+    job.wait_for(lambda: "waiting for a CPU to decode on and a CPU to classify on (0 of at most 200 s)" in job.logs())
+    nodes.add(2, f"--metrics-export-port={nodes.worker_metrics_port}")  # as an autoscaler would
     ours = {metric.exported for metric in metrics.METRICS}
     seen: set[str] = set()
 
@@ -119,7 +121,6 @@ def test_a_submitted_job_runs_and_tells(nodes: Nodes, corpus: S3Server) -> None:
         seen.update(scrape(nodes) & ours)
         return seen == ours or job.details()["status"] != "RUNNING"
 
-    job.wait_for(lambda: job.details()["status"] == "RUNNING")
     job.wait_for(all_there)
     state, told = job.end(), job.logs()
     assert state == "SUCCEEDED", told

@@ -9,7 +9,8 @@ import pytest
 
 import artifactscan
 import pipelines
-from pipelines.cluster import ROOT, _silent_stderr
+from pipelines import cluster
+from pipelines.cluster import ROOT, Node, _silent_stderr, _why_not_joined
 
 
 def test_workers_find_both_packages_below_the_root() -> None:
@@ -35,6 +36,38 @@ def test_what_c_code_writes_to_stderr_meanwhile_is_lost_and_nothing_else(capfd: 
         os.write(1, b"result")
     os.write(2, b"after")
     assert capfd.readouterr() == ("result", "before after")
+
+
+CLUSTER = """
+max_workers: 3
+head_node_type: head
+available_node_types:
+  head: {resources: {CPU: 0}, max_workers: 0}
+  decode: {resources: {CPU: 16}, labels: {artifactscan-stage: decode}, max_workers: 2}
+  classify: {resources: {CPU: 8, GPU: 1}, labels: {artifactscan-stage: classify}, max_workers: 5}
+"""
+
+
+def test_what_the_autoscaler_of_ray_up_may_still_add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "ray_bootstrap_config.yaml"
+    monkeypatch.setattr(cluster, "BOOTSTRAP_CONFIG", config)
+    decode, classify = Node(16, 0, "decode"), Node(8, 1, "classify")
+    assert cluster._room(()) == (), "there is no such file on other clusters"
+    config.write_text(CLUSTER)
+    assert cluster._room(()) == (decode, decode, classify), "max_workers bounds all of them together"
+    assert cluster._room((decode, classify)) == (decode,)
+    for damaged in ("", "a: [", "max_workers: many", "available_node_types: 3"):
+        config.write_text(damaged)
+        assert cluster._room(()) == ()
+
+
+def test_other_versions_are_told_from_other_reasons() -> None:
+    sides = "started with:\n    Ray: {}\n    Python: {}\n"
+    mismatch = RuntimeError("The cluster was " + sides.format("2.9", "3.9.1") + sides.format("2.60.0", "3.11.7"))
+    assert "the cluster runs Ray 2.9 and Python 3.9.1, this process Ray 2.60.0 and Python" in _why_not_joined(mismatch)
+    assert _why_not_joined(OSError("no one\nthere")).startswith(
+        "the Ray cluster cannot be joined (no one there); start"
+    )
 
 
 def test_stderr_is_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,47 @@
+"""Ray, started or joined for a scoring run: its first nodes waited for, its pools sized."""
+
+from collections.abc import Callable
+
+from rich.console import Console
+
+from artifactscan.corpus import is_manifest
+from artifactscan.rates import Rates
+from artifactscan.settings import ScoreSettings
+from pipelines import cluster, waiting
+from pipelines.cluster import Resources
+from pipelines.pools import Pools, size_pools
+
+
+def start_ray(
+    settings: ScoreSettings, rates: Callable[[str], Rates], out: Console, *, frames: int | None = None
+) -> Pools:
+    """What the cluster is to be used as; UsageError where it cannot be used.
+
+    ``rates``: what a frame takes on a device; ``frames``: how many are to be expected, by which an autoscaler is asked
+    for nodes.
+    """
+    resources = cluster.connect(may_be_empty=True)
+    places = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
+    cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+    wait_s = settings.node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
+    use_gpu = _use_gpu(settings, resources)
+    if wait_s and waiting.missing(resources, use_gpu=use_gpu):
+        wanted = _pools(settings, resources, rates, frames) if resources.room else None
+        resources = waiting.wait_for_nodes(resources, use_gpu=use_gpu, wanted=wanted, wait_s=wait_s, out=out)
+    return _pools(settings, resources, rates, frames)
+
+
+def _pools(settings: ScoreSettings, resources: Resources, rates: Callable[[str], Rates], frames: int | None) -> Pools:
+    use_gpu = _use_gpu(settings, resources)
+    return size_pools(
+        resources,
+        use_gpu=use_gpu,
+        decode_actors=settings.decode_actors,
+        classify_actors=settings.classify_actors,
+        rates=rates("cuda" if use_gpu else "cpu"),
+        frames=frames,
+    )
+
+
+def _use_gpu(settings: ScoreSettings, resources: Resources) -> bool:
+    return settings.device == "cuda" or (settings.device == "auto" and any(node.gpus for node in resources.grown))
