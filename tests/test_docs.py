@@ -1,0 +1,103 @@
+"""What the documents name is there, and their figures are those of the code."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from artifactscan import lease, planning, reading, slicing
+from artifactscan.estimate import estimate
+from artifactscan.fetch import FetchRetries
+from artifactscan.outcomes import Outcome
+from artifactscan.packets import SELECTIVE_CODECS
+from artifactscan.rates import REFERENCE
+from artifactscan.settings import ScoreSettings
+from artifactscan.tables import VIDEOS
+from artifactscan.video import DecodeLimits
+from pipelines import graph, node_watch, pools, progress, scoring, waiting
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*.md")])
+OPERATIONS, ARCHITECTURE, OUTCOMES = (
+    (ROOT / "docs" / name).read_text() for name in ("operations.md", "architecture.md", "outcomes.md")
+)
+LINKS = [
+    (document, link)
+    for document in DOCUMENTS
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text())
+    if not re.match(r"[a-z]+:", link)
+]
+
+
+def anchors(document: Path) -> set[str]:
+    """The places in a document that a link can lead to, as GitHub names them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(("document", "link"), LINKS, ids=[f"{path.name}-{link}" for path, link in LINKS])
+def test_links_lead_somewhere(document: Path, link: str) -> None:
+    path, _, anchor = link.partition("#")
+    target = document.parent / path if path else document
+    assert target.exists()
+    if anchor:
+        assert anchor in anchors(target)
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([\w/]+\.py)`", OPERATIONS + ARCHITECTURE))))
+def test_files_that_are_named_are_there(name: str) -> None:
+    assert [path for path in (ROOT, *(ROOT / "src").rglob("*/"), ROOT / "pipelines") if (path / name).is_file()]
+
+
+def test_flags_that_are_named_are_there() -> None:
+    flags = {f"--{field.name.replace('_', '-')}" for field in fields(ScoreSettings)}
+    assert set(re.findall(r"(?<=`)--[a-z-]+[a-z]", OPERATIONS + OUTCOMES)) <= flags
+
+
+def test_every_outcome_is_told() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", OUTCOMES, re.MULTILINE) == list(Outcome)
+
+
+def test_the_example_of_a_plan_is_what_the_job_works_out() -> None:
+    size = 1_670_000
+    frames = round(1_000_000 * size * planning.FRAMES_PER_MEGABYTE / 1e6)
+    cost = estimate(frames, REFERENCE["cuda"], node_cpus=16, prices=(0.40, 2.00))
+    assert f"about {frames:,}" in OPERATIONS
+    assert f"{cost.core_hours:.2f} core hours" in OPERATIONS
+    assert f"{cost.classifier_hours:.2f} hours" in OPERATIONS
+    assert [f"{hours:.2f}" for hours in cost.node_hours] == re.findall(
+        r"hours of nodes .+ (\d+\.\d+)$", OPERATIONS, re.M
+    )
+    assert re.search(rf"^    cost +{cost.cost:.2f}$", OPERATIONS, re.MULTILINE)
+    assert f"by rates    {cost.basis}" in OPERATIONS
+    assert f"{REFERENCE['cuda'].decode_s / REFERENCE['cuda'].classify_s:.0f}\ncores decode" in OPERATIONS
+
+
+def test_columns_of_the_queries_are_in_the_ledger() -> None:
+    queries = re.findall(r"^    SELECT.*\n(?:    .*\n)*", OPERATIONS, re.MULTILINE)
+    words = {word for query in queries for word in re.findall(r"\b[a-z]+_[a-z]+\b", query)}
+    assert len(queries) == 4
+    assert words - {"parse_filename", "any_value", "such_as", "s_per_frame"} <= set(VIDEOS.names)
+
+
+def test_numbers_are_those_of_the_code() -> None:
+    limits, settings = DecodeLimits(), ScoreSettings(input="in", output="out")
+    assert (graph.WAITING_BYTES_PER_ACTOR, graph.HEAVY_BYTES, graph.MOST_BLOCKS) == (64 << 20, 64 << 20, 20_000)
+    assert (reading.AHEAD, reading.AHEAD_BYTES) == (8, 256 << 20)
+    assert (settings.slice_bytes, slicing.MOST_SLICES, pools.GROWTH) == (128 << 20, 64, 4)
+    assert (limits.max_object_bytes, limits.child_memory_bytes) == (4 << 30, 4 << 30)
+    assert (limits.max_video_s, limits.max_pixels, limits.video_timeout_s) == (4 * 3600, 36_000_000, 300)
+    assert (waiting.NODE_WAIT_S, progress.LOG_INTERVAL_S, graph.NO_PROGRESS_TIMEOUT_S) == (15 * 60, 30, 1800)
+    assert (lease.RENEW_S, lease.STALE_S, node_watch.STUCK_S, scoring.MOST_LOST) == (15, 90, 45, 20)
+    assert (FetchRetries().attempts, FetchRetries().total_wait_s) == (8, 120)
+    assert SELECTIVE_CODECS == ("h264", "hevc", "mpeg4", "mjpeg")
+
+
+def test_the_picture_has_what_the_text_has() -> None:
+    picture = ElementTree.parse(ROOT / "docs" / "architecture.svg").getroot()
+    words = " ".join(picture.itertext())
+    for name in ("manifest.parquet", "lease.json", "run.json", "Decode", "Classify", "Parts", "Tally", "Settle"):
+        assert name in words
+    assert not [element for element in picture.iter() if element.tag.rpartition("}")[2] in ("script", "foreignObject")]
