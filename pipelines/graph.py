@@ -247,7 +247,7 @@ def cut_off_in_words() -> Iterator[None]:
             raise error.cause from None
         if isinstance(error.cause, OSError | MemoryError):
             # Of a system's error only its own words: in the file's place stands what Ray advises.
-            words = getattr(error.cause, "strerror", None) or error.cause
+            words = getattr(error.cause, "strerror", None) or str(error.cause).splitlines()[0]
             raise CutOffError(f"the run was cut off: {words}; the same command continues it") from None
         raise
     except ExecutionTimeoutError:

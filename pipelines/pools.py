@@ -69,7 +69,8 @@ def size_pools(
     check_able(resources, use_gpu=use_gpu)
     apart = not set(decoding) & set(classifying)
     there = _places(kept_for("decode", resources.nodes), use_gpu=use_gpu, apart=apart)
-    decoders = decode_actors or _worthwhile(there, _places(decoding, use_gpu=use_gpu, apart=apart), rates, frames)
+    places = _places(decoding, use_gpu=use_gpu, apart=apart)
+    decoders = decode_actors or _worthwhile(there, places, rates, frames)
     if use_gpu:
         gpus = sum(node.gpus for node in classifying)
         classifiers = classify_actors or _classifiers(resources, gpus, decoders, rates)
@@ -89,7 +90,9 @@ def size_pools(
             decoder_cpus = min(1.0, _bookable(decoding) / decoders)
         else:
             decoder_cpus = classifier_cpus = min(1.0, _bookable(decoding) / (classifiers + decoders))
-    grows = GROWTH if resources.joined else 1
+    # An autoscaler's limit is known; elsewhere nodes may join a cluster that was there before.
+    grows = GROWTH if resources.joined and not resources.room else 1
+    gpus_or_nodes = sum(node.gpus for node in classifying) if use_gpu else len(classifying)
     return Pools(
         decoders=decoders,
         decoder_cpus=_share(decoder_cpus),
@@ -97,8 +100,10 @@ def size_pools(
         classifier_cpus=_share(classifier_cpus),
         classifier_gpus=classifier_gpus,
         classifier_threads=threads,
-        most_decoders=decoders if decode_actors else decoders * grows,
-        most_classifiers=classifiers if classify_actors else classifiers * grows,
+        most_decoders=decoders if decode_actors else max(decoders * grows, places if resources.room else 0),
+        most_classifiers=classifiers
+        if classify_actors
+        else max(classifiers * grows, gpus_or_nodes if resources.room else 0),
         decoder_label=_label("decode", resources.grown),
         classifier_label=_label("classify", resources.grown),
     )

@@ -19,13 +19,13 @@ from rich.text import Text
 
 from artifactscan import storage, storage_errors
 from artifactscan.checkpoint import Checkpoint, load_checkpoint
-from artifactscan.cli import EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
+from artifactscan.cli import EXIT_LEDGER, EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
 from artifactscan.corpus import list_corpus
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.estimate import estimate
 from artifactscan.lease import Lease
 from artifactscan.logs import log_json
-from artifactscan.planning import Plan, load_settled, make_plan, without_frames
+from artifactscan.planning import FRAMES_PER_MEGABYTE, Plan, load_settled, make_plan, without_frames
 from artifactscan.rates import Rates, last_device, measured
 from artifactscan.settings import ScoreSettings, as_record
 from artifactscan.settle import Settlement, remaining_work, settle
@@ -103,7 +103,11 @@ def score(settings: ScoreSettings) -> int:
     with as_usage_errors():
         if settings.plan:
             return _show_plan(job)
-        scored = _score(job)
+        try:
+            scored = _score(job)
+        except (LedgerError, CutOffError, KeyboardInterrupt):
+            tell_job(store=job.store.root, verdict=f"{EXIT_LEDGER} cut off: the same command continues it")
+            raise
     last = scored.runs[-1].run if scored.runs else "nothing to do"
     if trouble := tell_job(run=last, store=job.store.root, verdict=f"{scored.code} {_VERDICTS[scored.code]}"):
         out.print(Text(trouble, style="yellow"), soft_wrap=True)
@@ -148,8 +152,8 @@ def _show_plan(job: Job) -> int:
     with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
         plan = _plan(job, Path(folder, "manifest.parquet"))
     prices, device = job.settings.price_per_hour, job.settings.device
-    if device == "auto":
-        device = last_device(job.store.committed()) or ("cuda" if len(prices) == 2 else "cpu")
+    if device == "auto":  # the second price is that of a GPU
+        device = "cuda" if len(prices) == 2 else last_device(job.store.committed()) or "cpu"
     cost = estimate(plan.expected_frames, job.rates(device), node_cpus=job.settings.node_cpus, prices=prices)
     print_plan(plan, job.out, cost)
     if run:
@@ -272,7 +276,9 @@ def _score_open_videos(job: Job, run: str, watch: Stopwatch) -> set[str]:
         work = remaining_work(job.store, run, slice_bytes=job.settings.slice_bytes)
         if not work.num_rows:
             return notes
-        pools = _start_ray(job, watch)
+        frames_per_byte = FRAMES_PER_MEGABYTE / 1e6 * job.settings.sample_fps / 2
+        frames = round((pc.sum(work["slice_bytes"]).as_py() or 0) * frames_per_byte)
+        pools = _start_ray(job, watch, frames)
         from pipelines import metrics, node_watch
 
         try:
