@@ -57,8 +57,13 @@ def audit(settings: AuditSettings) -> int:
         storage.check_writable(store.root)
         with Lease(store.lease) as lease:
             begun = _begin(settings, store, out)
-            with as_cut_off_errors():
-                night, page = _spend_night(begun, lease)
+            tell_job(run=begun.night, store=store.root, verdict="under way")
+            try:
+                with as_cut_off_errors():
+                    night, page = _spend_night(begun, lease)
+            except BaseException:
+                tell_job(verdict="cut off: the next audit takes it up")
+                raise
     print_night(night, store.table(night, "sampling", SAMPLING), page, console())
     verdict = f"{night.verdict.code} {night.verdict.headline}"
     if trouble := tell_job(run=night.night, store=store.root, verdict=verdict):

@@ -17,19 +17,13 @@ import ray
 from ray.actor import ActorProxy
 from ray.data import ActorPoolStrategy, ExecutionResources
 from ray.data.exceptions import ExecutionTimeoutError
-from ray.exceptions import (
-    NodeDiedError,
-    OutOfMemoryError,
-    RayActorError,
-    RaySystemError,
-    RayTaskError,
-    WorkerCrashedError,
-)
+from ray.exceptions import RayError, RayTaskError
 
 from artifactscan import storage
 from artifactscan.checkpoint import Checkpoint
 from artifactscan.classify_settings import ClassifySettings
 from artifactscan.errors import CutOffError, UsageError
+from artifactscan.fetch import FetchRetries
 from artifactscan.isolation import DecoderProcess, Segment
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.logs import actor_log
@@ -179,9 +173,10 @@ def run_graph(
     filesystem, parts_path = storage.filesystem(parts)
     per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)
-    with cut_off_in_words(), NodeWatch(tally, silence_s=decoding.limits.video_timeout_s):
-        # A video after the other may use up its time, each in silence.
-        dataset = deal_out(work, per_block, pools, silence_s=per_block * decoding.limits.video_timeout_s)
+    # A video after the other may use up its time, and be waited for before, each in silence.
+    silence_s = per_block * (decoding.limits.video_timeout_s + FetchRetries().total_wait_s)
+    with cut_off_in_words(), NodeWatch(tally, silence_s=silence_s):
+        dataset = deal_out(work, per_block, pools, silence_s=silence_s)
         scored = dataset.map_batches(
             Decode,
             batch_size=None,
@@ -254,7 +249,7 @@ def cut_off_in_words() -> Iterator[None]:
         raise CutOffError(
             "the run was cut off: nothing moved for half an hour or more; the same command continues it"
         ) from None
-    except (RaySystemError, RayActorError, NodeDiedError, WorkerCrashedError, OutOfMemoryError) as error:
+    except RayError as error:
         if "error raised in its creation task" in str(error):
             raise
         reason = str(error).strip().splitlines()[0]

@@ -1,7 +1,8 @@
 """What Prometheus hears of a run: the metrics that actors and the driver keep through ray.util.metrics.
 
 Ray puts `ray_` before each name and `_total` behind a counter's, and serves them on every node. They tell how it goes;
-what became of each video is in the ledger, exactly once, while a block that Ray tries again is counted here again.
+what became of each video is in the ledger, exactly once, while a block that Ray tries again is counted here again, and
+a video in slices by its first.
 
 What to know of Ray 2.60: a series begins with the first value, not with zero, so a rate misses what came first. Of a
 histogram Ray keeps the counts by bucket and makes its `_sum` of their middles: quantiles are right to a bucket, sums

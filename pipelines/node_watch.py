@@ -46,6 +46,7 @@ class NodeWatch:
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if self._main:
+            signal.signal(_SIGNAL, signal.SIG_IGN)  # it is over, whatever the watch thinks
             self._stop.set()
             self._thread.join()
             signal.signal(_SIGNAL, self._before)
@@ -59,15 +60,14 @@ class NodeWatch:
                 alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
             except RayError:
                 continue  # the cluster is going down; whoever waits for the graph hears of it
-            known |= alive
-            now = (snapshot.decoded, snapshot.frames, snapshot.videos, tuple(snapshot.nodes.items()))
+            now = (snapshot.segments, snapshot.frames, snapshot.videos, tuple(snapshot.nodes.items()))
             if now != seen:
-                seen, moved = now, time.monotonic()
+                seen, moved, known = now, time.monotonic(), alive  # what was lost before did not stop it
+            known = known | alive
             homeless = not set(snapshot.nodes.values()) <= alive
             patience_s = STUCK_S if homeless else STUCK_S + self._silence_s
-            if known != alive and time.monotonic() - moved > patience_s:
-                signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
-                return
+            if (homeless or known != alive) and time.monotonic() - moved > patience_s:
+                signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)  # and again, should it be swallowed
 
 
 def _give_up(_number: int, _frame: FrameType | None) -> None:

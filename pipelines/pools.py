@@ -90,9 +90,8 @@ def size_pools(
             decoder_cpus = min(1.0, _bookable(decoding) / decoders)
         else:
             decoder_cpus = classifier_cpus = min(1.0, _bookable(decoding) / (classifiers + decoders))
-    # An autoscaler's limit is known; elsewhere nodes may join a cluster that was there before.
+    # Ray Data asks an autoscaler for what a pool may grow to: where that is `ray up`'s, no more than the work is worth.
     grows = GROWTH if resources.joined and not resources.room else 1
-    gpus_or_nodes = sum(node.gpus for node in classifying) if use_gpu else len(classifying)
     return Pools(
         decoders=decoders,
         decoder_cpus=_share(decoder_cpus),
@@ -100,10 +99,8 @@ def size_pools(
         classifier_cpus=_share(classifier_cpus),
         classifier_gpus=classifier_gpus,
         classifier_threads=threads,
-        most_decoders=decoders if decode_actors else max(decoders * grows, places if resources.room else 0),
-        most_classifiers=classifiers
-        if classify_actors
-        else max(classifiers * grows, gpus_or_nodes if resources.room else 0),
+        most_decoders=decoders if decode_actors else decoders * grows,
+        most_classifiers=classifiers if classify_actors else classifiers * grows,
         decoder_label=_label("decode", resources.grown),
         classifier_label=_label("classify", resources.grown),
     )

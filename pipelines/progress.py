@@ -31,6 +31,8 @@ class Snapshot:
     """What classifiers did otherwise than asked, in words."""
     decoded: int = 0
     """Frames handed on to be classified."""
+    segments: int = 0
+    """How often decoders handed on anything, be it a verdict without frames."""
     nodes: dict[str, str] = field(default_factory=dict)
     """Actor → the node it is at work on, or was before it was lost."""
 
@@ -56,6 +58,7 @@ class Tally:
 
     def decoded(self, frames: int) -> None:
         self.snapshot.decoded += frames
+        self.snapshot.segments += 1
         metrics.FRAMES_WAITING.add(max(0, self.snapshot.decoded - self.snapshot.frames))
 
     def arrived(self, actor: str, node: str) -> None:

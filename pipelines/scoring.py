@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +19,7 @@ from rich.text import Text
 
 from artifactscan import storage, storage_errors
 from artifactscan.checkpoint import Checkpoint, load_checkpoint
-from artifactscan.cli import EXIT_LEDGER, EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
+from artifactscan.cli import EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
 from artifactscan.corpus import list_corpus
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.estimate import estimate
@@ -103,10 +103,11 @@ def score(settings: ScoreSettings) -> int:
     with as_usage_errors():
         if settings.plan:
             return _show_plan(job)
+        tell_job(store=job.store.root, verdict="under way")
         try:
             scored = _score(job)
-        except (LedgerError, CutOffError, KeyboardInterrupt):
-            tell_job(store=job.store.root, verdict=f"{EXIT_LEDGER} cut off: the same command continues it")
+        except BaseException as error:
+            tell_job(verdict="refused" if isinstance(error, UsageError) else "cut off: the same command continues it")
             raise
     last = scored.runs[-1].run if scored.runs else "nothing to do"
     if trouble := tell_job(run=last, store=job.store.root, verdict=f"{scored.code} {_VERDICTS[scored.code]}"):
@@ -185,7 +186,7 @@ def _score(job: Job) -> Scored:
                 _start_ray(job, watch, plan.expected_frames)  # what is wrong with the cluster shows before a run is
             run = new_run_id()
             storage.write_bytes(job.store.manifest(run), manifest.read_bytes())
-            runs.append(_carry_out(job, run, watch, lease))
+            runs.append(_carry_out(job, run, watch, lease, plan))
         elif not runs:
             job.out.print(f"nothing to do: all {plan.listed:,} videos are settled by earlier runs in {job.store.root}")
     if runs:
@@ -195,13 +196,12 @@ def _score(job: Job) -> Scored:
     return Scored(code=failures_exit_code(failed, listed, job.settings.max_failed), plan=plan, runs=tuple(runs))
 
 
-def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease) -> RunRecord:
-    """Scores what is open in a run that has a manifest, settles it, commits it, and tells."""
+def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease, plan: Plan | None = None) -> RunRecord:
+    """Scores what is open in a run that has a manifest, settles it, commits it, and tells; ``plan``: of a new run."""
     settings, store, checkpoint = job.settings, job.store, job.checkpoint
     started = datetime.now(UTC)
-    tell_job(run=run, store=store.root, verdict="under way")
     with as_cut_off_errors():
-        notes = _score_open_videos(job, run, watch)
+        notes = _score_open_videos(job, run, watch, plan)
         lease.check()
         with watch.stage("settle"):
             settlement = settle(store, run, thresholds=checkpoint.card.thresholds, sample_fps=settings.sample_fps)
@@ -254,31 +254,42 @@ def _plan(job: Job, manifest: Path) -> Plan:
     )
 
 
-def _start_ray(job: Job, watch: Stopwatch, frames: int | None = None) -> "Pools":
+def _start_ray(job: Job, watch: Stopwatch, frames: int, work: pa.Table | None = None) -> "Pools":
     """Starts or joins Ray and says what the cluster is to be used as; UsageError where it cannot be.
 
-    ``frames``: how many are to be expected, by which an autoscaler is asked for nodes.
+    ``frames``: how many are to be expected, by which an autoscaler is asked for nodes; ``work``: what is to be read.
     """
     from pipelines.starting import start_ray  # Ray takes seconds to import and to start
 
     with watch.stage("start"):
-        return start_ray(job.settings, job.rates, job.out, frames=frames)
+        return start_ray(job.settings, job.rates, job.out, frames=frames, work=work)
 
 
-def _score_open_videos(job: Job, run: str, watch: Stopwatch) -> set[str]:
+def _score_open_videos(job: Job, run: str, watch: Stopwatch, plan: Plan | None = None) -> set[str]:
     """Runs the graph over what has no complete attempt yet; returns what happened otherwise than asked, in words.
 
     Ray is not even started where nothing is open.
     """
-    notes: set[str] = set()
+    settings, notes, pools = job.settings, set(), None
+    frames_per_byte = FRAMES_PER_MEGABYTE / 1e6 * settings.sample_fps / 2
+    if plan is not None and plan.bytes_to_read:
+        frames_per_byte = plan.expected_frames / plan.bytes_to_read
     rounds = lost = 0
     while rounds < ROUNDS:
-        work = remaining_work(job.store, run, slice_bytes=job.settings.slice_bytes)
+        # What a round leaves open is not cut again: whatever was wrong with its slices, the whole has an outcome.
+        slice_bytes = 0 if rounds else settings.slice_bytes
+        work = remaining_work(job.store, run, slice_bytes=slice_bytes, max_object_bytes=settings.max_object_bytes)
         if not work.num_rows:
             return notes
-        frames_per_byte = FRAMES_PER_MEGABYTE / 1e6 * job.settings.sample_fps / 2
-        frames = round((pc.sum(work["slice_bytes"]).as_py() or 0) * frames_per_byte)
-        pools = _start_ray(job, watch, frames)
+        try:
+            # A run keeps to the device that it began on, even when the node that had it is gone.
+            device = settings.device if pools is None else "cuda" if pools.classifier_gpus else "cpu"
+            frames = round((pc.sum(work["slice_bytes"]).as_py() or 0) * frames_per_byte)
+            pools = _start_ray(replace(job, settings=replace(settings, device=device)), watch, frames, work)
+        except UsageError as error:
+            if pools is None:
+                raise
+            raise CutOffError(f"the run was cut off: {error}; the same command continues it") from None
         from pipelines import metrics, node_watch
 
         try:
@@ -291,8 +302,8 @@ def _score_open_videos(job: Job, run: str, watch: Stopwatch) -> set[str]:
                     f"the run was cut off: nodes were lost {lost} times; the same command continues it"
                 ) from None
             metrics.RETRIES.add(what="graph")
-            notes.add("a node was lost, and there was no room for its actors on the others: the rest was begun anew")
-            job.out.print("a node was lost, and the others have no room for its actors: beginning the rest anew")
+            notes.add("a node was lost and nothing moved any more: the rest was begun anew")
+            job.out.print("a node was lost and nothing moves any more: beginning the rest anew")
     if left := remaining_work(job.store, run).num_rows:
         raise LedgerError(
             f"{left} videos of run {run} still have no outcome after {ROUNDS} rounds; give the same command again"
@@ -302,6 +313,8 @@ def _score_open_videos(job: Job, run: str, watch: Stopwatch) -> set[str]:
 
 def _run_round(job: Job, run: str, work: pa.Table, pools: "Pools", watch: Stopwatch) -> set[str]:
     """Runs the graph once over ``work`` and keeps Ray Data's statistics; returns the classifiers' notes."""
+    from ray.exceptions import RayError
+
     from pipelines import graph, progress
 
     settings, checkpoint = job.settings, job.checkpoint
@@ -320,7 +333,10 @@ def _run_round(job: Job, run: str, work: pa.Table, pools: "Pools", watch: Stopwa
             tally=tally,
         )
     storage.write_bytes(job.store.stats(run), stats.encode())
-    return progress.read(tally).notes
+    try:
+        return progress.read(tally).notes
+    except RayError:
+        return {"what the classifiers did otherwise than asked is not known: the tally is gone"}
 
 
 def _record(

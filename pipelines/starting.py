@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 
 from artifactscan.corpus import is_manifest
@@ -13,15 +15,18 @@ from pipelines.pools import Pools, size_pools
 
 
 def start_ray(
-    settings: ScoreSettings, rates: Callable[[str], Rates], out: Console, *, frames: int | None = None
+    settings: ScoreSettings, rates: Callable[[str], Rates], out: Console, *, frames: int, work: pa.Table | None = None
 ) -> Pools:
     """What the cluster is to be used as; UsageError where it cannot be used.
 
     ``rates``: what a frame takes on a device; ``frames``: how many are to be expected, by which an autoscaler is asked
-    for nodes.
+    for nodes; ``work``: what is to be read, whose places every node must reach.
     """
     resources = cluster.connect(may_be_empty=True)
     places = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
+    if work is not None:
+        local = work["uri"].filter(pc.invert(pc.starts_with(work["uri"], "s3://")))
+        places += local.slice(0, 1).to_pylist()
     cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
     wait_s = settings.node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
     use_gpu = _use_gpu(settings, resources)
@@ -31,7 +36,7 @@ def start_ray(
     return _pools(settings, resources, rates, frames)
 
 
-def _pools(settings: ScoreSettings, resources: Resources, rates: Callable[[str], Rates], frames: int | None) -> Pools:
+def _pools(settings: ScoreSettings, resources: Resources, rates: Callable[[str], Rates], frames: int) -> Pools:
     use_gpu = _use_gpu(settings, resources)
     return size_pools(
         resources,

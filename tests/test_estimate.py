@@ -26,13 +26,16 @@ def test_nodes_that_do_both() -> None:
 
 
 def test_the_latest_run_of_the_spec_on_the_device_counts() -> None:
-    took = {"frames": 100, "decode_s": 5.0, "fetch_s": 1.0, "classify_s": 2.0, "device": "cpu"}
+    took = {"frames": 1000, "decode_s": 50.0, "fetch_s": 10.0, "classify_s": 20.0, "device": "cpu"}
     runs = [record("a"), record("b"), record("c", spec="other"), record("d")]
     runs[0].rates.update(took)
-    runs[1].rates.update(took, decode_s=7.0)
-    runs[2].rates.update(took, decode_s=9.0)
+    runs[1].rates.update(took, decode_s=70.0)
+    runs[2].rates.update(took, decode_s=90.0)
     rates = measured(runs, spec="spec", device="cpu")
     assert (rates.decode_s, rates.fetch_s, rates.classify_s) == (0.07, 0.01, 0.02)
-    assert rates.basis == "measured by run b over 100 frames"
+    assert rates.basis == "measured over 1,000 frames, the latest of run b"
+    runs[1].rates.update(frames=500, decode_s=35.0, fetch_s=5.0, classify_s=10.0)
+    assert measured(runs, spec="spec", device="cpu").decode_s == pytest.approx(85 / 1500), "few frames are not enough"
+    assert measured(runs[1:], spec="spec", device="cpu") is REFERENCE["cpu"]
     assert measured(runs, spec="spec", device="cuda") is REFERENCE["cuda"]
     assert measured([], spec="spec", device="cpu") is REFERENCE["cpu"]

@@ -54,6 +54,7 @@ def test_nothing_is_cut_with_0_nor_what_is_to_be_done_whole() -> None:
     table = work(10**12, 10**12)
     whole = cut(table, 1000, whole=frozenset(table["video_id"].to_pylist()[:1]))
     assert sorted(whole["slices"].to_pylist()) == [1, *[MOST_SLICES] * MOST_SLICES]
+    assert cut(work(10**12, 10**9), 10**8, max_bytes=10**10)["slices"].to_pylist() == [1, *[10] * 10]
 
 
 # Decoding
@@ -189,21 +190,21 @@ def test_a_slice_that_lost_frames_makes_the_video_partial(store: Store) -> None:
     assert len(frames) == 6
 
 
-def test_a_video_without_one_of_its_slices_is_not_done(store: Store) -> None:
+def test_a_video_without_one_of_its_slices_is_not_done_and_only_that_one_is_left(store: Store) -> None:
     write_part(store, RUN, "a", slice_of(attempt("/long", [3]), 0, 2))
     write_part(store, RUN, "b", attempt("/short", [1]))
     with pytest.raises(LedgerError, match="1 of 2 listed objects have no outcome"):
         settled(store)
     left = remaining_work(store, RUN, slice_bytes=500)
-    assert left.select(["uri", "slice", "slices"]).to_pylist() == [
-        {"uri": "/long", "slice": 0, "slices": 2},
-        {"uri": "/long", "slice": 1, "slices": 2},
-    ]
+    assert left.select(["uri", "slice", "slices"]).to_pylist() == [{"uri": "/long", "slice": 1, "slices": 2}]
+    otherwise = remaining_work(store, RUN, slice_bytes=250)
+    assert otherwise["slice"].to_pylist() == [0, 1, 2, 3], "cut otherwise, what is there does not count"
 
 
-def test_where_a_slice_failed_the_video_is_done_whole_and_that_counts(store: Store) -> None:
+@pytest.mark.parametrize("outcome", ["crashed", "undecodable"])
+def test_where_a_slice_could_not_be_decoded_the_video_is_done_whole_and_that_counts(outcome: str, store: Store) -> None:
     write_part(store, RUN, "a", slice_of(attempt("/long", [3]), 0, 2))
-    write_part(store, RUN, "b", [*slice_of([failure("/long", "timed_out")], 1, 2), *attempt("/short", [1])])
+    write_part(store, RUN, "b", [*slice_of([failure("/long", outcome)], 1, 2), *attempt("/short", [1])])
     left = remaining_work(store, RUN, slice_bytes=500)
     assert left.select(["uri", "slice", "slices"]).to_pylist() == [{"uri": "/long", "slice": 0, "slices": 1}]
     write_part(store, RUN, "c", attempt("/long", [4], name="whole"))
@@ -211,6 +212,25 @@ def test_where_a_slice_failed_the_video_is_done_whole_and_that_counts(store: Sto
     ledger, frames = settled(store)
     assert (ledger["/long"]["outcome"], ledger["/long"]["frames_decoded"]) == ("scored", 4)
     assert len(frames) == 5
+
+
+@pytest.mark.parametrize("outcome", ["unreadable", "changed", "too_large", "timed_out"])
+def test_a_slice_that_could_not_be_had_or_took_too_long_speaks_for_the_whole(outcome: str, store: Store) -> None:
+    write_part(store, RUN, "a", slice_of(attempt("/long", [3]), 0, 2))
+    write_part(store, RUN, "b", [*slice_of([failure("/long", outcome)], 1, 2), *attempt("/short", [1])])
+    assert remaining_work(store, RUN, slice_bytes=500).num_rows == 0
+    ledger, frames = settled(store)
+    assert (ledger["/long"]["outcome"], ledger["/long"]["reason"]) == (outcome, "it is broken")
+    assert [uri for uri, _ in frames] == ["/short"]
+
+
+def test_a_video_of_whose_slices_none_has_a_frame_is_done_whole(store: Store) -> None:
+    empty = {"outcome": "partial", "frames_sampled": 4, "frames_decoded": 0}
+    for number in range(2):
+        write_part(store, RUN, f"{number}", slice_of([failure("/long", name=f"{number}")], number, 2, **empty))
+    write_part(store, RUN, "c", attempt("/short", [1]))
+    left = remaining_work(store, RUN, slice_bytes=500)
+    assert left.select(["uri", "slices"]).to_pylist() == [{"uri": "/long", "slices": 1}]
 
 
 def test_a_video_that_could_not_be_cut_is_done_by_its_first_slice(store: Store) -> None:

@@ -51,7 +51,7 @@ def decode_pyav(path: str, settings: DecodeSettings, sink: Sink) -> VideoFacts:
         if facts.codec in SELECTIVE_CODECS and _decode_selectively(path, video, settings, delivery):
             return delivery.finish()
     if settings.slice != WHOLE:
-        if delivery.frames:
+        if facts.frames_sampled is not None:  # there was a plan, by which the other slices go
             raise DecodeError(Outcome.UNDECODABLE, "its frames are not those that its packets promise", facts)
         raise NotSliced
     # Frames that were delivered before the plan proved wrong are not delivered again.

@@ -22,6 +22,9 @@ class Rates:
     """Where the figures are from, in words."""
 
 
+MIN_FRAMES = 1000
+"""The first frames that a classifier takes pay for warming it up: a night of few says little."""
+
 REFERENCE = {
     "cuda": Rates(
         decode_s=0.045,
@@ -43,16 +46,18 @@ REFERENCE = {
 
 def measured(runs: Iterable[RunRecord], *, spec: str, device: str) -> Rates:
     """What the latest of the committed ``runs`` of one spec measured on ``device``, or the reference."""
+    took, latest = dict.fromkeys(("frames", "decode_s", "fetch_s", "classify_s"), 0.0), ""
     for record in reversed(list(runs)):
-        rates = record.rates
-        if record.spec_digest == spec and rates.get("device") == device and rates.get("frames"):
-            per_frame = {name: rates[f"{name}_s"] / rates["frames"] for name in ("decode", "fetch", "classify")}
+        if record.spec_digest == spec and record.rates.get("device") == device:
+            took = {name: value + record.rates[name] for name, value in took.items()}
+            latest = latest or record.run
+        if (frames := took["frames"]) >= MIN_FRAMES:
             return Rates(
-                decode_s=per_frame["decode"],
-                fetch_s=per_frame["fetch"],
-                classify_s=per_frame["classify"],
+                decode_s=took["decode_s"] / frames,
+                fetch_s=took["fetch_s"] / frames,
+                classify_s=took["classify_s"] / frames,
                 device=device,
-                basis=f"measured by run {record.run} over {rates['frames']:,} frames",
+                basis=f"measured over {int(frames):,} frames, the latest of run {latest}",
             )
     return REFERENCE[device]
 

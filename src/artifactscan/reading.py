@@ -54,6 +54,7 @@ class VideoReader:
                 while number + len(ahead) < len(rows) and self._may_fetch(rows[number : number + len(ahead) + 1]):
                     ahead.append(self._fetcher.submit(self._fetch, rows[number + len(ahead)]))
                 fetched = ahead.popleft().result()
+                self._count(fetched)
                 wanted = Slice(row.get("slice") or 0, row.get("slices") or 1)
                 if isinstance(fetched, FetchError):
                     verdict = Verdict(outcome=fetched.outcome, reason=fetched.reason, facts=VideoFacts())
@@ -77,13 +78,13 @@ class VideoReader:
 
     def _fetch(self, row: dict[str, Any]) -> Fetched | FetchError:
         try:
-            fetched = fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=self._max_object_bytes)
+            return fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=self._max_object_bytes)
         except FetchError as error:
-            self._counts.fetch_retries += error.retries
             return error
-        self._counts.fetched_bytes += fetched.size_bytes
+
+    def _count(self, fetched: Fetched | FetchError) -> None:
         self._counts.fetch_retries += fetched.retries
-        return fetched
+        self._counts.fetched_bytes += fetched.size_bytes if isinstance(fetched, Fetched) else 0
 
     def _decode(self, fetched: Fetched, slice: Slice) -> Iterator[Segment]:
         for segment in self._decoder.decode(fetched.path, slice):

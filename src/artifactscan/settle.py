@@ -6,6 +6,7 @@ verdict. Settling keeps one complete attempt per video and nothing of the others
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,8 @@ FRAMES_PER_FILE = 1_000_000
 
 _KEY_COLUMNS = ["video_id", "slices", "slice", "attempt", "segment", "last", "outcome", "frames_decoded"]
 _TO_DO = pa.array(TO_DO)
+_OF_THE_WHOLE = frozenset({Outcome.UNREADABLE, Outcome.CHANGED, Outcome.TOO_LARGE, Outcome.TIMED_OUT})
+"""Outcomes of one slice that are the whole video's: it would fare no better in one piece."""
 _WITH_FRAMES = pa.array([str(outcome) for outcome in HAS_FRAMES])
 _log = logging.getLogger(__name__)
 
@@ -45,11 +48,13 @@ class Complete:
     """The attempts to keep: one complete one per video, or one per slice of a video that was cut."""
 
     attempts: dict[str, str]
-    """video_id → attempt at the whole."""
+    """video_id → attempt at the whole, or at the slice that speaks for it."""
     sliced: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """video_id → attempts at its slices, in order, where all have frames to show."""
+    """video_id → attempts at its slices, in order, where together they have frames to show."""
     failed_slices: frozenset[str] = frozenset()
-    """video_id of those that have to be done whole, as a slice has none."""
+    """video_id of those that have to be done whole, as a slice could not be decoded."""
+    landed: dict[str, tuple[int, frozenset[int]]] = field(default_factory=dict)
+    """video_id → into how many slices it is cut, and which of them are done, where some are."""
     damaged_parts: tuple[str, ...] = ()
     """Parts that could not be read: cut off in the middle of writing."""
 
@@ -59,7 +64,7 @@ class Complete:
     def keeps(self, video: str, slice: int, slices: int, attempt: str) -> bool:
         """Whether a segment of this attempt stays."""
         if video in self.attempts:
-            return slices == 1 and self.attempts[video] == attempt
+            return self.attempts[video] == attempt
         attempts = self.sliced.get(video, ())
         return len(attempts) == slices and attempts[slice] == attempt
 
@@ -101,27 +106,34 @@ def complete_attempts(store: Store, run: str) -> Complete:
     is_whole = pc.equal(kept["slices"], 1)
     whole_ones = kept.filter(is_whole)
     attempts = dict(zip(whole_ones["video_id"].to_pylist(), whole_ones["attempt"].to_pylist(), strict=True))
-    sliced, failed = _sliced(kept.filter(pc.invert(is_whole)))
-    return Complete(attempts, sliced, frozenset(failed), tuple(damaged))
+    return _with_slices(attempts, kept.filter(pc.invert(is_whole)), tuple(damaged))
 
 
-def _sliced(kept: pa.Table) -> tuple[dict[str, tuple[str, ...]], set[str]]:
-    """Of complete attempts at slices: the videos all of whose slices have frames to show, and those with one that has
-    none."""
+def _with_slices(attempts: dict[str, str], kept: pa.Table, damaged: tuple[str, ...]) -> Complete:
+    """``attempts`` at whole videos and what complete attempts at slices add to them."""
     found: dict[tuple[str, int], dict[int, str]] = {}
+    frames: Counter[tuple[str, int]] = Counter()
     failed: set[str] = set()
-    columns = ("video_id", "slices", "slice", "attempt", "outcome_max_max")
-    for video, slices, number, attempt, outcome in zip(*(kept[name].to_pylist() for name in columns), strict=True):
+    columns = ("video_id", "slices", "slice", "attempt", "outcome_max_max", "frames_max_sum")
+    for video, slices, number, attempt, outcome, count in zip(
+        *(kept[name].to_pylist() for name in columns), strict=True
+    ):
         if outcome in HAS_FRAMES:
             found.setdefault((video, slices), {})[number] = attempt
+            frames[video, slices] += count
+        elif outcome in _OF_THE_WHOLE:
+            attempts.setdefault(video, attempt)
         else:
             failed.add(video)
-    done = {
-        video: tuple(attempts[number] for number in range(slices))
-        for (video, slices), attempts in found.items()
-        if len(attempts) == slices
-    }
-    return done, failed - done.keys()
+    sliced, landed = {}, {}
+    for (video, slices), done in found.items():
+        if len(done) < slices:
+            landed[video] = (slices, frozenset(done))
+        elif frames[video, slices]:
+            sliced[video] = tuple(done[number] for number in range(slices))
+        else:  # the other decoder may get some
+            failed.add(video)
+    return Complete(attempts, sliced, frozenset(failed - sliced.keys()), landed, damaged)
 
 
 def _keys(part: str) -> pa.Table | None:
@@ -198,15 +210,13 @@ def settle(store: Store, run: str, *, thresholds: Mapping[str, float], sample_fp
 
 
 def _add_rates(rates: dict[str, Any], segments: pa.Table, last: pa.Table) -> None:
-    """Adds what one table of videos took; only of what says so."""
+    """Adds what the videos with frames took; only of those that say so."""
     timed = segments.filter(pc.is_valid(segments["classify_s"]))
+    done = last.filter(pc.and_(pc.is_in(last["outcome"], _WITH_FRAMES), pc.is_valid(last["classify_s"])))
     for device in pc.unique(timed["device"]).drop_null().to_pylist():
         rates["device"] = device if rates.get("device", device) == device else "mixed"
-    for name, column in (
-        ("classify_s", timed["classify_s"]),
-        ("decode_s", last["decode_s"]),
-        ("fetch_s", last["fetch_s"]),
-    ):
+    columns = {"classify_s": timed["classify_s"], "decode_s": done["decode_s"], "fetch_s": done["fetch_s"]}
+    for name, column in columns.items():
         rates[name] = rates.get(name, 0.0) + (pc.sum(column).as_py() or 0.0)
     rates["frames"] = rates.get("frames", 0) + (pc.sum(pc.list_value_length(timed["frames"])).as_py() or 0)
 
@@ -227,7 +237,7 @@ def _whole_videos(store: Store, run: str, complete: Complete) -> Iterator[pa.Tab
             if not complete.keeps(video, slice, slices, attempt) or (video, slice, segment) in seen:
                 continue
             seen.add((video, slice, segment))
-            if segment == 0 and last and slices == 1:
+            if segment == 0 and last and video in complete.attempts:
                 single.append(row)
                 continue
             waiting.setdefault(video, []).append(table.slice(row, 1))
@@ -352,8 +362,9 @@ def _leave_no_table_out(store: Store, run: str, settlement: Settlement) -> None:
         write_table(EVENTS.empty_table(), storage.join(store.events(run), "events-00000.parquet"))
 
 
-def remaining_work(store: Store, run: str, *, slice_bytes: int = 0) -> pa.Table:
-    """The rows of the manifest still to be done, cut into slices of ``slice_bytes`` (0: whole), the largest first."""
+def remaining_work(store: Store, run: str, *, slice_bytes: int = 0, max_object_bytes: int | None = None) -> pa.Table:
+    """The rows of the manifest still to be done, the largest first: cut into slices of ``slice_bytes`` (0: whole), but
+    not those over ``max_object_bytes``, and less the slices that are done."""
     done = complete_attempts(store, run)
     batches = []
     for batch in read_batches(store.manifest(run)):
@@ -361,4 +372,5 @@ def remaining_work(store: Store, run: str, *, slice_bytes: int = 0) -> pa.Table:
         left = pa.array([video not in done for video in open_rows["video_id"].to_pylist()], pa.bool_())
         batches.append(open_rows.filter(left))
     table = pa.Table.from_batches(batches) if batches else read_table(store.manifest(run))
-    return slicing.cut(table.replace_schema_metadata(None), slice_bytes, whole=done.failed_slices)
+    table = table.replace_schema_metadata(None)
+    return slicing.cut(table, slice_bytes, max_bytes=max_object_bytes, whole=done.failed_slices, landed=done.landed)

@@ -1,9 +1,11 @@
 """Long videos in slices: cut before decoding, so that several processes share one, and put together afterwards.
 
-A slice is done like a video, in an attempt of its own. A video counts as done when all its slices have frames to show;
-where one has not, the video is decoded whole, and what became of that is its outcome.
+A slice is done like a video, in an attempt of its own. A video counts as done when all its slices are, and there are
+frames to show. Where one cannot be decoded the video is decoded whole, by either decoder, and what became of that is
+its outcome; a slice that could not be had or took too long speaks for the whole.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -19,20 +21,32 @@ _COUNTED = ("frames_sampled", "frames_decoded", "packets_damaged")
 _TIMED = ("fetch_s", "decode_s")
 
 
-def cut(work: pa.Table, slice_bytes: int, *, whole: frozenset[str] = frozenset()) -> pa.Table:
+def cut(
+    work: pa.Table,
+    slice_bytes: int,
+    *,
+    max_bytes: int | None = None,
+    whole: frozenset[str] = frozenset(),
+    landed: Mapping[str, tuple[int, frozenset[int]]] | None = None,
+) -> pa.Table:
     """``work`` with a row per slice, the largest first: columns ``slice``, ``slices`` and ``slice_bytes``.
 
-    Objects of more than ``slice_bytes`` are cut into as many slices as make up their size, but not the videos in
-    ``whole``, and none with 0.
+    Objects of more than ``slice_bytes`` are cut into as many slices as make up their size; but not the videos in
+    ``whole``, not those over ``max_bytes``, which nobody decodes, and none with 0. Slices in ``landed``, of so many,
+    are left out.
     """
-    counts = [
-        1 if not slice_bytes or not size or video in whole else min(MOST_SLICES, -(-size // slice_bytes))
-        for video, size in zip(work["video_id"].to_pylist(), work["size_bytes"].to_pylist(), strict=True)
-    ]
-    rows = pa.array([row for row, count in enumerate(counts) for _ in range(count)], pa.int64())
-    slices = pa.array([count for count in counts for _ in range(count)], pa.int32())
-    numbers = pa.array([number for count in counts for number in range(count)], pa.int32())
-    table = work.take(rows).append_column("slice", numbers).append_column("slices", slices)
+    rows, numbers, counts = [], [], []
+    for row, (video, size) in enumerate(zip(work["video_id"].to_pylist(), work["size_bytes"].to_pylist(), strict=True)):
+        one_piece = not slice_bytes or not size or video in whole or (max_bytes is not None and size > max_bytes)
+        count = 1 if one_piece else min(MOST_SLICES, -(-size // slice_bytes))
+        of, done = (landed or {}).get(video, (0, frozenset()))
+        left = [number for number in range(count) if of != count or number not in done]
+        rows += [row] * len(left)
+        numbers += left
+        counts += [count] * len(left)
+    slices = pa.array(counts, pa.int32())
+    table = work.take(pa.array(rows, pa.int64())).append_column("slice", pa.array(numbers, pa.int32()))
+    table = table.append_column("slices", slices)
     weights = pc.divide(pc.fill_null(table["size_bytes"], 0), slices.cast(pa.int64()))
     return table.append_column("slice_bytes", weights).sort_by([("slice_bytes", "descending"), ("uri", "ascending")])
 

@@ -122,6 +122,9 @@ def new_s3_client(*, attempts: int = S3_ATTEMPTS) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
+    # An instance's metadata service that is asked once, for a second, leaves a loaded machine without credentials.
+    os.environ.setdefault("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "5")
+    os.environ.setdefault("AWS_METADATA_SERVICE_TIMEOUT", "5")
     try:
         return boto3.Session().client("s3", config=config)
     except ValueError as error:

@@ -63,7 +63,9 @@ def as_os_error(error: Exception, uri: str) -> OSError:
         if code == "NoSuchBucket":
             return FileNotFoundError(f"{uri}: the bucket does not exist")
         if code in _CREDENTIAL_CODES:
-            return CredentialsError(
+            # Some stores say this of a single odd key; the others are true of every request.
+            kind = PermissionError if code == "SignatureDoesNotMatch" else CredentialsError
+            return kind(
                 f"{uri}: the AWS credentials are not accepted ({code}); "
                 "check AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
