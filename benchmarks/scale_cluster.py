@@ -12,6 +12,7 @@ measurement prints a line of JSON, and at the end there is a table with what was
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,7 @@ MOST_TAIL = 0.10
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no nodes are left behind
     arguments = _arguments()
     measurements = {
         "scaling": lambda: scaling(arguments.nodes),

@@ -150,5 +150,9 @@ def put_in(waits: Waits) -> None:
     # Made here, the classes travel to the workers whole, with their waits.
     graph.Decode = type("Decode", (WaitingDecode,), {"waits": waits})
     graph.Classify = type("Classify", (WaitingClassify,), {"waits": waits})
-    for bound in ("BLOCK_BYTES", "WAITING_BYTES_PER_ACTOR"):
-        setattr(graph, bound, getattr(graph, bound) * SIDE**2 // REAL_SIDE**2)
+    graph.BLOCK_BYTES = _shrunk(graph.BLOCK_BYTES)
+    graph.WAITING_BYTES_PER_ACTOR = {kind: _shrunk(bound) for kind, bound in graph.WAITING_BYTES_PER_ACTOR.items()}
+
+
+def _shrunk(bound_bytes: int) -> int:
+    return bound_bytes * SIDE**2 // REAL_SIDE**2
