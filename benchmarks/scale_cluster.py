@@ -42,7 +42,8 @@ CLIP_S = 10
 DECODERS_PER_NODE = 2
 """Each is a process of Ray's, and all of them share this machine; what a clip takes of one is the measured time."""
 CLIPS_PER_DECODER = 128
-"""Two minutes of work: the longest of a run's start-up, in which actors come one by one, must be over in the first."""
+"""Two minutes of work: what the actors take on before Ray Data knows how large their output is must be over in the
+first fifth."""
 CORPUS_DECODERS = 4
 """More of them than cores would not do more: they wait for nothing."""
 LONG_VIDEOS, LONG_S = 3, 2 * 3600
@@ -95,7 +96,7 @@ def scaling(counts: list[int]) -> dict[str, Any]:
                 nodes.add(DECODERS_PER_NODE, "--labels=artifactscan-stage=decode")
             running, decoders = count, count * DECODERS_PER_NODE
             clips = _clips(Path(folder, f"clips{count}"), [CLIP_S] * CLIPS_PER_DECODER * decoders)
-            job = _job(nodes, folder, f"store{count}", clips)
+            job = _job(nodes, folder, f"store{count}", clips, "--together", decoders + 1)
             _check(job, len(list(clips.iterdir())))
             begin, end, rate = steady(job["course"], actors=decoders + 1)
             results[count] = {
@@ -139,6 +140,7 @@ def tail() -> dict[str, Any]:
         clips = _clips(Path(folder, "clips"), [LONG_S] * LONG_VIDEOS + [CLIP_S] * SHORT_CLIPS)
         for name, slice_bytes in (("sliced", ScoreSettings(input="", output="").slice_bytes), ("whole", 0)):
             flags = ("--decode-s", Waits().decode_s / TAIL_SPEED, "--slice-bytes", slice_bytes)
+            flags += ("--together", TAIL_NODES * TAIL_DECODERS + 1)
             job = _job(nodes, folder, name, clips, *flags)
             _check(job, LONG_VIDEOS + SHORT_CLIPS)
             results[name] = figures_of_tail(job["course"])

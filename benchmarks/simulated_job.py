@@ -46,7 +46,7 @@ class Course:
 
 def main() -> int:
     arguments = _arguments()
-    put_in(Waits(decode_s=arguments.decode_s, classify_s=arguments.classify_s))
+    put_in(Waits(decode_s=arguments.decode_s, classify_s=arguments.classify_s, together=arguments.together))
     course, stop = _watched_graph()
     settings = ScoreSettings(
         input=arguments.input,
@@ -72,6 +72,7 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(f"--{place}", required=True)
     parser.add_argument("--decode-s", type=float, default=Waits().decode_s)
     parser.add_argument("--classify-s", type=float, default=Waits().classify_s)
+    parser.add_argument("--together", type=int, default=Waits().together)
     parser.add_argument("--slice-bytes", type=int, default=ScoreSettings(input="", output="").slice_bytes)
     return parser.parse_args()
 

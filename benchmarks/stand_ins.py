@@ -22,7 +22,7 @@ from artifactscan.outcomes import Outcome
 from artifactscan.rates import REFERENCE
 from artifactscan.reading import ReaderCounts
 from artifactscan.video import DecodeSettings, Slice, Verdict, VideoFacts
-from pipelines import graph
+from pipelines import graph, progress
 from pipelines.progress import Tally
 
 BYTES_PER_S = 155_000
@@ -34,6 +34,8 @@ SIDE = 32
 REAL_SIDE = 224
 """Pixels for which the graph's bounds on bytes were chosen."""
 
+TOGETHER_POLL_S, TOGETHER_LIMIT_S = 0.5, 300.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Waits:
@@ -44,6 +46,9 @@ class Waits:
 
     decode_s: float = REFERENCE["cuda"].decode_s
     classify_s: float = REFERENCE["cuda"].classify_s
+    together: int = 0
+    """Actors that begin at the same moment, when the last of so many is there: on one machine they start one after the
+    other for minutes, where nodes of their own would take seconds."""
 
 
 def sampled_frames(size_bytes: int, sample_fps: float, slice: Slice) -> range:
@@ -124,6 +129,7 @@ class WaitingDecode(graph.Decode):
         self.reader = WaitingReader(settings, self.waits.decode_s)
         self.tally, self.log = tally, actor_log(run)
         graph.arrive("decode", tally)
+        _wait_for_others(tally, self.waits.together)
 
 
 class WaitingClassify(graph.Classify):
@@ -140,6 +146,14 @@ class WaitingClassify(graph.Classify):
         self.classifier = WaitingClassifier(self.waits.classify_s)
         self.tally = tally
         graph.arrive("classify", tally)
+
+
+def _wait_for_others(tally: ActorProxy[Tally], count: int) -> None:
+    end = time.monotonic() + TOGETHER_LIMIT_S
+    while len(progress.read(tally).nodes) < count:
+        if time.monotonic() > end:
+            raise TimeoutError(f"fewer than {count} actors started in {TOGETHER_LIMIT_S:g} s")
+        time.sleep(TOGETHER_POLL_S)
 
 
 def put_in(waits: Waits) -> None:

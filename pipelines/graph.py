@@ -236,7 +236,7 @@ def deal_out(work: pa.Table, per_block: int, pools: Pools | None = None, *, sile
     heavy = min(MOST_BLOCKS, int(np.count_nonzero(weights >= HEAVY_BYTES)))
     blocks = [work.slice(row, 1) for row in range(heavy)]
     blocks += [work.slice(start, per_block) for start in range(heavy, work.num_rows, per_block)]
-    return ray.data.from_arrow(blocks)
+    return ray.data.from_blocks(blocks)  # from_arrow runs a task for each before the first one starts
 
 
 @contextmanager
