@@ -9,7 +9,7 @@ WEIGHTS ?= ../shared/weights/tf_efficientnet_lite0.timm.safetensors
 BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo audit-demo builtin test test-all check format bench sbom lock clean
+.PHONY: help install demo audit-demo builtin test test-all check format bench bench-scale sbom lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,9 @@ format: $(INSTALLED) ## let ruff mend what it can
 bench: $(INSTALLED) ## measure this job against its bound and its peers in one run
 	$(PY) -m pip install --quiet daft==0.7.26
 	$(PY) benchmarks/bench.py
+
+bench-scale: $(INSTALLED) ## the whole job on up to 8 simulated nodes, over 100,000 videos, and its tail (half an hour)
+	$(PY) benchmarks/scale_cluster.py
 
 SBOM_TOOLS := build/sbom-tools
 

@@ -44,8 +44,10 @@ BLOCKS_PER_DECODER = 8
 SEGMENTS_PER_BATCH = {"cpu": 2, "gpu": 16}
 """Segments classified in one call; their frames are batched together across videos, and a GPU takes many. Fewer let
 classifying begin earlier."""
-WAITING_BYTES_PER_ACTOR = 64 << 20
-"""Pixels that may wait in the object store: without a bound decoders run ahead until a share of it is full."""
+WAITING_BYTES_PER_ACTOR = {"cpu": 64 << 20, "gpu": 192 << 20}
+"""Pixels that may wait in the object store: without a bound decoders run ahead until a share of it is full. Ray Data
+keeps a quarter for decoders at work and books two blocks for each: with less than 128 MiB some would stand idle, as
+they may only where inference is the bound."""
 NO_PROGRESS_TIMEOUT_S = 1800.0
 """A graph that moves nothing for this long is stuck; the run ends and can be continued."""
 HEAVY_BYTES = 64 << 20
@@ -229,7 +231,7 @@ def deal_out(work: pa.Table, per_block: int, pools: Pools | None = None, *, sile
     heavy = min(MOST_BLOCKS, int(np.count_nonzero(weights >= HEAVY_BYTES)))
     blocks = [work.slice(row, 1) for row in range(heavy)]
     blocks += [work.slice(start, per_block) for start in range(heavy, work.num_rows, per_block)]
-    return ray.data.from_arrow(blocks)
+    return ray.data.from_blocks(blocks)  # from_arrow runs a task for each before the first one starts
 
 
 @contextmanager
@@ -265,7 +267,8 @@ def set_context(pools: Pools | None = None, *, silence_s: float = 0.0) -> None:
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S + silence_s
     context.max_errored_blocks = 0
     if pools is not None:
-        waiting_bytes = WAITING_BYTES_PER_ACTOR * (pools.decoders + pools.classifiers)
+        per_actor = WAITING_BYTES_PER_ACTOR["gpu" if pools.classifier_gpus else "cpu"]
+        waiting_bytes = per_actor * (pools.decoders + pools.classifiers)
         context.execution_options.resource_limits = ExecutionResources.for_limits(object_store_memory=waiting_bytes)
     context.actor_init_retry_on_errors = False  # a checkpoint that does not load will not load the second time
 

@@ -21,18 +21,21 @@ START_TIMEOUT_S = 120.0
 
 
 class Nodes:
-    """A head without work, and the nodes that are added, each by `ray start`; ``env`` is in the environment of all."""
+    """A head without work, and the nodes that are added, each by `ray start`.
+
+    ``env`` is in the environment of all, and goes before what is set here.
+    """
 
     def __init__(self, env: Mapping[str, str], *, dashboard: bool = False):
         self.folder = tempfile.mkdtemp(prefix="nodes-", dir="/tmp")  # sockets below it have room for 107 bytes
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # where `python` is ours
         usual = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))}
-        self.env = {**usual, **env, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+        self.env = {**usual, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
         self.env |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
         # A node counts as dead after three seconds rather than fifteen.
         self.env |= {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
         self.dashboard_port, self.metrics_port, self.worker_metrics_port = _free_port(), _free_port(), _free_port()
-        self.env["RAY_metrics_report_interval_ms"] = "2000"
+        self.env |= {"RAY_metrics_report_interval_ms": "2000", **env}
         port = _free_port()
         self.env["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         self._running: list[subprocess.Popen] = []
