@@ -28,7 +28,7 @@ FLAGS = {
     "video_timeout_s": 300.0,
     "child_memory_bytes": 4 << 30,
     "max_pixels": 36_000_000,
-    "max_video_s": 3600.0,
+    "max_video_s": 14_400.0,
     "max_object_bytes": 4 << 30,
     "device": "auto",
     "precision": "auto",

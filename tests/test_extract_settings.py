@@ -39,11 +39,12 @@ FLAGS = {
     "video_timeout_s": 300.0,
     "child_memory_bytes": 4 << 30,
     "max_pixels": 36_000_000,
-    "max_video_s": 3600.0,
+    "max_video_s": 14_400.0,
     "max_object_bytes": 4 << 30,
     "device": "auto",
     "precision": "auto",
     "decode_actors": 0,
+    "shared_filesystem": False,
     "max_failed": 0.05,
     "quiet": False,
 }

@@ -49,6 +49,7 @@ FINETUNE = {
     "max_failures": 3,
     "cache": "",
     "decode_actors": 0,
+    "shared_filesystem": False,
     "video_timeout_s": 600.0,
     "quiet": False,
 }
@@ -66,6 +67,7 @@ EVALUATE = {
     "precision": "auto",
     "cache": "",
     "decode_actors": 0,
+    "shared_filesystem": False,
     "video_timeout_s": 600.0,
 }
 
