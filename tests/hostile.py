@@ -31,8 +31,8 @@ def _flat(number: int, width: int, height: int) -> np.ndarray:
 
 
 def _long(path: Path) -> None:
-    """Two hours, one small frame a minute."""
-    write_clip(path, width=32, height=32, pts_s=[60.0 * minute for minute in range(121)], draw=_flat)
+    """Five hours, one small frame a minute."""
+    write_clip(path, width=32, height=32, pts_s=[60.0 * minute for minute in range(301)], draw=_flat)
 
 
 def _variable(path: Path) -> None:
@@ -71,7 +71,7 @@ FILES: dict[str, tuple[Callable[[Path], object], Outcome]] = {
         Outcome.UNDECODABLE,
     ),
     "huge.avi": (_huge, Outcome.TOO_LARGE),
-    "two_hours.mp4": (_long, Outcome.TOO_LARGE),
+    "five_hours.mp4": (_long, Outcome.TOO_LARGE),
     **{name: (lambda path: write_clip(path, seconds=1), Outcome.SCORED) for name in NAMES},
 }
 """Name → how it is written, and its outcome."""
