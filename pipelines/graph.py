@@ -41,6 +41,8 @@ MAX_VIDEOS_PER_BLOCK = 16
 """A block costs 10 to 18 ms in every operator, so tiny ones are dear …"""
 BLOCKS_PER_DECODER = 8
 """… and few large ones leave decoders idle at the end."""
+SINGLES_PER_DECODER = 4
+"""Of the last videos each is a block: two blocks wait at a decoder while others may have run out of them."""
 SEGMENTS_PER_BATCH = {"cpu": 2, "gpu": 16}
 """Segments classified in one call; their frames are batched together across videos, and a GPU takes many. Fewer let
 classifying begin earlier."""
@@ -221,7 +223,7 @@ def videos_per_block(work: pa.Table, pools: Pools) -> int:
 
 
 def deal_out(work: pa.Table, per_block: int, pools: Pools | None = None, *, silence_s: float = 0.0) -> ray.data.Dataset:
-    """The rows of ``work`` as a dataset of small, ordered blocks; those of much weight each by itself.
+    """The rows of ``work`` as a dataset of small, ordered blocks; those of much weight and the last each by itself.
 
     The blocks lie with the driver, so that no node takes work with it that is not done. ``silence_s``: for how long
     nothing may move though all is well.
@@ -229,8 +231,10 @@ def deal_out(work: pa.Table, per_block: int, pools: Pools | None = None, *, sile
     set_context(pools, silence_s=silence_s)
     weights = work["slice_bytes"].to_numpy() if "slice_bytes" in work.column_names else np.zeros(work.num_rows)
     heavy = min(MOST_BLOCKS, int(np.count_nonzero(weights >= HEAVY_BYTES)))
+    singles = max(heavy, work.num_rows - (pools.decoders * SINGLES_PER_DECODER if pools else 0))
     blocks = [work.slice(row, 1) for row in range(heavy)]
-    blocks += [work.slice(start, per_block) for start in range(heavy, work.num_rows, per_block)]
+    blocks += [work.slice(start, min(per_block, singles - start)) for start in range(heavy, singles, per_block)]
+    blocks += [work.slice(row, 1) for row in range(singles, work.num_rows)]
     return ray.data.from_blocks(blocks)  # from_arrow runs a task for each before the first one starts
 
 

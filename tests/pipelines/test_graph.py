@@ -1,0 +1,50 @@
+"""How work is dealt out to decoders; without Ray."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipelines import graph
+from pipelines.cluster import Node, Resources
+from pipelines.pools import Pools, size_pools
+
+
+@pytest.fixture
+def dealt(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sizes of the blocks that work of such weights is dealt out in, in order."""
+    monkeypatch.setattr(graph.ray.data, "from_blocks", lambda blocks: blocks)
+
+    def deal(weights: list[int], pools: Pools) -> list[int]:
+        work = pa.table({"video_id": [str(n) for n in range(len(weights))], "slice_bytes": weights})
+        blocks: Any = graph.deal_out(work, graph.videos_per_block(work, pools), pools)
+        rows = [row for block in blocks for row in block["video_id"].to_pylist()]
+        assert rows == work["video_id"].to_pylist(), "each once, in order"
+        return [block.num_rows for block in blocks]
+
+    return deal
+
+
+def two_decoders() -> Pools:
+    return size_pools(Resources((Node(2),)), use_gpu=False, decode_actors=0, classify_actors=0)
+
+
+def test_few_videos_are_a_block_each(dealt: Any) -> None:
+    assert dealt([1] * 20, two_decoders()) == [1] * 20
+
+
+def test_many_are_dealt_out_in_blocks_and_the_last_singly(dealt: Any) -> None:
+    sizes = dealt([1] * 1000, two_decoders())
+    assert sizes[:62] == [16] * 62
+    assert sizes[62:] == [1] * 8
+
+
+def test_heavy_ones_come_singly_and_first(dealt: Any) -> None:
+    sizes = dealt([graph.HEAVY_BYTES] * 3 + [1] * 1000, two_decoders())
+    assert sizes[:4] == [1, 1, 1, 16]
+    assert sum(sizes) == 1003
+
+
+def test_more_videos_than_the_driver_can_hold_blocks_for(dealt: Any) -> None:
+    sizes = dealt([1] * 1_000_000, two_decoders())
+    assert max(sizes) == 50 and len(sizes) <= graph.MOST_BLOCKS + 2 * graph.SINGLES_PER_DECODER
