@@ -50,8 +50,9 @@ def steady(course: dict[str, Any], *, actors: int) -> tuple[float, float, float]
     return begin, end, (STEADY_TO * total - count(samples, "decoded", begin)) / (end - begin)
 
 
-def figures_of_tail(course: dict[str, Any]) -> dict[str, float]:
-    """Seconds from the first frames to the last ones, and the share of them that the last of the work took."""
+def figures_of_tail(course: dict[str, Any], *, ideal_s: float) -> dict[str, float]:
+    """Seconds from the first frames to the last ones, the share of them that the last of the work took, and how many
+    times ``ideal_s`` they are."""
     samples = course["samples"]
     total = samples[-1]["decoded"]
     begin = moment(samples, "decoded", 1)
@@ -60,6 +61,7 @@ def figures_of_tail(course: dict[str, Any]) -> dict[str, float]:
         "seconds": round(end - begin, 1),
         "tail_s": round(end - tail, 1),
         "tail_share": round((end - tail) / (end - begin), 3),
+        "times_ideal": round((end - begin) / ideal_s, 2),
     }
 
 

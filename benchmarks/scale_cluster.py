@@ -39,6 +39,7 @@ from benchmarks.course import began_to_work, figures_of_memory, figures_of_tail,
 from benchmarks.stand_ins import BYTES_PER_S, SIDE, Waits  # noqa: E402
 
 CLIP_S = 10
+SAMPLE_FPS = ScoreSettings(input="", output="").sample_fps
 DECODERS_PER_NODE = 2
 """Each is a process of Ray's, and all of them share this machine; what a clip takes of one is the measured time."""
 CLIPS_PER_DECODER = 128
@@ -49,9 +50,8 @@ CORPUS_DECODERS = 4
 LONG_VIDEOS, LONG_S = 3, 2 * 3600
 SHORT_CLIPS = 500
 TAIL_NODES, TAIL_DECODERS = 2, 8
-TAIL_SPEED = 4
-"""Times that decoding is faster than measured: without slices one video would take eleven minutes. Ray's own time
-stays as it is and weighs the more."""
+WHOLE_SPEED = 4
+"""Times that decoding is faster than measured where nothing is sliced: one video would take eleven minutes."""
 JOB_LIMIT_S = 1800.0
 
 LEAST_OF_IDEAL = 0.90
@@ -138,14 +138,17 @@ def tail() -> dict[str, Any]:
         for _ in range(TAIL_NODES):
             nodes.add(TAIL_DECODERS, "--labels=artifactscan-stage=decode")
         clips = _clips(Path(folder, "clips"), [LONG_S] * LONG_VIDEOS + [CLIP_S] * SHORT_CLIPS)
-        for name, slice_bytes in (("sliced", ScoreSettings(input="", output="").slice_bytes), ("whole", 0)):
-            flags = ("--decode-s", Waits().decode_s / TAIL_SPEED, "--slice-bytes", slice_bytes)
-            flags += ("--together", TAIL_NODES * TAIL_DECODERS + 1)
+        decoders, seconds = TAIL_NODES * TAIL_DECODERS, LONG_VIDEOS * LONG_S + SHORT_CLIPS * CLIP_S
+        sliced = ScoreSettings(input="", output="").slice_bytes
+        for name, slice_bytes, speed in (("sliced", sliced, 1), ("whole", 0, WHOLE_SPEED)):
+            decode_s = Waits().decode_s / speed
+            flags = ("--decode-s", decode_s, "--slice-bytes", slice_bytes, "--together", decoders + 1)
             job = _job(nodes, folder, name, clips, *flags)
             _check(job, LONG_VIDEOS + SHORT_CLIPS)
-            results[name] = figures_of_tail(job["course"])
+            ideal_s = seconds * SAMPLE_FPS * decode_s / decoders
+            results[name] = figures_of_tail(job["course"], ideal_s=ideal_s)
             print(json.dumps({name: results[name]}), file=sys.stderr, flush=True)
-    return {**results, "decoders": TAIL_NODES * TAIL_DECODERS, "load": _load()}
+    return {**results, "decoders": decoders, "load": _load()}
 
 
 @contextmanager
@@ -216,8 +219,9 @@ def _rows_of_corpus(result: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
 
 
 def _rows_of_tail(result: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
-    share, whole = result["sliced"]["tail_share"], result["whole"]["tail_share"]
-    measured = f"{share:.0%} of the time (not sliced: {whole:.0%})"
+    share = result["sliced"]["tail_share"]
+    times, whole = result["sliced"]["times_ideal"], result["whole"]["times_ideal"]
+    measured = f"{share:.0%} of the time; all of it {times:.2f}× the ideal (not sliced: {whole:.2f}×)"
     return [("last 5 % of the work", measured, f"≤ {MOST_TAIL:.0%}", share <= MOST_TAIL)]
 
 

@@ -37,10 +37,9 @@ def test_actors_that_come_too_late_leave_no_steady_rate() -> None:
 
 
 def test_the_tail_is_of_the_work_and_starting_up_is_not_in_it() -> None:
-    figures = figures_of_tail(
-        course((100, 0, 0, 0), (100.01, 1, 1, 0), (103.01, 300, 2, 0), (109.01, 950, 2, 0), (110.01, 1000, 2, 0))
-    )
-    assert figures == {"seconds": 10.0, "tail_s": 1.0, "tail_share": 0.1}
+    rows = [(100, 0, 0, 0), (100.01, 1, 1, 0), (103.01, 300, 2, 0), (109.01, 950, 2, 0), (110.01, 1000, 2, 0)]
+    figures = figures_of_tail(course(*rows), ideal_s=8.0)
+    assert figures == {"seconds": 10.0, "tail_s": 1.0, "tail_share": 0.1, "times_ideal": 1.25}
 
 
 def test_memory_is_counted_from_a_fifth_to_the_end_of_the_graph() -> None:
