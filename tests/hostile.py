@@ -31,8 +31,8 @@ def _flat(number: int, width: int, height: int) -> np.ndarray:
 
 
 def _long(path: Path) -> None:
-    """Five hours, one small frame a minute."""
-    write_clip(path, width=32, height=32, pts_s=[60.0 * minute for minute in range(301)], draw=_flat)
+    """Five hours, a small frame every two minutes."""
+    write_clip(path, width=32, height=32, pts_s=[120.0 * step for step in range(151)], draw=_flat)
 
 
 def _variable(path: Path) -> None:
