@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from artifactscan.errors import UsageError
 from artifactscan.rates import Rates
-from pipelines.cluster import STAGE_LABEL, Node, Resources
+from pipelines.cluster import MIN_CPUS, STAGE_LABEL, Node, Resources
 
 DECODE_NICENESS = 10
 """Without a GPU decoding yields to inference, whose threads wait for one another at every layer."""
@@ -69,8 +69,7 @@ def size_pools(
     check_able(resources, use_gpu=use_gpu)
     apart = not set(decoding) & set(classifying)
     there = _places(kept_for("decode", resources.nodes), use_gpu=use_gpu, apart=apart)
-    places = _places(decoding, use_gpu=use_gpu, apart=apart)
-    decoders = decode_actors or _worthwhile(there, places, rates, frames)
+    decoders = decode_actors or _worthwhile(there, _places(decoding, use_gpu=use_gpu, apart=apart), rates, frames)
     if use_gpu:
         gpus = sum(node.gpus for node in classifying)
         classifiers = classify_actors or _classifiers(resources, gpus, decoders, rates)
@@ -122,8 +121,8 @@ def check_able(resources: Resources, *, use_gpu: bool) -> None:
                 f"the Ray cluster has no CPU on a node that may {stage} ({_in_words(resources)}); "
                 "wait for its nodes (--node-wait-s), or add one"
             )
-    if (cpus := sum(node.cpus for node in resources.grown)) < 2:
-        raise UsageError(f"the Ray cluster has {cpus} CPUs, and 2 are needed; wait for its nodes, or add one")
+    if (cpus := sum(node.cpus for node in resources.grown)) < MIN_CPUS:
+        raise UsageError(f"the Ray cluster has {cpus} CPUs, and {MIN_CPUS} are needed; wait for its nodes, or add one")
 
 
 def _in_words(resources: Resources) -> str:

@@ -5,8 +5,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -138,9 +139,14 @@ class Job:
     request: Request
     out: Console
 
+    @cached_property
+    def earlier(self) -> list[RunRecord]:
+        """The runs that were committed when this was first asked; a request for each, so asked once."""
+        return self.store.committed()
+
     def rates(self, device: str) -> Rates:
-        """What a frame takes on ``device``, as runs of the same spec measured it."""
-        return measured(self.store.committed(), spec=self.request.spec.digest, device=device)
+        """What a frame takes on ``device``, as earlier runs of the same spec measured it."""
+        return measured(self.earlier, spec=self.request.spec.digest, device=device)
 
 
 def _job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> Job:
@@ -154,7 +160,7 @@ def _show_plan(job: Job) -> int:
         plan = _plan(job, Path(folder, "manifest.parquet"))
     prices, device = job.settings.price_per_hour, job.settings.device
     if device == "auto":  # the second price is that of a GPU
-        device = "cuda" if len(prices) == 2 else last_device(job.store.committed()) or "cpu"
+        device = "cuda" if len(prices) == 2 else last_device(job.earlier) or "cpu"
     cost = estimate(plan.expected_frames, job.rates(device), node_cpus=job.settings.node_cpus, prices=prices)
     print_plan(plan, job.out, cost)
     if run:
@@ -254,15 +260,20 @@ def _plan(job: Job, manifest: Path) -> Plan:
     )
 
 
-def _start_ray(job: Job, watch: Stopwatch, frames: int, work: pa.Table | None = None) -> "Pools":
+def _start_ray(
+    job: Job, watch: Stopwatch, frames: int, *, work: pa.Table | None = None, device: str | None = None
+) -> "Pools":
     """Starts or joins Ray and says what the cluster is to be used as; UsageError where it cannot be.
 
-    ``frames``: how many are to be expected, by which an autoscaler is asked for nodes; ``work``: what is to be read.
+    ``frames``: how many are to be expected, by which an autoscaler is asked for nodes; ``work``: what is to be read;
+    ``device``: in place of the settings'.
     """
     from pipelines.starting import start_ray  # Ray takes seconds to import and to start
 
     with watch.stage("start"):
-        return start_ray(job.settings, job.rates, job.out, frames=frames, work=work)
+        return start_ray(
+            job.settings, job.rates, job.out, device=device or job.settings.device, frames=frames, work=work
+        )
 
 
 def _score_open_videos(job: Job, run: str, watch: Stopwatch, plan: Plan | None = None) -> set[str]:
@@ -283,9 +294,9 @@ def _score_open_videos(job: Job, run: str, watch: Stopwatch, plan: Plan | None =
             return notes
         try:
             # A run keeps to the device that it began on, even when the node that had it is gone.
-            device = settings.device if pools is None else "cuda" if pools.classifier_gpus else "cpu"
+            device = None if pools is None else "cuda" if pools.classifier_gpus else "cpu"
             frames = round((pc.sum(work["slice_bytes"]).as_py() or 0) * frames_per_byte)
-            pools = _start_ray(replace(job, settings=replace(settings, device=device)), watch, frames, work)
+            pools = _start_ray(job, watch, frames, work=work, device=device)
         except UsageError as error:
             if pools is None:
                 raise

@@ -15,7 +15,13 @@ from pipelines.pools import Pools, size_pools
 
 
 def start_ray(
-    settings: ScoreSettings, rates: Callable[[str], Rates], out: Console, *, frames: int, work: pa.Table | None = None
+    settings: ScoreSettings,
+    rates: Callable[[str], Rates],
+    out: Console,
+    *,
+    device: str,
+    frames: int,
+    work: pa.Table | None = None,
 ) -> Pools:
     """What the cluster is to be used as; UsageError where it cannot be used.
 
@@ -28,25 +34,25 @@ def start_ray(
         local = work["uri"].filter(pc.invert(pc.starts_with(work["uri"], "s3://")))
         places += local.slice(0, 1).to_pylist()
     cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+
+    def sized(resources: Resources) -> Pools:
+        use_gpu = _use_gpu(device, resources)
+        return size_pools(
+            resources,
+            use_gpu=use_gpu,
+            decode_actors=settings.decode_actors,
+            classify_actors=settings.classify_actors,
+            rates=rates("cuda" if use_gpu else "cpu"),
+            frames=frames,
+        )
+
     wait_s = settings.node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
-    use_gpu = _use_gpu(settings, resources)
+    use_gpu = _use_gpu(device, resources)
     if wait_s and waiting.missing(resources, use_gpu=use_gpu):
-        wanted = _pools(settings, resources, rates, frames) if resources.room else None
+        wanted = sized(resources) if resources.room else None
         resources = waiting.wait_for_nodes(resources, use_gpu=use_gpu, wanted=wanted, wait_s=wait_s, out=out)
-    return _pools(settings, resources, rates, frames)
+    return sized(resources)
 
 
-def _pools(settings: ScoreSettings, resources: Resources, rates: Callable[[str], Rates], frames: int) -> Pools:
-    use_gpu = _use_gpu(settings, resources)
-    return size_pools(
-        resources,
-        use_gpu=use_gpu,
-        decode_actors=settings.decode_actors,
-        classify_actors=settings.classify_actors,
-        rates=rates("cuda" if use_gpu else "cpu"),
-        frames=frames,
-    )
-
-
-def _use_gpu(settings: ScoreSettings, resources: Resources) -> bool:
-    return settings.device == "cuda" or (settings.device == "auto" and any(node.gpus for node in resources.grown))
+def _use_gpu(device: str, resources: Resources) -> bool:
+    return device == "cuda" or (device == "auto" and any(node.gpus for node in resources.grown))

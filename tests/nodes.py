@@ -39,6 +39,13 @@ class Nodes:
         port = _free_port()
         self.env["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         self._running: list[subprocess.Popen] = []
+        try:
+            self._start_head(port, dashboard)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_head(self, port: int, dashboard: bool) -> None:
         self.head = self._start(
             *(
                 "--head",

@@ -27,6 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -248,6 +249,13 @@ class S3Server:
     def put(self, key: str, data: bytes = b"x") -> str:
         """Stores an object, returns its etag."""
         return self.client.put_object(Bucket=self.bucket, Key=key, Body=data)["ETag"].strip('"')
+
+    def put_folder(self, key: str, folder: Path) -> str:
+        """Stores the files of a folder below ``key``, returns its uri."""
+        for file in folder.rglob("*"):
+            if file.is_file():
+                self.put(f"{key}/{file.relative_to(folder)}", file.read_bytes())
+        return self.uri(key)
 
     def uri(self, key: str = "") -> str:
         return f"s3://{self.bucket}/{key}".rstrip("/")

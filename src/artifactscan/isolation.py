@@ -252,6 +252,11 @@ def _failure_segment(failures: list[DecodeError], elapsed_s: float, slice: Slice
     """An attempt of its own, without frames: the first decoder's outcome, and what each of them said."""
     facts = replace(failures[0].facts, decoder=failures[-1].facts.decoder, decode_s=elapsed_s)
     reason = failures[0].reason if len(failures) == 1 else "; ".join(map(_said, failures))
+    return without_frames(Verdict(outcome=failures[0].outcome, reason=reason, facts=facts), slice)
+
+
+def without_frames(verdict: Verdict, slice: Slice = WHOLE) -> Segment:
+    """The one segment of a video, or of a slice, that leaves no frames; an attempt of its own."""
     return Segment(
         attempt=uuid.uuid4().hex,
         index=0,
@@ -260,7 +265,7 @@ def _failure_segment(failures: list[DecodeError], elapsed_s: float, slice: Slice
         height=0,
         width=0,
         pixels=b"",
-        verdict=Verdict(outcome=failures[0].outcome, reason=reason, facts=facts),
+        verdict=verdict,
         slice=slice,
     )
 

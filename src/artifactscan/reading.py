@@ -1,6 +1,5 @@
 """From listed objects to their segments: fetched, decoded, and checked to be still what was decoded."""
 
-import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from artifactscan.fetch import Fetched, FetchError, fetch
-from artifactscan.isolation import Segment
+from artifactscan.isolation import Segment, without_frames
 from artifactscan.outcomes import Outcome
-from artifactscan.video import WHOLE, Slice, Verdict, VideoFacts
+from artifactscan.video import Slice, Verdict, VideoFacts
 
 AHEAD = 8
 """Objects fetched at a time: a storage answers in tens of milliseconds, in which a small clip could be decoded …"""
@@ -58,7 +57,7 @@ class VideoReader:
                 wanted = Slice(row.get("slice") or 0, row.get("slices") or 1)
                 if isinstance(fetched, FetchError):
                     verdict = Verdict(outcome=fetched.outcome, reason=fetched.reason, facts=VideoFacts())
-                    yield row, _without_frames(verdict, wanted)
+                    yield row, without_frames(verdict, wanted)
                     continue
                 with fetched:
                     for segment in self._decode(fetched, wanted):
@@ -97,24 +96,9 @@ class VideoReader:
             else:
                 reason = "the file was written to while it was decoded"
                 verdict = Verdict(outcome=Outcome.CHANGED, reason=reason, facts=segment.verdict.facts)
-                yield _without_frames(verdict, slice)
+                yield without_frames(verdict, slice)
 
 
 def _close(future: Future) -> None:
     if not future.cancelled() and future.exception() is None and isinstance(future.result(), Fetched):
         future.result().__exit__()
-
-
-def _without_frames(verdict: Verdict, slice: Slice = WHOLE) -> Segment:
-    """The one segment of a video that leaves no frames; an attempt of its own."""
-    return Segment(
-        attempt=uuid.uuid4().hex,
-        index=0,
-        frame_index=[],
-        pts_s=[],
-        height=0,
-        width=0,
-        pixels=b"",
-        verdict=verdict,
-        slice=slice,
-    )

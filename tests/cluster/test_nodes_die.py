@@ -33,8 +33,7 @@ def corpus(_s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> S3
     server, folder = _s3_server, tmp_path_factory.mktemp("clips")
     server.new_bucket()
     save_checkpoint(initialise("test_resnet.r160_in1k", height=96, width=160, seed=1), str(folder / "checkpoint"))
-    for file in (folder / "checkpoint").iterdir():
-        server.put(f"checkpoint/{file.name}", file.read_bytes())
+    server.put_folder("checkpoint", folder / "checkpoint")
     kinds = [
         write_clip(folder / f"kind{n}.mp4", seconds=4 + 3 * n, width=320, height=192, options={"g": "24"}).read_bytes()
         for n in range(3)

@@ -32,8 +32,7 @@ def corpus(_s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> S3
     server, folder = _s3_server, tmp_path_factory.mktemp("clips")
     server.new_bucket()
     save_checkpoint(initialise("test_resnet.r160_in1k", height=96, width=160, seed=1), str(folder / "checkpoint"))
-    for file in (folder / "checkpoint").iterdir():
-        server.put(f"checkpoint/{file.name}", file.read_bytes())
+    server.put_folder("checkpoint", folder / "checkpoint")
     clip = write_clip(folder / "clip.mp4", seconds=4, width=320, height=192).read_bytes()
     for number in range(CLIPS):
         server.put(f"in/clip{number}.mp4", clip)
