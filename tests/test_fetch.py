@@ -178,6 +178,13 @@ def test_throttling_to_the_end(s3: S3Server, folder):
     assert len(s3.faults.requests) == QUICK.attempts
 
 
+def test_a_storage_may_be_away_for_half_a_minute():
+    usual = FetchRetries()
+    waits = [min(usual.longest_wait_s, usual.first_wait_s * 2**n) for n in range(usual.attempts - 1)]
+    assert sum(waits) / 2 > 30, "a random half of each may be taken off"
+    assert sum(waits) < usual.total_wait_s
+
+
 def test_all_waits_together_are_bounded(s3: S3Server, folder):
     s3.faults.status("a.mp4", 503)
     impatient = FetchRetries(attempts=100, first_wait_s=0.1, longest_wait_s=0.1, total_wait_s=0.25)
