@@ -39,7 +39,7 @@ class FetchRetries:
     """How long a storage that throttles or breaks off is borne with."""
 
     attempts: int = 10
-    """Tries in a row that bring no new byte; their waits, half a minute at the least, outlast a storage that restarts."""
+    """Tries in a row that bring no new byte; their waits, at least half a minute, outlast a storage that restarts."""
     first_wait_s: float = 0.2
     """Before the first retry; doubles with every one after it, and a random half of it is taken off."""
     longest_wait_s: float = 20.0
