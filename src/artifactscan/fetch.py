@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from artifactscan import storage, storage_errors
 from artifactscan.errors import UsageError
 from artifactscan.outcomes import Outcome
+from artifactscan.shared_copies import path_for_others, shared_copy
 
 _CHUNK_BYTES = 1 << 20
 _RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -55,6 +56,8 @@ class Fetched:
     size_bytes: int
     fetch_s: float
     """Wall-clock seconds it took to bring it here."""
+    fetched_bytes: int
+    """What had to be brought here or is read where it lies: nothing of a copy that was here."""
     retries: int = 0
     """Requests after the first."""
     local_etag: str | None = None
@@ -87,10 +90,12 @@ def fetch(
     max_bytes: int,
     folder: str | None = None,
     retries: FetchRetries | None = None,
+    shared: bool = False,
 ) -> Fetched:
     """Makes the object ``uri`` with ``etag`` readable as a local file; close it with ``with``.
 
-    A local file is read where it lies; an S3 object is copied into ``folder``, or the temporary folder.
+    A local file is read where it lies; an S3 object is copied into ``folder``, or the temporary folder. ``shared``: the
+    copy that another process of this node has will do, and this one's for others.
     Raises FetchError for what is the object's fault, OSError for this machine's: a full disk, or credentials that are
     no longer accepted, with which no other object could be had either.
     """
@@ -101,30 +106,34 @@ def fetch(
     started = time.monotonic()
     if not storage.is_s3(uri):
         size = _check_local(uri, etag, max_bytes)
-        return Fetched(path=uri, size_bytes=size, fetch_s=time.monotonic() - started, local_etag=etag)
-    copy, path = _nameless_file(folder)
+        fetch_s = time.monotonic() - started
+        return Fetched(path=uri, size_bytes=size, fetched_bytes=size, fetch_s=fetch_s, local_etag=etag)
     patience = _Patience(retries or FetchRetries())
+
+    def download() -> IO[bytes]:
+        return _download(uri, etag, size_bytes, max_bytes, _nameless_file(folder), patience)
+
     try:
-        size = _download(uri, etag, size_bytes, max_bytes, copy, patience)
-        copy.flush()
+        copy, own = shared_copy(f"{uri}\n{etag}", download) if shared else (download(), True)
     except FetchError as error:
-        copy.close()
         error.retries = patience.retries_made
         raise
-    except BaseException:
-        copy.close()
-        raise
-    fetch_s = time.monotonic() - started
-    return Fetched(path=path, size_bytes=size, fetch_s=fetch_s, retries=patience.retries_made, copy=copy)
+    size = os.fstat(copy.fileno()).st_size
+    return Fetched(
+        path=path_for_others(copy) if sys.platform == "linux" else copy.name,
+        size_bytes=size,
+        fetched_bytes=size if own else 0,
+        fetch_s=time.monotonic() - started,
+        retries=patience.retries_made,
+        copy=copy,
+    )
 
 
-def _nameless_file(folder: str | None) -> tuple[IO[bytes], str]:
-    """A temporary file that is gone with this process, however that ends, and a path to it for the decoding child."""
-    if sys.platform == "linux":
-        nameless = tempfile.TemporaryFile("wb", dir=folder)  # noqa: SIM115 - Fetched closes it
-        return nameless, f"/proc/{os.getpid()}/fd/{nameless.fileno()}"
-    named = tempfile.NamedTemporaryFile("wb", dir=folder)  # noqa: SIM115
-    return named, named.name
+def _nameless_file(folder: str | None) -> IO[bytes]:
+    """A temporary file that is gone with the processes that have it open, however they end; elsewhere than on Linux it
+    has a name, and is gone with this one."""
+    kind = tempfile.TemporaryFile if sys.platform == "linux" else tempfile.NamedTemporaryFile
+    return kind("wb", dir=folder)  # Fetched closes it
 
 
 def _check_local(path: str, etag: str, max_bytes: int) -> int:
@@ -172,28 +181,33 @@ class _Patience:
 
 def _download(
     uri: str, etag: str, listed_size: int | None, max_bytes: int, sink: IO[bytes], patience: _Patience
-) -> int:
-    """Fills ``sink`` with one version of an S3 object, resumed where it broke off; returns its size."""
+) -> IO[bytes]:
+    """Fills ``sink`` with one version of an S3 object, resumed where it broke off; it is closed where that fails."""
     received, size = 0, None
-    while received != size:
-        start = received
-        try:
-            answer = _get(uri, etag, start)
-            start = received = _start_of(answer)
-            sink.seek(start)
-            sink.truncate()
-            size = start + answer["ContentLength"]
-            if listed_size not in (None, size):
-                raise FetchError(Outcome.CHANGED, f"it has {size} bytes now, {listed_size} were listed")
-            if size > max_bytes:
-                raise _too_large(size, max_bytes)
-            with closing(answer["Body"]) as body:
-                while chunk := _read(body, received, size):
-                    sink.write(chunk)  # raises OSError for a full disk, which is this machine's fault
-                    received += len(chunk)
-        except _Transient as error:
-            patience.wait(str(error), progress=received > start)
-    return received
+    try:
+        while received != size:
+            start = received
+            try:
+                answer = _get(uri, etag, start)
+                start = received = _start_of(answer)
+                sink.seek(start)
+                sink.truncate()
+                size = start + answer["ContentLength"]
+                if listed_size not in (None, size):
+                    raise FetchError(Outcome.CHANGED, f"it has {size} bytes now, {listed_size} were listed")
+                if size > max_bytes:
+                    raise _too_large(size, max_bytes)
+                with closing(answer["Body"]) as body:
+                    while chunk := _read(body, received, size):
+                        sink.write(chunk)  # raises OSError for a full disk, which is this machine's fault
+                        received += len(chunk)
+            except _Transient as error:
+                patience.wait(str(error), progress=received > start)
+        sink.flush()
+    except BaseException:
+        sink.close()
+        raise
+    return sink
 
 
 def _get(uri: str, etag: str, start: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +39,8 @@ class VideoReader:
         self._decoder = decoder
         self._max_object_bytes = max_object_bytes
         self._fetcher = ThreadPoolExecutor(AHEAD)
+        self._kept = ExitStack()
+        """The copy of the last slice, which the next one may be of."""
         self._counts = ReaderCounts()
 
     def read(self, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Segment]]:
@@ -53,13 +56,16 @@ class VideoReader:
                 while number + len(ahead) < len(rows) and self._may_fetch(rows[number : number + len(ahead) + 1]):
                     ahead.append(self._fetcher.submit(self._fetch, rows[number + len(ahead)]))
                 fetched = ahead.popleft().result()
+                self._kept.close()
                 self._count(fetched)
                 wanted = Slice(row.get("slice") or 0, row.get("slices") or 1)
                 if isinstance(fetched, FetchError):
                     verdict = Verdict(outcome=fetched.outcome, reason=fetched.reason, facts=VideoFacts())
                     yield row, without_frames(verdict, wanted)
                     continue
-                with fetched:
+                if wanted.of > 1:
+                    self._kept.enter_context(fetched)
+                with nullcontext() if wanted.of > 1 else fetched:
                     for segment in self._decode(fetched, wanted):
                         yield row, segment
         finally:
@@ -77,13 +83,14 @@ class VideoReader:
 
     def _fetch(self, row: dict[str, Any]) -> Fetched | FetchError:
         try:
-            return fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=self._max_object_bytes)
+            limit, sliced = self._max_object_bytes, (row.get("slices") or 1) > 1
+            return fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=limit, shared=sliced)
         except FetchError as error:
             return error
 
     def _count(self, fetched: Fetched | FetchError) -> None:
         self._counts.fetch_retries += fetched.retries
-        self._counts.fetched_bytes += fetched.size_bytes if isinstance(fetched, Fetched) else 0
+        self._counts.fetched_bytes += fetched.fetched_bytes if isinstance(fetched, Fetched) else 0
 
     def _decode(self, fetched: Fetched, slice: Slice) -> Iterator[Segment]:
         for segment in self._decoder.decode(fetched.path, slice):

@@ -1,0 +1,94 @@
+"""One copy of an object for all processes of a node: the slices of a video are decoded by several, of the same bytes.
+
+A process that has a copy, a file without a name, notes where it is to be found below /proc. Another opens it there and
+notes its own; so the copy lives until the last of them has closed it or died, however that ends.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+SLOTS = 1024
+"""Notes on a node at most. Two objects that fall on one only have no use of it, or wait for each other."""
+
+
+def shared_copy(key: str, make: Callable[[], IO[bytes]]) -> tuple[IO[bytes], bool]:
+    """The copy of object ``key`` that a process of this node holds, or what ``make`` gives; and whether it did.
+
+    While one process makes a copy the others wait for it; where that comes to nothing each makes its own.
+    """
+    folder = _folder()
+    if folder is None:
+        return make(), True
+    digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
+    with Path(folder, str(int(digest, 16) % SLOTS)).open("a+") as note:
+        waited = _lock(note)  # until ``note`` is closed
+        if copy := _open_noted(note, digest):
+            _write(note, digest, copy)
+            return copy, False
+        if not waited:
+            copy = make()
+            _write(note, digest, copy)
+            return copy, True
+    return make(), True
+
+
+def path_for_others(copy: IO[bytes]) -> str:
+    """Where another process of this node opens ``copy``, for as long as this one keeps it open."""
+    return f"/proc/{os.getpid()}/fd/{copy.fileno()}"
+
+
+def _folder() -> Path | None:
+    """Where the notes lie; None where copies cannot be shared."""
+    if sys.platform != "linux":
+        return None
+    folder = Path(tempfile.gettempdir(), f"artifactscan-copies-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    return folder if found.st_uid == os.getuid() and found.st_mode & 0o777 == 0o700 and folder.is_dir() else None
+
+
+def _lock(note: IO[str]) -> bool:
+    """Whether somebody else had it first."""
+    try:
+        fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(note, fcntl.LOCK_EX)
+        return True
+    return False
+
+
+def _open_noted(note: IO[str], digest: str) -> IO[bytes] | None:
+    note.seek(0)
+    try:
+        told = json.loads(note.read())
+        if told["key"] != digest:
+            return None
+        copy = Path(told["path"]).open("rb")  # noqa: SIM115 - the caller closes it
+    except (ValueError, KeyError, TypeError, OSError):  # none yet, half written, or its process is gone
+        return None
+    if _identity(copy) == told["identity"]:
+        return copy
+    copy.close()  # its holder has closed it, and another file stands in its place
+    return None
+
+
+def _write(note: IO[str], digest: str, copy: IO[bytes]) -> None:
+    copy.flush()
+    note.truncate(0)
+    json.dump({"key": digest, "path": path_for_others(copy), "identity": _identity(copy)}, note)
+    note.flush()
+
+
+def _identity(copy: IO[bytes]) -> list[int]:
+    found = os.fstat(copy.fileno())
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
