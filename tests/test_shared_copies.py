@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,12 @@ def file_with(data: bytes) -> Callable[[], IO[bytes]]:
     return make
 
 
+def locks_waited_for(scratch: Path) -> int:
+    [note] = notes(scratch).iterdir()
+    lines = Path("/proc/locks").read_text().splitlines()
+    return sum(" -> FLOCK" in line and f":{note.stat().st_ino} " in line for line in lines)
+
+
 def never() -> IO[bytes]:
     raise AssertionError("the copy that is here was to be used")
 
@@ -98,6 +105,18 @@ def test_the_copy_of_a_process_that_is_gone_is_made_anew() -> None:
     assert content(copy) == b"made anew"
 
 
+def test_whoever_has_a_copy_will_do(scratch: Path) -> None:
+    copies = [shared_copy("film", file_with(b"frames"))[0] for _ in range(3)]
+    for kept in range(3):
+        for number, copy in enumerate(copies):
+            if number != kept:
+                copy.close()
+        copy, own = shared_copy("film", never)
+        assert not own
+        copies = [shared_copy("film", never)[0] for _ in range(3)]
+        copy.close()
+
+
 def test_another_object_has_another_copy() -> None:
     one, _ = shared_copy("one", file_with(b"1"))
     other, own = shared_copy("other", file_with(b"2"))
@@ -139,15 +158,15 @@ def test_all_who_come_meanwhile_wait_for_the_one_that_makes_it() -> None:
     assert {content(copy) for copy, own in got if not own} == {b"frames"}
 
 
-def test_where_the_one_fails_the_others_fail_side_by_side_not_in_turn() -> None:
+def test_where_the_one_fails_the_others_fail_side_by_side_not_in_turn(scratch: Path) -> None:
     """A storage that does not answer is waited for twice at most, however many slices want the object."""
     holding, together = threading.Event(), threading.Barrier(4, timeout=30)
     failures: list[str] = []
 
     def fail_first() -> IO[bytes]:
         holding.set()
-        while sum(thread.is_alive() for thread in waiting) < 4:
-            pass
+        while locks_waited_for(scratch) < 4:
+            time.sleep(0.01)
         raise OSError("first")
 
     def fail_together() -> IO[bytes]:

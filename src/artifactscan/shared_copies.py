@@ -10,12 +10,21 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 SLOTS = 1024
 """Notes on a node at most. Two objects that fall on one only have no use of it, or wait for each other."""
+MOST_HOLDERS = 64
+"""Of a copy, noted: who opened it first may keep it longest. There are fewer decoders on a node."""
+
+
+class Holder(NamedTuple):
+    """A process that has, or had, a copy open."""
+
+    path: str
+    identity: list[int]
 
 
 def shared_copy(key: str, make: Callable[[], IO[bytes]]) -> tuple[IO[bytes], bool]:
@@ -29,9 +38,11 @@ def shared_copy(key: str, make: Callable[[], IO[bytes]]) -> tuple[IO[bytes], boo
     digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
     with Path(folder, str(int(digest, 16) % SLOTS)).open("a+") as note:
         waited = _lock(note)  # until ``note`` is closed
-        if copy := _open_noted(note, digest):
-            _write(note, digest, copy)
-            return copy, False
+        holders = _noted(note, digest)
+        for holder in holders:
+            if copy := _open(holder):
+                _write(note, digest, copy, holders)
+                return copy, False
         if not waited:
             copy = make()
             _write(note, digest, copy)
@@ -67,25 +78,32 @@ def _lock(note: IO[str]) -> bool:
     return False
 
 
-def _open_noted(note: IO[str], digest: str) -> IO[bytes] | None:
+def _noted(note: IO[str], digest: str) -> list[Holder]:
+    """Who had a copy of the object when this was last asked; some may have closed it or be gone."""
     note.seek(0)
     try:
         told = json.loads(note.read())
-        if told["key"] != digest:
-            return None
-        copy = Path(told["path"]).open("rb")  # noqa: SIM115 - the caller closes it
-    except (ValueError, KeyError, TypeError, OSError):  # none yet, half written, or its process is gone
+        return [Holder(path, identity) for path, identity in told["holders"]] if told["key"] == digest else []
+    except (ValueError, KeyError, TypeError):  # none yet, or half written
+        return []
+
+
+def _open(holder: Holder) -> IO[bytes] | None:
+    try:
+        copy = Path(holder.path).open("rb")  # noqa: SIM115 - the caller closes it
+    except (OSError, TypeError, ValueError):
         return None
-    if _identity(copy) == told["identity"]:
+    if _identity(copy) == holder.identity:
         return copy
     copy.close()  # its holder has closed it, and another file stands in its place
     return None
 
 
-def _write(note: IO[str], digest: str, copy: IO[bytes]) -> None:
+def _write(note: IO[str], digest: str, copy: IO[bytes], others: Sequence[Holder] = ()) -> None:
     copy.flush()
+    holders = [Holder(path_for_others(copy), _identity(copy)), *others][:MOST_HOLDERS]
     note.truncate(0)
-    json.dump({"key": digest, "path": path_for_others(copy), "identity": _identity(copy)}, note)
+    json.dump({"key": digest, "holders": holders}, note)
     note.flush()
 
 
