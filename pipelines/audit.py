@@ -33,8 +33,9 @@ from artifactscan.lease import Lease
 from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.summary import console
+from artifactscan.versions import versions
 from pipelines.audit_stages import Audit, Findings, measure_corpus, scoring_settings, watch_canaries
-from pipelines.scoring import as_usage_errors, make_request, tell_standing, versions
+from pipelines.scoring import as_usage_errors, make_request, tell_standing
 from pipelines.submission import submitted, tell_job
 
 WEBHOOK_VARIABLE = "ARTIFACTSCAN_WEBHOOK"

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from platform import python_version
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -19,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage, storage_errors
-from artifactscan.checkpoint import Checkpoint, load_checkpoint
+from artifactscan.checkpoint import BUILTIN, Checkpoint, load_checkpoint
 from artifactscan.cli import EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
 from artifactscan.corpus import list_corpus
 from artifactscan.errors import CutOffError, LedgerError, UsageError
@@ -36,6 +34,7 @@ from artifactscan.store import RunRecord, Store, manifest_schema, new_run_id
 from artifactscan.summary import console, print_plan, print_run
 from artifactscan.tables import MANIFEST
 from artifactscan.text import printable
+from artifactscan.versions import versions
 from pipelines.submission import submitted, tell_job
 
 if TYPE_CHECKING:
@@ -47,8 +46,6 @@ ROUNDS = 3
 MOST_LOST = 20
 """Times it is begun anew in one call because nodes were lost."""
 _VERDICTS = {EXIT_OK: "all well", EXIT_TOO_MANY_FAILED: "too many videos without a frame scored"}
-
-_PACKAGES = ("artifactscan", "ray", "torch", "timm", "av", "decord", "pyarrow", "numpy")
 
 
 @dataclass(frozen=True)
@@ -186,9 +183,7 @@ def _score(job: Job) -> Scored:
         if plan.new or plan.changed or plan.removed or again or not (runs or plan.nothing_new):
             print_plan(plan, job.out)
             if plan.to_do:
-                from artifactscan.backbone import check_weights  # torch takes seconds to import
-
-                check_weights(job.checkpoint)
+                _check_weights(job)
                 _start_ray(job, watch, plan.expected_frames)  # what is wrong with the cluster shows before a run is
             run = new_run_id()
             storage.write_bytes(job.store.manifest(run), manifest.read_bytes())
@@ -200,6 +195,22 @@ def _score(job: Job) -> Scored:
     else:
         failed, listed = without_frames(plan.settled_outcomes), plan.listed
     return Scored(code=failures_exit_code(failed, listed, job.settings.max_failed), plan=plan, runs=tuple(runs))
+
+
+def _check_weights(job: Job) -> None:
+    """UsageError where the checkpoint's weights do not fit its backbone, before anything is begun."""
+    ours = versions()
+
+    def proves_it(run: RunRecord) -> bool:
+        same = all(run.versions.get(name) == ours[name] for name in ("timm", "torch"))
+        return same and run.checkpoint["digest"] == job.checkpoint.digest and run.counts["frames"] > 0
+
+    # torch and timm take five seconds to import, in which no actor has been started yet.
+    if job.settings.checkpoint == BUILTIN or any(map(proves_it, job.earlier)):
+        return
+    from artifactscan.backbone import check_weights
+
+    check_weights(job.checkpoint)
 
 
 def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease, plan: Plan | None = None) -> RunRecord:
@@ -388,15 +399,3 @@ def _record(
         rates=settlement.rates,
         notes=told,
     )
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that scores depend on."""
-    return {"python": python_version()} | {name: _version(name) for name in _PACKAGES}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -39,6 +39,7 @@ class Nodes:
         port = _free_port()
         self.env["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         self._running: list[subprocess.Popen] = []
+        self._added = 0
         try:
             self._start_head(port, dashboard)
         except BaseException:
@@ -60,7 +61,11 @@ class Nodes:
 
     def add(self, cpus: int = 2, *arguments: str, within: tuple[str, ...] = ()) -> subprocess.Popen:
         """One more node, which has joined; ``within``: a command that runs it, as `unshare --mount` does."""
-        return self._start(f"--address={self.env['RAY_ADDRESS']}", f"--num-cpus={cpus}", *arguments, within=within)
+        self._added += 1
+        # In the head's folder it would unpack a job's working directory anew, which the head's processes are in.
+        folder = f"--temp-dir={self.folder}/{self._added}"
+        address = f"--address={self.env['RAY_ADDRESS']}"
+        return self._start(address, folder, f"--num-cpus={cpus}", *arguments, within=within)
 
     def kill(self, node: subprocess.Popen) -> None:
         """Ends a node with all its processes at once, without a word to anyone."""

@@ -148,7 +148,7 @@ def test_a_submitted_job_waits_for_a_node_runs_and_tells(nodes: Nodes, corpus: S
 
 
 def worker_logs(nodes: Nodes) -> list[str]:
-    files = Path(nodes.folder).glob("session_*/logs/worker-*.err")
+    files = Path(nodes.folder).glob("**/session_*/logs/worker-*.err")
     return [line for file in files for line in file.read_text(errors="replace").splitlines()]
 
 

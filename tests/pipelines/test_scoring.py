@@ -21,16 +21,16 @@ from artifactscan.inputs import InputSpec
 from artifactscan.lease import Lease
 from artifactscan.settings import ScoreSettings
 from artifactscan.settle import Settlement, settle
-from artifactscan.store import Store, parquet_files, read_table
+from artifactscan.store import RunRecord, Store, parquet_files, read_table
 from pipelines.cluster import ROOT
 from pipelines.scoring import (
     Job,
     Request,
     Stopwatch,
+    _check_weights,
     _plan,
     _record,
     _score_open_videos,
-    _version,
     make_request,
     score,
 )
@@ -148,11 +148,6 @@ def test_a_stopwatch_adds_up_the_rounds_of_a_stage_and_counts_those_that_fail() 
     assert all(seconds == round(seconds, 3) for seconds in watch.seconds.values())
 
 
-def test_versions_of_what_is_there_and_what_is_not() -> None:
-    assert _version("numpy") == version("numpy")
-    assert _version("no-such-package-anywhere") == "not installed"
-
-
 def job_of(settings: ScoreSettings, checkpoint: Checkpoint = CHECKPOINT) -> Job:
     return Job(settings, Store(settings.output), checkpoint, make_request(settings, checkpoint), Console())
 
@@ -191,6 +186,29 @@ def test_a_record_notes_what_happened_otherwise_than_asked() -> None:
         "the checkpoint is not trained: the scores mean nothing",
         "2 parts were cut off while being written; their videos were done again",
     ]
+
+
+def test_weights_that_an_earlier_run_scored_with_are_not_checked_again(tmp_path: Path) -> None:
+    """They are none at all here, which the check would refuse."""
+    settings = replace(SETTINGS, output=str(tmp_path), checkpoint=str(tmp_path / "checkpoint"))
+    scored = replace(record_of(Settlement(frames=3), trained=True, notes=set()), run="run1")
+
+    def check(*earlier: RunRecord, **changed: Any) -> None:
+        job = job_of(replace(settings, **changed))
+        job.__dict__["earlier"] = list(earlier)
+        _check_weights(job)
+
+    check(scored)
+    check(checkpoint="builtin")
+    others = [
+        replace(scored, counts=scored.counts | {"frames": 0}),
+        replace(scored, checkpoint=scored.checkpoint | {"digest": "another"}),
+        replace(scored, versions=scored.versions | {"timm": "0.1"}),
+        replace(scored, versions=scored.versions | {"torch": "1.0"}),
+    ]
+    with pytest.raises(UsageError, match="'any' is not a timm model"):
+        check(*others)
+    check(*others, scored)
 
 
 def test_ray_is_not_started_where_nothing_is_open(tmp_path: Path) -> None:
