@@ -44,7 +44,8 @@ _VERSIONS = re.compile(r"(Ray|Python): (\S+)")
 
 
 STAGE_LABEL = "artifactscan-stage"
-"""Label of a node: `decode` or `classify` where it is kept for one of them; nodes without it do both."""
+"""Label of a node: `decode` or `classify` where it is kept for one of them; nodes without it do
+what no node is kept for."""
 BOOTSTRAP_CONFIG = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves on the head what its autoscaler may start."""
 

@@ -6,7 +6,7 @@ ends the run, which the same command continues.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -68,6 +68,9 @@ class Decode:
         self.tally, self.log = tally, actor_log(run)
         arrive("decode", tally)
 
+    def __del__(self) -> None:
+        leave(self.tally)
+
     def __call__(self, work: pa.Table) -> Iterator[pa.Table]:
         for row, segment in self.reader.read(work.to_pylist()):
             self._tell(row, segment)
@@ -106,6 +109,9 @@ class Classify:
         self.classifier = Classifier(checkpoint, settings, threads=threads)
         self.tally = tally
         arrive("classify", tally)
+
+    def __del__(self) -> None:
+        leave(self.tally)
 
     def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
         yield self._scored(segments)  # of what does not yield, Ray Data hides what it raised
@@ -157,6 +163,12 @@ def arrive(stage: str, tally: ActorProxy[Tally]) -> None:
     metrics.ACTORS.add(1, stage=stage)
 
 
+def leave(tally: ActorProxy[Tally]) -> None:
+    """Says that an actor was dismissed: its node may go. Ray Data drops what it made of it then."""
+    with suppress(Exception):  # the process may be ending, and Ray with it
+        tally.left.remote(ray.get_runtime_context().get_actor_id())
+
+
 def run_graph(
     work: pa.Table,
     parts: str,
@@ -177,8 +189,9 @@ def run_graph(
     filesystem, parts_path = storage.filesystem(parts)
     per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)
-    # A video after the other may use up its time, and be waited for before, each in silence.
-    silence_s = per_block * (decoding.limits.video_timeout_s + FetchRetries().total_wait_s)
+    # A video after the other may use up its time, and be waited for before, each in silence; a slice first for
+    # another decoder's download and then, where that fails, for its own.
+    silence_s = per_block * (decoding.limits.video_timeout_s + 2 * FetchRetries().total_wait_s)
     with cut_off_in_words(), NodeWatch(tally, silence_s=silence_s):
         dataset = deal_out(work, per_block, pools, silence_s=silence_s)
         scored = dataset.map_batches(

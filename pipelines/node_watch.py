@@ -10,7 +10,7 @@ from ray.actor import ActorProxy
 from ray.exceptions import RayError
 
 from pipelines import progress
-from pipelines.progress import Tally
+from pipelines.progress import Snapshot, Tally
 
 LOOK_S = 5.0
 STUCK_S = 45.0
@@ -52,22 +52,38 @@ class NodeWatch:
             signal.signal(_SIGNAL, self._before)
 
     def _watch(self) -> None:
-        seen, moved = None, time.monotonic()
-        known: set[str] = set()
+        standstill = Standstill(self._silence_s)
         while not self._stop.wait(LOOK_S):
             try:
                 snapshot = progress.read(self._tally)
                 alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
             except RayError:
                 continue  # the cluster is going down; whoever waits for the graph hears of it
-            now = (snapshot.segments, snapshot.frames, snapshot.videos, tuple(snapshot.nodes.items()))
-            if now != seen:
-                seen, moved, known = now, time.monotonic(), alive  # what was lost before did not stop it
-            known = known | alive
-            homeless = not set(snapshot.nodes.values()) <= alive
-            patience_s = STUCK_S if homeless else STUCK_S + self._silence_s
-            if (homeless or known != alive) and time.monotonic() - moved > patience_s:
+            if standstill.lasts(snapshot, alive, time.monotonic()):
                 signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)  # and again, should it be swallowed
+
+
+class Standstill:
+    """Whether a graph has stood still for too long since a node was lost; without such a loss it never has.
+
+    Too long is STUCK_S where the node's actors have found no room elsewhere, else ``silence_s`` more.
+    """
+
+    def __init__(self, silence_s: float):
+        self._silence_s = silence_s
+        self._seen: object = None
+        self._moved_s = 0.0
+        self._known: set[str] = set()
+
+    def lasts(self, snapshot: Snapshot, alive: set[str], now_s: float) -> bool:
+        """``alive``: ids of the nodes that are; ``now_s``: of a clock that does not go back."""
+        seen = (snapshot.segments, snapshot.frames, snapshot.videos, tuple(snapshot.nodes.items()))
+        if seen != self._seen:
+            self._seen, self._moved_s, self._known = seen, now_s, alive  # what was lost before did not stop it
+        self._known = self._known | alive
+        homeless = not set(snapshot.nodes.values()) <= alive
+        patience_s = STUCK_S if homeless else STUCK_S + self._silence_s
+        return (homeless or self._known != alive) and now_s - self._moved_s > patience_s
 
 
 def _give_up(_number: int, _frame: FrameType | None) -> None:

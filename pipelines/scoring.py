@@ -98,15 +98,16 @@ def score(settings: ScoreSettings) -> int:
     out, checkpoint = console(), load_checkpoint(settings.checkpoint)
     tell_standing(settings.checkpoint, checkpoint, out)
     job = _job(settings, checkpoint, out)
-    with as_usage_errors():
-        if settings.plan:
+    if settings.plan:
+        with as_usage_errors():
             return _show_plan(job)
-        tell_job(store=job.store.root, verdict="under way")
-        try:
+    tell_job(store=job.store.root, verdict="under way")
+    try:
+        with as_usage_errors():
             scored = _score(job)
-        except BaseException as error:
-            tell_job(verdict="refused" if isinstance(error, UsageError) else "cut off: the same command continues it")
-            raise
+    except BaseException as error:
+        tell_job(verdict="refused" if isinstance(error, UsageError) else "cut off: the same command continues it")
+        raise
     last = scored.runs[-1].run if scored.runs else "nothing to do"
     if trouble := tell_job(run=last, store=job.store.root, verdict=f"{scored.code} {_VERDICTS[scored.code]}"):
         out.print(Text(trouble, style="yellow"), soft_wrap=True)
@@ -138,7 +139,7 @@ class Job:
 
     @cached_property
     def earlier(self) -> list[RunRecord]:
-        """The runs that were committed when this was first asked; a request for each, so asked once."""
+        """The runs that were committed when this was first asked; a request for each, so kept."""
         return self.store.committed()
 
     def rates(self, device: str) -> Rates:
@@ -340,7 +341,7 @@ def _run_round(job: Job, run: str, work: pa.Table, pools: "Pools", watch: Stopwa
     from pipelines import graph, progress
 
     settings, checkpoint = job.settings, job.checkpoint
-    total = pc.count_distinct(work["video_id"]).as_py()
+    total = pc.sum(pc.equal(work["slice"], 0)).as_py() or 0  # by its first slice a video is counted
     tally = progress.start_tally(total)
     log = log_json(run, sys.stderr) if settings.log_format == "json" else None
     with watch.stage("score"), progress.Progress(tally, total=total, quiet=settings.quiet, log=log):

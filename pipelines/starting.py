@@ -1,11 +1,13 @@
 """Ray, started or joined for a scoring run: its first nodes waited for, its pools sized."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
+from artifactscan import storage
 from artifactscan.corpus import is_manifest
 from artifactscan.rates import Rates
 from artifactscan.settings import ScoreSettings
@@ -34,10 +36,11 @@ def start_ray(
         local = work["uri"].filter(pc.invert(pc.starts_with(work["uri"], "s3://")))
         places += local.slice(0, 1).to_pylist()
     cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+    one_disk = not settings.shared_filesystem and any(not storage.is_s3(storage.normalise(place)) for place in places)
 
     def sized(resources: Resources) -> Pools:
         use_gpu = _use_gpu(device, resources)
-        return size_pools(
+        pools = size_pools(
             resources,
             use_gpu=use_gpu,
             decode_actors=settings.decode_actors,
@@ -45,12 +48,16 @@ def start_ray(
             rates=rates("cuda" if use_gpu else "cpu"),
             frames=frames,
         )
+        if one_disk:  # a node that joins would not see it
+            pools = replace(pools, most_decoders=pools.decoders, most_classifiers=pools.classifiers)
+        return pools
 
     wait_s = settings.node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
     use_gpu = _use_gpu(device, resources)
     if wait_s and waiting.missing(resources, use_gpu=use_gpu):
         wanted = sized(resources) if resources.room else None
         resources = waiting.wait_for_nodes(resources, use_gpu=use_gpu, wanted=wanted, wait_s=wait_s, out=out)
+        cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
     return sized(resources)
 
 

@@ -69,7 +69,9 @@ class Nodes:
 
     def kill(self, node: subprocess.Popen) -> None:
         """Ends a node with all its processes at once, without a word to anyone."""
-        tree = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
+        tree: list[psutil.Process] = []
+        with suppress(psutil.Error):  # it may have ended by itself
+            tree = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
         for signal_ in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none sees another one die
             for process in tree:
                 with suppress(psutil.Error):
@@ -119,7 +121,10 @@ class Nodes:
         ]
         command += [f"--object-store-memory={200 << 20}", f"--dashboard-agent-listen-port={_free_port()}"]
         env = {name: value for name, value in self.env.items() if name != "RAY_ADDRESS"}
-        said = Path(self.folder, f"start-{len(self._running)}-{secrets.token_hex(4)}.txt")
+        name = f"{len(self._running)}-{secrets.token_hex(4)}"
+        env["TMPDIR"] = str(Path(self.folder, f"tmp-{name}"))  # a machine of its own shares no copies
+        Path(env["TMPDIR"]).mkdir()
+        said = Path(self.folder, f"start-{name}.txt")
         with said.open("w") as file:
             node = subprocess.Popen(command, env=env, stdout=file, stderr=subprocess.STDOUT)
         self._running.append(node)

@@ -54,6 +54,12 @@ def test_a_bucket_does_as_well(s3: S3Server) -> None:
     assert s3.keys() == []
 
 
+def test_what_ended_the_work_is_not_covered_by_a_storage_that_refuses(s3: S3Server) -> None:
+    with pytest.raises(CutOffError, match="first"), Lease(s3.uri("store/lease.json")):
+        s3.faults.status("*", 403)
+        raise CutOffError("first")
+
+
 def test_while_another_process_holds_it_nobody_else_gets_it(uri: str) -> None:
     with held(uri) as other:
         with pytest.raises(UsageError) as raised, Lease(uri):

@@ -93,6 +93,16 @@ def test_of_several_attempts_one_complete_one_counts(store: Store) -> None:
     assert frames_of(store) == [("/a", n) for n in range(6)] + [("/b", 0)]
 
 
+@pytest.mark.parametrize("name", ["0", "z"])
+def test_an_attempt_with_frames_counts_before_one_without(store: Store, name: str) -> None:
+    """Ray does a block again, of which the first try had failed and landed."""
+    write_manifest(store, RUN, [manifest_row("/a")])
+    write_part(store, RUN, "one", [failure("/a", "unreadable", name=name)])
+    write_part(store, RUN, "two", attempt("/a", [3], name="b"))
+    assert settled(store).outcomes == {"scored": 1}
+    assert len(frames_of(store)) == 3
+
+
 def test_a_segment_that_lost_frames_on_the_way_is_not_complete(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a")])
     rows = attempt("/a", [2, 2])

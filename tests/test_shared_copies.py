@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 from isolated import SETTINGS
 from media import write_clip
 from s3_server import S3Server
 
+from artifactscan.fetch import Fetched, FetchError, fetch
 from artifactscan.isolation import DecoderProcess
 from artifactscan.reading import VideoReader
 from artifactscan.shared_copies import SLOTS, shared_copy
@@ -148,8 +149,10 @@ def test_all_who_come_meanwhile_wait_for_the_one_that_makes_it() -> None:
     threads = [threading.Thread(target=lambda: got.append(shared_copy("film", make))) for _ in range(8)]
     for thread in threads:
         thread.start()
-    while not made:
-        pass
+    for _ in range(3000):
+        if made:
+            break
+        time.sleep(0.01)
     may_go_on.set()
     for thread in threads:
         thread.join(30)
@@ -165,7 +168,9 @@ def test_where_the_one_fails_the_others_fail_side_by_side_not_in_turn(scratch: P
 
     def fail_first() -> IO[bytes]:
         holding.set()
-        while locks_waited_for(scratch) < 4:
+        for _ in range(3000):
+            if locks_waited_for(scratch) == 4:
+                break
             time.sleep(0.01)
         raise OSError("first")
 
@@ -212,10 +217,65 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(scratch: Path) -> None
     assert not any(notes(scratch).iterdir())
 
 
+def test_a_pipe_in_the_place_of_a_closed_copy_holds_nobody_up(scratch: Path) -> None:
+    first, _ = shared_copy("film", file_with(b"1"))
+    number = first.fileno()
+    first.close()
+    os.mkfifo(scratch / "pipe")
+    pipe = os.open(scratch / "pipe", os.O_RDWR)
+    os.dup2(pipe, number)
+    copy, own = shared_copy("film", file_with(b"2"))
+    for descriptor in (pipe, number):
+        os.close(descriptor)
+    assert own
+    assert content(copy) == b"2"
+
+
+@pytest.mark.parametrize("what", ["flock", "write"])
+def test_a_file_system_that_knows_no_locks_or_is_full(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "no")
+
+    if what == "flock":
+        monkeypatch.setattr("artifactscan.shared_copies.fcntl.flock", refuse)
+    else:
+        monkeypatch.setattr("artifactscan.shared_copies.json.dump", refuse)
+    for data in (b"1", b"2"):
+        copy, own = shared_copy("film", file_with(data))
+        assert own
+        assert content(copy) == data
+    assert "shared" in caplog.text
+
+
 def test_what_is_left_on_a_node_is_bounded(scratch: Path) -> None:
     for number in range(2 * SLOTS):
         shared_copy(str(number), file_with(b""))[0].close()
     assert SLOTS / 2 < len(list(notes(scratch).iterdir())) <= SLOTS
+
+
+def test_there_is_one_film_at_a_time_on_the_disk(s3: S3Server, scratch: Path) -> None:
+    """The copy that was kept is gone before another one comes."""
+    clip = write_clip(scratch / "film.mp4", seconds=4, options={"g": "12"})
+    rows = []
+    for name in ("a", "b"):
+        etag = s3.put(f"{name}.mp4", clip.read_bytes())
+        listed = {"uri": s3.uri(f"{name}.mp4"), "etag": etag, "size_bytes": clip.stat().st_size}
+        rows.append(listed | {"slice": 0, "slices": 2})
+    copies = []
+
+    def count(*arguments: object, **more: Any) -> Fetched | FetchError:
+        links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.exists()]
+        copies.append(sum(link.startswith(f"{scratch}/#") for link in links))
+        return fetch(*arguments, **more)  # type: ignore[arg-type]
+
+    with DecoderProcess(SETTINGS) as child, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("artifactscan.reading.fetch", count)
+        reader = VideoReader(child, max_object_bytes=1 << 20)
+        for row in (rows[0], rows[0] | {"slice": 1}, rows[1]):
+            list(reader.read([row]))
+    assert copies == [0, 1, 0]
 
 
 def test_slices_of_an_object_are_fetched_once(s3: S3Server, scratch: Path) -> None:

@@ -224,6 +224,17 @@ def test_a_slice_that_could_not_be_had_or_took_too_long_speaks_for_the_whole(out
     assert [uri for uri, _ in frames] == ["/short"]
 
 
+def test_a_failure_beside_all_the_slices_does_not_speak_for_the_whole(store: Store) -> None:
+    """Ray does a slice again, of which the first try had failed and landed."""
+    for number in range(2):
+        write_part(store, RUN, f"{number}", slice_of(attempt("/long", [3]), number, 2, first_frame=3 * number))
+    write_part(store, RUN, "b", [*slice_of([failure("/long", "timed_out")], 1, 2), *attempt("/short", [1])])
+    assert remaining_work(store, RUN, slice_bytes=500).num_rows == 0
+    ledger, frames = settled(store)
+    assert ledger["/long"]["outcome"] == "scored"
+    assert len(frames) == 7
+
+
 def test_a_video_of_whose_slices_none_has_a_frame_is_done_whole(store: Store) -> None:
     empty = {"outcome": "partial", "frames_sampled": 4, "frames_decoded": 0}
     for number in range(2):

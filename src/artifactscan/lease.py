@@ -10,6 +10,7 @@ import secrets
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from types import TracebackType
 
@@ -77,8 +78,9 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._renewer.join()
-        if not self._lost and self._ours():
-            storage.remove_tree(self._uri)
+        with suppress(OSError):  # what ended the work counts; a lease that is left is void soon
+            if not self._lost and self._ours():
+                storage.remove_tree(self._uri)
 
     def check(self) -> None:
         """CutOffError where another process has taken over, or may have."""

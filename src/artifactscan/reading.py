@@ -39,8 +39,8 @@ class VideoReader:
         self._decoder = decoder
         self._max_object_bytes = max_object_bytes
         self._fetcher = ThreadPoolExecutor(AHEAD)
-        self._kept = ExitStack()
-        """The copy of the last slice, which the next one may be of."""
+        self._kept, self._kept_of = ExitStack(), None
+        """The copy of the last slice, which the next one may be of; and which object it is."""
         self._counts = ReaderCounts()
 
     def read(self, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Segment]]:
@@ -53,6 +53,8 @@ class VideoReader:
         ahead: deque[Future] = deque()
         try:
             for number, row in enumerate(rows):
+                if self._kept_of != (row["uri"], row["etag"]):
+                    self._kept.close()  # before another is fetched, so that there is room for one
                 while number + len(ahead) < len(rows) and self._may_fetch(rows[number : number + len(ahead) + 1]):
                     ahead.append(self._fetcher.submit(self._fetch, rows[number + len(ahead)]))
                 fetched = ahead.popleft().result()
@@ -65,6 +67,7 @@ class VideoReader:
                     continue
                 if wanted.of > 1:
                     self._kept.enter_context(fetched)
+                    self._kept_of = (row["uri"], row["etag"])
                 with nullcontext() if wanted.of > 1 else fetched:
                     for segment in self._decode(fetched, wanted):
                         yield row, segment

@@ -100,8 +100,10 @@ def complete_attempts(store: Store, run: str) -> Complete:
     whole = pc.and_(keys["last_max_max"], pc.equal(keys["segment_count"], pc.add(keys["segment_max"], 1)))
     scored = pc.is_in(keys["outcome_max_max"], _WITH_FRAMES)
     counted = pc.fill_null(pc.equal(keys["frames_max_sum"], keys["frames_decoded_max_max"]), False)
+    keys = keys.append_column("scored", scored)
+    # The last one of a video or slice is taken: one with frames, where a repeated block left others too.
     kept = keys.filter(pc.and_(whole, pc.or_(pc.invert(scored), counted))).sort_by(
-        [("video_id", "ascending"), ("attempt", "descending")]
+        [("video_id", "ascending"), ("scored", "ascending"), ("attempt", "descending")]
     )
     is_whole = pc.equal(kept["slices"], 1)
     whole_ones = kept.filter(is_whole)
@@ -114,6 +116,7 @@ def _with_slices(attempts: dict[str, str], kept: pa.Table, damaged: tuple[str, .
     found: dict[tuple[str, int], dict[int, str]] = {}
     frames: Counter[tuple[str, int]] = Counter()
     failed: set[str] = set()
+    speaking: dict[str, str] = {}
     columns = ("video_id", "slices", "slice", "attempt", "outcome_max_max", "frames_max_sum")
     for video, slices, number, attempt, outcome, count in zip(
         *(kept[name].to_pylist() for name in columns), strict=True
@@ -122,7 +125,7 @@ def _with_slices(attempts: dict[str, str], kept: pa.Table, damaged: tuple[str, .
             found.setdefault((video, slices), {})[number] = attempt
             frames[video, slices] += count
         elif outcome in _OF_THE_WHOLE:
-            attempts.setdefault(video, attempt)
+            speaking[video] = attempt
         else:
             failed.add(video)
     sliced, landed = {}, {}
@@ -133,7 +136,8 @@ def _with_slices(attempts: dict[str, str], kept: pa.Table, damaged: tuple[str, .
             sliced[video] = tuple(done[number] for number in range(slices))
         else:  # the other decoder may get some
             failed.add(video)
-    return Complete(attempts, sliced, frozenset(failed - sliced.keys()), landed, damaged)
+    speaking = {video: attempt for video, attempt in speaking.items() if video not in sliced}
+    return Complete(speaking | attempts, sliced, frozenset(failed - sliced.keys()), landed, damaged)
 
 
 def _keys(part: str) -> pa.Table | None:

@@ -7,17 +7,20 @@ notes its own; so the copy lives until the last of them has closed it or died, h
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, NamedTuple
 
 SLOTS = 1024
 """Notes on a node at most. Two objects that fall on one only have no use of it, or wait for each other."""
 MOST_HOLDERS = 64
-"""Of a copy, noted: who opened it first may keep it longest. There are fewer decoders on a node."""
+"""Of a copy, noted, the last to open it first: any of them may be the last to close it."""
+_log = logging.getLogger(__name__)
 
 
 class Holder(NamedTuple):
@@ -36,12 +39,17 @@ def shared_copy(key: str, make: Callable[[], IO[bytes]]) -> tuple[IO[bytes], boo
     if folder is None:
         return make(), True
     digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
-    with Path(folder, str(int(digest, 16) % SLOTS)).open("a+") as note:
-        waited = _lock(note)  # until ``note`` is closed
-        holders = _noted(note, digest)
-        for holder in holders:
+    with ExitStack() as held:
+        try:
+            note = held.enter_context(Path(folder, str(int(digest, 16) % SLOTS)).open("a+"))
+            waited = _lock(note)  # until ``note`` is closed
+            holders = _noted(note, digest)
+        except OSError as error:  # such as a file system without locks
+            _log.warning("copies are not shared: %s", error)
+            waited, holders = True, []
+        for position, holder in enumerate(holders):
             if copy := _open(holder):
-                _write(note, digest, copy, holders)
+                _write(note, digest, copy, holders[position:])
                 return copy, False
         if not waited:
             copy = make()
@@ -89,24 +97,29 @@ def _noted(note: IO[str], digest: str) -> list[Holder]:
 
 
 def _open(holder: Holder) -> IO[bytes] | None:
+    """The holder's copy; None where it has closed it, though another file may stand in its place."""
     try:
+        if _identity(os.stat(holder.path)) != holder.identity:  # noqa: PTH116 - opening a pipe would wait
+            return None
         copy = Path(holder.path).open("rb")  # noqa: SIM115 - the caller closes it
     except (OSError, TypeError, ValueError):
         return None
-    if _identity(copy) == holder.identity:
+    if _identity(os.fstat(copy.fileno())) == holder.identity:
         return copy
-    copy.close()  # its holder has closed it, and another file stands in its place
+    copy.close()
     return None
 
 
 def _write(note: IO[str], digest: str, copy: IO[bytes], others: Sequence[Holder] = ()) -> None:
     copy.flush()
-    holders = [Holder(path_for_others(copy), _identity(copy)), *others][:MOST_HOLDERS]
-    note.truncate(0)
-    json.dump({"key": digest, "holders": holders}, note)
-    note.flush()
+    holders = [Holder(path_for_others(copy), _identity(os.fstat(copy.fileno()))), *others][:MOST_HOLDERS]
+    try:
+        note.truncate(0)
+        json.dump({"key": digest, "holders": holders}, note)
+        note.flush()
+    except OSError as error:  # the copy is here all the same
+        _log.warning("a copy is not shared: %s", error)
 
 
-def _identity(copy: IO[bytes]) -> list[int]:
-    found = os.fstat(copy.fileno())
+def _identity(found: os.stat_result) -> list[int]:
     return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]

@@ -131,15 +131,17 @@ def test_a_node_that_dies(
 def test_the_storage_is_gone_for_a_while_and_a_node_comes_late(
     nodes: Nodes, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    first, late = nodes.add(), None
+    first = nodes.add()
     corpus.faults.delay("in/*", 2.0)
     job = nodes.job(*arguments(corpus, "gone"), "--segment-frames", 4, "--slice-bytes", 60_000)
     job.wait_for(has_parts(corpus, "gone"))
     corpus.go_away()
-    gone = time.monotonic()
-    late = nodes.add(4)
-    time.sleep(max(0.0, 20 - (time.monotonic() - gone)))
-    corpus.come_back()
+    try:
+        gone = time.monotonic()
+        late = nodes.add(4)
+        time.sleep(max(0.0, 20 - (time.monotonic() - gone)))
+    finally:
+        corpus.come_back()
     job.wait_for(lambda: nodes.at_work(late, "MapWorker"))
     code, output = job.end()
     corpus.faults.clear()

@@ -1,0 +1,43 @@
+"""When a graph counts as stuck since a node was lost, and when it is only slow."""
+
+import pytest
+
+from pipelines.node_watch import STUCK_S, Standstill
+from pipelines.progress import Snapshot
+
+SILENCE_S = 600.0
+NODES = {"decoder": "a", "classifier": "b"}
+
+
+def after(still_s: float, *, nodes: dict[str, str], alive: set[str], before: set[str]) -> bool:
+    """Whether it counts as stuck when nothing has moved for ``still_s`` on the nodes ``alive`` of those ``before``."""
+    standstill = Standstill(SILENCE_S)
+    snapshot = Snapshot(frames=7, nodes=nodes)
+    assert not standstill.lasts(snapshot, before, 1000.0)
+    return standstill.lasts(snapshot, alive, 1000.0 + still_s)
+
+
+def test_without_a_loss_it_may_be_slow_for_ever() -> None:
+    assert not after(1e6, nodes=NODES, alive={"a", "b"}, before={"a", "b"})
+    assert not after(1e6, nodes=NODES, alive={"a", "b", "late"}, before={"a", "b"})
+
+
+@pytest.mark.parametrize(("still_s", "stuck"), [(STUCK_S - 1, False), (STUCK_S + 1, True)])
+def test_actors_of_a_lost_node_that_found_no_room(still_s: float, stuck: bool) -> None:
+    assert after(still_s, nodes=NODES, alive={"b"}, before={"a", "b"}) is stuck
+
+
+@pytest.mark.parametrize(("still_s", "stuck"), [(SILENCE_S, False), (STUCK_S + SILENCE_S + 1, True)])
+def test_actors_that_are_elsewhere_may_be_at_a_long_video(still_s: float, stuck: bool) -> None:
+    assert after(still_s, nodes={"decoder": "b", "classifier": "b"}, alive={"b"}, before={"a", "b"}) is stuck
+
+
+def test_a_node_whose_actors_were_dismissed_may_go() -> None:
+    assert not after(STUCK_S + 1, nodes={"classifier": "b"}, alive={"b"}, before={"a", "b"})
+
+
+def test_what_moves_after_a_loss_was_not_stopped_by_it() -> None:
+    standstill, alive = Standstill(SILENCE_S), {"b"}
+    standstill.lasts(Snapshot(nodes={"classifier": "b"}), {"a", "b"}, 0.0)
+    assert not standstill.lasts(Snapshot(frames=1, nodes={"classifier": "b"}), alive, 1000.0)
+    assert not standstill.lasts(Snapshot(frames=1, nodes={"classifier": "b"}), alive, 1e6)
