@@ -128,25 +128,32 @@ def test_a_node_that_dies(
     check(corpus, store, undisturbed, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_storage_is_gone_for_a_while_and_a_node_comes_late(
     nodes: Nodes, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    first = nodes.add()
+    late, first = None, nodes.add()
     corpus.faults.delay("in/*", 2.0)
     job = nodes.job(*arguments(corpus, "gone"), "--segment-frames", 4, "--slice-bytes", 60_000)
     job.wait_for(has_parts(corpus, "gone"))
-    corpus.go_away()
     try:
-        gone = time.monotonic()
-        late = nodes.add(4)
-        time.sleep(max(0.0, 20 - (time.monotonic() - gone)))
+        corpus.go_away()
+        try:
+            gone = time.monotonic()
+            late = nodes.add(4)
+            time.sleep(max(0.0, 20 - (time.monotonic() - gone)))
+        finally:
+            corpus.come_back()
+        corpus.faults.clear()
+        corpus.faults.delay("in/*", 20.0)  # so that something is left when the late one is at work
+        job.wait_for(lambda: nodes.at_work(late, "MapWorker"))
+        corpus.faults.clear()
+        code, output = job.end()
     finally:
-        corpus.come_back()
-    job.wait_for(lambda: nodes.at_work(late, "MapWorker"))
-    code, output = job.end()
-    corpus.faults.clear()
-    for node in (first, late):
-        nodes.kill(node)
+        corpus.faults.clear()
+        for node in (first, late):
+            if node is not None:
+                nodes.kill(node)
     assert code == 0, output
     check(corpus, "gone", undisturbed, tmp_path)
 

@@ -288,6 +288,7 @@ def run(story: Story, *more: object, **environment: str) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_a_decoder_that_changed_is_told_from_a_corpus_that_did(story: Story) -> None:
     write_night(story.corpus, "four", {"sora": (2, [], "motion")})
     moved = run(story, PYTHONPATH=str(BRIGHTER))

@@ -212,6 +212,7 @@ def test_one_checkpoint_named_twice_is_refused(
     assert "--checkpoint names one checkpoint twice" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_where_checkpoints_disagree_most(
     corpus: Path, checkpoints: list[Path], tmp_path: Path, ray_here: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

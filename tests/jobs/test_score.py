@@ -300,7 +300,10 @@ def at_work(process: subprocess.Popen, name: str) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("victims", [(), ("Decode", "Classify")], ids=["driver", "workers"])
+@pytest.mark.parametrize(
+    "victims",
+    [pytest.param((), id="driver"), pytest.param(("Decode", "Classify"), id="workers", marks=pytest.mark.slow)],
+)
 def test_a_kill_costs_nothing(
     victims: tuple[str, ...], many: Path, checkpoint: str, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
