@@ -53,7 +53,7 @@ builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHT
 	cp $(BUILTIN)/tf_efficientnet_lite0/checkpoint/* src/artifactscan/builtin/
 	@echo "now bring the figures in src/artifactscan/builtin/MODEL_CARD.md up to date; tests/test_checkpoint.py compares them"
 
-test: $(INSTALLED) ## run the tests (about a quarter of an hour on 2 cores)
+test: $(INSTALLED) ## run the tests (20 to 30 minutes on 2 cores)
 	$(PY) -m pytest
 
 test-all: $(INSTALLED) ## run the tests, the slow ones too
