@@ -6,7 +6,7 @@ ends the run, which the same command continues.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -68,9 +68,6 @@ class Decode:
         self.reader = VideoReader(child, max_object_bytes=settings.limits.max_object_bytes)
         arrive("decode", tally)
 
-    def __del__(self) -> None:
-        leave(self.tally)
-
     def __call__(self, work: pa.Table) -> Iterator[pa.Table]:
         for row, segment in self.reader.read(work.to_pylist()):
             self._tell(row, segment)
@@ -109,9 +106,6 @@ class Classify:
         self.input = checkpoint.card.input
         self.classifier = Classifier(checkpoint, settings, threads=threads)
         arrive("classify", tally)
-
-    def __del__(self) -> None:
-        leave(self.tally)
 
     def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
         yield self._scored(segments)  # of what does not yield, Ray Data hides what it raised
@@ -161,12 +155,6 @@ def arrive(stage: str, tally: ActorProxy[Tally]) -> None:
     context = ray.get_runtime_context()
     tally.arrived.remote(context.get_actor_id(), context.get_node_id())
     metrics.ACTORS.add(1, stage=stage)
-
-
-def leave(tally: ActorProxy[Tally]) -> None:
-    """Says that an actor was dismissed: its node may go. Ray Data drops what it made of it then."""
-    with suppress(Exception):  # the process may be ending, and Ray with it
-        tally.left.remote(ray.get_runtime_context().get_actor_id())
 
 
 def run_graph(

@@ -64,9 +64,6 @@ class Tally:
     def arrived(self, actor: str, node: str) -> None:
         self.snapshot.nodes[actor] = node
 
-    def left(self, actor: str) -> None:
-        self.snapshot.nodes.pop(actor, None)
-
     def read(self) -> Snapshot:
         return self.snapshot
 

@@ -32,10 +32,6 @@ def test_actors_that_are_elsewhere_may_be_at_a_long_video(still_s: float, stuck:
     assert after(still_s, nodes={"decoder": "b", "classifier": "b"}, alive={"b"}, before={"a", "b"}) is stuck
 
 
-def test_a_node_whose_actors_were_dismissed_may_go() -> None:
-    assert not after(STUCK_S + 1, nodes={"classifier": "b"}, alive={"b"}, before={"a", "b"})
-
-
 def test_what_moves_after_a_loss_was_not_stopped_by_it() -> None:
     standstill, alive = Standstill(SILENCE_S), {"b"}
     standstill.lasts(Snapshot(nodes={"classifier": "b"}), {"a", "b"}, 0.0)
