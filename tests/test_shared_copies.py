@@ -1,5 +1,6 @@
 """One copy of an object for the processes of a node, which close it, die, and go wrong while they make it."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -238,6 +239,8 @@ def test_a_file_system_that_knows_no_locks_or_is_full(
     def refuse(*_: object) -> None:
         raise OSError(28, "no")
 
+    # Another test may have had its logs written elsewhere, and nowhere above.
+    monkeypatch.setattr(logging.getLogger("artifactscan"), "handlers", [caplog.handler])
     if what == "flock":
         monkeypatch.setattr("artifactscan.shared_copies.fcntl.flock", refuse)
     else:
