@@ -17,6 +17,7 @@ from pathlib import Path
 
 import ray
 import yaml
+from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from artifactscan import storage
@@ -160,7 +161,7 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
                 include_dashboard=False if local else None,
                 runtime_env={"env_vars": {"PYTHONPATH": import_path}},
             )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
         if local:
             raise
         raise UsageError(f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}: {_why_not_joined(error)}") from None
@@ -174,7 +175,12 @@ def _why_not_joined(error: Exception) -> str:
             "or use `ray job submit`, which runs on the cluster"
         )
     reason = " ".join(str(error).split())
-    return f"the Ray cluster cannot be joined ({reason}); start it, or unset RAY_ADDRESS to work on this machine alone"
+    if isinstance(error, AuthenticationError):
+        reason = "no token that it accepts was found"
+    return (
+        f"the Ray cluster cannot be joined ({reason}); start it, give its token in ~/.ray/auth_token with "
+        "RAY_AUTH_MODE=token, or unset RAY_ADDRESS to work on this machine alone"
+    )
 
 
 def _check_reachable(address: str) -> None:

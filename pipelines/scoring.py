@@ -95,6 +95,8 @@ def score(settings: ScoreSettings) -> int:
     """
     for name, uri in (("--input", settings.input), ("--output", settings.output)):
         storage.check_place(name, uri, submitted=submitted())
+    if settings.price_per_hour and not settings.plan:
+        raise UsageError("--price-per-hour goes with --plan, without which the job would score; give both, or neither")
     out, checkpoint = console(), load_checkpoint(settings.checkpoint)
     tell_standing(settings.checkpoint, checkpoint, out)
     job = _job(settings, checkpoint, out)
@@ -218,6 +220,7 @@ def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease, plan: Plan | 
     """Scores what is open in a run that has a manifest, settles it, commits it, and tells; ``plan``: of a new run."""
     settings, store, checkpoint = job.settings, job.store, job.checkpoint
     started = datetime.now(UTC)
+    tell_job(run=run)  # whoever finds it cut off wants to know
     with as_cut_off_errors():
         notes = _score_open_videos(job, run, watch, plan)
         lease.check()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ray.exceptions import AuthenticationError
 
 import artifactscan
 import pipelines
@@ -76,3 +77,9 @@ def test_stderr_is_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> Non
         raise ConnectionError("no cluster")
     print("said", file=sys.stderr, flush=True)
     assert capfd.readouterr().err == "said\n"
+
+
+def test_a_token_that_is_missing_is_told_as_such() -> None:
+    said = _why_not_joined(AuthenticationError("Token authentication is enabled\nbut no token was found"))
+    assert said.startswith("the Ray cluster cannot be joined (no token that it accepts was found); ")
+    assert "~/.ray/auth_token with RAY_AUTH_MODE=token" in said

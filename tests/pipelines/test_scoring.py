@@ -188,6 +188,12 @@ def test_a_record_notes_what_happened_otherwise_than_asked() -> None:
     ]
 
 
+def test_a_price_without_a_plan_is_not_taken_for_an_order_to_score(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--price-per-hour goes with --plan"):
+        score(replace(SETTINGS, input=str(tmp_path), output=str(tmp_path / "store"), price_per_hour=(0.4,)))
+    assert not any(tmp_path.iterdir())
+
+
 def test_weights_that_an_earlier_run_scored_with_are_not_checked_again(tmp_path: Path) -> None:
     """They are none at all here, which the check would refuse."""
     settings = replace(SETTINGS, output=str(tmp_path), checkpoint=str(tmp_path / "checkpoint"))
