@@ -62,10 +62,10 @@ class Decode:
     """CPU actor: videos in, segments out; each video ends in exactly one row that carries its verdict."""
 
     def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally]):
-        self.tally, self.log = tally, actor_log(run)
         child = DecoderProcess(settings, nice=niceness)
         child.start()  # its imports take as long as the first fetch
         self.reader = VideoReader(child, max_object_bytes=settings.limits.max_object_bytes)
+        self.tally, self.log = tally, actor_log(run)
         arrive("decode", tally)
 
     def __call__(self, work: pa.Table) -> Iterator[pa.Table]:
@@ -101,10 +101,10 @@ class Classify:
         from artifactscan.classifier import Classifier  # loads torch, which decoders do without
 
         actor_log(run)
-        self.tally = tally
         checkpoint: Checkpoint = ray.get(stored)
         self.input = checkpoint.card.input
         self.classifier = Classifier(checkpoint, settings, threads=threads)
+        self.tally = tally
         arrive("classify", tally)
 
     def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
