@@ -6,6 +6,7 @@ import time
 from types import FrameType, TracebackType
 
 import ray
+from ray._private.state import actors
 from ray.actor import ActorProxy
 from ray.exceptions import RayError
 
@@ -57,16 +58,18 @@ class NodeWatch:
             try:
                 snapshot = progress.read(self._tally)
                 alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+                restarting = set(actors(job_id=_job_id(), actor_state_name="RESTARTING"))
             except RayError:
                 continue  # the cluster is going down; whoever waits for the graph hears of it
-            if standstill.lasts(snapshot, alive, time.monotonic()):
+            if standstill.lasts(snapshot, alive, restarting, time.monotonic()):
                 signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)  # and again, should it be swallowed
 
 
 class Standstill:
     """Whether a graph has stood still for too long since a node was lost; without such a loss it never has.
 
-    Too long is STUCK_S where the node's actors have found no room elsewhere, else ``silence_s`` more.
+    Too long is STUCK_S where an actor of a lost node has found no room elsewhere, else ``silence_s`` more. That may be
+    one that was dismissed long ago: Ray wants it back to make anew what lay on the node.
     """
 
     def __init__(self, silence_s: float):
@@ -75,15 +78,21 @@ class Standstill:
         self._moved_s = 0.0
         self._known: set[str] = set()
 
-    def lasts(self, snapshot: Snapshot, alive: set[str], now_s: float) -> bool:
-        """``alive``: ids of the nodes that are; ``now_s``: of a clock that does not go back."""
+    def lasts(self, snapshot: Snapshot, alive: set[str], restarting: set[str], now_s: float) -> bool:
+        """``alive``: ids of the nodes that are; ``restarting``: ids of the actors that Ray starts again, or would;
+        ``now_s``: of a clock that does not go back.
+        """
         seen = (snapshot.segments, snapshot.frames, snapshot.videos, tuple(snapshot.nodes.items()))
         if seen != self._seen:
             self._seen, self._moved_s, self._known = seen, now_s, alive  # what was lost before did not stop it
         self._known = self._known | alive
-        homeless = not set(snapshot.nodes.values()) <= alive
+        homeless = any(snapshot.nodes.get(actor) not in alive for actor in restarting)
         patience_s = STUCK_S if homeless else STUCK_S + self._silence_s
         return (homeless or self._known != alive) and now_s - self._moved_s > patience_s
+
+
+def _job_id() -> ray.JobID:
+    return ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
 
 
 def _give_up(_number: int, _frame: FrameType | None) -> None:

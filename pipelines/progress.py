@@ -81,16 +81,26 @@ def read(tally: ActorProxy[Tally]) -> Snapshot:
     return cast(Snapshot, ray.get(tally.read.remote(), timeout=READ_TIMEOUT_S))
 
 
-def line(snapshot: Snapshot, *, total: int, elapsed_s: float) -> str:
-    """One line: videos and frames done, rates, outcomes, time left."""
+def line(snapshot: Snapshot, *, total: int, elapsed_s: float, otherwise: str = "starting") -> str:
+    """One line: videos and frames done, rates, outcomes or, where there are none yet, ``otherwise``, time left."""
     done = min(snapshot.videos, total)
     rate = done / elapsed_s if elapsed_s else 0.0
     left = f"ETA {_clock((total - done) / rate)}" if rate else "ETA -"
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in snapshot.outcomes.most_common())
     return (
         f"{done:,}/{total:,} videos  {snapshot.frames:,} frames  {rate:.1f} videos/s  "
-        f"{snapshot.frames / elapsed_s if elapsed_s else 0.0:.1f} frames/s  {outcomes or 'starting'}  {left}"
+        f"{snapshot.frames / elapsed_s if elapsed_s else 0.0:.1f} frames/s  {outcomes or otherwise}  {left}"
     )
+
+
+def _no_actor_yet() -> str:
+    """Why none of this job may have begun after a while."""
+    try:
+        free, all_of_it = ray.available_resources(), ray.cluster_resources()
+    except RayError:
+        return "starting"
+    cpus, gpus = (f"{free.get(one, 0):g} of {all_of_it.get(one, 0):g} {one}s" for one in ("CPU", "GPU"))
+    return f"waiting for the cluster: {cpus}{f' and {gpus}' if all_of_it.get('GPU') else ''} are free"
 
 
 def _clock(seconds: float) -> str:
@@ -152,7 +162,9 @@ class Progress:
 
     def _print(self, snapshot: Snapshot, *, end: str) -> None:
         elapsed_s = time.monotonic() - self.started
-        text = line(snapshot, total=self.total, elapsed_s=elapsed_s)
+        begun = snapshot.nodes or snapshot.outcomes or elapsed_s < LOG_INTERVAL_S
+        otherwise = "starting" if begun else _no_actor_yet()
+        text = line(snapshot, total=self.total, elapsed_s=elapsed_s, otherwise=otherwise)
         if self.log is not None:
             facts = {"videos": snapshot.videos, "frames": snapshot.frames, "outcomes": dict(snapshot.outcomes)}
             self.log.info(text, extra={**facts, "total": self.total, "elapsed_s": round(elapsed_s, 3)})

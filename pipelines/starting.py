@@ -58,7 +58,12 @@ def start_ray(
         wanted = sized(resources) if resources.room else None
         resources = waiting.wait_for_nodes(resources, use_gpu=use_gpu, wanted=wanted, wait_s=wait_s, out=out)
         cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
-    return sized(resources)
+    pools = sized(resources)
+    if (actors := pools.decoders + pools.classifiers) > 2 * resources.cpus:
+        out.print(
+            f"{actors} decoding and classifying processes share {resources.cpus} CPUs: they get in each other's way"
+        )
+    return pools
 
 
 def _use_gpu(device: str, resources: Resources) -> bool:

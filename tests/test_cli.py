@@ -1,12 +1,20 @@
 """How a job ends: one sentence and a code."""
 
+import json
 import os
 import signal
+from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
-from artifactscan.cli import report_errors
+from artifactscan.cli import parse_settings, report_errors
 from artifactscan.errors import CutOffError, LedgerError, UsageError
+
+
+@dataclass(frozen=True)
+class Told:
+    log_format: Literal["text", "json"] = "text"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +34,18 @@ def test_errors_become_a_sentence_and_a_code(
         raise error
     assert ended.code == code
     assert capsys.readouterr().err == said
+
+
+def test_with_json_an_error_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with report_errors() as ended:
+        parse_settings(Told, ["--log-format", "json"], description="Tells.")
+        raise UsageError("--limit is -1")
+    assert ended.code == 2
+    told = json.loads(capsys.readouterr().err)
+    assert (told["level"], told["message"]) == ("error", "--limit is -1")
+    with report_errors():  # the next one in the process begins anew
+        raise UsageError("--limit is -1")
+    assert capsys.readouterr().err == "error: --limit is -1\n"
 
 
 def test_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,7 @@ def test_since_is_utc_unless_it_says_otherwise() -> None:
     [
         (["--sample-fps", "0"], "--sample-fps is 0.0; give a number above 0"),
         (["--video-timeout-s", "nan"], "--video-timeout-s is nan; give a number above 0"),
-        (["--limit", "-1"], "--limit is -1; give 0 or more"),
+        (["--limit", "0"], "--limit is 0; give a number above 0"),
         (["--limit", "9" * 30], f"--limit is {'9' * 30}; give at most 9007199254740992"),
         (["--sample-fps", "inf"], "--sample-fps is inf; give at most 1000"),
         (["--batch-frames", "-1"], "--batch-frames is -1; give 0 or more"),
@@ -105,7 +105,11 @@ def test_a_yaml_file_fills_the_same_settings_and_flags_win(tmp_path: Path) -> No
     [
         ("quiet: 'yes please'", "sets quiet to 'yes please'; give true or false"),
         ("sample_rate: 2", "sets sample-rate; known are batch-frames, "),
-        ("- 1", "must hold `setting: value` lines, not list"),
+        ("- 1", "is something else; write `setting: value` lines, `sample-fps: 2` say"),
+        ("# nothing", "is empty; write `setting: value` lines, `sample-fps: 2` say"),
+        ("limit: true", "sets limit to True; give it the value that --limit takes"),
+        ("device: {name: cpu}", "sets device to {'name': 'cpu'}; give it the value that --device takes"),
+        ("limit: 1\nquiet: true\nlimit: 2", "is not YAML: 'limit' stands twice in \"<unicode string>\", line 3"),
         ("a: [", "is not YAML: "),
     ],
 )
@@ -116,6 +120,12 @@ def test_a_yaml_file_that_cannot_be_used(tmp_path: Path, text: str, words: str) 
         parse(f"--config={path}")
     assert str(raised.value).startswith(f"--config {path} ")
     assert words in str(raised.value)
+
+
+def test_the_help_names_the_yaml_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--help")
+    assert "--config FILE" in capsys.readouterr().out
 
 
 def test_a_yaml_file_that_is_not_there() -> None:

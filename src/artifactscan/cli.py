@@ -1,5 +1,7 @@
 """What every job's command line does alike: flags and YAML into one dataclass, errors into one line and a code."""
 
+import logging
+import os
 import signal
 import sys
 import traceback
@@ -13,11 +15,16 @@ import tyro
 import yaml
 
 from artifactscan.errors import CutOffError, LedgerError, UsageError
+from artifactscan.logs import ROOT_LOGGER, log_json, log_plainly, logs_json
 from artifactscan.text import printable
 
 EXIT_OK, EXIT_TOO_MANY_FAILED, EXIT_USAGE, EXIT_LEDGER = 0, 1, 2, 3
 
 SettingsType = TypeVar("SettingsType")
+
+_CONFIG_HELP = (
+    """--config FILE takes any of these options from a YAML file, `sample-fps: 2` a line; a flag wins over it."""
+)
 
 
 def parse_settings(settings: type[SettingsType], arguments: list[str] | None, *, description: str) -> SettingsType:
@@ -27,7 +34,10 @@ def parse_settings(settings: type[SettingsType], arguments: list[str] | None, *,
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     from_file = _take_config(arguments, settings)
-    return tyro.cli(settings, args=[*from_file, *arguments], description=description)
+    filled = tyro.cli(settings, args=[*from_file, *arguments], description=f"{description.rstrip()}\n\n{_CONFIG_HELP}")
+    if getattr(filled, "log_format", None) == "json":
+        log_json("", sys.stderr)  # until there is a run
+    return filled
 
 
 @dataclass
@@ -45,16 +55,23 @@ def report_errors() -> Iterator[Ended]:
     """
     ended = Ended()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    log_plainly()
     try:
         yield ended
     except UsageError as error:
         ended.code = _fail(str(error), EXIT_USAGE)
     except (LedgerError, CutOffError) as error:
         ended.code = _fail(str(error), EXIT_LEDGER)
+    except BrokenPipeError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for what Python still flushes when it ends
+        ended.code = _fail("whoever read this output has gone; the same command does the rest", EXIT_LEDGER)
     except KeyboardInterrupt:
         ended.code = _fail("interrupted; the same command continues where this one stopped", EXIT_LEDGER)
     except Exception:  # ours to mend, so the traceback is wanted; without a code of its own it would read as 1
-        traceback.print_exc()
+        if logs_json():
+            logging.getLogger(ROOT_LOGGER).exception("a bug")
+        else:
+            traceback.print_exc()
         ended.code = _fail("this is a bug in artifactscan; the same command continues the run", EXIT_LEDGER)
 
 
@@ -67,7 +84,10 @@ def failures_exit_code(failed: int, listed: int, max_failed: float, what: str = 
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
+    if logs_json():
+        logging.getLogger(ROOT_LOGGER).error(message)
+    else:
+        print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     return code
 
 
@@ -87,22 +107,39 @@ def _take_config(arguments: list[str], settings: type) -> list[str]:
 
 def _read_yaml(path: str, settings: type) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UsageError(f"--config {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise UsageError(f"--config {path} must hold `setting: value` lines, not {type(values).__name__}")
+        what = "is empty" if values is None else "is something else"
+        raise UsageError(f"--config {path} {what}; write `setting: value` lines, `sample-fps: 2` say")
     known = {field.name.replace("_", "-") for field in fields(settings)}
     values = {str(name).replace("_", "-"): value for name, value in values.items()}
     if unknown := sorted(set(values) - known):
         raise UsageError(f"--config {path} sets {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     for field in fields(settings):
-        value = values.get(field.name.replace("_", "-"))
-        if isinstance(field.default, bool) and not isinstance(value, bool | None):
-            raise UsageError(f"--config {path} sets {field.name} to {value!r}; give true or false")
+        name = field.name.replace("_", "-")
+        value, switch = values.get(name), isinstance(field.default, bool)
+        if switch and not isinstance(value, bool | None):
+            raise UsageError(f"--config {path} sets {name} to {value!r}; give true or false")
+        if isinstance(value, dict) or (isinstance(value, bool) and not switch):
+            raise UsageError(f"--config {path} sets {name} to {value!r}; give it the value that --{name} takes")
     return values
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a name that stands twice, of which YAML's own would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(name) for name, _ in node.value]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{name!r} stands twice", problem_mark=node.value[number][0].start_mark
+                )
+        return super().construct_mapping(node, deep)
 
 
 def _flags(name: str, value: Any) -> list[str]:

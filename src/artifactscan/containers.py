@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from io import FileIO
-from typing import NoReturn
+from pathlib import Path
+from typing import BinaryIO, NoReturn
 
 import av
 from av.container import InputContainer
@@ -38,6 +39,10 @@ _NO_DECODER = {"codec_whitelist": "none"}
 
 _MAX_DEMUX_ERRORS = 1000
 """Unreadable packets after which the rest of a file is given up."""
+_MAX_MISSING = 100_000
+"""Packets that a file which was cut off is said to lack at most; it may claim anything."""
+_EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+"""Elements of a Matroska file (RFC 9559): its head, and all that follows."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class OpenVideo:
 
     container: InputContainer
     stream: VideoStream
+    cut_off: bool
+    """The file ends before its container does: a WebM, Matroska or AVI file of which the rest never arrived."""
 
     @property
     def time_base(self) -> Fraction:
@@ -57,15 +64,24 @@ class OpenVideo:
         rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         return max(1, round(1 / (rate * self.time_base)))
 
-    @property
-    def packets_listed(self) -> int:
-        """Packets the container's index promises; 0 where it has no complete one."""
-        return len(self.stream.index_entries) if "mp4" in self.container.format.name else 0
+    def missing(self, read: int, first: int, end: int) -> tuple[int, int]:
+        """How many packets the container promises beyond the ``read`` ones, shown from tick ``first`` to ``end``, and
+        the ticks for which each of them, evenly spread, would be shown.
+        """
+        if self.cut_off:
+            promised = self._promised_end(first)
+            missing = min(_MAX_MISSING, (promised - end) // self.frame_ticks)
+        else:
+            promised = first + (self.stream.duration or 0)
+            missing = len(self.stream.index_entries) - read if "mp4" in self.container.format.name else 0
+        if missing <= 0:
+            return 0, self.frame_ticks
+        return missing, max(1, (promised - end) // missing) if promised > end else self.frame_ticks
 
-    def spread(self, first: int, end: int, missing: int) -> int:
-        """Ticks for each of ``missing`` frames that fill what the container promises after ``end``."""
-        promised = first + (self.stream.duration or 0)
-        return max(1, (promised - end) // missing) if missing and promised > end else self.frame_ticks
+    def _promised_end(self, first: int) -> int:
+        if self.stream.frames:
+            return first + self.stream.frames * self.frame_ticks
+        return first + round(Fraction(self.container.duration or 0, av.time_base) / self.time_base)
 
     def packets(self) -> Iterator[av.Packet]:
         """The stream's packets in the order of the file; those that cannot be read are passed over."""
@@ -96,7 +112,7 @@ def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[O
                 _note_headers(undecoded, _video_stream(undecoded, facts), facts)
         check_pixels(facts.width or 0, facts.height or 0, limits, facts)
         check_duration(facts.duration_s or 0.0, limits, facts)
-        yield OpenVideo(container, stream)
+        yield OpenVideo(container, stream, _is_cut_off(path))
 
 
 def _note_headers(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> None:
@@ -141,6 +157,36 @@ def _open(path: str, facts: VideoFacts, options: dict[str, str]) -> Iterator[Inp
             raise DecodeError(Outcome.UNDECODABLE, reason, facts) from None
         with container:
             yield container
+
+
+def _is_cut_off(path: str) -> bool:
+    """Whether the size that the container states for itself is more than there is of the file."""
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(12)
+        if head[:4] == b"RIFF" and head[8:] == b"AVI ":
+            return 8 + int.from_bytes(head[4:8], "little") > size
+        file.seek(0)
+        if (ebml := _ebml_element(file)) is None or ebml[0] != _EBML or ebml[1] is None:
+            return False
+        file.seek(ebml[1], os.SEEK_CUR)
+        if (segment := _ebml_element(file)) is None or segment[0] != _SEGMENT or segment[1] is None:
+            return False
+        return file.tell() + segment[1] > size
+
+
+def _ebml_element(file: BinaryIO) -> tuple[int, int | None] | None:
+    """Id and content size of the element that begins here (RFC 8794); the size None where it is not known."""
+    numbers = []
+    for most in (4, 8):
+        first = file.read(1)
+        length = 9 - first[0].bit_length() if first else 9
+        rest = file.read(length - 1)
+        if length > most or len(rest) < length - 1:
+            return None
+        numbers.append((int.from_bytes(first + rest, "big"), 1 << 7 * length))
+    (name, _), (size, marker) = numbers
+    return name, None if size - marker == marker - 1 else size - marker
 
 
 def _in_words(error: FFmpegError) -> str:

@@ -172,11 +172,10 @@ def _decode_selectively(path: str, video: OpenVideo, settings: DecodeSettings, d
 
 
 def _unreadable(notes: list[PacketNote], video: OpenVideo) -> list[PacketNote]:
-    """Notes for packets that the container lists but could not read, as if evenly spaced after the last."""
+    """Notes for packets that the container promises but could not read, as if evenly spaced after the last."""
     times = [note.pts for note in notes if note.pts is not None and note.shown] or [0]
-    missing = range(1, video.packets_listed - len(notes) + 1)
-    step = video.spread(min(times), max(times) + video.frame_ticks, len(missing))
-    return [PacketNote(pts=max(times) + n * step, duration=step, intact=False) for n in missing]
+    missing, step = video.missing(len(notes), min(times), max(times) + video.frame_ticks)
+    return [PacketNote(pts=max(times) + n * step, duration=step, intact=False) for n in range(1, missing + 1)]
 
 
 def _open_decoder(video: OpenVideo) -> VideoCodecContext:
@@ -283,7 +282,7 @@ def _decode_fully(video: OpenVideo, settings: DecodeSettings, delivery: _Deliver
     with suppress(FFmpegError):
         for frame in decoder.decode(None):
             timeline.add(frame, number)
-    timeline.close(unreadable=range(number + 1, video.packets_listed))
+    timeline.close(read=number + 1)
 
 
 class _Timeline:
@@ -330,11 +329,11 @@ class _Timeline:
             broken = self.pending.pop(frame.pts, broken)
         self._show(frame.pts, None if broken else frame, frame.duration)
 
-    def close(self, *, unreadable: range) -> None:
-        """Ends the timeline; ``unreadable``: numbers of packets that are listed but could not be read."""
+    def close(self, *, read: int) -> None:
+        """Ends the timeline after so many packets; those that the container promises beyond them are lost."""
         self._lose_before(inf)
-        step = self.video.spread(self.start or 0, self.end, len(unreadable))
-        for number in unreadable:
+        missing, step = self.video.missing(read, self.start or 0, self.end)
+        for number in range(read, read + missing):
             self.delivery.damaged.add(number)
             self._show(None, None, step)
         self._pass_on(self.end)

@@ -43,6 +43,19 @@ def log_json(run: str, stream: TextIO) -> logging.Logger:
     return logger
 
 
+def log_plainly() -> None:
+    """Takes back what ``log_json`` did."""
+    logger = logging.getLogger(ROOT_LOGGER)
+    logger.handlers = [handler for handler in logger.handlers if not isinstance(handler.formatter, JsonFormatter)]
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
+
+
+def logs_json() -> bool:
+    """Whether ``log_json`` has been called here."""
+    return any(isinstance(one.formatter, JsonFormatter) for one in logging.getLogger(ROOT_LOGGER).handlers)
+
+
 def actor_log(run: str) -> logging.Logger:
     """The log of an actor: its stderr, which Ray keeps in a file of its own on each node (worker-*.err)."""
     return log_json(run, sys.stderr)

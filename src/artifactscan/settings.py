@@ -68,14 +68,16 @@ class ScoringSettings:
     quiet: bool = False
     """No progress line."""
     log_format: Literal["text", "json"] = "text"
-    """How progress is told on stderr; json: one object a line, with the run."""
+    """How progress and errors are told on stderr; json: one object a line, with the run."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value, flag = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
+            if value is None:
+                continue
             if field.name in _POSITIVE and not value > 0:
                 raise UsageError(f"{flag} is {value}; give a number above 0")
-            if field.name in _NOT_NEGATIVE and value is not None and value < 0:
+            if field.name in _NOT_NEGATIVE and value < 0:
                 raise UsageError(f"{flag} is {value}; give 0 or more")
             if isinstance(value, int) and value > MAX_NUMBER:
                 raise UsageError(f"{flag} is {value}; give at most {MAX_NUMBER}")
@@ -155,8 +157,9 @@ _POSITIVE = (
     "max_video_s",
     "max_object_bytes",
     "node_cpus",
+    "limit",
 )
-_NOT_NEGATIVE = ("limit", "batch_frames", "decode_actors", "classify_actors", "slice_bytes", "node_wait_s")
+_NOT_NEGATIVE = ("batch_frames", "decode_actors", "classify_actors", "slice_bytes", "node_wait_s")
 
 
 def _parse_time(text: str | None) -> datetime | None:

@@ -129,6 +129,25 @@ def test_a_node_that_dies(
 
 
 @pytest.mark.slow
+def test_a_node_that_dies_when_the_decoders_have_gone_home(
+    nodes: Nodes, two: list, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    decoder = "MapWorker(MapBatches(Decode))"
+    corpus.faults.delay("home/runs/*/parts/*", 30.0)  # what is classified lies on the nodes
+    job = nodes.job(
+        *arguments(corpus, "home"), "--segment-frames", 4, "--slice-bytes", 60_000, "--decode-actors", 1,
+        "--classify-actors", 3,
+    )  # fmt: skip
+    job.wait_for(lambda: any(nodes.at_work(node, decoder) for node in two))
+    job.wait_for(lambda: not any(nodes.at_work(node, decoder) for node in two))
+    nodes.kill(two.pop())
+    corpus.faults.clear()
+    code, output = job.end()
+    assert code == 0, output
+    check(corpus, "home", undisturbed, tmp_path)
+
+
+@pytest.mark.slow
 def test_the_storage_is_gone_for_a_while_and_a_node_comes_late(
     nodes: Nodes, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import ray
 from ray.exceptions import RayError
 
 from pipelines import progress
@@ -91,6 +92,21 @@ def test_a_terminal_rewrites_its_line_and_a_log_gets_new_ones(
     lines = said.getvalue().removesuffix("\n").removeprefix("\r\x1b[2K").split(between)
     assert len(lines) >= 3
     assert all(re.fullmatch(TOLD, told) for told in lines)
+
+
+def test_a_cluster_with_nothing_free_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "read", Tally.read)
+    monkeypatch.setattr(progress, "LOG_INTERVAL_S", 0.0)
+    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 0.2})
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
+    tally: Any = Tally()
+    waiting = "waiting for the cluster: 0.2 of 4 CPUs and 0 of 1 GPUs are free"
+    for told in (waiting, "starting"):
+        said = io.StringIO()
+        with Progress(tally, total=3, quiet=False, stream=said):
+            pass
+        assert said.getvalue().endswith(f"{told}  ETA -\n")
+        tally.arrived("decoder", "node")
 
 
 def test_quiet_says_nothing(tally: Any) -> None:

@@ -1,0 +1,77 @@
+"""What a container says of itself, and what is there."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from media import write_clip
+
+from artifactscan import containers
+from artifactscan.checkpoint import InputSpec
+from artifactscan.decoding import decode_pyav, full_decode_pyav
+from artifactscan.video import DecodeSettings, VideoFacts
+
+SETTINGS = DecodeSettings(input=InputSpec(height=96, width=160), sample_fps=2.0)
+SECONDS = 8
+
+
+def part_of(folder: Path, name: str, share: float, *, audio: bool = False) -> str:
+    """The first ``share`` of a clip of 16 sampled frames."""
+    codec = {"webm": "libvpx-vp9", "mkv": "libx264", "avi": "mpeg4", "ts": "libx264"}[name]
+    data = write_clip(folder / f"whole.{name}", seconds=SECONDS, codec=codec, audio=audio).read_bytes()
+    path = folder / f"part.{name}"
+    path.write_bytes(data[: round(share * len(data))])
+    return str(path)
+
+
+def decoded(path: str, decode=decode_pyav) -> VideoFacts:
+    return decode(path, SETTINGS, lambda *_: None)
+
+
+@pytest.mark.parametrize("decode", [decode_pyav, full_decode_pyav])
+@pytest.mark.parametrize("name", ["webm", "mkv", "avi"])
+def test_a_file_that_was_cut_off_has_lost_the_rest(tmp_path: Path, name: str, decode) -> None:
+    facts = decoded(part_of(tmp_path, name, 0.5), decode)
+    assert facts.frames_sampled == 16
+    assert facts.frames_decoded is not None and 5 <= facts.frames_decoded <= 9
+    assert facts.packets_damaged is not None and facts.packets_damaged > 80
+    assert facts.duration_s == pytest.approx(SECONDS, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "audio"), [("webm", False), ("mkv", False), ("mkv", True), ("avi", False), ("ts", True)]
+)
+def test_a_whole_file_has_lost_nothing(tmp_path: Path, name: str, audio: bool) -> None:
+    facts = decoded(part_of(tmp_path, name, 1.0, audio=audio))
+    assert (facts.frames_sampled, facts.frames_decoded, facts.packets_damaged) == (16, 16, 0)
+
+
+def test_what_does_not_say_how_long_it_is_ends_where_it_ends(tmp_path: Path) -> None:
+    facts = decoded(part_of(tmp_path, "ts", 0.5))
+    assert facts.frames_sampled == facts.frames_decoded == 8
+
+
+@given(st.one_of(st.just(b""), st.just(b"\x1a\x45\xdf\xa3"), st.just(b"RIFF")), st.binary(max_size=40))
+def test_any_bytes_are_whole_or_cut_off(tmp_path_factory: pytest.TempPathFactory, head: bytes, rest: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any"
+    path.write_bytes(head + rest)
+    assert containers._is_cut_off(str(path)) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("size", "there", "cut_off"),
+    [
+        (b"\x84", 4, False),
+        (b"\x84", 3, True),
+        (b"\x40\x04", 4, False),  # the same number in two bytes
+        (b"\x40\x04", 3, True),
+        (b"\x01" + b"\xff" * 7, 3, False),  # not known: a live recording
+        (b"\xff", 3, False),
+        (b"\x01" + b"\xff" * 6 + b"\xfe", 3, True),
+    ],
+)
+def test_the_size_of_a_matroska_segment(tmp_path: Path, size: bytes, there: int, cut_off: bool) -> None:
+    path = tmp_path / "any"
+    path.write_bytes(b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67" + size + b"x" * there)
+    assert containers._is_cut_off(str(path)) is cut_off
