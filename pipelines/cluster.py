@@ -107,7 +107,8 @@ def connect(*, may_be_empty: bool = False) -> Resources:
     import_module("ray.data")  # sets up the handlers that are silenced below
     logging.getLogger("ray").setLevel(logging.ERROR)
     for handler in logging.getLogger("ray.data").handlers:
-        if not isinstance(handler, logging.FileHandler):  # what fails is said once, in our words
+        of_ray = type(handler).__module__.startswith("ray.")
+        if of_ray and not isinstance(handler, logging.FileHandler):  # what fails is said once, in our words
             handler.setLevel(logging.CRITICAL)
     resources = read_resources()
     if resources.cpus < MIN_CPUS and not may_be_empty:

@@ -227,7 +227,7 @@ def test_no_descriptor_and_no_process_leaks_over_many_videos(clip: str, fault: C
                 assert process.pid not in pids
             else:
                 assert_scored(list(process.decode(clip)), "decord")
-        assert open_descriptors() == before
+        assert open_descriptors() <= before  # an earlier test's may be closed meanwhile; a leak would be fifty
     assert len(pids) == 5
     assert not any(running(pid) for pid in pids if pid)
     assert open_descriptors() < before
