@@ -4,6 +4,7 @@ What goes wrong with a video is a row, never an exception: an exception in here 
 ends the run, which the same command continues.
 """
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -174,6 +175,7 @@ def run_graph(
     CutOffError where the machine or the cluster gives out, NodesLostError where a node was lost whose actors find no
     other; what has landed stays.
     """
+    gc.collect()  # what an earlier graph here failed with may hold on to its actors, and they to their CPUs
     filesystem, parts_path = storage.filesystem(parts)
     per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)

@@ -31,15 +31,21 @@ def s3(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Serv
     forget_clients()
 
 
-@pytest.fixture(scope="module")
-def ray_here(_s3_server: S3Server) -> Iterator[None]:
-    """One Ray for the jobs that a module runs in this process; its workers know the S3 server."""
+@pytest.fixture(scope="session")
+def _one_ray() -> Iterator[None]:
+    """Ends the Ray that the first job in this process began."""
     import ray
 
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def ray_here(_one_ray: None, _s3_server: S3Server) -> Iterator[None]:
+    """One Ray for all jobs that run in this process; its workers know the S3 server."""
     with pytest.MonkeyPatch.context() as patch:
         set_aws_env(patch, _s3_server.env)
         yield
-    ray.shutdown()
     forget_clients()
 
 

@@ -156,7 +156,7 @@ class JobRun:
             if time.monotonic() > end:
                 self.process.kill()
                 raise AssertionError(f"nothing of the kind in {timeout_s} s: {self.end()[1]}")
-            time.sleep(0.02)
+            time.sleep(0.1)
         return met
 
     def end(self, timeout_s: float = 400) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from artifactscan.checkpoint import save_checkpoint
 pytestmark = pytest.mark.cluster
 
 KEY = ["uri", "frame_index"]
-CLIPS = 30
+CLIPS = 18
 FLAGS = ("--segment-frames", 4, "--slice-bytes", 60_000, "--decode-actors", 2, "--classify-actors", 2)
 """Longer clips in slices, and as few processes as make two of each stage."""
 DECODING, CLASSIFYING, WRITING = (
@@ -113,17 +113,19 @@ def has_parts(corpus: S3Server, store: str) -> Callable[[], bool]:
     ],
 )
 def test_a_node_that_dies(
-    what: str, nodes: Nodes, two: list, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
+    what: str, nodes: Nodes, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    store = f"dies-{len(what)}"
+    store, two = f"dies-{len(what)}", [nodes.add(4), nodes.add(4)]  # each has room for all
     corpus.faults.delay("in/*", 2.0)  # time to be killed in
     corpus.faults.delay(f"{store}/runs/*/parts/*", 1.0)
     job = start(nodes, corpus, store)
     victim = job.wait_for(lambda: next((node for node in two if nodes.at_work(node, what)), None))
     nodes.kill(victim)
     two.remove(victim)
-    code, output = job.end()
     corpus.faults.clear()
+    code, output = job.end()
+    nodes.kill(two.pop())
+    nodes.wait_for(1)
     assert code == 0, output
     check(corpus, store, undisturbed, tmp_path)
 

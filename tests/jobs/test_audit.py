@@ -42,7 +42,7 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(corpus: Path | str, store: Path | str, checkpoint: str, *more: object) -> list[str]:
-    flags = ("--corpus", corpus, "--store", store, "--checkpoint", checkpoint, "--canary-clips", 4, "--quiet")
+    flags = ("--corpus", corpus, "--store", store, "--checkpoint", checkpoint, "--canary-clips", 4, "--quiet", "--decode-actors", 1)
     return [*map(str, (*flags, *more))]
 
 
