@@ -12,11 +12,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import ray
 import yaml
+from ray._private import worker as ray_worker
 from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -99,6 +102,7 @@ def connect(*, may_be_empty: bool = False) -> Resources:
         os.environ.setdefault(name, value)
     import_path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
+    _rays_words_to_stderr()
     if not ray.is_initialized():
         _init(local, import_path)
         if local and ray.cluster_resources().get("CPU", 0) < MIN_CPUS:
@@ -166,6 +170,18 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
         if local:
             raise
         raise UsageError(f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}: {_why_not_joined(error)}") from None
+
+
+def _rays_words_to_stderr() -> None:
+    """Has what Ray says of nodes and workers go beside the progress: stdout is for tables and verdicts."""
+    if not hasattr(ray_worker.print_to_stdstream, "__wrapped__"):
+        told = ray_worker.print_to_stdstream
+
+        @wraps(told)
+        def tell(data: dict[str, Any], *arguments: Any, **named: Any) -> None:
+            told({**data, "is_err": True}, *arguments, **named)
+
+        ray_worker.print_to_stdstream = tell
 
 
 def _why_not_joined(error: Exception) -> str:

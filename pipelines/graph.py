@@ -4,7 +4,6 @@ What goes wrong with a video is a row, never an exception: an exception in here 
 ends the run, which the same command continues.
 """
 
-import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from artifactscan.logs import actor_log
 from artifactscan.reading import VideoReader
 from artifactscan.tables import PARTS, SEGMENTS
 from artifactscan.video import DecodeSettings
-from pipelines import metrics
+from pipelines import metrics, workers
 from pipelines.node_watch import NodeWatch
 from pipelines.pools import LIGHT_CPUS, Pools
 from pipelines.progress import Tally
@@ -175,7 +174,6 @@ def run_graph(
     CutOffError where the machine or the cluster gives out, NodesLostError where a node was lost whose actors find no
     other; what has landed stays.
     """
-    gc.collect()  # what an earlier graph here failed with may hold on to its actors, and they to their CPUs
     filesystem, parts_path = storage.filesystem(parts)
     per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)
@@ -243,9 +241,16 @@ def deal_out(work: pa.Table, per_block: int, pools: Pools | None = None, *, sile
 
 @contextmanager
 def cut_off_in_words() -> Iterator[None]:
-    """Tells what is the machine's or the cluster's fault from what is ours, whose traceback is wanted."""
+    """Tells what is the machine's or the cluster's fault from what is ours, whose traceback is wanted.
+
+    Either way nothing of the graph is left at work.
+    """
     try:
-        yield
+        try:
+            yield
+        except Exception:
+            workers.end_all()
+            raise
     except RayTaskError as error:
         if isinstance(error.cause, UsageError):
             raise error.cause from None

@@ -6,11 +6,10 @@ import time
 from types import FrameType, TracebackType
 
 import ray
-from ray._private.state import actors
 from ray.actor import ActorProxy
 from ray.exceptions import RayError
 
-from pipelines import progress
+from pipelines import progress, workers
 from pipelines.progress import Snapshot, Tally
 
 LOOK_S = 5.0
@@ -58,7 +57,7 @@ class NodeWatch:
             try:
                 snapshot = progress.read(self._tally)
                 alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-                restarting = set(actors(job_id=_job_id(), actor_state_name="RESTARTING"))
+                restarting = workers.restarting()
             except RayError:
                 continue  # the cluster is going down; whoever waits for the graph hears of it
             if standstill.lasts(snapshot, alive, restarting, time.monotonic()):
@@ -89,10 +88,6 @@ class Standstill:
         homeless = any(snapshot.nodes.get(actor) not in alive for actor in restarting)
         patience_s = STUCK_S if homeless else STUCK_S + self._silence_s
         return (homeless or self._known != alive) and now_s - self._moved_s > patience_s
-
-
-def _job_id() -> ray.JobID:
-    return ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
 
 
 def _give_up(_number: int, _frame: FrameType | None) -> None:

@@ -112,9 +112,7 @@ def has_parts(corpus: S3Server, store: str) -> Callable[[], bool]:
         pytest.param(WRITING, id="writing", marks=pytest.mark.slow),
     ],
 )
-def test_a_node_that_dies(
-    what: str, nodes: Nodes, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_a_node_that_dies(what: str, nodes: Nodes, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path) -> None:
     store, two = f"dies-{len(what)}", [nodes.add(4), nodes.add(4)]  # each has room for all
     corpus.faults.delay("in/*", 2.0)  # time to be killed in
     corpus.faults.delay(f"{store}/runs/*/parts/*", 1.0)

@@ -42,7 +42,8 @@ def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(corpus: Path | str, store: Path | str, checkpoint: str, *more: object) -> list[str]:
-    flags = ("--corpus", corpus, "--store", store, "--checkpoint", checkpoint, "--canary-clips", 4, "--quiet", "--decode-actors", 1)
+    places = ("--corpus", corpus, "--store", store, "--checkpoint", checkpoint)
+    flags = (*places, "--canary-clips", 4, "--decode-actors", 1, "--quiet")
     return [*map(str, (*flags, *more))]
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ray._private import worker as ray_worker
 from ray.exceptions import AuthenticationError
 
 import artifactscan
@@ -37,6 +38,18 @@ def test_what_c_code_writes_to_stderr_meanwhile_is_lost_and_nothing_else(capfd: 
         os.write(1, b"result")
     os.write(2, b"after")
     assert capfd.readouterr() == ("result", "before after")
+
+
+def test_what_ray_says_of_nodes_and_workers_is_not_among_the_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray_worker, "print_to_stdstream", ray_worker.print_to_stdstream)  # put back afterwards
+    for _ in range(2):
+        cluster._rays_words_to_stderr()
+    ray_worker.print_to_stdstream({"lines": ["a node died"], "pid": "raylet", "is_err": False}, ignore_prefix=False)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("a node died") == 1
 
 
 CLUSTER = """
