@@ -73,21 +73,28 @@ class Standstill:
 
     def __init__(self, silence_s: float):
         self._silence_s = silence_s
-        self._seen: object = None
-        self._moved_s = 0.0
+        self._moved: object = None
         self._known: set[str] = set()
+        """Nodes there were since anything moved: what was lost before did not stop it."""
+        self._ever: set[str] = set()
+        self._state: object = None
+        self._since_s = 0.0
 
     def lasts(self, snapshot: Snapshot, alive: set[str], restarting: set[str], now_s: float) -> bool:
         """``alive``: ids of the nodes that are; ``restarting``: ids of the actors that Ray starts again, or would;
         ``now_s``: of a clock that does not go back.
         """
-        seen = (snapshot.segments, snapshot.frames, snapshot.videos, tuple(snapshot.nodes.items()))
-        if seen != self._seen:
-            self._seen, self._moved_s, self._known = seen, now_s, alive  # what was lost before did not stop it
-        self._known = self._known | alive
-        homeless = any(snapshot.nodes.get(actor) not in alive for actor in restarting)
+        moved = (snapshot.segments, snapshot.frames, snapshot.videos, tuple(snapshot.nodes.items()))
+        if moved != self._moved:
+            self._moved, self._known = moved, set()
+        self._known |= alive
+        self._ever |= alive | set(snapshot.nodes.values())
+        lost = self._known - alive
+        homeless = self._ever != alive and any(snapshot.nodes.get(actor) not in alive for actor in restarting)
+        if (state := (moved, frozenset(lost), homeless)) != self._state:
+            self._state, self._since_s = state, now_s
         patience_s = STUCK_S if homeless else STUCK_S + self._silence_s
-        return (homeless or self._known != alive) and now_s - self._moved_s > patience_s
+        return (homeless or bool(lost)) and now_s - self._since_s > patience_s
 
 
 def _give_up(_number: int, _frame: FrameType | None) -> None:

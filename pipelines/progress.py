@@ -93,14 +93,15 @@ def line(snapshot: Snapshot, *, total: int, elapsed_s: float, otherwise: str = "
     )
 
 
-def _no_actor_yet() -> str:
-    """Why none of this job may have begun after a while."""
+def _nobody_yet() -> str:
+    """What may be the reason that no actor has begun after a while."""
     try:
-        free, all_of_it = ray.available_resources(), ray.cluster_resources()
+        free, there = ray.available_resources(), ray.cluster_resources()
     except RayError:
         return "starting"
-    cpus, gpus = (f"{free.get(one, 0):g} of {all_of_it.get(one, 0):g} {one}s" for one in ("CPU", "GPU"))
-    return f"waiting for the cluster: {cpus}{f' and {gpus}' if all_of_it.get('GPU') else ''} are free"
+    kinds = [kind for kind in ("CPU", "GPU") if there.get(kind)]
+    shares = " and ".join(f"{free.get(kind, 0):g} of {there[kind]:g} {kind}s" for kind in kinds)
+    return f"no process has begun yet, {shares} are free"
 
 
 def _clock(seconds: float) -> str:
@@ -127,6 +128,7 @@ class Progress:
         self.quiet = quiet
         self.live = self.stream.isatty() and log is None
         self.log = log
+        self.otherwise, self.ask_after_s = "starting", LOG_INTERVAL_S
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -162,9 +164,11 @@ class Progress:
 
     def _print(self, snapshot: Snapshot, *, end: str) -> None:
         elapsed_s = time.monotonic() - self.started
-        begun = snapshot.nodes or snapshot.outcomes or elapsed_s < LOG_INTERVAL_S
-        otherwise = "starting" if begun else _no_actor_yet()
-        text = line(snapshot, total=self.total, elapsed_s=elapsed_s, otherwise=otherwise)
+        if snapshot.nodes or snapshot.outcomes:
+            self.otherwise = "starting"
+        elif elapsed_s >= self.ask_after_s:
+            self.otherwise, self.ask_after_s = _nobody_yet(), elapsed_s + LOG_INTERVAL_S
+        text = line(snapshot, total=self.total, elapsed_s=elapsed_s, otherwise=self.otherwise)
         if self.log is not None:
             facts = {"videos": snapshot.videos, "frames": snapshot.frames, "outcomes": dict(snapshot.outcomes)}
             self.log.info(text, extra={**facts, "total": self.total, "elapsed_s": round(elapsed_s, 3)})

@@ -14,16 +14,21 @@ _POOL_WORKER = "MapWorker("
 
 def restarting() -> set[str]:
     """Ids of the actors of this job that Ray starts again, or will once there is room."""
-    return set(actors(job_id=_job_id(), actor_state_name="RESTARTING"))
+    found = actors(job_id=_job_id(), actor_state_name="RESTARTING")
+    return {actor for actor, facts in found.items() if _in_pool(facts)}
 
 
 def end_all() -> None:
     """Ends those that a graph which failed has left; whoever keeps its error would keep them, and they their CPUs."""
     with suppress(RayError):  # then the cluster is going down, and they with it
         for actor, facts in actors(job_id=_job_id()).items():
-            if facts["State"] != "DEAD" and facts["ActorClassName"].startswith(_POOL_WORKER):
+            if facts["State"] != "DEAD" and _in_pool(facts):
                 with suppress(ValueError, RayError):  # nobody here holds it: it is ending already
                     _core().kill_actor(ray.ActorID.from_hex(actor), True)
+
+
+def _in_pool(facts: dict[str, Any]) -> bool:
+    return facts["ActorClassName"].startswith(_POOL_WORKER)
 
 
 def _core() -> Any:

@@ -3,18 +3,16 @@
 import json
 import os
 import signal
-from dataclasses import dataclass
-from typing import Literal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from artifactscan.cli import parse_settings, report_errors
+import artifactscan
+from artifactscan.cli import failures_exit_code, parse_settings, report_errors
 from artifactscan.errors import CutOffError, LedgerError, UsageError
-
-
-@dataclass(frozen=True)
-class Told:
-    log_format: Literal["text", "json"] = "text"
+from artifactscan.settings import ScoreSettings
 
 
 @pytest.mark.parametrize(
@@ -36,16 +34,46 @@ def test_errors_become_a_sentence_and_a_code(
     assert capsys.readouterr().err == said
 
 
-def test_with_json_an_error_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "flags",
+    [["--log-format", "json", "--sample-fps", "0"], ["--sample-fps=0", "--log_format=json"], ["--config", "{}"]],
+)
+def test_with_json_an_error_is_an_object_too(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "score.yaml"
+    config.write_text("log-format: json\nsample-fps: 0")
+    places, flags = ["--input", "a", "--output", "b"], [flag.format(config) for flag in flags]
     with report_errors() as ended:
-        parse_settings(Told, ["--log-format", "json"], description="Tells.")
-        raise UsageError("--limit is -1")
+        parse_settings(ScoreSettings, [*places, *flags], description="Scores.")
     assert ended.code == 2
     told = json.loads(capsys.readouterr().err)
-    assert (told["level"], told["message"]) == ("error", "--limit is -1")
+    assert (told["level"], told["message"]) == ("error", "--sample-fps is 0.0; give a number above 0")
+    assert failures_exit_code(2, 3, 0.5) == 1
+    assert json.loads(capsys.readouterr().err)["message"].startswith("2 of 3 videos have no frame scored")
     with report_errors():  # the next one in the process begins anew
-        raise UsageError("--limit is -1")
-    assert capsys.readouterr().err == "error: --limit is -1\n"
+        parse_settings(ScoreSettings, [*places, "--sample-fps", "0"], description="Scores.")
+    assert capsys.readouterr().err == "error: --sample-fps is 0.0; give a number above 0\n"
+
+
+def test_who_stops_reading_ends_the_job_with_a_code_of_its_own() -> None:
+    code = """
+from artifactscan.cli import report_errors
+from artifactscan.summary import console
+with report_errors() as ended:
+    for _ in range(100_000):
+        console().print("a line of a table")
+raise SystemExit(ended.code)
+"""
+    command = [sys.executable, "-c", code]
+    env = {**os.environ, "PYTHONPATH": str(Path(artifactscan.__file__).parent.parent)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None and job.stderr is not None
+        job.stdout.readline()
+        job.stdout.close()
+        said = job.stderr.read()
+    assert said == "error: whoever read this output has gone; the same command does the rest\n"
+    assert job.returncode == 3
 
 
 def test_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:

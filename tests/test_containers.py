@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import av
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from media import write_clip
 
@@ -47,11 +48,27 @@ def test_a_whole_file_has_lost_nothing(tmp_path: Path, name: str, audio: bool) -
     assert (facts.frames_sampled, facts.frames_decoded, facts.packets_damaged) == (16, 16, 0)
 
 
+def test_what_is_missing_is_counted_by_the_videos_own_end(tmp_path: Path) -> None:
+    """Not by the end of a longer sound, nor with the time before the first frame counted twice."""
+    path = tmp_path / "clip.mkv"
+    write_clip(path, fps=10, pts_s=[3 + n / 10 for n in range(60)])
+    path.write_bytes(path.read_bytes()[:-4])
+    facts = decoded(str(path))
+    assert facts.frames_sampled == facts.frames_decoded == 12
+    long = part_of(tmp_path, "mkv", 1.0, audio=True)
+    with av.open(long) as container:
+        assert len(container.streams) == 2
+    Path(long).write_bytes(Path(long).read_bytes()[:-4])
+    facts = decoded(long)
+    assert facts.frames_sampled == facts.frames_decoded == 16
+
+
 def test_what_does_not_say_how_long_it_is_ends_where_it_ends(tmp_path: Path) -> None:
     facts = decoded(part_of(tmp_path, "ts", 0.5))
     assert facts.frames_sampled == facts.frames_decoded == 8
 
 
+@example(b"\x1a\x45\xdf\xa3", b"\x01\x04\x00\x00\x00\x00\x00\x00")  # a size to which no file system can go
 @given(st.one_of(st.just(b""), st.just(b"\x1a\x45\xdf\xa3"), st.just(b"RIFF")), st.binary(max_size=40))
 def test_any_bytes_are_whole_or_cut_off(tmp_path_factory: pytest.TempPathFactory, head: bytes, rest: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any"
@@ -74,4 +91,13 @@ def test_any_bytes_are_whole_or_cut_off(tmp_path_factory: pytest.TempPathFactory
 def test_the_size_of_a_matroska_segment(tmp_path: Path, size: bytes, there: int, cut_off: bool) -> None:
     path = tmp_path / "any"
     path.write_bytes(b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67" + size + b"x" * there)
+    assert containers._is_cut_off(str(path)) is cut_off
+
+
+@pytest.mark.parametrize(("there", "cut_off"), [(0, False), (12, True), (19, True), (20, False)])
+def test_a_large_avi_goes_on_in_further_chunks(tmp_path: Path, there: int, cut_off: bool) -> None:
+    """OpenDML 1.02; ``there``: bytes of the second of two chunks of 20."""
+    path = tmp_path / "any"
+    chunks = b"RIFF\x0b\0\0\0AVI 1234567\0", b"RIFF\x0c\0\0\0AVIX12345678"
+    path.write_bytes(chunks[0] + chunks[1][:there])
     assert containers._is_cut_off(str(path)) is cut_off

@@ -100,6 +100,12 @@ def test_a_yaml_file_fills_the_same_settings_and_flags_win(tmp_path: Path) -> No
     assert (settings.max_failed, settings.limit) == (0.25, None)
 
 
+def test_a_yaml_file_may_take_in_another_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "score.yaml"
+    path.write_text("<<: {limit: 3}\nsample-fps: 4\n")
+    assert (parse(f"--config={path}").limit, parse(f"--config={path}").sample_fps) == (3, 4.0)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -110,6 +116,8 @@ def test_a_yaml_file_fills_the_same_settings_and_flags_win(tmp_path: Path) -> No
         ("limit: true", "sets limit to True; give it the value that --limit takes"),
         ("device: {name: cpu}", "sets device to {'name': 'cpu'}; give it the value that --device takes"),
         ("limit: 1\nquiet: true\nlimit: 2", "is not YAML: 'limit' stands twice in \"<unicode string>\", line 3"),
+        ("sample_fps: 1\nsample-fps: 2", "is not YAML: 'sample-fps' stands twice"),
+        ("limit: !!map x", "is not YAML: expected a mapping node"),
         ("a: [", "is not YAML: "),
     ],
 )

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,11 +34,20 @@ def parse_settings(settings: type[SettingsType], arguments: list[str] | None, *,
     Wrong flags end the process with 2, as tyro does; a file that cannot be used is a UsageError.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _log_as_told(arguments)
     from_file = _take_config(arguments, settings)
-    filled = tyro.cli(settings, args=[*from_file, *arguments], description=f"{description.rstrip()}\n\n{_CONFIG_HELP}")
-    if getattr(filled, "log_format", None) == "json":
+    _log_as_told([*from_file, *arguments])
+    return tyro.cli(settings, args=[*from_file, *arguments], description=f"{description.rstrip()}\n\n{_CONFIG_HELP}")
+
+
+def _log_as_told(words: list[str]) -> None:
+    """Has errors be JSON where ``words`` ask for it, before anything can be wrong with the rest of them."""
+    parts = [part for word in words for part in word.split("=", 1)]
+    told = [value for name, value in pairwise(parts) if name.replace("_", "-") == "--log-format"]
+    if told and told[-1] == "json":
         log_json("", sys.stderr)  # until there is a run
-    return filled
+    else:
+        log_plainly()
 
 
 @dataclass
@@ -79,16 +89,20 @@ def failures_exit_code(failed: int, listed: int, max_failed: float, what: str = 
     """EXIT_TOO_MANY_FAILED, said on stderr, where more than the share ``max_failed`` of the listed videos failed."""
     if failed <= max_failed * listed:
         return EXIT_OK
-    print(f"{failed:,} of {listed:,} videos {what}, more than --max-failed {max_failed:g} allows", file=sys.stderr)
+    _tell(f"{failed:,} of {listed:,} videos {what}, more than --max-failed {max_failed:g} allows")
     return EXIT_TOO_MANY_FAILED
 
 
 def _fail(message: str, code: int) -> int:
+    _tell(message, before="error: ")
+    return code
+
+
+def _tell(message: str, *, before: str = "") -> None:
     if logs_json():
         logging.getLogger(ROOT_LOGGER).error(message)
     else:
-        print(f"error: {printable(message)}", file=sys.stderr, flush=True)
-    return code
+        print(f"{before}{printable(message)}", file=sys.stderr, flush=True)
 
 
 def _take_config(arguments: list[str], settings: type) -> list[str]:
@@ -107,7 +121,9 @@ def _take_config(arguments: list[str], settings: type) -> list[str]:
 
 def _read_yaml(path: str, settings: type) -> dict[str, Any]:
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+        text = Path(path).read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+        _check_names(text)
     except OSError as error:
         raise UsageError(f"--config {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -129,17 +145,14 @@ def _read_yaml(path: str, settings: type) -> dict[str, Any]:
     return values
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a name that stands twice, of which YAML's own would take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(name) for name, _ in node.value]
-        for number, name in enumerate(names):
-            if name in names[:number]:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{name!r} stands twice", problem_mark=node.value[number][0].start_mark
-                )
-        return super().construct_mapping(node, deep)
+def _check_names(text: str) -> None:
+    """yaml.YAMLError for a setting that stands twice, of which YAML itself would take the last."""
+    root = yaml.compose(text, yaml.SafeLoader)
+    names = set()
+    for node, _ in root.value if isinstance(root, yaml.MappingNode) else ():
+        if (name := str(node.value).replace("_", "-")) in names:
+            raise yaml.MarkedYAMLError(problem=f"{name!r} stands twice", problem_mark=node.start_mark)
+        names.add(name)
 
 
 def _flags(name: str, value: Any) -> list[str]:

@@ -1,6 +1,7 @@
 """Opens a video that nobody vouches for: one file, already open, in a container from an allow-list."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ _MAX_DEMUX_ERRORS = 1000
 """Unreadable packets after which the rest of a file is given up."""
 _MAX_MISSING = 100_000
 """Packets that a file which was cut off is said to lack at most; it may claim anything."""
+_DURATION = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)")
+"""When a track of a Matroska file ends, counted from the file's time 0: a tag that most writers leave."""
+_MAX_RIFF_CHUNKS = 64
+"""Looked at in an AVI file; each holds a gigabyte, in OpenDML files that are larger."""
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 """Elements of a Matroska file (RFC 9559): its head, and all that follows."""
 
@@ -79,9 +84,15 @@ class OpenVideo:
         return missing, max(1, (promised - end) // missing) if promised > end else self.frame_ticks
 
     def _promised_end(self, first: int) -> int:
+        """In ticks; 0 where the container says nothing of the video alone."""
         if self.stream.frames:
             return first + self.stream.frames * self.frame_ticks
-        return first + round(Fraction(self.container.duration or 0, av.time_base) / self.time_base)
+        if told := _DURATION.fullmatch(self.stream.metadata.get("DURATION", "")):
+            hours, minutes, seconds = told.groups()
+            return round((int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)) / self.time_base)
+        if len(self.container.streams) > 1:
+            return 0
+        return round(Fraction(self.container.duration or 0, av.time_base) / self.time_base)
 
     def packets(self) -> Iterator[av.Packet]:
         """The stream's packets in the order of the file; those that cannot be read are passed over."""
@@ -163,11 +174,16 @@ def _is_cut_off(path: str) -> bool:
     """Whether the size that the container states for itself is more than there is of the file."""
     with Path(path).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        head = file.read(12)
-        if head[:4] == b"RIFF" and head[8:] == b"AVI ":
-            return 8 + int.from_bytes(head[4:8], "little") > size
+        for _ in range(_MAX_RIFF_CHUNKS):
+            head = file.read(12)
+            if head[:4] != b"RIFF" or head[8:] not in (b"AVI ", b"AVIX"):
+                break
+            length = int.from_bytes(head[4:8], "little")
+            if file.tell() - 4 + length > size:
+                return True
+            file.seek(length + length % 2 - 4, os.SEEK_CUR)
         file.seek(0)
-        if (ebml := _ebml_element(file)) is None or ebml[0] != _EBML or ebml[1] is None:
+        if (ebml := _ebml_element(file)) is None or ebml[0] != _EBML or ebml[1] is None or ebml[1] > size:
             return False
         file.seek(ebml[1], os.SEEK_CUR)
         if (segment := _ebml_element(file)) is None or segment[0] != _SEGMENT or segment[1] is None:

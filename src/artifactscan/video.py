@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from artifactscan.inputs import InputSpec
 from artifactscan.outcomes import Outcome
 
-DECODING_VERSION = 1
+DECODING_VERSION = 2
 """Part of the spec digest: raised whenever the same video and settings would give other pixels or other frames."""
 
 DECODERS: tuple[str, ...] = ("auto", "pyav", "decord")

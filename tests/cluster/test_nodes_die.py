@@ -144,6 +144,7 @@ def test_a_node_that_dies_when_the_decoders_have_gone_home(
     corpus.faults.clear()
     code, output = job.end()
     assert code == 0, output
+    assert "beginning the rest anew" in output, "there was no room for the decoder that was wanted back"
     check(corpus, "home", undisturbed, tmp_path)
 
 

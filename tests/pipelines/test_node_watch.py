@@ -15,8 +15,9 @@ def after(
     """Whether it counts as stuck when nothing has moved for ``still_s`` on the nodes ``alive`` of those ``before``."""
     standstill = Standstill(SILENCE_S)
     snapshot = Snapshot(frames=7, nodes=nodes)
-    assert not standstill.lasts(snapshot, before, set(), 1000.0)
-    return standstill.lasts(snapshot, alive, set(restarting), 1000.0 + still_s)
+    assert not standstill.lasts(snapshot, before, set(), 0.0)
+    assert not standstill.lasts(snapshot, alive, set(restarting), 1e6), "however long it was still before the loss"
+    return standstill.lasts(snapshot, alive, set(restarting), 1e6 + still_s)
 
 
 def test_without_a_loss_it_may_be_slow_for_ever() -> None:
@@ -24,8 +25,9 @@ def test_without_a_loss_it_may_be_slow_for_ever() -> None:
     assert not after(1e6, nodes=NODES, alive={"a", "b", "late"}, before={"a", "b"})
 
 
-def test_an_actor_that_crashed_where_it_may_start_again_is_no_loss() -> None:
-    assert not after(1e6, nodes=NODES, alive={"a", "b"}, before={"a", "b"}, restarting=("decoder",))
+@pytest.mark.parametrize("actor", ["decoder", "one that never began"])
+def test_an_actor_that_crashed_is_no_lost_node(actor: str) -> None:
+    assert not after(1e6, nodes=NODES, alive={"a", "b"}, before={"a", "b"}, restarting=(actor,))
 
 
 @pytest.mark.parametrize(("still_s", "stuck"), [(STUCK_S - 1, False), (STUCK_S + 1, True)])
@@ -59,4 +61,5 @@ def test_what_moves_after_a_loss_may_come_to_want_what_was_lost() -> None:
     standstill, alive = Standstill(SILENCE_S), {"b"}
     standstill.lasts(Snapshot(nodes=NODES), {"a", "b"}, set(), 0.0)
     assert not standstill.lasts(Snapshot(frames=1, nodes=NODES), alive, set(), 1000.0)
-    assert standstill.lasts(Snapshot(frames=1, nodes=NODES), alive, {"decoder"}, 1000.0 + STUCK_S + 1)
+    assert not standstill.lasts(Snapshot(frames=1, nodes=NODES), alive, {"decoder"}, 2000.0)
+    assert standstill.lasts(Snapshot(frames=1, nodes=NODES), alive, {"decoder"}, 2000.0 + STUCK_S + 1)

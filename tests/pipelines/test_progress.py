@@ -100,7 +100,7 @@ def test_a_cluster_with_nothing_free_is_said(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 0.2})
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
     tally: Any = Tally()
-    waiting = "waiting for the cluster: 0.2 of 4 CPUs and 0 of 1 GPUs are free"
+    waiting = "no process has begun yet, 0.2 of 4 CPUs and 0 of 1 GPUs are free"
     for told in (waiting, "starting"):
         said = io.StringIO()
         with Progress(tally, total=3, quiet=False, stream=said):
