@@ -59,11 +59,16 @@ def print_plan(plan: Plan, out: Console, cost: Estimate | None = None) -> None:
 def _costs(cost: Estimate) -> list[tuple[str, str]]:
     """What it would take, in rows of the plan."""
     kinds = ("nodes that decode", "nodes with a GPU") if len(cost.node_hours) == 2 else ("nodes",)
-    rows = [("decoding", f"{cost.core_hours:,.2f} core hours"), ("classifying", f"{cost.classifier_hours:,.2f} hours")]
-    rows += [(f"hours of {kind}", f"{hours:,.2f}") for kind, hours in zip(kinds, cost.node_hours, strict=True)]
+    rows = [("decoding", f"{_small(cost.core_hours)} core hours"), ("classifying", f"{_small(cost.classifier_hours)} hours")]
+    rows += [(f"hours of {kind}", _small(hours)) for kind, hours in zip(kinds, cost.node_hours, strict=True)]
     if cost.cost is not None:
-        rows.append(("cost", f"{cost.cost:,.2f}"))
+        rows.append(("cost", _small(cost.cost)))
     return [*rows, ("by rates", cost.basis)]
+
+
+def _small(value: float) -> str:
+    """Two digits; what they would not show is said to be little rather than nothing."""
+    return "under 0.01" if 0 < value < 0.005 else f"{value:,.2f}"
 
 
 def print_run(store: Store, record: RunRecord, thresholds: Mapping[str, float], out: Console) -> None:
