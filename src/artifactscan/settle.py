@@ -32,8 +32,8 @@ from artifactscan.store import (
 )
 from artifactscan.tables import EVENTS, FRAMES, PARTS, TO_DO, VIDEO_FACTS, VIDEOS
 
-FRAMES_PER_FILE = 500_000
-"""Rows after which a frames file is closed: some ten megabytes on disk, a hundred while it is made."""
+FRAMES_PER_FILE = 200_000
+"""Rows after which a frames file is closed: some megabytes on disk, two hundred in memory while it is made."""
 
 _KEY_COLUMNS = ["video_id", "slices", "slice", "attempt", "segment", "last", "outcome", "frames_decoded"]
 _TO_DO = pa.array(TO_DO)
