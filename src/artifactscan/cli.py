@@ -46,8 +46,6 @@ def _log_as_told(words: list[str]) -> None:
     told = [value for name, value in pairwise(parts) if name.replace("_", "-") == "--log-format"]
     if told and told[-1] == "json":
         log_json("", sys.stderr)  # until there is a run
-    else:
-        log_plainly()
 
 
 @dataclass

@@ -59,9 +59,11 @@ def print_plan(plan: Plan, out: Console, cost: Estimate | None = None) -> None:
 def _costs(cost: Estimate) -> list[tuple[str, str]]:
     """What it would take, in rows of the plan."""
     kinds = ("nodes that decode", "nodes with a GPU") if len(cost.node_hours) == 2 else ("nodes",)
-    rows = [("decoding", f"{_small(cost.core_hours)} core hours")]
-    rows.append(("classifying", f"{_small(cost.classifier_hours)} hours"))
-    rows += [(f"hours of {kind}", _small(hours)) for kind, hours in zip(kinds, cost.node_hours, strict=True)]
+    rows = [
+        ("decoding", f"{_small(cost.core_hours)} core hours"),
+        ("classifying", f"{_small(cost.classifier_hours)} hours"),
+        *((f"hours of {kind}", _small(hours)) for kind, hours in zip(kinds, cost.node_hours, strict=True)),
+    ]
     if cost.cost is not None:
         rows.append(("cost", _small(cost.cost)))
     return [*rows, ("by rates", cost.basis)]
