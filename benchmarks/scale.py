@@ -48,7 +48,7 @@ from artifactscan.labels import LABELS  # noqa: E402
 from artifactscan.settings import ScoreSettings  # noqa: E402
 from artifactscan.store import UNCHANGED_PREFIX, RunRecord, Store, write_table  # noqa: E402
 from artifactscan.tables import EVENTS, VIDEOS  # noqa: E402
-from pipelines.scoring import Request, make_request  # noqa: E402
+from pipelines.request import Request, make_request  # noqa: E402
 
 NIGHTS, ARRIVALS_A_NIGHT, CANARIES = 14, 10_000, 12
 SAMPLE_S = 0.5

@@ -35,14 +35,16 @@ from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.summary import console
 from artifactscan.versions import versions
 from pipelines.audit_stages import Audit, Findings, measure_corpus, scoring_settings, watch_canaries
-from pipelines.scoring import as_usage_errors, make_request, tell_standing
-from pipelines.submission import submitted, tell_job
+from pipelines.request import make_request
+from pipelines.scoring import as_usage_errors, tell_standing
+from pipelines.submission import submitted, tell_job, telling_of_a_bad_end
 
 WEBHOOK_VARIABLE = "ARTIFACTSCAN_WEBHOOK"
 _PLACES = ("metadata", "human_labels", "policy")
 """Settings that name files."""
 
 
+@telling_of_a_bad_end(cut_off="cut off: the next audit takes it up")
 def audit(settings: AuditSettings) -> int:
     """Audits a corpus and returns the job's exit code; UsageError, LedgerError and CutOffError go to the caller."""
     for name in ("corpus", "store", *_PLACES):
@@ -59,12 +61,8 @@ def audit(settings: AuditSettings) -> int:
         with Lease(store.lease) as lease:
             begun = _begin(settings, store, out)
             tell_job(run=begun.night, store=store.root, verdict="under way")
-            try:
-                with as_cut_off_errors():
-                    night, page = _spend_night(begun, lease)
-            except BaseException:
-                tell_job(verdict="cut off: the next audit takes it up")
-                raise
+            with as_cut_off_errors():
+                night, page = _spend_night(begun, lease)
     print_night(night, store.table(night, "sampling", SAMPLING), page, console())
     verdict = f"{night.verdict.code} {night.verdict.headline}"
     if trouble := tell_job(run=night.night, store=store.root, verdict=verdict):

@@ -26,7 +26,8 @@ from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.settings import ScoreSettings, ScoringSettings
 from artifactscan.store import Store, write_table
 from artifactscan.tables import LISTING
-from pipelines.scoring import Request, Scored, score_corpus
+from pipelines.request import Request
+from pipelines.scoring import Scored, score_corpus
 
 OTHER_DECODER: dict[str, Literal["auto", "pyav", "decord"]] = {"pyav": "decord", "decord": "pyav", "auto": "auto"}
 """With auto both have failed, pyav within a part of the time: each gets more."""

@@ -156,7 +156,8 @@ def _choose(settings: ExtractSettings, checkpoints: dict[str, Checkpoint], listi
 
 def _choose_by_scores(settings: ExtractSettings, checkpoints: dict[str, Checkpoint], listing: pa.Table) -> Choice:
     """Has the corpus scored by each checkpoint, as far as the store does not hold it yet, and chooses by the scores."""
-    from pipelines.scoring import make_request, score
+    from pipelines.request import make_request
+    from pipelines.scoring import score
 
     tables, verdicts = [], {}
     videos = listing["video_id"].combine_chunks()

@@ -1,18 +1,12 @@
 """One scoring run, whole: list, plan, score on Ray, settle, commit, tell."""
 
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.text import Text
 
@@ -20,60 +14,25 @@ from artifactscan import storage, storage_errors
 from artifactscan.checkpoint import BUILTIN, Checkpoint, load_checkpoint
 from artifactscan.cli import EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
 from artifactscan.corpus import list_corpus
-from artifactscan.errors import CutOffError, LedgerError, UsageError
+from artifactscan.errors import UsageError
 from artifactscan.estimate import estimate
 from artifactscan.lease import Lease
-from artifactscan.logs import log_json
-from artifactscan.planning import FRAMES_PER_MEGABYTE, Plan, load_settled, make_plan, without_frames
-from artifactscan.rates import Rates, last_device, measured
+from artifactscan.planning import Plan, load_settled, make_plan, without_frames
+from artifactscan.rates import last_device
 from artifactscan.settings import ScoreSettings, as_record
-from artifactscan.settle import Settlement, remaining_work, settle
-from artifactscan.spec import Spec, digest
+from artifactscan.settle import Settlement, settle
+from artifactscan.stopwatch import Stopwatch
 from artifactscan.storage_errors import as_cut_off_errors
 from artifactscan.store import RunRecord, Store, manifest_schema, new_run_id
 from artifactscan.summary import console, print_plan, print_run
 from artifactscan.tables import MANIFEST
 from artifactscan.text import printable
 from artifactscan.versions import versions
-from pipelines.submission import submitted, tell_job
+from pipelines.request import Job, make_request
+from pipelines.rounds import score_open_videos, start_ray_for
+from pipelines.submission import submitted, tell_job, telling_of_a_bad_end
 
-if TYPE_CHECKING:
-    from pipelines.pools import Pools
-
-
-ROUNDS = 3
-"""Times the graph is run over what is still open before the ledger is said not to close."""
-MOST_LOST = 20
-"""Times it is begun anew in one call because nodes were lost."""
 _VERDICTS = {EXIT_OK: "all well", EXIT_TOO_MANY_FAILED: "too many videos without a frame scored"}
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked, as digests: by these runs are found again, continued and reused."""
-
-    spec: Spec
-    scope: str
-    limits: str
-
-    @property
-    def digest(self) -> str:
-        return digest([self.spec.digest, self.scope, self.limits])
-
-
-@dataclass
-class Stopwatch:
-    """Wall-clock seconds by stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str):
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +47,7 @@ class Scored:
     """The runs that were carried out: the one that was cut off, the one for what is new, or neither."""
 
 
+@telling_of_a_bad_end(cut_off="cut off: the same command continues it")
 def score(settings: ScoreSettings) -> int:
     """Scores a corpus into a store and returns the job's exit code.
 
@@ -104,12 +64,8 @@ def score(settings: ScoreSettings) -> int:
         with as_usage_errors():
             return _show_plan(job)
     tell_job(store=job.store.root, verdict="under way")
-    try:
-        with as_usage_errors():
-            scored = _score(job)
-    except BaseException as error:
-        tell_job(verdict="refused" if isinstance(error, UsageError) else "cut off: the same command continues it")
-        raise
+    with as_usage_errors():
+        scored = _score(job)
     last = scored.runs[-1].run if scored.runs else "nothing to do"
     if trouble := tell_job(run=last, store=job.store.root, verdict=f"{scored.code} {_VERDICTS[scored.code]}"):
         out.print(Text(trouble, style="yellow"), soft_wrap=True)
@@ -127,26 +83,6 @@ def tell_standing(name: str, checkpoint: Checkpoint, out: Console) -> None:
         out.print(f"checkpoint {name}: not trained, its scores mean nothing", style="yellow")
     elif standing := checkpoint.card.standing():
         out.print(Text(f"checkpoint {printable(name)}: {standing}"), soft_wrap=True)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one call of the job is about."""
-
-    settings: ScoreSettings
-    store: Store
-    checkpoint: Checkpoint
-    request: Request
-    out: Console
-
-    @cached_property
-    def earlier(self) -> list[RunRecord]:
-        """The runs that were committed when this was first asked; a request for each, so kept."""
-        return self.store.committed()
-
-    def rates(self, device: str) -> Rates:
-        """What a frame takes on ``device``, as earlier runs of the same spec measured it."""
-        return measured(self.earlier, spec=self.request.spec.digest, device=device)
 
 
 def _job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> Job:
@@ -187,7 +123,7 @@ def _score(job: Job) -> Scored:
             print_plan(plan, job.out)
             if plan.to_do:
                 _check_weights(job)
-                _start_ray(job, watch, plan.expected_frames)  # what is wrong with the cluster shows before a run is
+                start_ray_for(job, watch, plan.expected_frames)  # what is wrong with the cluster shows before a run is
             run = new_run_id()
             storage.write_bytes(job.store.manifest(run), manifest.read_bytes())
             runs.append(_carry_out(job, run, watch, lease, plan))
@@ -222,7 +158,7 @@ def _carry_out(job: Job, run: str, watch: Stopwatch, lease: Lease, plan: Plan | 
     started = datetime.now(UTC)
     tell_job(run=run)  # whoever finds it cut off wants to know
     with as_cut_off_errors():
-        notes = _score_open_videos(job, run, watch, plan)
+        notes = score_open_videos(job, run, watch, plan)
         lease.check()
         with watch.stage("settle"):
             settlement = settle(store, run, thresholds=checkpoint.card.thresholds, sample_fps=settings.sample_fps)
@@ -244,18 +180,6 @@ def as_usage_errors() -> Iterator[None]:
         raise UsageError(storage_errors.in_words(error)) from error
 
 
-def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
-    spec = Spec(
-        sample_fps=settings.sample_fps,
-        decoder=settings.decoder,
-        precision=settings.precision,
-        input=checkpoint.card.input,
-        checkpoint_digest=checkpoint.digest,
-    )
-    scope = digest([storage.normalise(settings.input), asdict(settings.listing())])
-    return Request(spec=spec, scope=scope, limits=digest(asdict(settings.limits())))
-
-
 def _plan(job: Job, manifest: Path) -> Plan:
     settings, request = job.settings, job.request
     settled = load_settled(
@@ -273,96 +197,6 @@ def _plan(job: Job, manifest: Path) -> Plan:
         manifest_schema(MANIFEST, request.digest),
         sample_fps=settings.sample_fps,
     )
-
-
-def _start_ray(
-    job: Job, watch: Stopwatch, frames: int, *, work: pa.Table | None = None, device: str | None = None
-) -> "Pools":
-    """Starts or joins Ray and says what the cluster is to be used as; UsageError where it cannot be.
-
-    ``frames``: how many are to be expected, by which an autoscaler is asked for nodes; ``work``: what is to be read;
-    ``device``: in place of the settings'.
-    """
-    from pipelines.starting import start_ray  # Ray takes seconds to import and to start
-
-    with watch.stage("start"):
-        return start_ray(
-            job.settings, job.rates, job.out, device=device or job.settings.device, frames=frames, work=work
-        )
-
-
-def _score_open_videos(job: Job, run: str, watch: Stopwatch, plan: Plan | None = None) -> set[str]:
-    """Runs the graph over what has no complete attempt yet; returns what happened otherwise than asked, in words.
-
-    Ray is not even started where nothing is open.
-    """
-    settings, notes, pools = job.settings, set(), None
-    frames_per_byte = FRAMES_PER_MEGABYTE / 1e6 * settings.sample_fps / 2
-    if plan is not None and plan.bytes_to_read:
-        frames_per_byte = plan.expected_frames / plan.bytes_to_read
-    rounds = lost = 0
-    while rounds < ROUNDS:
-        # What a round leaves open is not cut again: whatever was wrong with its slices, the whole has an outcome.
-        slice_bytes = 0 if rounds else settings.slice_bytes
-        work = remaining_work(job.store, run, slice_bytes=slice_bytes, max_object_bytes=settings.max_object_bytes)
-        if not work.num_rows:
-            return notes
-        try:
-            # A run keeps to the device that it began on, even when the node that had it is gone.
-            device = None if pools is None else "cuda" if pools.classifier_gpus else "cpu"
-            frames = round((pc.sum(work["slice_bytes"]).as_py() or 0) * frames_per_byte)
-            pools = _start_ray(job, watch, frames, work=work, device=device)
-        except UsageError as error:
-            if pools is None:
-                raise
-            raise CutOffError(f"the run was cut off: {error}; the same command continues it") from None
-        from pipelines import metrics, node_watch
-
-        try:
-            notes |= _run_round(job, run, work, pools, watch)
-            rounds += 1
-        except node_watch.NodesLostError:
-            lost += 1
-            if lost > MOST_LOST:
-                raise CutOffError(
-                    f"the run was cut off: nodes were lost {lost} times; the same command continues it"
-                ) from None
-            metrics.RETRIES.add(what="graph")
-            notes.add("a node was lost and nothing moved any more: the rest was begun anew")
-            job.out.print("a node was lost and nothing moves any more: beginning the rest anew")
-    if left := remaining_work(job.store, run).num_rows:
-        raise LedgerError(
-            f"{left} videos of run {run} still have no outcome after {ROUNDS} rounds; give the same command again"
-        )
-    return notes
-
-
-def _run_round(job: Job, run: str, work: pa.Table, pools: "Pools", watch: Stopwatch) -> set[str]:
-    """Runs the graph once over ``work`` and keeps Ray Data's statistics; returns the classifiers' notes."""
-    from ray.exceptions import RayError
-
-    from pipelines import graph, progress
-
-    settings, checkpoint = job.settings, job.checkpoint
-    total = pc.sum(pc.equal(work["slice"], 0)).as_py() or 0  # by its first slice a video is counted
-    tally = progress.start_tally(total)
-    log = log_json(run, sys.stderr) if settings.log_format == "json" else None
-    with watch.stage("score"), progress.Progress(tally, total=total, quiet=settings.quiet, log=log):
-        stats = graph.run_graph(
-            work,
-            job.store.parts(run),
-            run=run,
-            pools=pools,
-            decoding=settings.decoding(checkpoint.card.input),
-            classifying=settings.classifying(),
-            checkpoint=checkpoint,
-            tally=tally,
-        )
-    storage.write_bytes(job.store.stats(run), stats.encode())
-    try:
-        return progress.read(tally).notes
-    except RayError:
-        return {"what the classifiers did otherwise than asked is not known: the tally is gone"}
 
 
 def _record(

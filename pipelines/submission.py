@@ -3,7 +3,10 @@
 import asyncio
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from artifactscan.errors import UsageError
 from artifactscan.text import printable
 
 _VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -31,6 +34,16 @@ def tell_job(**facts: str) -> str | None:
     except Exception as error:
         return f"the job's metadata could not be written ({printable(str(error), 200)})"
     return None
+
+
+@contextmanager
+def telling_of_a_bad_end(*, cut_off: str) -> Iterator[None]:
+    """Has the metadata of this submitted job say that it was refused, or ``cut_off`` where anything else ended it."""
+    try:
+        yield
+    except BaseException as error:
+        tell_job(verdict="refused" if isinstance(error, UsageError) else cut_off)
+        raise
 
 
 async def _add(submission: str, facts: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ from artifactscan.rates import REFERENCE
 from artifactscan.settings import ScoreSettings
 from artifactscan.tables import VIDEOS
 from artifactscan.video import DecodeLimits
-from pipelines import graph, node_watch, pools, progress, scoring, waiting
+from pipelines import graph, node_watch, pools, progress, rounds, waiting
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*.md")])
@@ -91,7 +91,7 @@ def test_numbers_are_those_of_the_code() -> None:
     assert (limits.max_object_bytes, limits.child_memory_bytes) == (4 << 30, 4 << 30)
     assert (limits.max_video_s, limits.max_pixels, limits.video_timeout_s) == (4 * 3600, 36_000_000, 300)
     assert (waiting.NODE_WAIT_S, progress.LOG_INTERVAL_S, graph.NO_PROGRESS_TIMEOUT_S) == (15 * 60, 30, 1800)
-    assert (lease.RENEW_S, lease.STALE_S, node_watch.STUCK_S, scoring.MOST_LOST) == (15, 90, 45, 20)
+    assert (lease.RENEW_S, lease.STALE_S, node_watch.STUCK_S, rounds.MOST_LOST) == (15, 90, 45, 20)
     assert (FetchRetries().attempts, FetchRetries().total_wait_s) == (10, 120)
     assert SELECTIVE_CODECS == ("h264", "hevc", "mpeg4", "mjpeg")
 

@@ -2,15 +2,14 @@
 
 import subprocess
 import sys
-import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import THRESHOLDS, attempt, failure, manifest_row, write_manifest, write_part
+from parts import THRESHOLDS, attempt, failure, write_part
 from rich.console import Console
 from safetensors.numpy import save
 
@@ -21,92 +20,15 @@ from artifactscan.inputs import InputSpec
 from artifactscan.lease import Lease
 from artifactscan.settings import ScoreSettings
 from artifactscan.settle import Settlement, settle
+from artifactscan.stopwatch import Stopwatch
 from artifactscan.store import RunRecord, Store, parquet_files, read_table
 from pipelines.cluster import ROOT
-from pipelines.scoring import (
-    Job,
-    Request,
-    Stopwatch,
-    _check_weights,
-    _plan,
-    _record,
-    _score_open_videos,
-    make_request,
-    score,
-)
+from pipelines.request import Job, make_request
+from pipelines.scoring import _check_weights, _plan, _record, score
 
 CHECKPOINT = Checkpoint(card=Card(backbone="any", input=InputSpec(height=48, width=80)), weights=save({}))
 """One that nothing can be scored with."""
 SETTINGS = ScoreSettings(input="/clips", output="/scores")
-
-ANOTHER: dict[str, tuple[Any, str]] = {
-    # field: another value, and the part of the request that it changes
-    "input": ("/clips2", "scope"),
-    "include": (("*.mp4",), "scope"),
-    "exclude": (("*.gif",), "scope"),
-    "limit": (5, "scope"),
-    "since": ("2026-11-01", "scope"),
-    "sample_fps": (4.0, "spec"),
-    "decoder": ("pyav", "spec"),
-    "video_timeout_s": (1.0, "limits"),
-    "child_memory_bytes": (1, "limits"),
-    "max_pixels": (1, "limits"),
-    "max_video_s": (1.0, "limits"),
-    "max_object_bytes": (1, "limits"),
-    "output": ("/scores2", ""),
-    "checkpoint": ("/the/same/elsewhere", ""),
-    "retry_failed": (True, ""),
-    "plan": (True, ""),
-    "segment_frames": (8, ""),
-    "batch_frames": (8, ""),
-    "device": ("cpu", ""),
-    "precision": ("fp32", "spec"),
-    "compile": (True, ""),
-    "decode_actors": (3, ""),
-    "classify_actors": (3, ""),
-    "slice_bytes": (0, ""),
-    "shared_filesystem": (True, ""),
-    "node_wait_s": (1.0, ""),
-    "price_per_hour": ((1.0,), ""),
-    "node_cpus": (4, ""),
-    "log_format": ("json", ""),
-    "max_failed": (1.0, ""),
-    "quiet": (True, ""),
-}
-
-
-def changed(request: Request) -> set[str]:
-    """The parts of ``request`` that differ from those of SETTINGS."""
-    usual = make_request(SETTINGS, CHECKPOINT)
-    return {part for part in ("spec", "scope", "limits") if getattr(request, part) != getattr(usual, part)}
-
-
-def test_a_request_is_the_same_each_time() -> None:
-    request = make_request(SETTINGS, CHECKPOINT)
-    assert make_request(replace(SETTINGS), replace(CHECKPOINT)).digest == request.digest
-    assert (request.spec.sample_fps, request.spec.input) == (2.0, CHECKPOINT.card.input)
-    assert request.spec.checkpoint_digest == CHECKPOINT.digest
-
-
-def test_there_is_another_value_above_for_every_setting() -> None:
-    assert ANOTHER.keys() == {field.name for field in fields(ScoreSettings)}
-
-
-@pytest.mark.parametrize("name", ANOTHER)
-def test_each_setting_changes_its_own_part_of_the_request(name: str) -> None:
-    value, part = ANOTHER[name]
-    request = make_request(replace(SETTINGS, **{name: value}), CHECKPOINT)
-    assert changed(request) == ({part} if part else set())
-    assert (request.digest != make_request(SETTINGS, CHECKPOINT).digest) is bool(part)
-
-
-def test_other_weights_are_another_spec() -> None:
-    assert changed(make_request(SETTINGS, replace(CHECKPOINT, weights=b"other"))) == {"spec"}
-
-
-def test_one_place_spelled_in_two_ways_is_one_scope() -> None:
-    for spelling in ("/clips/", "/in/../clips", "file:///clips"):
-        assert changed(make_request(replace(SETTINGS, input=spelling), CHECKPOINT)) == set()
 
 
 @pytest.mark.parametrize(
@@ -132,20 +54,6 @@ def test_too_many_failures_are_said_in_numbers(capsys: pytest.CaptureFixture[str
     said = capsys.readouterr()
     assert said.err == "1,500 of 10,000 videos have no frame scored, more than --max-failed 0.05 allows\n"
     assert said.out == ""
-
-
-def test_a_stopwatch_adds_up_the_rounds_of_a_stage_and_counts_those_that_fail() -> None:
-    watch = Stopwatch()
-    for _ in range(2):
-        with watch.stage("score"):
-            time.sleep(0.02)
-    with pytest.raises(ValueError, match="broken"), watch.stage("settle"):
-        time.sleep(0.02)
-        raise ValueError("broken")
-    assert watch.seconds.keys() == {"score", "settle"}
-    assert 0.038 <= watch.seconds["score"] < 10
-    assert 0.019 <= watch.seconds["settle"] < 10
-    assert all(seconds == round(seconds, 3) for seconds in watch.seconds.values())
 
 
 def job_of(settings: ScoreSettings, checkpoint: Checkpoint = CHECKPOINT) -> Job:
@@ -215,15 +123,6 @@ def test_weights_that_an_earlier_run_scored_with_are_not_checked_again(tmp_path:
     with pytest.raises(UsageError, match="'any' is not a timm model"):
         check(*others)
     check(*others, scored)
-
-
-def test_ray_is_not_started_where_nothing_is_open(tmp_path: Path) -> None:
-    store, watch = Store(str(tmp_path)), Stopwatch()
-    settled = manifest_row("/b", status="settled", settled_run="run0", settled_outcome="scored")
-    write_manifest(store, "run1", [manifest_row("/a"), settled, manifest_row("/c", status="removed")])
-    write_part(store, "run1", "one", attempt("/a", [2]))
-    assert _score_open_videos(job_of(replace(SETTINGS, output=store.root)), "run1", watch) == set()
-    assert watch.seconds == {}, "neither started nor scored"
 
 
 @pytest.fixture

@@ -1,0 +1,28 @@
+"""What is done round by round where there is nothing left to do; with work it is tested on Ray, in tests/jobs."""
+
+from pathlib import Path
+
+from parts import attempt, manifest_row, write_manifest, write_part
+from rich.console import Console
+from safetensors.numpy import save
+
+from artifactscan.checkpoint import Card, Checkpoint
+from artifactscan.inputs import InputSpec
+from artifactscan.settings import ScoreSettings
+from artifactscan.stopwatch import Stopwatch
+from artifactscan.store import Store
+from pipelines.request import Job, make_request
+from pipelines.rounds import score_open_videos
+
+CHECKPOINT = Checkpoint(card=Card(backbone="any", input=InputSpec(height=48, width=80)), weights=save({}))
+
+
+def test_ray_is_not_started_where_nothing_is_open(tmp_path: Path) -> None:
+    store, watch = Store(str(tmp_path)), Stopwatch()
+    settled = manifest_row("/b", status="settled", settled_run="run0", settled_outcome="scored")
+    write_manifest(store, "run1", [manifest_row("/a"), settled, manifest_row("/c", status="removed")])
+    write_part(store, "run1", "one", attempt("/a", [2]))
+    settings = ScoreSettings(input="/clips", output=store.root)
+    job = Job(settings, store, CHECKPOINT, make_request(settings, CHECKPOINT), Console())
+    assert score_open_videos(job, "run1", watch) == set()
+    assert watch.seconds == {}, "neither started nor scored"

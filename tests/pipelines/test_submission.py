@@ -1,0 +1,37 @@
+"""What a submitted job tells of itself when it is refused; on a real cluster it is tested in tests/cluster."""
+
+import pytest
+
+from artifactscan.audit.settings import AuditSettings
+from artifactscan.errors import CutOffError, UsageError
+from artifactscan.settings import ScoreSettings
+from pipelines import submission
+from pipelines.audit import audit
+from pipelines.scoring import score
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """What the driver of a submitted job would have written beside its log."""
+    told: list[dict[str, str]] = []
+    monkeypatch.setenv(submission._VARIABLE, "{}")
+    monkeypatch.setattr(submission, "tell_job", lambda **facts: told.append(facts))
+    return told
+
+
+def test_a_refusal_shows_in_the_metadata_even_before_there_is_a_store(told: list[dict[str, str]]) -> None:
+    with pytest.raises(UsageError, match="--input clips is relative"):
+        score(ScoreSettings(input="clips", output="/scores"))
+    with pytest.raises(UsageError, match="--corpus clips is relative"):
+        audit(AuditSettings(corpus="clips", store="/audit"))
+    assert told == [{"verdict": "refused"}] * 2
+
+
+@pytest.mark.parametrize("error", [CutOffError("S3 is gone"), KeyboardInterrupt(), ValueError("ours")])
+def test_what_was_cut_off_is_said_as_the_job_says_it(told: list[dict[str, str]], error: BaseException) -> None:
+    with pytest.raises(type(error)), submission.telling_of_a_bad_end(cut_off="cut off: ask again"):
+        raise error
+    assert told == [{"verdict": "cut off: ask again"}]
+    with submission.telling_of_a_bad_end(cut_off="cut off"):
+        pass
+    assert len(told) == 1
