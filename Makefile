@@ -9,7 +9,7 @@ WEIGHTS ?= ../shared/weights/tf_efficientnet_lite0.timm.safetensors
 BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo audit-demo builtin test test-all check format bench bench-scale sbom lock clean
+.PHONY: help install demo audit-demo builtin test test-cluster test-all check format bench bench-scale sbom lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,8 +53,11 @@ builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHT
 	cp $(BUILTIN)/tf_efficientnet_lite0/checkpoint/* src/artifactscan/builtin/
 	@echo "now bring the figures in src/artifactscan/builtin/MODEL_CARD.md up to date; tests/test_checkpoint.py compares them"
 
-test: $(INSTALLED) ## run the tests (20 to 30 minutes on 2 cores)
+test: $(INSTALLED) ## run the tests (15 minutes on 2 cores)
 	$(PY) -m pytest
+
+test-cluster: $(INSTALLED) ## run the tests on clusters of several nodes, and those of `ray up` (6 minutes)
+	$(PY) -m pytest -m 'cluster and not slow'
 
 test-all: $(INSTALLED) ## run the tests, the slow ones too
 	$(PY) -m pytest -m ''

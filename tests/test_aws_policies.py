@@ -75,6 +75,7 @@ def test_videos_are_read_and_only_the_store_is_written() -> None:
     assert listable == {"videos/": True, "scores/x": True, "": False}
 
 
+@pytest.mark.cluster
 def test_a_run_needs_what_the_policy_grants(s3: S3Server, tmp_path: Path, ray_here: None) -> None:
     save_checkpoint(initialise("test_resnet.r160_in1k", height=96, width=160, seed=1), str(tmp_path / "model"))
     clip = write_clip(tmp_path / "clip.mp4", seconds=1).read_bytes()

@@ -21,6 +21,8 @@ from ray.core.generated.common_pb2 import LabelSelectorOperator
 from ray.core.generated.instance_manager_pb2 import Instance
 from s3_server import S3Server
 
+pytestmark = pytest.mark.cluster
+
 STAGE = "artifactscan-stage"
 TAG = "TagSpecification.1.Tag"
 

@@ -21,6 +21,8 @@ from own_machines import HEAD, ROOT, SHARED, WORKER, OwnMachines, skip_where_imp
 from artifactscan.backbone import initialise
 from artifactscan.checkpoint import save_checkpoint
 
+pytestmark = pytest.mark.cluster
+
 YAML = f"{SHARED}/cluster.yaml"
 DASHBOARD = "http://127.0.0.1:8265"
 WORKER_S = 120.0
