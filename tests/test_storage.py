@@ -5,7 +5,9 @@ import pickle
 import resource
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -152,6 +154,32 @@ def test_throttling_is_ridden_out(s3: S3Server):
     assert s3.keys() == ["a", "b"]
 
 
+@pytest.mark.slow
+def test_a_storage_that_is_gone_for_20_seconds(s3: S3Server):
+    table = pa.table({"a": [1]})
+    storage.check_writable(s3.uri())  # both clients are made
+    s3.put("in", b"there")
+    files, path = storage.filesystem(s3.uri("out.parquet"))
+    with ThreadPoolExecutor() as threads:
+        s3.go_away()
+        try:
+            asked = [
+                threads.submit(storage.read_bytes, s3.uri("in")),
+                threads.submit(storage.write_bytes, s3.uri("out"), b"landed"),
+                threads.submit(storage.list_names, s3.uri()),
+                threads.submit(pq.write_table, table, path, filesystem=files),
+            ]
+            time.sleep(20)
+            assert not any(future.done() for future in asked)
+        finally:
+            s3.come_back()
+        read, _, names, _ = (future.result() for future in asked)
+    assert read == b"there"
+    assert "in" in names
+    assert storage.read_bytes(s3.uri("out")) == b"landed"
+    assert pq.read_table(path, filesystem=files).equals(table)
+
+
 def test_refusals_are_told_apart(s3: S3Server):
     s3.faults.status("denied", 403)
     s3.faults.status("expired", 400, code="ExpiredToken")
@@ -218,7 +246,8 @@ def test_no_credentials(s3: S3Server, monkeypatch):
 
 def test_an_endpoint_that_is_not_there(monkeypatch):
     set_aws_env(monkeypatch, aws_env("http://127.0.0.1:9"))
-    with pytest.raises(UsageError, match="cannot be reached"):
+    with monkeypatch.context() as patch, pytest.raises(UsageError, match="cannot be reached"):
+        patch.setattr(storage, "s3_client", lambda: storage.new_s3_client(attempts=1))
         storage.check_writable("s3://bucket/out")
     set_aws_env(monkeypatch, aws_env("nonsense"))
     with pytest.raises(UsageError, match="AWS_ENDPOINT_URL"):

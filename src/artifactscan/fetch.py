@@ -1,7 +1,6 @@
 """Brings one object here for decoding, and makes sure that it is the one that was listed."""
 
 import os
-import random
 import re
 import sys
 import tempfile
@@ -15,13 +14,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError
 
-from artifactscan import storage, storage_errors
+from artifactscan import storage, storage_errors, storage_patience
 from artifactscan.errors import UsageError
 from artifactscan.outcomes import Outcome
 from artifactscan.shared_copies import path_for_others, shared_copy
 
 _CHUNK_BYTES = 1 << 20
-_RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class FetchError(Exception):
@@ -39,11 +37,11 @@ class FetchError(Exception):
 class FetchRetries:
     """How long a storage that throttles or breaks off is borne with."""
 
-    attempts: int = 10
-    """Tries in a row that bring no new byte; their waits, at least half a minute, outlast a storage that restarts."""
-    first_wait_s: float = 0.2
+    attempts: int = storage_patience.S3_ATTEMPTS
+    """Tries in a row that bring no new byte."""
+    first_wait_s: float = storage_patience.FIRST_WAIT_S
     """Before the first retry; doubles with every one after it, and a random half of it is taken off."""
-    longest_wait_s: float = 20.0
+    longest_wait_s: float = storage_patience.LONGEST_WAIT_S
     total_wait_s: float = 120.0
     """All waits for one object together."""
 
@@ -166,8 +164,9 @@ class _Patience:
     def wait(self, reason: str, *, progress: bool) -> None:
         """Sleeps before the next try, or raises FetchError when there shall be none."""
         self.tries_in_vain = 1 if progress else self.tries_in_vain + 1
-        longest = self.retries.first_wait_s * 2 ** (self.tries_in_vain - 1)
-        wait_s = min(longest, self.retries.longest_wait_s) * random.uniform(0.5, 1.0)
+        wait_s = storage_patience.wait_s(
+            self.tries_in_vain, first_s=self.retries.first_wait_s, longest_s=self.retries.longest_wait_s
+        )
         out_of_time = self.waited_s + wait_s > self.retries.total_wait_s
         if self.tries_in_vain >= self.retries.attempts or out_of_time:
             tries = f"{self.tries_in_vain} {'try' if self.tries_in_vain == 1 else 'tries'} in a row"
@@ -224,7 +223,7 @@ def _get(uri: str, etag: str, start: int) -> dict[str, Any]:
         if isinstance(failure, storage_errors.CredentialsError):
             raise failure from None
         reason = _reason(failure, uri)
-        if status in _RETRIED_STATUS:
+        if status in storage_patience.RETRIED_STATUS:
             raise _Transient(reason) from None
         raise FetchError(Outcome.UNREADABLE, reason) from None
     except BotoCoreError as error:

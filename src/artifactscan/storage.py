@@ -28,9 +28,8 @@ from pyarrow import fs
 
 from artifactscan.errors import UsageError
 from artifactscan.storage_errors import reason, s3_errors
+from artifactscan.storage_patience import S3_ATTEMPTS, bear_with
 
-S3_ATTEMPTS = 6
-"""Tries per request, the first included; waits double up to 20 s in between."""
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 POOL_CONNECTIONS = 64
@@ -126,9 +125,11 @@ def new_s3_client(*, attempts: int = S3_ATTEMPTS) -> Any:
     os.environ.setdefault("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "5")
     os.environ.setdefault("AWS_METADATA_SERVICE_TIMEOUT", "5")
     try:
-        return boto3.Session().client("s3", config=config)
+        client = boto3.Session().client("s3", config=config)
     except ValueError as error:
         raise UsageError(f"no S3 client can be made ({error}); check AWS_ENDPOINT_URL and AWS_REGION") from None
+    bear_with(client, tries=attempts)
+    return client
 
 
 def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
