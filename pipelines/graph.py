@@ -37,8 +37,8 @@ from pipelines.progress import Tally
 
 BLOCK_BYTES = 16 << 20
 """Pixels handed on at a time: about 110 frames of 224×224, so that classifying starts early and memory stays flat."""
-MAX_VIDEOS_PER_BLOCK = 16
-"""A block costs 10 to 18 ms in every operator, so tiny ones are dear …"""
+MAX_VIDEOS_PER_BLOCK = 32
+"""A block costs 10 to 18 ms in every operator and the driver 20 kB to the end of the run, so tiny ones are dear …"""
 BLOCKS_PER_DECODER = 8
 """… and few large ones leave decoders idle at the end."""
 SINGLES_PER_DECODER = 4

@@ -35,13 +35,13 @@ def test_few_videos_are_a_block_each(dealt: Any) -> None:
 
 def test_many_are_dealt_out_in_blocks_and_the_last_singly(dealt: Any) -> None:
     sizes = dealt([1] * 1000, two_decoders())
-    assert sizes[:62] == [16] * 62
-    assert sizes[62:] == [1] * 8
+    assert sizes[:31] == [32] * 31
+    assert sizes[31:] == [1] * 8
 
 
 def test_heavy_ones_come_singly_and_first(dealt: Any) -> None:
     sizes = dealt([graph.HEAVY_BYTES] * 3 + [1] * 1000, two_decoders())
-    assert sizes[:4] == [1, 1, 1, 16]
+    assert sizes[:4] == [1, 1, 1, 32]
     assert sum(sizes) == 1003
 
 
