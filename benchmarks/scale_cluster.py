@@ -63,14 +63,14 @@ MOST_TAIL = 0.10
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no nodes are left behind
-    arguments = _arguments()
+    arguments = _arguments(sys.argv[1:])
     measurements = {
         "scaling": lambda: scaling(arguments.nodes),
         "corpus": lambda: corpus(arguments.count),
         "tail": tail,
     }
     rows: list[tuple[str, str, str, bool]] = []
-    for name in arguments.what or measurements:
+    for name in arguments.what:
         result = measurements[name]()
         print(json.dumps({"what": name, **result}), flush=True)
         rows += _ROWS[name](result)
@@ -78,12 +78,16 @@ def main() -> int:
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", nargs="*", choices=("scaling", "corpus", "tail"), metavar="scaling|corpus|tail")
+    # Not with `choices`, of which argparse takes the empty list for one.
+    parser.add_argument("what", nargs="*", default=list(_ROWS), metavar="|".join(_ROWS))
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--count", type=int, default=100_000)
-    return parser.parse_args()
+    arguments = parser.parse_args(given)
+    if unknown := set(arguments.what) - _ROWS.keys():
+        parser.error(f"{', '.join(sorted(unknown))} cannot be measured; give {', '.join(_ROWS)} or nothing for all")
+    return arguments
 
 
 def scaling(counts: list[int]) -> dict[str, Any]:
