@@ -95,7 +95,8 @@ def test_rows_without_etag_say_why(tmp_path, folder, local, s3: S3Server):
     (tmp_path / "broken").symlink_to("nowhere")
     s3.faults.status("denied", 403)
     reasons = {
-        str(tmp_path / "broken"): "gone since it was listed",
+        str(tmp_path / "broken"): "a link to nowhere, which is not there",
+        str(tmp_path / "removed"): "gone since it was listed",
         f"{tmp_path}/\\xff.mp4": "a name that is not UTF-8 cannot be opened; rename the file",
         s3.uri("missing"): "gone since it was listed",
         s3.uri("denied"): "access denied (403)",

@@ -259,6 +259,8 @@ def _why_not_listed(uri: str) -> str:
     except OSError as error:
         if isinstance(error, FileNotFoundError) and "\\x" in uri:
             return "a name that is not UTF-8 cannot be opened; rename the file"
+        if isinstance(error, FileNotFoundError) and Path(uri).is_symlink():
+            return f"a link to {Path(uri).readlink()}, which is not there"
         return _reason(error, uri)
     return "it could not be read when the corpus was listed; the next run tries again"
 
