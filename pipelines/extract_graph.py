@@ -35,7 +35,7 @@ class Extract:
         read = self.reader.read(list(rows.values()))
         for video, pairs in groupby(read, key=lambda pair: pair[0]["video_id"]):
             extracted = take_frames(rows[video], (segment for _, segment in pairs), self.images)
-            self.tally.add.remote(frames=len(extracted["frames"]), outcomes=[extracted["outcome"]], notes=[])
+            self.tally.add.remote(frames=len(extracted["frames"]), outcomes={video: extracted["outcome"]}, notes=[])
             yield pa.Table.from_pylist([extracted], EXTRACTED)
 
 

@@ -134,10 +134,11 @@ class Classify:
         return pa.table([columns[name] for name in PARTS.names], schema=PARTS)
 
     def _tell(self, segments: pa.Table, frames: int, seconds: float) -> None:
-        first = pc.equal(segments["slice"], 0)  # the one slice by which a video is counted
-        outcomes = segments.filter(first)["outcome"].drop_null().to_pylist()
+        # By its first slice a video is counted, where that ends.
+        ended = segments.filter(pc.and_(pc.equal(segments["slice"], 0), pc.is_valid(segments["outcome"])))
+        outcomes = dict(zip(ended["video_id"].to_pylist(), ended["outcome"].to_pylist(), strict=True))
         self.tally.add.remote(frames=frames, outcomes=outcomes, notes=self.classifier.notes)
-        for outcome in outcomes:
+        for outcome in outcomes.values():
             metrics.VIDEOS.add(outcome=outcome)
         if frames:
             metrics.FRAMES.add(frames, outcome="scored")

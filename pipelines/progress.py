@@ -19,6 +19,8 @@ TERMINAL_INTERVAL_S = 0.5
 READ_TIMEOUT_S = 5.0
 LOG_INTERVAL_S = 30.0
 """Without a terminal a line for the first frames and one now and then are enough: they end up in a job's log."""
+_ID_DIGITS = 15
+"""Of a video's id: as a number they fit a machine word, and among a million videos no two share them."""
 
 
 @dataclass
@@ -42,16 +44,22 @@ class Snapshot:
 
 
 class Tally:
-    """Counts what the actors have done; a retried block may be counted twice, the ledger never is."""
+    """Counts what the actors have done: a video once, however often it is done again, its frames each time."""
 
     def __init__(self, total: int = 0) -> None:
         self.snapshot = Snapshot()
         self.total = total
+        self.counted: set[int] = set()
+        """Videos that have their outcome: as numbers a million take 100 MB."""
         metrics.VIDEOS_WAITING.add(total)  # a run that never begins to move shows too
 
-    def add(self, frames: int, outcomes: list[str], notes: list[str]) -> None:
+    def add(self, frames: int, outcomes: dict[str, str], notes: list[str]) -> None:
+        """``outcomes``: of the videos that are done now, by their ids."""
         self.snapshot.frames += frames
-        self.snapshot.outcomes.update(outcomes)
+        for video_id, outcome in outcomes.items():
+            if (number := int(video_id[:_ID_DIGITS], 16)) not in self.counted:
+                self.counted.add(number)
+                self.snapshot.outcomes[outcome] += 1
         self.snapshot.notes.update(notes)
         metrics.VIDEOS_WAITING.add(max(0, self.total - self.snapshot.videos))
         metrics.FRAMES_WAITING.add(max(0, self.snapshot.decoded - self.snapshot.frames))
@@ -83,12 +91,11 @@ def read(tally: ActorProxy[Tally]) -> Snapshot:
 
 def line(snapshot: Snapshot, *, total: int, elapsed_s: float, otherwise: str = "starting") -> str:
     """One line: videos and frames done, rates, outcomes or, where there are none yet, ``otherwise``, time left."""
-    done = min(snapshot.videos, total)
-    rate = done / elapsed_s if elapsed_s else 0.0
-    left = f"ETA {_clock((total - done) / rate)}" if rate else "ETA -"
+    rate = snapshot.videos / elapsed_s if elapsed_s else 0.0
+    left = f"ETA {_clock((total - snapshot.videos) / rate)}" if rate else "ETA -"
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in snapshot.outcomes.most_common())
     return (
-        f"{done:,}/{total:,} videos  {snapshot.frames:,} frames  {rate:.1f} videos/s  "
+        f"{snapshot.videos:,}/{total:,} videos  {snapshot.frames:,} frames  {rate:.1f} videos/s  "
         f"{snapshot.frames / elapsed_s if elapsed_s else 0.0:.1f} frames/s  {outcomes or otherwise}  {left}"
     )
 
