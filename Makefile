@@ -12,7 +12,7 @@ BUILTIN := build/builtin
 .PHONY: help install demo audit-demo builtin test test-cluster test-all check format bench bench-scale sbom lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 install: $(INSTALLED) ## make .venv and install the pinned packages
 

@@ -44,18 +44,16 @@ _PLACES = ("metadata", "human_labels", "policy")
 """Settings that name files."""
 
 
-@telling_of_a_bad_end(cut_off="cut off: the next audit takes it up")
 def audit(settings: AuditSettings) -> int:
     """Audits a corpus and returns the job's exit code; UsageError, LedgerError and CutOffError go to the caller."""
-    for name in ("corpus", "store", *_PLACES):
-        if place := getattr(settings, name):
-            storage.check_place(f"--{name.replace('_', '-')}", place, submitted=submitted())
-    webhook = settings.webhook or os.environ.get(WEBHOOK_VARIABLE)
-    if webhook:
-        check_webhook(webhook)
-    store = AuditStore(storage.normalise(settings.store))
     out = console(stderr=True)  # progress; the verdict is the first line of stdout
-    with as_usage_errors():
+    with telling_of_a_bad_end(cut_off="cut off: the next audit takes it up"), as_usage_errors():
+        for name in ("corpus", "store", *_PLACES):
+            if place := getattr(settings, name):
+                storage.check_place(f"--{name.replace('_', '-')}", place, submitted=submitted())
+        if webhook := settings.webhook or os.environ.get(WEBHOOK_VARIABLE):
+            check_webhook(webhook)
+        store = AuditStore(storage.normalise(settings.store))
         store.check(settings.corpus)
         storage.check_writable(store.root)
         with Lease(store.lease) as lease:

@@ -178,11 +178,11 @@ def run_graph(
     filesystem, parts_path = storage.filesystem(parts)
     per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)
-    # A video after the other may use up its time, and be waited for before, each in silence; a slice first for
-    # another decoder's download and then, where that fails, for its own.
-    silence_s = per_block * (decoding.limits.video_timeout_s + 2 * FetchRetries().total_wait_s)
+    # A video may use up its time in silence, and be waited for before; a slice first for another decoder's download and
+    # then, where that fails, for its own. What the tally hears after each, Ray Data may only hear after a block.
+    silence_s = decoding.limits.video_timeout_s + 2 * FetchRetries().total_wait_s
     with cut_off_in_words(), NodeWatch(tally, silence_s=silence_s):
-        dataset = deal_out(work, per_block, pools, silence_s=silence_s)
+        dataset = deal_out(work, per_block, pools, silence_s=per_block * silence_s)
         scored = dataset.map_batches(
             Decode,
             batch_size=None,

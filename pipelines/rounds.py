@@ -1,4 +1,4 @@
-"""The graph over what is still open in a run, round by round until nothing is."""
+"""The graph over what is still open in a run, round by round until nothing is, and the Ray that it runs on."""
 
 import sys
 from typing import TYPE_CHECKING

@@ -47,29 +47,34 @@ class Scored:
     """The runs that were carried out: the one that was cut off, the one for what is new, or neither."""
 
 
-@telling_of_a_bad_end(cut_off="cut off: the same command continues it")
 def score(settings: ScoreSettings) -> int:
     """Scores a corpus into a store and returns the job's exit code.
 
     UsageError, LedgerError and CutOffError go to the caller.
     """
-    for name, uri in (("--input", settings.input), ("--output", settings.output)):
-        storage.check_place(name, uri, submitted=submitted())
-    if settings.price_per_hour and not settings.plan:
-        raise UsageError("--price-per-hour goes with --plan, without which the job would score; give both, or neither")
-    out, checkpoint = console(), load_checkpoint(settings.checkpoint)
-    tell_standing(settings.checkpoint, checkpoint, out)
-    job = _job(settings, checkpoint, out)
-    if settings.plan:
+    out = console()
+    with telling_of_a_bad_end(cut_off="cut off" if settings.plan else "cut off: the same command continues it"):
+        job = _asked_for(settings, out)
         with as_usage_errors():
-            return _show_plan(job)
-    tell_job(store=job.store.root, verdict="under way")
-    with as_usage_errors():
-        scored = _score(job)
+            if settings.plan:
+                return _show_plan(job)
+            tell_job(store=job.store.root, verdict="under way")
+            scored = _score(job)
     last = scored.runs[-1].run if scored.runs else "nothing to do"
     if trouble := tell_job(run=last, store=job.store.root, verdict=f"{scored.code} {_VERDICTS[scored.code]}"):
         out.print(Text(trouble, style="yellow"), soft_wrap=True)
     return scored.code
+
+
+def _asked_for(settings: ScoreSettings, out: Console) -> Job:
+    """What ``settings`` ask for; UsageError where they cannot be meant so."""
+    for name, uri in (("--input", settings.input), ("--output", settings.output)):
+        storage.check_place(name, uri, submitted=submitted())
+    if settings.price_per_hour and not settings.plan:
+        raise UsageError("--price-per-hour goes with --plan, without which the job would score; give both, or neither")
+    checkpoint = load_checkpoint(settings.checkpoint)
+    tell_standing(settings.checkpoint, checkpoint, out)
+    return _job(settings, checkpoint, out)
 
 
 def score_corpus(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> Scored:

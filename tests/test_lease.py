@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from s3_server import S3Server
 
-from artifactscan import lease, storage
+from artifactscan import lease, storage, storage_patience
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.lease import STALE_S, Lease
 
@@ -58,6 +59,23 @@ def test_what_ended_the_work_is_not_covered_by_a_storage_that_refuses(s3: S3Serv
     with pytest.raises(CutOffError, match="first"), Lease(s3.uri("store/lease.json")):
         s3.faults.status("*", 403)
         raise CutOffError("first")
+
+
+def test_a_storage_that_is_gone_keeps_nobody_from_leaving(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does the renewing wait in there, whose lease would be void when it is renewed at last."""
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    monkeypatch.setattr(lease, "STALE_S", 0.2)
+    waited: list[int] = []
+    with pytest.raises(CutOffError, match="first"), ExitStack() as leaving, Lease(s3.uri("store/lease.json")) as held:
+        monkeypatch.setattr(storage_patience, "wait_s", lambda tries: waited.append(tries) or 0.0)
+        s3.go_away()
+        leaving.callback(s3.come_back)
+        held._renewer.join(60)
+        assert not held._renewer.is_alive(), "it has given the lease up"
+        with pytest.raises(CutOffError, match="another process has taken over"):
+            held.check()
+        raise CutOffError("first")
+    assert waited == []
 
 
 def test_while_another_process_holds_it_nobody_else_gets_it(uri: str) -> None:

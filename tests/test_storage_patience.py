@@ -5,10 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError, SSLError
 from botocore.hooks import HierarchicalEmitter
+from s3_server import S3Server
 
-from artifactscan import storage_patience
+from artifactscan import logs, storage, storage_patience
 from artifactscan.storage_patience import S3_ATTEMPTS, bear_with
 
 GONE = EndpointConnectionError(endpoint_url="http://s3")
@@ -33,7 +34,7 @@ def test_all_waits_together_outlast_a_storage_that_restarts() -> None:
     ask = asking()
     for _ in range(100):
         waits = [ask(tried, error=GONE) for tried in range(1, S3_ATTEMPTS)]
-        assert 25 < sum(waits) < 66
+        assert 32 < sum(waits) < 66
         assert max(waits) <= storage_patience.LONGEST_WAIT_S
     assert ask(S3_ATTEMPTS, error=GONE) is None
 
@@ -43,21 +44,57 @@ def test_a_storage_that_cannot_now_is_asked_again(status: int) -> None:
     assert 0.1 <= asking()(1, status=status) <= 0.2
 
 
-@pytest.mark.parametrize(
-    ("status", "error"), [(200, None), (403, None), (404, None), (412, None), (None, ClientError({}, "GetObject"))]
-)
-def test_the_rest_is_left_to_boto3(status: int | None, error: Exception | None) -> None:
-    assert asking()(1, status=status, error=error) is None
+@pytest.mark.parametrize("kind", [ConnectTimeoutError, ConnectionClosedError, EndpointConnectionError])
+def test_a_storage_that_does_not_answer_is_asked_again(kind: Any) -> None:
+    assert 0.1 <= asking()(1, error=kind(endpoint_url="http://s3")) <= 0.2
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 403, 404, 412])
+def test_the_rest_is_left_to_boto3(status: int) -> None:
+    assert asking()(1, status=status) is None
+    assert asking()(1, error=ValueError("what we did wrong")) is None
+
+
+def test_a_certificate_does_not_get_better() -> None:
+    assert asking()(1, error=SSLError(endpoint_url="https://s3", error="self-signed")) is False
 
 
 def test_who_tries_again_by_himself_is_not_made_to_wait() -> None:
     assert asking(tries=1)(1, error=GONE) is None
 
 
-def test_it_is_said_once_by_when_a_person_wonders(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_said_once_by_when_a_person_wonders(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(logs.ROOT_LOGGER), "propagate", True)  # a job with JSON logs turns it off
     ask = asking()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             for tried in range(1, S3_ATTEMPTS):
-                ask(tried, error=ReadTimeoutError(endpoint_url="http://s3"))
-    assert caplog.messages == ["the storage at http://s3 does not answer; it is asked for a minute more at most"]
+                ask(tried, error=GONE)
+    assert caplog.messages == ["the storage at http://s3 does not answer; it is asked 5 times more"]
+
+
+def test_clients_bear_with_a_storage_that_is_busy(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(storage_patience, "wait_s", lambda tries: waited.append(tries) or 0.0)
+    s3.put("busy", b"there")
+    s3.faults.status("busy", 503, times=S3_ATTEMPTS - 1)
+    assert storage.read_bytes(s3.uri("busy")) == b"there"
+    assert waited == list(range(1, S3_ATTEMPTS))
+    s3.faults.status("busy", 503, times=S3_ATTEMPTS)
+    with pytest.raises(OSError, match="answered 503"):
+        storage.read_bytes(s3.uri("busy"))
+
+
+def test_a_body_that_breaks_off_is_asked_for_again(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(storage_patience, "wait_s", lambda tries: waited.append(tries) or 0.0)
+    data = bytes(range(256)) * 4000
+    s3.put("cut", data)
+    s3.faults.cut("cut", after_bytes=len(data) // 2)
+    assert storage.read_bytes(s3.uri("cut")) == data
+    assert waited == [1]
+    s3.faults.cut("cut", after_bytes=len(data) // 2)
+    with pytest.raises(OSError, match="/cut: "):
+        storage.read_bytes(s3.uri("cut"), attempts=1)

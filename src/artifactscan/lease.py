@@ -18,6 +18,7 @@ import psutil
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
+from artifactscan.storage_patience import S3_ATTEMPTS
 
 RENEW_S = 15.0
 STALE_S = 90.0
@@ -79,19 +80,19 @@ class Lease:
         self._stop.set()
         self._renewer.join()
         with suppress(OSError):  # what ended the work counts; a lease that is left is void soon
-            if not self._lost and self._ours():
-                storage.remove_tree(self._uri)
+            if not self._lost and self._ours(attempts=1):
+                storage.remove_tree(self._uri, attempts=1)
 
     def check(self) -> None:
         """CutOffError where another process has taken over, or may have."""
         if self._lost or not self._ours():
             raise CutOffError(f"another process has taken over the lease {self._uri}; it goes on with the work")
 
-    def _ours(self) -> bool:
-        holder = _read(self._uri)
+    def _ours(self, *, attempts: int = S3_ATTEMPTS) -> bool:
+        holder = _read(self._uri, attempts=attempts)
         return holder is not None and holder.token == self._token
 
-    def _write(self) -> None:
+    def _write(self, *, attempts: int = S3_ATTEMPTS) -> None:
         holder = Holder(
             token=self._token,
             host=socket.gethostname(),
@@ -99,26 +100,27 @@ class Lease:
             started_s=psutil.Process().create_time(),
             renewed_s=time.time(),
         )
-        storage.write_bytes(self._uri, json.dumps(asdict(holder)).encode())
+        storage.write_bytes(self._uri, json.dumps(asdict(holder)).encode(), attempts=attempts)
 
     def _renew(self) -> None:
+        """Asks once a time: whoever waits for a storage here would renew too late, and be waited for at the end."""
         renewed = time.monotonic()
         while not self._stop.wait(RENEW_S):
-            try:
-                if not self._ours():
+            with suppress(OSError):  # the storage may come back
+                if not self._ours(attempts=1):
                     self._lost = True
                     return
-                self._write()
-                renewed = time.monotonic()
-            except OSError:  # the storage may come back
-                if time.monotonic() - renewed > STALE_S:
-                    self._lost = True
-                    return
+                if (asked := time.monotonic()) - renewed < STALE_S:
+                    self._write(attempts=1)
+                    renewed = asked
+            if time.monotonic() - renewed > STALE_S:
+                self._lost = True
+                return
 
 
-def _read(uri: str) -> Holder | None:
+def _read(uri: str, *, attempts: int = S3_ATTEMPTS) -> Holder | None:
     """Who holds the lease; None where there is none, or none that can be read."""
     try:
-        return Holder(**json.loads(storage.read_bytes(uri)))
+        return Holder(**json.loads(storage.read_bytes(uri, attempts=attempts)))
     except (FileNotFoundError, ValueError, TypeError):
         return None

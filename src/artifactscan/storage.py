@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import stat as stat_bits
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,9 +27,10 @@ import boto3
 from botocore.config import Config
 from pyarrow import fs
 
+from artifactscan import storage_patience
 from artifactscan.errors import UsageError
 from artifactscan.storage_errors import reason, s3_errors
-from artifactscan.storage_patience import S3_ATTEMPTS, bear_with
+from artifactscan.storage_patience import S3_ATTEMPTS
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -128,7 +130,7 @@ def new_s3_client(*, attempts: int = S3_ATTEMPTS) -> Any:
         client = boto3.Session().client("s3", config=config)
     except ValueError as error:
         raise UsageError(f"no S3 client can be made ({error}); check AWS_ENDPOINT_URL and AWS_REGION") from None
-    bear_with(client, tries=attempts)
+    storage_patience.bear_with(client, tries=attempts)
     return client
 
 
@@ -193,21 +195,29 @@ def exists(uri: str) -> bool:
         return s3_client().list_objects_v2(Bucket=bucket, Prefix=f"{key}/", MaxKeys=1)["KeyCount"] > 0
 
 
-def read_bytes(uri: str) -> bytes:
-    """The whole content of one object or file."""
+def read_bytes(uri: str, *, attempts: int = S3_ATTEMPTS) -> bytes:
+    """The whole content of one object or file; of an S3 object with ``attempts`` tries."""
     if not is_s3(uri):
         return Path(uri).read_bytes()
     bucket, key = split_s3(uri)
-    with s3_errors(uri):
-        return s3_client().get_object(Bucket=bucket, Key=key)["Body"].read()
+    for tried in range(1, attempts + 1):
+        with s3_errors(uri):
+            body = s3_client(attempts=attempts).get_object(Bucket=bucket, Key=key)["Body"]
+            try:
+                return body.read()
+            except storage_patience.BROKEN_OFF:  # boto3 tries again only until the body begins
+                if tried == attempts:
+                    raise
+        time.sleep(storage_patience.wait_s(tried))
+    raise ValueError(f"attempts is {attempts}; it must be 1 or more")
 
 
-def write_bytes(uri: str, data: bytes) -> None:
+def write_bytes(uri: str, data: bytes, *, attempts: int = S3_ATTEMPTS) -> None:
     """Writes ``data`` whole or not at all, making folders as needed; it has reached the disk on return."""
     if is_s3(uri):
         bucket, key = split_s3(uri)
         with s3_errors(uri):
-            s3_client().put_object(Bucket=bucket, Key=key, Body=data)
+            s3_client(attempts=attempts).put_object(Bucket=bucket, Key=key, Body=data)
         return
     target = Path(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -288,20 +298,20 @@ def _parse_page(response_dict: dict, customized_response_dict: dict, **_event: A
         if child.tag != f"{space}Contents":
             rest.append(child)
             continue
-        time = datetime.fromisoformat(child.findtext(modified, ""))
+        modified_at = datetime.fromisoformat(child.findtext(modified, ""))
         entries.append(
             (
                 decode(child.findtext(key, "")),
                 int(child.findtext(size, "0")),
                 child.findtext(etag, "").strip('"'),
-                (time - _EPOCH) // _MICROSECOND,
+                (modified_at - _EPOCH) // _MICROSECOND,
             )
         )
     customized_response_dict[_ENTRIES] = entries
     response_dict["body"] = ElementTree.tostring(rest)
 
 
-def remove_tree(uri: str) -> None:
+def remove_tree(uri: str, *, attempts: int = S3_ATTEMPTS) -> None:
     """Removes an object, a file or a folder with all that is in it; nothing happens where there is none."""
     if not is_s3(uri):
         path = Path(uri)
@@ -314,7 +324,7 @@ def remove_tree(uri: str) -> None:
     if not key:
         raise ValueError(f"{uri} is a whole bucket; it is not removed")
     with s3_errors(uri):
-        s3_client().delete_object(Bucket=bucket, Key=key)
+        s3_client(attempts=attempts).delete_object(Bucket=bucket, Key=key)
     objects = list_objects(uri)
     while keys := [{"Key": name} for name, *_ in islice(objects, _DELETED_AT_A_TIME)]:
         with s3_errors(uri):

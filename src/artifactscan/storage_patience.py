@@ -3,10 +3,9 @@
 import logging
 import random
 import time
-from typing import Any
+from typing import Any, Literal
 
-from botocore.exceptions import ConnectionError as NoConnectionError
-from botocore.exceptions import HTTPClientError
+from botocore import exceptions as boto_errors
 
 S3_ATTEMPTS = 10
 """Tries per request, the first included; their waits, half a minute to a minute, outlast a storage that restarts."""
@@ -14,8 +13,15 @@ FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 20.0
 RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 """What a storage answers that could not do it now."""
+BROKEN_OFF = (
+    boto_errors.ReadTimeoutError,
+    boto_errors.ResponseStreamingError,
+    boto_errors.IncompleteReadError,
+)
+"""What reading a body raises where the storage goes away in the middle of it."""
+_GONE = (boto_errors.ConnectionError, boto_errors.ConnectionClosedError, boto_errors.ReadTimeoutError)
 _SAID_AT = 5
-"""Tries after which a person who waits wants to know; by then it has been two or three seconds."""
+"""Tries after which a person who waits wants to know; by then it has been two seconds or more."""
 _SAID_AGAIN_S = 60.0
 """Many threads find out at the same time."""
 
@@ -28,22 +34,29 @@ def wait_s(tries_in_vain: int, *, first_s: float = FIRST_WAIT_S, longest_s: floa
 
 
 def bear_with(client: Any, *, tries: int) -> None:
-    """Has a boto3 client try ``tries`` times where the storage does not answer, or not now."""
+    """Has a boto3 client try ``tries`` times where the storage does not answer, or not now, and say so once.
+
+    A certificate that is not trusted will not be a moment later: that is not tried again.
+    """
     said_s = -_SAID_AGAIN_S
 
     def needs_retry(
         *, attempts: int, response: tuple[Any, Any] | None, caught_exception: Exception | None, **_event: Any
-    ) -> float | None:
-        """What boto3 asks after each try: seconds to wait before another one; None has its own rules asked."""
+    ) -> float | Literal[False] | None:
+        """What boto3 asks after each try: seconds to wait before another one; False for none, None where its own rules
+        shall say, which ask about every try and have a quota that ours use up."""
         nonlocal said_s
-        gone = isinstance(caught_exception, NoConnectionError | HTTPClientError)
+        if isinstance(caught_exception, boto_errors.SSLError):
+            return False
+        gone = isinstance(caught_exception, _GONE)
         busy = response is not None and response[0].status_code in RETRIED_STATUS
         if attempts >= tries or not (gone or busy):
             return None
         if attempts == _SAID_AT and time.monotonic() - said_s > _SAID_AGAIN_S:
             said_s = time.monotonic()
             does = "does not answer" if gone else "cannot answer now"
-            _log.warning("the storage at %s %s; it is asked for a minute more at most", client.meta.endpoint_url, does)
+            endpoint, left = client.meta.endpoint_url, tries - attempts
+            _log.warning("the storage at %s %s; it is asked %d times more", endpoint, does, left)
         return wait_s(attempts)
 
     client.meta.events.register_first("needs-retry.s3", needs_retry)
