@@ -4,6 +4,7 @@ What goes wrong with a video is a row, never an exception: an exception in here 
 ends the run, which the same command continues.
 """
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import ray
 from ray.actor import ActorProxy
 from ray.data import ActorPoolStrategy, ExecutionResources
@@ -108,7 +110,7 @@ class Classify:
         arrive("classify", tally)
 
     def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
-        yield self._scored(segments)  # of what does not yield, Ray Data hides what it raised
+        yield self._scored(segments)  # as in `land`
 
     def _scored(self, segments: pa.Table) -> pa.Table:
         counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
@@ -175,7 +177,6 @@ def run_graph(
     CutOffError where the machine or the cluster gives out, NodesLostError where a node was lost whose actors find no
     other; what has landed stays.
     """
-    filesystem, parts_path = storage.filesystem(parts)
     per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)
     # A video may use up its time in silence, and be waited for before; a slice first for another decoder's download and
@@ -201,14 +202,22 @@ def run_graph(
             num_gpus=pools.classifier_gpus,
             label_selector=pools.classifier_label,
         )
-        scored.write_parquet(
-            parts_path,
-            filesystem=filesystem,
-            try_create_dir=not storage.is_s3(parts),  # it would ask for a right to the whole bucket
-            ray_remote_args={"num_cpus": LIGHT_CPUS},
-            compression="zstd",
+        landed = scored.map_batches(
+            land, batch_size=None, batch_format="pyarrow", fn_kwargs={"parts": parts}, num_cpus=LIGHT_CPUS
         )
-        return scored.stats()
+        # Not write_parquet, which keeps a result of each part, and of what it was made, to the end.
+        for _ in landed.iter_batches(batch_size=None, prefetch_batches=0):
+            pass
+        return landed.stats()
+
+
+def land(scored: pa.Table, *, parts: str) -> Iterator[pa.Table]:
+    """Writes rows of PARTS as a file below ``parts`` and hands none of them on."""
+    if scored.num_rows:
+        sink = pa.BufferOutputStream()
+        pq.write_table(scored, sink, compression="zstd")
+        storage.write_bytes(storage.join(parts, f"{secrets.token_hex(16)}.parquet"), sink.getvalue().to_pybytes())
+    yield scored.slice(0, 0)  # of what does not yield, Ray Data hides what it raised
 
 
 def pool(size: int, most: int | None = None) -> ActorPoolStrategy:
