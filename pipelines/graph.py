@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -203,7 +204,7 @@ def run_graph(
             label_selector=pools.classifier_label,
         )
         landed = scored.map_batches(
-            land, batch_size=None, batch_format="pyarrow", fn_kwargs={"parts": parts}, num_cpus=LIGHT_CPUS
+            partial(land, parts=parts), batch_size=None, batch_format="pyarrow", num_cpus=LIGHT_CPUS
         )
         # Not write_parquet, which keeps a result of each part, and of what it was made, to the end.
         for _ in landed.iter_batches(batch_size=None, prefetch_batches=0):
