@@ -13,7 +13,7 @@ from conftest import set_aws_env
 from listed import ODD_NAMES, list_all, make, names, uris
 from s3_server import GeneratedBucket, S3Server, aws_env
 
-from artifactscan import corpus
+from artifactscan import corpus, storage_patience
 from artifactscan.corpus import VIDEO_PATTERNS, ListSettings, list_corpus
 from artifactscan.errors import UsageError
 
@@ -140,7 +140,7 @@ def test_s3_without_bucket_credentials_or_endpoint(s3: S3Server, monkeypatch):
 
 def test_an_unreachable_endpoint(monkeypatch):
     set_aws_env(monkeypatch, aws_env("http://127.0.0.1:9"))
-    monkeypatch.setattr(corpus.storage, "s3_client", lambda: corpus.storage.new_s3_client(attempts=1))
+    monkeypatch.setattr(storage_patience, "wait_s", lambda tries: 0.0)
     with pytest.raises(UsageError, match="the storage cannot be reached"):
         list_corpus("s3://bucket/in", ListSettings())
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import set_aws_env
 from s3_server import S3Server, aws_env
 
-from artifactscan import storage
+from artifactscan import storage, storage_patience
 from artifactscan.errors import UsageError
 
 
@@ -247,7 +247,7 @@ def test_no_credentials(s3: S3Server, monkeypatch):
 def test_an_endpoint_that_is_not_there(monkeypatch):
     set_aws_env(monkeypatch, aws_env("http://127.0.0.1:9"))
     with monkeypatch.context() as patch, pytest.raises(UsageError, match="cannot be reached"):
-        patch.setattr(storage, "s3_client", lambda: storage.new_s3_client(attempts=1))
+        patch.setattr(storage_patience, "wait_s", lambda tries: 0.0)
         storage.check_writable("s3://bucket/out")
     set_aws_env(monkeypatch, aws_env("nonsense"))
     with pytest.raises(UsageError, match="AWS_ENDPOINT_URL"):
