@@ -53,8 +53,8 @@ builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHT
 	cp $(BUILTIN)/tf_efficientnet_lite0/checkpoint/* src/artifactscan/builtin/
 	@echo "now bring the figures in src/artifactscan/builtin/MODEL_CARD.md up to date; tests/test_checkpoint.py compares them"
 
-test: $(INSTALLED) ## run the tests (15 minutes on 2 cores)
-	$(PY) -m pytest -n 2 --dist loadgroup
+test: $(INSTALLED) ## run the tests (about 20 minutes on 2 cores)
+	$(PY) -m pytest
 
 test-cluster: $(INSTALLED) ## run the tests on clusters of several nodes, and those of `ray up` (6 minutes)
 	$(PY) -m pytest -m 'cluster and not slow'

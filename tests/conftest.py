@@ -16,16 +16,6 @@ hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes one has the files whose jobs share a Ray, and begins with them; the other files go whole to
-    whoever is free, as their tests share fixtures."""
-    with_ray = {item.path for item in items if "ray_here" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path not in with_ray)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if item.path in with_ray else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def _s3_server() -> Iterator[S3Server]:
     with S3Server() as server:
