@@ -170,6 +170,12 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
         if local:
             raise
         raise UsageError(f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}: {_why_not_joined(error)}") from None
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        raise UsageError(
+            "Ray did not start on this machine in time, which is too busy for it; give the same command again later"
+        ) from None
 
 
 def _rays_words_to_stderr() -> None:
@@ -201,8 +207,15 @@ def _why_not_joined(error: Exception) -> str:
 
 
 def _check_reachable(address: str) -> None:
-    """OSError where nobody listens at host:port; Ray itself tries for minutes, and then ends the process."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
+    """OSError where nobody listens at host:port; Ray itself tries for minutes, and then ends the process.
+
+    UsageError for what is neither that nor a word: Ray waits for a client's server without end."""
+    if "://" in address:
+        raise UsageError(
+            f"RAY_ADDRESS {address} is not where a job can join a cluster; give the host:port that `ray start --head` "
+            "names, or use `ray job submit --address`"
+        )
+    host, _, port = address.rpartition(":")
     if port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
 

@@ -181,6 +181,8 @@ def as_usage_errors() -> Iterator[None]:
     """Before any work a storage that refuses is the configuration's fault."""
     try:
         yield
+    except BrokenPipeError:  # of who reads the output, not of a storage
+        raise
     except OSError as error:
         raise UsageError(storage_errors.in_words(error)) from error
 

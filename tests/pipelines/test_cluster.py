@@ -11,6 +11,7 @@ from ray.exceptions import AuthenticationError
 
 import artifactscan
 import pipelines
+from artifactscan.errors import UsageError
 from pipelines import cluster
 from pipelines.cluster import ROOT, Node, _silent_stderr, _why_not_joined
 
@@ -96,3 +97,21 @@ def test_a_token_that_is_missing_is_told_as_such() -> None:
     said = _why_not_joined(AuthenticationError("Token authentication is enabled\nbut no token was found"))
     assert said.startswith("the Ray cluster cannot be joined (no token that it accepts was found); ")
     assert "~/.ray/auth_token with RAY_AUTH_MODE=token" in said
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "http://127.0.0.1:8265"])
+def test_an_address_of_another_kind_is_refused_before_ray_waits_for_it(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UsageError, match=f"RAY_ADDRESS {address} is not where a job can join a cluster; give the host"):
+        cluster._init(local=False, import_path="")
+
+
+def test_a_machine_too_busy_for_ray_is_not_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because …")
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    with pytest.raises(UsageError, match="Ray did not start on this machine in time"):
+        cluster._init(local=True, import_path="")

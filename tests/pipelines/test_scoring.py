@@ -24,7 +24,7 @@ from artifactscan.stopwatch import Stopwatch
 from artifactscan.store import RunRecord, Store, parquet_files, read_table
 from pipelines.cluster import ROOT
 from pipelines.request import Job, make_request
-from pipelines.scoring import _check_weights, _plan, _record, score
+from pipelines.scoring import _check_weights, _plan, _record, as_usage_errors, score
 
 CHECKPOINT = Checkpoint(card=Card(backbone="any", input=InputSpec(height=48, width=80)), weights=save({}))
 """One that nothing can be scored with."""
@@ -213,6 +213,11 @@ def test_a_storage_that_refuses_is_one_sentence(cut_off: tuple[ScoreSettings, St
     for plan in (True, False):
         with pytest.raises(UsageError, match=r"file.*(Not a directory|not a folder)"):
             score(replace(settings, output=str(tmp_path / "file"), plan=plan))
+
+
+def test_whoever_read_the_output_and_has_gone_is_no_mistake_in_the_command() -> None:
+    with pytest.raises(BrokenPipeError), as_usage_errors():
+        raise BrokenPipeError
 
 
 def test_another_request_does_not_continue_it(cut_off: tuple[ScoreSettings, Store]) -> None:
