@@ -56,7 +56,7 @@ builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHT
 test: $(INSTALLED) ## run the tests (about 20 minutes on 2 cores)
 	$(PY) -m pytest
 
-test-cluster: $(INSTALLED) ## run the tests on clusters of several nodes, and those of `ray up` (6 minutes)
+test-cluster: $(INSTALLED) ## run the tests on clusters of several nodes, and those of `ray up` (9 minutes)
 	$(PY) -m pytest -m 'cluster and not slow'
 
 test-all: $(INSTALLED) ## run the tests, the slow ones too

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import ray
 from ray.actor import ActorProxy
 from ray.data import ActorPoolStrategy, ExecutionResources
@@ -31,6 +30,7 @@ from artifactscan.isolation import DecoderProcess, Segment
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.logs import actor_log
 from artifactscan.reading import VideoReader
+from artifactscan.store import write_table
 from artifactscan.tables import PARTS, SEGMENTS
 from artifactscan.video import DecodeSettings
 from pipelines import metrics, workers
@@ -41,7 +41,7 @@ from pipelines.progress import Tally
 BLOCK_BYTES = 16 << 20
 """Pixels handed on at a time: about 110 frames of 224×224, so that classifying starts early and memory stays flat."""
 MAX_VIDEOS_PER_BLOCK = 32
-"""A block costs 10 to 18 ms in every operator and the driver 20 kB to the end of the run, so tiny ones are dear …"""
+"""A block costs 10 to 18 ms in every operator and the driver 10 kB to the end of the run, so tiny ones are dear …"""
 BLOCKS_PER_DECODER = 8
 """… and few large ones leave decoders idle at the end."""
 SINGLES_PER_DECODER = 4
@@ -215,9 +215,7 @@ def run_graph(
 def land(scored: pa.Table, *, parts: str) -> Iterator[pa.Table]:
     """Writes rows of PARTS as a file below ``parts`` and hands none of them on."""
     if scored.num_rows:
-        sink = pa.BufferOutputStream()
-        pq.write_table(scored, sink, compression="zstd")
-        storage.write_bytes(storage.join(parts, f"{secrets.token_hex(16)}.parquet"), sink.getvalue().to_pybytes())
+        write_table(scored, storage.join(parts, f"{secrets.token_hex(16)}.parquet"))
     yield scored.slice(0, 0)  # of what does not yield, Ray Data hides what it raised
 
 
