@@ -6,10 +6,10 @@ ends the run, which the same command continues.
 
 import secrets
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from ray.actor import ActorProxy
 from ray.data import ActorPoolStrategy, ExecutionResources
 from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError, RayTaskError
+from ray.util.annotations import RayDeprecationWarning
 
 from artifactscan import storage
 from artifactscan.checkpoint import Checkpoint
@@ -35,7 +36,7 @@ from artifactscan.tables import PARTS, SEGMENTS
 from artifactscan.video import DecodeSettings
 from pipelines import metrics, workers
 from pipelines.node_watch import NodeWatch
-from pipelines.pools import LIGHT_CPUS, Pools
+from pipelines.pools import Pools
 from pipelines.progress import Tally
 
 BLOCK_BYTES = 16 << 20
@@ -111,7 +112,7 @@ class Classify:
         arrive("classify", tally)
 
     def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
-        yield self._scored(segments)  # as in `land`
+        yield self._scored(segments)  # as in Land
 
     def _scored(self, segments: pa.Table) -> pa.Table:
         counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
@@ -152,6 +153,22 @@ class Classify:
     def _pixels(self, blob: pa.LargeBinaryScalar, frames: int) -> np.ndarray:
         shape = (frames, self.input.height, self.input.width, 3)
         return np.frombuffer(blob.as_buffer(), np.uint8).reshape(shape)
+
+
+class Land:
+    """CPU actor, one for each classifier: scored rows in, none out; they lie in files of PARTS below ``parts``.
+
+    An actor, as Ray soon ends the idle process of a task, and to start the next one takes seconds of a core.
+    """
+
+    def __init__(self, parts: str, tally: ActorProxy[Tally]):
+        self.parts = parts
+        arrive("write", tally)
+
+    def __call__(self, scored: pa.Table) -> Iterator[pa.Table]:
+        if scored.num_rows:
+            write_table(scored, storage.join(self.parts, f"{secrets.token_hex(16)}.parquet"))
+        yield scored.slice(0, 0)  # of what does not yield, Ray Data hides what it raised
 
 
 def arrive(stage: str, tally: ActorProxy[Tally]) -> None:
@@ -204,19 +221,18 @@ def run_graph(
             label_selector=pools.classifier_label,
         )
         landed = scored.map_batches(
-            partial(land, parts=parts), batch_size=None, batch_format="pyarrow", num_cpus=LIGHT_CPUS
+            Land,
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=pool(pools.classifiers),  # one that grew would be cut back, and grow again
+            fn_constructor_args=(parts, tally),
+            num_cpus=pools.writer_cpus,
+            label_selector=pools.classifier_label,
         )
         # Not write_parquet, which keeps a result of each part, and of what it was made, to the end.
         for _ in landed.iter_batches(batch_size=None, prefetch_batches=0):
             pass
         return landed.stats()
-
-
-def land(scored: pa.Table, *, parts: str) -> Iterator[pa.Table]:
-    """Writes rows of PARTS as a file below ``parts`` and hands none of them on."""
-    if scored.num_rows:
-        write_table(scored, storage.join(parts, f"{secrets.token_hex(16)}.parquet"))
-    yield scored.slice(0, 0)  # of what does not yield, Ray Data hides what it raised
 
 
 def pool(size: int, most: int | None = None) -> ActorPoolStrategy:
@@ -280,7 +296,11 @@ def cut_off_in_words() -> Iterator[None]:
 
 
 def set_context(pools: Pools | None = None, *, silence_s: float = 0.0) -> None:
-    """Sets what every graph here wants of Ray Data; ``pools`` bound what decoders may leave waiting."""
+    """Sets what every graph here wants of Ray Data; ``pools`` bound what decoders may leave waiting.
+
+    A pool that may grow does when nodes join, and not for what the nodes have left: while an actor waits for room, Ray
+    has every process of the cluster collect its garbage, every ten seconds, and each stands still meanwhile.
+    """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -291,6 +311,9 @@ def set_context(pools: Pools | None = None, *, silence_s: float = 0.0) -> None:
         per_actor = WAITING_BYTES_PER_ACTOR["gpu" if pools.classifier_gpus else "cpu"]
         waiting_bytes = per_actor * (pools.decoders + pools.classifiers)
         context.execution_options.resource_limits = ExecutionResources.for_limits(object_store_memory=waiting_bytes)
+    with warnings.catch_warnings():  # what is to come in its place chooses nodes by labels, which is not meant here
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        context.execution_options.exclude_resources = ExecutionResources(cpu=pools.unbooked_cpus if pools else 0.0)
     context.actor_init_retry_on_errors = False  # a checkpoint that does not load will not load the second time
 
 

@@ -11,9 +11,10 @@ from pipelines.cluster import MIN_CPUS, STAGE_LABEL, Node, Resources
 DECODE_NICENESS = 10
 """Without a GPU decoding yields to inference, whose threads wait for one another at every layer."""
 LIGHT_CPUS = 0.2
-"""What a task that reads or writes small Parquet books."""
+"""What an actor or a task that reads or writes small Parquet books."""
 SPARE_CPUS = 2 * LIGHT_CPUS
-"""Left on each node for such tasks; less than an actor books, so that a pool which may grow waits for another node."""
+"""Left on each node for the actors that write and for such tasks; less than others book, so that a pool which may grow
+waits for another node."""
 GROWTH = 4
 """Times its size that a pool may grow to when nodes join a cluster that was there before."""
 KEEP_BUSY = 1.25
@@ -33,8 +34,12 @@ class Pools:
     classifiers: int
     classifier_cpus: float
     classifier_gpus: float
+    writer_cpus: float
+    """There is a writer for each classifier."""
     classifier_threads: int
     """CPU threads of one classifier; 0 leaves torch's own choice."""
+    cpus: int
+    """Of the nodes that there are."""
     most_decoders: int
     """What the pool may grow to when nodes join."""
     most_classifiers: int
@@ -42,6 +47,12 @@ class Pools:
     """Labels of the nodes that decode; None: any."""
     classifier_label: dict[str, str] | None = None
     """Labels of the nodes that classify; None: any."""
+
+    @property
+    def unbooked_cpus(self) -> float:
+        """CPUs of the nodes that there are which no actor books: in pieces, of which none would hold another one."""
+        of_classifiers = self.classifiers * (self.classifier_cpus + self.writer_cpus)
+        return max(0.0, self.cpus - self.decoders * self.decoder_cpus - of_classifiers)
 
     @property
     def niceness(self) -> int:
@@ -97,7 +108,9 @@ def size_pools(
         classifiers=classifiers,
         classifier_cpus=_share(classifier_cpus),
         classifier_gpus=classifier_gpus,
+        writer_cpus=_share(LIGHT_CPUS * min(1.0, len(classifying) / classifiers)),  # in all half of what is spare
         classifier_threads=threads,
+        cpus=resources.cpus,
         most_decoders=decoders if decode_actors else decoders * grows,
         most_classifiers=classifiers if classify_actors else classifiers * grows,
         decoder_label=_label("decode", resources.grown),

@@ -23,7 +23,7 @@ FLAGS = ("--segment-frames", 4, "--slice-bytes", 60_000, "--decode-actors", 2, "
 DECODING, CLASSIFYING, WRITING = (
     "MapWorker(MapBatches(Decode)).submit",
     "MapWorker(MapBatches(Classify)).submit",
-    "MapBatches(land)",
+    "MapWorker(MapBatches(Land)).submit",
 )
 
 

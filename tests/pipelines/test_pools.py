@@ -49,7 +49,10 @@ def test_every_pool_fits_into_its_cluster(cpus: int, gpus: int, decoders: int, c
     assert sized.classifiers == classifiers or not classifiers
     assert sized.classifiers * sized.classifier_gpus <= gpus * count + 1e-9
     assert booked_cpus(sized) <= count * (cpus - SPARE_CPUS) + 1e-9, "room is left for Ray Data's own tasks"
-    assert min(sized.decoder_cpus, sized.classifier_cpus) > 0
+    assert sized.classifiers * sized.writer_cpus <= count * SPARE_CPUS / 2 + 1e-9, "and beside the writers too"
+    assert min(sized.decoder_cpus, sized.classifier_cpus, sized.writer_cpus) > 0
+    booked = booked_cpus(sized) + sized.classifiers * sized.writer_cpus
+    assert booked + sized.unbooked_cpus == pytest.approx(count * cpus), "a pool grows only when there are more"
 
 
 def test_nodes_without_a_gpu_classify_each_with_its_own_cores() -> None:
