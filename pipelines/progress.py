@@ -135,6 +135,7 @@ class Progress:
         self.quiet = quiet
         self.live = self.stream.isatty() and log is None
         self.log = log
+        self.told = ""
         self.otherwise, self.ask_after_s = "starting", LOG_INTERVAL_S
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -176,6 +177,9 @@ class Progress:
         elif elapsed_s >= self.ask_after_s:
             self.otherwise, self.ask_after_s = _nobody_yet(), elapsed_s + LOG_INTERVAL_S
         text = line(snapshot, total=self.total, elapsed_s=elapsed_s, otherwise=self.otherwise)
+        if text == self.told and not self.live:  # the last word would be the first, or the one before, once more
+            return
+        self.told = text
         if self.log is not None:
             facts = {"videos": snapshot.videos, "frames": snapshot.frames, "outcomes": dict(snapshot.outcomes)}
             self.log.info(text, extra={**facts, "total": self.total, "elapsed_s": round(elapsed_s, 3)})

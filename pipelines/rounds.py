@@ -10,7 +10,7 @@ from artifactscan import storage
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.logs import log_json
 from artifactscan.planning import FRAMES_PER_MEGABYTE, Plan
-from artifactscan.settle import remaining_work
+from artifactscan.settle import count_to_do, remaining_work
 from artifactscan.stopwatch import Stopwatch
 from pipelines.request import Job
 
@@ -37,6 +37,9 @@ def score_open_videos(job: Job, run: str, watch: Stopwatch, plan: Plan | None = 
         # What a round leaves open is not cut again: whatever was wrong with its slices, the whole has an outcome.
         slice_bytes = 0 if rounds else settings.slice_bytes
         work = remaining_work(job.store, run, slice_bytes=slice_bytes, max_object_bytes=settings.max_object_bytes)
+        if plan is None and not rounds and not lost:
+            left = len(pc.unique(work["video_id"]))
+            job.out.print(f"{left:,} of the {count_to_do(job.store, run):,} videos that it had to do are left")
         if not work.num_rows:
             return notes
         try:

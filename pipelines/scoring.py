@@ -70,6 +70,8 @@ def _asked_for(settings: ScoreSettings, out: Console) -> Job:
     """What ``settings`` ask for; UsageError where they cannot be meant so."""
     for name, uri in (("--input", settings.input), ("--output", settings.output)):
         storage.check_place(name, uri, submitted=submitted())
+    if storage.normalise(settings.input) == storage.normalise(settings.output):
+        raise UsageError(f"--input and --output are both {settings.input}; give the store a place of its own")
     if settings.price_per_hour and not settings.plan:
         raise UsageError("--price-per-hour goes with --plan, without which the job would score; give both, or neither")
     checkpoint = load_checkpoint(settings.checkpoint)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from artifactscan.settings import ScoreSettings
         (UsageError("file a\nb"), 2, "error: file a\\nb\n"),
         (LedgerError("2 videos"), 3, "error: 2 videos\n"),
         (CutOffError("disk full"), 3, "error: disk full\n"),
-        (KeyboardInterrupt(), 3, "error: interrupted; the same command continues where this one stopped\n"),
+        (KeyboardInterrupt(), 3, "error: interrupted; the same command goes on with what is not done yet\n"),
     ],
 )
 def test_errors_become_a_sentence_and_a_code(
@@ -54,6 +55,19 @@ def test_with_json_an_error_is_an_object_too(
     with report_errors():  # the next one in the process begins anew
         parse_settings(ScoreSettings, [*places, "--sample-fps", "0"], description="Scores.")
     assert capsys.readouterr().err == "error: --sample-fps is 0.0; give a number above 0\n"
+
+
+def test_with_json_a_wrong_flag_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with report_errors() as ended:
+        parse_settings(ScoreSettings, ["--log-format=json", "--input", "a", "--speed", "2"], description="Scores.")
+    assert ended.code == 2
+    told = json.loads(capsys.readouterr().err)
+    assert told["level"] == "error"
+    assert re.fullmatch(
+        r"Required options: Missing from .*: --output STR Store to write to: .* \(required\); "
+        r"Unrecognized options: --speed 2; For full helptext, run: .* --help",
+        told["message"],
+    )
 
 
 def test_who_stops_reading_ends_the_job_with_a_code_of_its_own() -> None:

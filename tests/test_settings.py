@@ -111,12 +111,15 @@ def test_a_yaml_file_may_take_in_another_part_of_it(tmp_path: Path) -> None:
     [
         ("quiet: 'yes please'", "sets quiet to 'yes please'; give true or false"),
         ("sample_rate: 2", "sets sample-rate; known are batch-frames, "),
-        ("- 1", "is something else; write `setting: value` lines, `sample-fps: 2` say"),
+        ("- 1", "has no settings; write `setting: value` lines, `sample-fps: 2` say"),
         ("# nothing", "is empty; write `setting: value` lines, `sample-fps: 2` say"),
         ("limit: true", "sets limit to True; give it the value that --limit takes"),
         ("device: {name: cpu}", "sets device to {'name': 'cpu'}; give it the value that --device takes"),
-        ("limit: 1\nquiet: true\nlimit: 2", "is not YAML: 'limit' stands twice in \"<unicode string>\", line 3"),
-        ("sample_fps: 1\nsample-fps: 2", "is not YAML: 'sample-fps' stands twice"),
+        (
+            "limit: 1\nquiet: true\nlimit: 2",
+            "is not YAML: the key 'limit' is given twice in line 3, column 1; mend it there",
+        ),
+        ("sample_fps: 1\nsample-fps: 2", "sets sample-fps twice, with - and with _; keep one"),
         ("limit: !!map x", "is not YAML: expected a mapping node"),
         ("a: [", "is not YAML: "),
     ],

@@ -200,19 +200,25 @@ def test_writable_places_are_left_as_they_were(root, s3: S3Server, tmp_path):
 def test_a_file_in_the_way(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UsageError, match=rf"^output {output} cannot be written: {tmp_path}/file is not a folder"):
+        with pytest.raises(
+            UsageError,
+            match=rf"^output {output} cannot be written: {tmp_path}/file is not a folder; give a folder that can be$",
+        ):
             storage.check_writable(str(output))
 
 
 def test_a_folder_without_permission():
     with without_privileges() as folder:
         folder.chmod(0o500)
-        with pytest.raises(UsageError, match=r"cannot be written: Permission denied$"):
+        with pytest.raises(UsageError, match=r"cannot be written: Permission denied; give a folder that can be$"):
             storage.check_writable(str(folder / "new"))
 
 
 def test_a_full_disk(tmp_path):
-    with files_of_at_most(0), pytest.raises(UsageError, match=r"cannot be written: File too large$"):
+    with (
+        files_of_at_most(0),
+        pytest.raises(UsageError, match=r"cannot be written: File too large; give a folder that can be$"),
+    ):
         storage.check_writable(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 

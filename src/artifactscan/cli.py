@@ -1,23 +1,25 @@
 """What every job's command line does alike: flags and YAML into one dataclass, errors into one line and a code."""
 
+import io
 import logging
 import os
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
-import yaml
 
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.logs import ROOT_LOGGER, log_json, log_plainly, logs_json
 from artifactscan.text import printable
+from artifactscan.yaml_text import parse_yaml
 
 EXIT_OK, EXIT_TOO_MANY_FAILED, EXIT_USAGE, EXIT_LEDGER = 0, 1, 2, 3
 
@@ -31,13 +33,35 @@ _CONFIG_HELP = (
 def parse_settings(settings: type[SettingsType], arguments: list[str] | None, *, description: str) -> SettingsType:
     """Fills ``settings`` from flags; ``--config FILE`` names a YAML file whose values the flags override.
 
-    Wrong flags end the process with 2, as tyro does; a file that cannot be used is a UsageError.
+    Wrong flags end the process with 2, as tyro does, whose words they have; with JSON asked for they are a UsageError,
+    as a file that cannot be used is.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _log_as_told(arguments)
     from_file = _take_config(arguments, settings)
     _log_as_told([*from_file, *arguments])
-    return tyro.cli(settings, args=[*from_file, *arguments], description=f"{description.rstrip()}\n\n{_CONFIG_HELP}")
+    description = f"{description.rstrip()}\n\n{_CONFIG_HELP}"
+    if not logs_json():
+        return tyro.cli(settings, args=[*from_file, *arguments], description=description)
+    try:
+        with redirect_stderr(io.StringIO()) as box:
+            return tyro.cli(settings, args=[*from_file, *arguments], description=description)
+    except SystemExit as ended:
+        if ended.code != EXIT_USAGE:
+            raise
+        raise UsageError(_unboxed(box.getvalue())) from None
+
+
+def _unboxed(box: str) -> str:
+    """What stands in the box that tyro draws around an error, in one line: its title, and paragraphs, between rules."""
+    title, *lines = (line.strip("╭╮│╰╯─ ") for line in box.splitlines())
+    paragraphs = [[]]
+    for line in lines:
+        if line.strip("-"):  # where the terminal cannot show a box, rules are of dashes
+            paragraphs[-1].append(line)
+        else:
+            paragraphs.append([])
+    return f"{title}: {'; '.join(' '.join(paragraph) for paragraph in paragraphs if paragraph)}"
 
 
 def _log_as_told(words: list[str]) -> None:
@@ -74,7 +98,7 @@ def report_errors() -> Iterator[Ended]:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for what Python still flushes when it ends
         ended.code = _fail("whoever read this output has gone; the same command does the rest", EXIT_LEDGER)
     except KeyboardInterrupt:
-        ended.code = _fail("interrupted; the same command continues where this one stopped", EXIT_LEDGER)
+        ended.code = _fail("interrupted; the same command goes on with what is not done yet", EXIT_LEDGER)
     except Exception:  # ours to mend, so the traceback is wanted; without a code of its own it would read as 1
         if logs_json():
             logging.getLogger(ROOT_LOGGER).exception("a bug")
@@ -87,7 +111,7 @@ def failures_exit_code(failed: int, listed: int, max_failed: float, what: str = 
     """EXIT_TOO_MANY_FAILED, said on stderr, where more than the share ``max_failed`` of the listed videos failed."""
     if failed <= max_failed * listed:
         return EXIT_OK
-    _tell(f"{failed:,} of {listed:,} videos {what}, more than --max-failed {max_failed:g} allows")
+    _tell(f"{failed:,} of {listed:,} videos {what}, more than --max-failed {max_failed:g} allows", before="failed: ")
     return EXIT_TOO_MANY_FAILED
 
 
@@ -119,18 +143,18 @@ def _take_config(arguments: list[str], settings: type) -> list[str]:
 
 def _read_yaml(path: str, settings: type) -> dict[str, Any]:
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
-        _check_names(text)
+        text = Path(path).read_bytes()
     except OSError as error:
         raise UsageError(f"--config {path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        what = "is empty" if values is None else "is something else"
+    given = parse_yaml(text, f"--config {path}")
+    if not isinstance(given, dict):
+        what = "is empty" if given is None else "has no settings"
         raise UsageError(f"--config {path} {what}; write `setting: value` lines, `sample-fps: 2` say")
     known = {field.name.replace("_", "-") for field in fields(settings)}
-    values = {str(name).replace("_", "-"): value for name, value in values.items()}
+    values = {str(name).replace("_", "-"): value for name, value in given.items()}
+    if len(values) < len(given):
+        twice = [name for name, count in Counter(str(name).replace("_", "-") for name in given).items() if count > 1]
+        raise UsageError(f"--config {path} sets {', '.join(twice)} twice, with - and with _; keep one")
     if unknown := sorted(set(values) - known):
         raise UsageError(f"--config {path} sets {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     for field in fields(settings):
@@ -141,16 +165,6 @@ def _read_yaml(path: str, settings: type) -> dict[str, Any]:
         if isinstance(value, dict) or (isinstance(value, bool) and not switch):
             raise UsageError(f"--config {path} sets {name} to {value!r}; give it the value that --{name} takes")
     return values
-
-
-def _check_names(text: str) -> None:
-    """yaml.YAMLError for a setting that stands twice, of which YAML itself would take the last."""
-    root = yaml.compose(text, yaml.SafeLoader)
-    names = set()
-    for node, _ in root.value if isinstance(root, yaml.MappingNode) else ():
-        if (name := str(node.value).replace("_", "-")) in names:
-            raise yaml.MarkedYAMLError(problem=f"{name!r} stands twice", problem_mark=node.start_mark)
-        names.add(name)
 
 
 def _flags(name: str, value: Any) -> list[str]:

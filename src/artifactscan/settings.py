@@ -140,7 +140,8 @@ class ScoreSettings(ScoringSettings):
         if not 0 <= self.max_failed <= 1:
             raise UsageError(f"--max-failed is {self.max_failed}; give a share between 0 and 1")
         if len(self.price_per_hour) > 2 or not all(0 <= price < float("inf") for price in self.price_per_hour):
-            raise UsageError(f"--price-per-hour is {self.price_per_hour}; give one price or two, of 0 or more")
+            given = " ".join(map(str, self.price_per_hour))
+            raise UsageError(f"--price-per-hour is {given}; give one price or two, of 0 or more")
         self.listing()  # --since is checked here rather than after the first work
 
     def listing(self) -> ListSettings:

@@ -366,6 +366,12 @@ def _leave_no_table_out(store: Store, run: str, settlement: Settlement) -> None:
         write_table(EVENTS.empty_table(), storage.join(store.events(run), "events-00000.parquet"))
 
 
+def count_to_do(store: Store, run: str) -> int:
+    """How many videos a run set out to do, of those in its manifest."""
+    statuses = (batch["status"] for batch in read_batches(store.manifest(run), ["status"]))
+    return sum(pc.sum(pc.is_in(status, _TO_DO)).as_py() or 0 for status in statuses)
+
+
 def remaining_work(store: Store, run: str, *, slice_bytes: int = 0, max_object_bytes: int | None = None) -> pa.Table:
     """The rows of the manifest still to be done, the largest first: cut into slices of ``slice_bytes`` (0: whole), but
     not those over ``max_object_bytes``, and less the slices that are done."""

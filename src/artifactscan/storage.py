@@ -342,7 +342,8 @@ def check_writable(uri: str) -> None:
         else:
             _probe_folder(Path(probe))
     except OSError as error:
-        raise UsageError(f"output {uri} cannot be written: {reason(error, probe)}") from None
+        way_out = "" if is_s3(uri) else "; give a folder that can be"  # of S3 the reason says it
+        raise UsageError(f"output {uri} cannot be written: {reason(error, probe)}{way_out}") from None
 
 
 def _probe_s3(probe: str) -> None:

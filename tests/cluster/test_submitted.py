@@ -159,7 +159,7 @@ def test_a_job_that_is_stopped_is_continued(nodes: Nodes, corpus: S3Server) -> N
     job.wait_for(lambda: any("stopped/runs/" in key and "/parts/" in key for key in list(corpus.keys())))
     job.stop()
     assert job.end() == "STOPPED"
-    assert "error: interrupted; the same command continues where this one stopped" in job.logs()
+    assert "error: interrupted; the same command goes on with what is not done yet" in job.logs()
     assert "stopped/lease.json" not in list(corpus.keys())
     corpus.faults.clear()
     code, output = nodes.job(*job.arguments).end()

@@ -210,7 +210,7 @@ def test_ctrl_c_is_one_sentence_and_the_same_command_goes_on(labels: Path, tmp_p
             if "epoch 5/40" in line:
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 3, told[-3:]
-    assert told[-1] == "error: interrupted; the same command continues where this one stopped\n"
+    assert told[-1] == "error: interrupted; the same command goes on with what is not done yet\n"
     again = subprocess.run(start, env=environment, capture_output=True, text=True, check=True)
     assert "final  going on after epoch" in again.stderr
 

@@ -341,7 +341,7 @@ def test_sigterm_is_an_interruption(many: Path, checkpoint: str, tmp_path: Path)
         process.terminate()
         said = process.communicate()[1]
     assert process.returncode == 3
-    assert said.splitlines()[-1] == "error: interrupted; the same command continues where this one stopped"
+    assert said.splitlines()[-1] == "error: interrupted; the same command goes on with what is not done yet"
     assert "Traceback" not in said and "***" not in said
     assert not (tmp_path / "store" / "lease.json").exists()
 

@@ -52,7 +52,7 @@ def test_more_failures_than_allowed_are_an_exit_code(
 def test_too_many_failures_are_said_in_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert failures_exit_code(1500, 10_000, 0.05) == 1
     said = capsys.readouterr()
-    assert said.err == "1,500 of 10,000 videos have no frame scored, more than --max-failed 0.05 allows\n"
+    assert said.err == "failed: 1,500 of 10,000 videos have no frame scored, more than --max-failed 0.05 allows\n"
     assert said.out == ""
 
 
@@ -149,7 +149,7 @@ def test_the_same_command_finishes_a_run_that_was_cut_off(
     settings, store = cut_off
     assert score(settings) == 1, "half of the videos have no frame"
     said = capsys.readouterr().out
-    assert "continuing run run1, which was cut off\n" in said
+    assert "continuing run run1, which was cut off\n0 of the 2 videos that it had to do are left\n" in said
     assert said.endswith("these scores come from an untrained checkpoint and mean nothing\n")
     [record] = store.committed()
     assert (record.run, record.outcomes) == ("run1", {"scored": 1, "undecodable": 1})

@@ -12,17 +12,16 @@
 Everything may be left out; what is left out has its default. Shares are between 0 and 1: 0.01 is one percentage point.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, TypeVar
-
-import yaml
 
 from artifactscan import storage
 from artifactscan.audit.tables import ALL
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.storage_errors import reason
+from artifactscan.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +101,10 @@ def load_policy(uri: str | None) -> Policy:
         return Policy()
     place = storage.normalise(uri)
     try:
-        values = yaml.load(storage.read_bytes(place), _UniqueKeys)
+        text = storage.read_bytes(place)
     except OSError as error:
         raise UsageError(f"policy {uri} cannot be read: {reason(error, place)}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML lets the last two out of dates and nesting
-        raise UsageError(f"policy {uri} is not YAML: {' '.join(str(error).split())}") from None
-    return parse_policy(values, f"policy {uri}")
+    return parse_policy(parse_yaml(text, f"policy {uri}"), f"policy {uri}")
 
 
 def parse_policy(values: object, source: str) -> Policy:
@@ -141,19 +138,6 @@ def describe(policy: Policy) -> tuple[str, ...]:
         "The scorer counts as moved when the score of a canary's frame shifts by more than "
         f"{policy.canary_shift_above:g}, or a canary cannot be compared.",
     )
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key given twice is an error rather than the last one's."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is not None and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 _Part = TypeVar("_Part", Policy, RateLimit, RiseLimit)

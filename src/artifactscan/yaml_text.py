@@ -1,0 +1,36 @@
+"""YAML that people write, settings and policies: no key counts twice, and what is wrong with a file is one sentence."""
+
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from artifactscan.errors import UsageError
+
+
+def parse_yaml(text: bytes, source: str) -> Any:
+    """What a YAML file holds, of plain types alone; UsageError, beginning with ``source``, where it is not YAML."""
+    try:
+        return yaml.load(text, _UniqueKeys)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        told = ", ".join(filter(None, [error.context, error.problem]))
+        raise UsageError(f"{source} is not YAML: {told}{where}; mend it there") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML lets the last two out of dates and nesting
+        told = " ".join(str(error).replace('in "<byte string>", ', "at ").split())
+        raise UsageError(f"{source} is not YAML: {told}; mend it") from None
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key given twice is an error rather than the last one's."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():  # `!!map x` is none
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is not None and key in seen:
+                told = f"the key {key!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, told, key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
