@@ -17,9 +17,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import grpc
 import ray
 import yaml
 from ray._private import worker as ray_worker
+from ray._private.grpc_utils import init_grpc_channel
+from ray.core.generated.gcs_service_pb2 import CheckAliveRequest
+from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -201,13 +205,14 @@ def _why_not_joined(error: Exception) -> str:
     if isinstance(error, AuthenticationError):
         reason = "no token that it accepts was found"
     return (
-        f"the Ray cluster cannot be joined ({reason}); start it, give its token in ~/.ray/auth_token with "
-        "RAY_AUTH_MODE=token, or unset RAY_ADDRESS to work on this machine alone"
+        f"the Ray cluster cannot be joined ({reason}); start it, give its token in ~/.ray/auth_token or "
+        "RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token, or unset RAY_ADDRESS to work on this machine alone"
     )
 
 
 def _check_reachable(address: str) -> None:
-    """OSError where nobody listens at host:port; Ray itself tries for minutes, and then ends the process.
+    """OSError where no Ray answers at host:port, AuthenticationError where it does not take our token; Ray itself tries
+    for minutes, and then ends the process.
 
     UsageError for what is neither that nor a word: Ray waits for a client's server without end."""
     if "://" in address:
@@ -218,6 +223,20 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     if port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
+        with init_grpc_channel(address) as channel:
+            try:
+                NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=CONNECT_TIMEOUT_S)
+            except grpc.RpcError as error:
+                _raise_as_known(error)
+
+
+def _raise_as_known(error: grpc.RpcError) -> None:
+    """What Ray's answer means, if anything: what a version does not know is left to what comes after."""
+    assert isinstance(error, grpc.Call)
+    if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+        raise AuthenticationError(error.details() or "") from None
+    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        raise ConnectionError("what listens there is no Ray head") from None
 
 
 @contextmanager

@@ -93,6 +93,15 @@ class Nodes:
         run = subprocess.run([sys.executable, "-c", code], env=self.env, capture_output=True, text=True, check=True)
         return int(run.stdout.split()[0])
 
+    def waiting_actors(self) -> int:
+        """How many actors wait for a node that has room for them."""
+        code = (
+            "import ray; from ray._private.state import actors; ray.init(log_to_driver=False); "
+            "print(sum(actor['State'] == 'PENDING_CREATION' for actor in actors().values()))"
+        )
+        run = subprocess.run([sys.executable, "-c", code], env=self.env, capture_output=True, text=True, check=True)
+        return int(run.stdout.split()[0])
+
     def wait_for(self, count: int, timeout_s: float = 120) -> None:
         """Until the cluster counts so many nodes."""
         end = time.monotonic() + timeout_s

@@ -156,6 +156,7 @@ def test_the_storage_is_gone_for_a_while_and_a_node_comes_late(
     corpus.faults.delay("in/*", 2.0)
     job = nodes.job(*arguments(corpus, "gone"), "--segment-frames", 4, "--slice-bytes", 60_000)
     job.wait_for(has_parts(corpus, "gone"))
+    assert nodes.waiting_actors() == 0, "a pool grows when a node comes, and asks for nothing before"
     try:
         corpus.go_away()
         try:

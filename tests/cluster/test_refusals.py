@@ -48,6 +48,15 @@ def refusal(nodes: Nodes, server: S3Server, *flags: str, store: str = "", env: d
     return output.splitlines()[-1]
 
 
+@pytest.mark.parametrize("env", [{"RAY_AUTH_TOKEN": "of-another-cluster"}, {"RAY_AUTH_MODE": "disabled"}])
+def test_a_token_that_is_wrong_or_not_given(nodes: Nodes, clips: S3Server, env: dict[str, str]) -> None:
+    assert refusal(nodes, clips, env=env) == (
+        f"error: RAY_ADDRESS {nodes.env['RAY_ADDRESS']}: the Ray cluster cannot be joined (no token that it accepts "
+        "was found); start it, give its token in ~/.ray/auth_token or RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token, or unset "
+        "RAY_ADDRESS to work on this machine alone"
+    )
+
+
 def test_a_head_alone_and_then_a_node_that_is_not_enough(nodes: Nodes, clips: S3Server, tmp_path: Path) -> None:
     said = refusal(nodes, clips)
     assert said == (

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ray._private import worker as ray_worker
 from ray.exceptions import AuthenticationError
+from s3_server import S3Server
 
 import artifactscan
 import pipelines
@@ -96,7 +97,7 @@ def test_stderr_is_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> Non
 def test_a_token_that_is_missing_is_told_as_such() -> None:
     said = _why_not_joined(AuthenticationError("Token authentication is enabled\nbut no token was found"))
     assert said.startswith("the Ray cluster cannot be joined (no token that it accepts was found); ")
-    assert "~/.ray/auth_token with RAY_AUTH_MODE=token" in said
+    assert "give its token in ~/.ray/auth_token or RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token, or" in said
 
 
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "http://127.0.0.1:8265"])
@@ -105,6 +106,15 @@ def test_an_address_of_another_kind_is_refused_before_ray_waits_for_it(
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UsageError, match=f"RAY_ADDRESS {address} is not where a job can join a cluster; give the host"):
+        cluster._init(local=False, import_path="")
+
+
+def test_another_server_at_the_address_is_told_from_a_cluster(
+    _s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = _s3_server.env["AWS_ENDPOINT_URL"].removeprefix("http://")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UsageError, match=rf"RAY_ADDRESS {address}: .* \(what listens there is no Ray head\); start it"):
         cluster._init(local=False, import_path="")
 
 

@@ -1,10 +1,15 @@
-"""How work is dealt out to decoders; without Ray."""
+"""How work is dealt out to decoders, and what each graph wants of Ray Data; without Ray."""
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import ray
+from parts import attempt
 
+from artifactscan.store import read_table
+from artifactscan.tables import PARTS
 from pipelines import graph
 from pipelines.cluster import Node, Resources
 from pipelines.pools import Pools, size_pools
@@ -48,3 +53,33 @@ def test_heavy_ones_come_singly_and_first(dealt: Any) -> None:
 def test_more_videos_than_the_driver_can_hold_blocks_for(dealt: Any) -> None:
     sizes = dealt([1] * 1_000_000, two_decoders())
     assert max(sizes) == 50 and len(sizes) <= graph.MOST_BLOCKS + 2 * graph.SINGLES_PER_DECODER
+
+
+def test_a_pool_does_not_grow_into_the_pieces_that_nodes_have_left() -> None:
+    """Sixteen nodes have 0.4 of a CPU each to spare, with which Ray Data would make room for eight more decoders."""
+    pools = size_pools(Resources((Node(2),) * 16, joined=True), use_gpu=False, decode_actors=0, classify_actors=0)
+    assert pools.decoder_cpus < 16 * 0.4
+    graph.set_context(pools)
+    options = ray.data.DataContext.get_current().execution_options
+    left = 32 - options.exclude_resources.cpu
+    assert left == pytest.approx(
+        pools.decoders * pools.decoder_cpus + pools.classifiers * (pools.classifier_cpus + pools.writer_cpus)
+    )
+    graph.set_context()
+    assert ray.data.DataContext.get_current().execution_options.exclude_resources.cpu == 0, (
+        "the next graph's are its own"
+    )
+
+
+def test_what_is_scored_lands_as_a_part_and_goes_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived = []
+    monkeypatch.setattr(graph, "arrive", lambda stage, tally: arrived.append(stage))
+    tally: Any = None
+    land = graph.Land(str(tmp_path / "parts"), tally)
+    assert arrived == ["write"]
+    rows = pa.Table.from_pylist(attempt("clip.mp4", [2, 1]), PARTS)
+    for scored in (rows, rows.slice(0, 0), rows):
+        assert [table.num_rows for table in land(scored)] == [0]
+    written = sorted((tmp_path / "parts").iterdir())
+    assert len(written) == 2, "a part of its own each time, and none for nothing"
+    assert all(read_table(str(part)).equals(rows) for part in written)

@@ -99,6 +99,17 @@ def test_a_terminal_rewrites_its_line_and_a_log_gets_new_ones(
     assert all(re.fullmatch(TOLD, told) for told in lines)
 
 
+def test_a_log_does_not_say_the_same_twice(tally: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "TERMINAL_INTERVAL_S", 0.001)
+    monkeypatch.setattr(progress, "line", lambda snapshot, **_: f"{snapshot.frames} frames")
+    said = io.StringIO()
+    with Progress(tally, total=3, quiet=False, stream=said):
+        end = time.monotonic() + 30
+        while not said.getvalue() and time.monotonic() < end:
+            time.sleep(0.001)
+    assert said.getvalue() == "48 frames\n"
+
+
 def test_a_cluster_with_nothing_free_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "read", Tally.read)
     monkeypatch.setattr(progress, "LOG_INTERVAL_S", 0.0)

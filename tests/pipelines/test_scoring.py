@@ -102,6 +102,15 @@ def test_a_price_without_a_plan_is_not_taken_for_an_order_to_score(tmp_path: Pat
     assert not any(tmp_path.iterdir())
 
 
+def test_a_store_is_not_put_into_its_own_corpus(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, input=str(tmp_path), output=f"{tmp_path}/")
+    with pytest.raises(
+        UsageError, match=f"--input and --output are both {tmp_path}; give the store a place of its own"
+    ):
+        score(settings)
+    assert not list(tmp_path.iterdir())
+
+
 def test_weights_that_an_earlier_run_scored_with_are_not_checked_again(tmp_path: Path) -> None:
     """They are none at all here, which the check would refuse."""
     settings = replace(SETTINGS, output=str(tmp_path), checkpoint=str(tmp_path / "checkpoint"))
