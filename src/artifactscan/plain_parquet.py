@@ -1,9 +1,10 @@
-"""Opening Parquet files that somebody else may have written.
+"""Parquet files, as they are written here, and opened where somebody else may have written them.
 
 A file can say that a column is of an extension type. Where Ray Data is loaded, one of its types holds pickled Python
 objects, and looking at a value runs what the file's writer put there.
 """
 
+import io
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,13 @@ def open_plain(source: Any, **options: Any) -> pq.ParquetFile:
         file.close()
         raise pa.ArrowInvalid(f"the column {coded[0]} is of a type whose values run code, which is not read")
     return file
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file, compressed with zstd."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
 
 
 def _runs_code(type: pa.DataType) -> bool:

@@ -10,7 +10,6 @@ runs/<id>/run.json           what ran; written last: a run without it is not com
 lease.json                   who works on the store now
 """
 
-import io
 import json
 import secrets
 from collections import deque
@@ -25,7 +24,7 @@ import pyarrow.parquet as pq
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
-from artifactscan.plain_parquet import open_plain
+from artifactscan.plain_parquet import open_plain, parquet_bytes
 
 STORE_VERSION = 1
 """Raised when tables or run.json change so that older readers would misread them."""
@@ -181,9 +180,7 @@ def manifest_schema(schema: pa.Schema, request: str) -> pa.Schema:
 
 def write_table(table: pa.Table, uri: str) -> None:
     """Writes one zstd Parquet file, whole or not at all."""
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    storage.write_bytes(uri, sink.getvalue())
+    storage.write_bytes(uri, parquet_bytes(table))
 
 
 def read_schema(uri: str) -> pa.Schema:

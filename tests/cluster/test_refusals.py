@@ -52,8 +52,8 @@ def refusal(nodes: Nodes, server: S3Server, *flags: str, store: str = "", env: d
 def test_a_token_that_is_wrong_or_not_given(nodes: Nodes, clips: S3Server, env: dict[str, str]) -> None:
     assert refusal(nodes, clips, env=env) == (
         f"error: RAY_ADDRESS {nodes.env['RAY_ADDRESS']}: the Ray cluster cannot be joined (no token that it accepts "
-        "was found); start it, give its token in ~/.ray/auth_token or RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token, or unset "
-        "RAY_ADDRESS to work on this machine alone"
+        "was found); start it, give its token in ~/.ray/auth_token or RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token, or "
+        "unset RAY_ADDRESS to work on this machine alone"
     )
 
 

@@ -4,14 +4,11 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from safetensors.numpy import save
+from checkpoints import CHECKPOINT
 
-from artifactscan.checkpoint import Card, Checkpoint
-from artifactscan.inputs import InputSpec
 from artifactscan.settings import ScoreSettings
 from pipelines.request import Request, make_request
 
-CHECKPOINT = Checkpoint(card=Card(backbone="any", input=InputSpec(height=48, width=80)), weights=save({}))
 SETTINGS = ScoreSettings(input="/clips", output="/scores")
 
 ANOTHER: dict[str, tuple[Any, str]] = {

@@ -2,19 +2,15 @@
 
 from pathlib import Path
 
+from checkpoints import CHECKPOINT
 from parts import attempt, manifest_row, write_manifest, write_part
 from rich.console import Console
-from safetensors.numpy import save
 
-from artifactscan.checkpoint import Card, Checkpoint
-from artifactscan.inputs import InputSpec
 from artifactscan.settings import ScoreSettings
 from artifactscan.stopwatch import Stopwatch
 from artifactscan.store import Store
 from pipelines.request import Job, make_request
 from pipelines.rounds import score_open_videos
-
-CHECKPOINT = Checkpoint(card=Card(backbone="any", input=InputSpec(height=48, width=80)), weights=save({}))
 
 
 def test_ray_is_not_started_where_nothing_is_open(tmp_path: Path) -> None:

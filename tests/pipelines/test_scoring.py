@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkpoints import CHECKPOINT
 from parts import THRESHOLDS, attempt, failure, write_part
 from rich.console import Console
-from safetensors.numpy import save
 
-from artifactscan.checkpoint import Card, Checkpoint, save_checkpoint
+from artifactscan.checkpoint import Checkpoint, save_checkpoint
 from artifactscan.cli import failures_exit_code
 from artifactscan.errors import UsageError
-from artifactscan.inputs import InputSpec
 from artifactscan.lease import Lease
 from artifactscan.settings import ScoreSettings
 from artifactscan.settle import Settlement, settle
@@ -26,8 +25,6 @@ from pipelines.cluster import ROOT
 from pipelines.request import Job, make_request
 from pipelines.scoring import _check_weights, _plan, _record, as_usage_errors, score
 
-CHECKPOINT = Checkpoint(card=Card(backbone="any", input=InputSpec(height=48, width=80)), weights=save({}))
-"""One that nothing can be scored with."""
 SETTINGS = ScoreSettings(input="/clips", output="/scores")
 
 

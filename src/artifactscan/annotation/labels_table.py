@@ -12,12 +12,11 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from artifactscan import storage, storage_errors
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.plain_parquet import open_plain
+from artifactscan.plain_parquet import open_plain, parquet_bytes
 from artifactscan.text import printable
 
 LABELLED = pa.schema(
@@ -95,9 +94,7 @@ def write_labels(table: pa.Table, uri: str) -> None:
         writer.writerows(zip(*table.to_pydict().values(), strict=True))
         data = text.getvalue().encode()
     elif uri.lower().endswith(".parquet"):
-        sink = io.BytesIO()
-        pq.write_table(table, sink, compression="zstd")
-        data = sink.getvalue()
+        data = parquet_bytes(table)
     else:
         raise UsageError(f"labels {uri}: the name does not tell the format; end it in .csv or .parquet")
     try:
