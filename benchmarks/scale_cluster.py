@@ -43,7 +43,7 @@ SAMPLE_FPS = ScoreSettings(input="", output="").sample_fps
 DECODERS_PER_NODE = 2
 """Each is a process of Ray's, and all of them share this machine; what a clip takes of one is the measured time."""
 OTHERS = 2
-"""Actors beside the decoders: one that classifies, one that writes."""
+"""Actors beside the decoders: one that classifies, one that lands parts."""
 CLIPS_PER_DECODER = 128
 """Two minutes of work: what the actors take on before Ray Data knows how large their output is must be over in the
 first fifth."""

@@ -21,7 +21,7 @@ import grpc
 import ray
 import yaml
 from ray._private import worker as ray_worker
-from ray._private.grpc_utils import init_grpc_channel
+from ray._private.gcs_utils import create_gcs_channel
 from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined] - made as it is loaded
 from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 from ray.exceptions import AuthenticationError
@@ -223,7 +223,7 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     if port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
-        with closing(init_grpc_channel(address)) as channel:
+        with closing(create_gcs_channel(address)) as channel:
             try:
                 NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=CONNECT_TIMEOUT_S)
             except grpc.RpcError as error:
@@ -235,8 +235,8 @@ def _raise_as_known(error: grpc.RpcError) -> None:
     assert isinstance(error, grpc.Call)
     if error.code() is grpc.StatusCode.UNAUTHENTICATED:
         raise AuthenticationError(error.details() or "") from None
-    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        raise ConnectionError("what listens there is no Ray head") from None
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        raise ConnectionError("what listens there is no Ray head, or one with TLS, for which RAY_USE_TLS=1") from None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Images are written by the actors that decode, so that no pixels travel. A retrie
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, cast
 
@@ -55,7 +56,8 @@ def run_extract_graph(
     """
     per_block = videos_per_block(work, pools)
     with cut_off_in_words():
-        extracted = deal_out(work, per_block, pools).map_batches(
+        alone = replace(pools, classifiers=0)
+        extracted = deal_out(work, per_block, alone).map_batches(
             Extract,
             batch_size=None,
             batch_format="pyarrow",

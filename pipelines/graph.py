@@ -156,14 +156,14 @@ class Classify:
 
 
 class Land:
-    """CPU actor, one for each classifier: scored rows in, none out; they lie in files of PARTS below ``parts``.
+    """CPU actor, as many as classifiers: scored rows in, none out; they lie in files of PARTS below ``parts``.
 
     An actor, as Ray soon ends the idle process of a task, and to start the next one takes seconds of a core.
     """
 
     def __init__(self, parts: str, tally: ActorProxy[Tally]):
         self.parts = parts
-        arrive("write", tally)
+        arrive("land", tally)
 
     def __call__(self, scored: pa.Table) -> Iterator[pa.Table]:
         if scored.num_rows:
@@ -174,7 +174,7 @@ class Land:
 def arrive(stage: str, tally: ActorProxy[Tally]) -> None:
     """Says that an actor is at work, and where: it may be on another node than the one before it."""
     context = ray.get_runtime_context()
-    tally.arrived.remote(context.get_actor_id(), context.get_node_id())
+    tally.arrived.remote(context.get_actor_id(), context.get_node_id(), stage)
     metrics.ACTORS.add(1, stage=stage)
 
 
@@ -226,7 +226,7 @@ def run_graph(
             batch_format="pyarrow",
             compute=pool(pools.classifiers),  # one that grew would be cut back, and grow again
             fn_constructor_args=(parts, tally),
-            num_cpus=pools.writer_cpus,
+            num_cpus=pools.land_cpus,
             label_selector=pools.classifier_label,
         )
         # Not write_parquet, which keeps a result of each part, and of what it was made, to the end.
@@ -298,8 +298,8 @@ def cut_off_in_words() -> Iterator[None]:
 def set_context(pools: Pools | None = None, *, silence_s: float = 0.0) -> None:
     """Sets what every graph here wants of Ray Data; ``pools`` bound what decoders may leave waiting.
 
-    A pool that may grow does when nodes join, and not for what the nodes have left: while an actor waits for room, Ray
-    has every process of the cluster collect its garbage, every ten seconds, and each stands still meanwhile.
+    A pool that may grow does where a node has room, and not for the sum of what nodes have left: while an actor waits
+    for room, Ray has every process of the cluster collect its garbage, every ten seconds, and stand still meanwhile.
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -313,7 +313,7 @@ def set_context(pools: Pools | None = None, *, silence_s: float = 0.0) -> None:
         context.execution_options.resource_limits = ExecutionResources.for_limits(object_store_memory=waiting_bytes)
     with warnings.catch_warnings():  # what is to come in its place chooses nodes by labels, which is not meant here
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        context.execution_options.exclude_resources = ExecutionResources(cpu=pools.unbooked_cpus if pools else 0.0)
+        context.execution_options.exclude_resources = ExecutionResources(cpu=pools.scattered_cpus if pools else 0.0)
     context.actor_init_retry_on_errors = False  # a checkpoint that does not load will not load the second time
 
 

@@ -73,6 +73,7 @@ def _decode(labelled: Labelled, spec: InputSpec, table: FrameTable, *, pools: Po
                 filesystem=filesystem,
                 try_create_dir=not storage.is_s3(table.parts),  # it would ask for a right to the whole bucket
                 ray_remote_args={"num_cpus": LIGHT_CPUS},
+                concurrency=pools.decoders,  # of what they book, a node would have room for hundreds
                 compression="zstd",
             )
         )

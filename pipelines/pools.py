@@ -10,11 +10,11 @@ from pipelines.cluster import MIN_CPUS, STAGE_LABEL, Node, Resources
 
 DECODE_NICENESS = 10
 """Without a GPU decoding yields to inference, whose threads wait for one another at every layer."""
-LIGHT_CPUS = 0.2
-"""What an actor or a task that reads or writes small Parquet books."""
-SPARE_CPUS = 2 * LIGHT_CPUS
-"""Left on each node for the actors that write and for such tasks; less than others book, so that a pool which may grow
-waits for another node."""
+SPARE_CPUS = 0.02
+"""Left on each node for what only writes small Parquet. So little that what many nodes have left would not hold another
+actor, were it in one place: Ray Data adds it up, and an actor that found no node would wait for one."""
+LIGHT_CPUS = SPARE_CPUS / 2
+"""What a task that only writes books, and all actors that land parts together."""
 GROWTH = 4
 """Times its size that a pool may grow to when nodes join a cluster that was there before."""
 KEEP_BUSY = 1.25
@@ -34,12 +34,14 @@ class Pools:
     classifiers: int
     classifier_cpus: float
     classifier_gpus: float
-    writer_cpus: float
-    """There is a writer for each classifier."""
+    land_cpus: float
+    """Of an actor that lands parts, of which there are as many as classifiers at the start."""
     classifier_threads: int
     """CPU threads of one classifier; 0 leaves torch's own choice."""
     cpus: int
     """Of the nodes that there are."""
+    idle_places: int
+    """For how many decoders more these nodes have room: where GPUs are the bound, not all cores decode."""
     most_decoders: int
     """What the pool may grow to when nodes join."""
     most_classifiers: int
@@ -49,10 +51,10 @@ class Pools:
     """Labels of the nodes that classify; None: any."""
 
     @property
-    def unbooked_cpus(self) -> float:
-        """CPUs of the nodes that there are which no actor books: in pieces, of which none would hold another one."""
-        of_classifiers = self.classifiers * (self.classifier_cpus + self.writer_cpus)
-        return max(0.0, self.cpus - self.decoders * self.decoder_cpus - of_classifiers)
+    def scattered_cpus(self) -> float:
+        """CPUs that the nodes have left in pieces, or where none may decode: no node has room for a decoder in them."""
+        of_classifiers = self.classifiers * (self.classifier_cpus + self.land_cpus)
+        return max(0.0, self.cpus - (self.decoders + self.idle_places) * self.decoder_cpus - of_classifiers)
 
     @property
     def niceness(self) -> int:
@@ -100,17 +102,21 @@ def size_pools(
             decoder_cpus = min(1.0, _bookable(decoding) / decoders)
         else:
             decoder_cpus = classifier_cpus = min(1.0, _bookable(decoding) / (classifiers + decoders))
+    decoder_cpus, classifier_cpus = _share(decoder_cpus), _share(classifier_cpus)
+    taken = decoders + (0 if apart else math.ceil(classifiers * classifier_cpus / decoder_cpus))
+    fit = sum(int((node.cpus - SPARE_CPUS) / decoder_cpus) for node in kept_for("decode", resources.nodes))
     # Ray Data asks an autoscaler for what a pool may grow to: where that is `ray up`'s, no more than the work is worth.
     grows = GROWTH if resources.joined and not resources.room else 1
     return Pools(
         decoders=decoders,
-        decoder_cpus=_share(decoder_cpus),
+        decoder_cpus=decoder_cpus,
         classifiers=classifiers,
-        classifier_cpus=_share(classifier_cpus),
+        classifier_cpus=classifier_cpus,
         classifier_gpus=classifier_gpus,
-        writer_cpus=_share(LIGHT_CPUS * min(1.0, len(classifying) / classifiers)),  # in all half of what is spare
+        land_cpus=_share(LIGHT_CPUS / classifiers),  # so that one node has room for all
         classifier_threads=threads,
         cpus=resources.cpus,
+        idle_places=max(0, fit - taken),
         most_decoders=decoders if decode_actors else decoders * grows,
         most_classifiers=classifiers if classify_actors else classifiers * grows,
         decoder_label=_label("decode", resources.grown),

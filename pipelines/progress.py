@@ -37,6 +37,8 @@ class Snapshot:
     """How often decoders handed on anything, be it a verdict without frames."""
     nodes: dict[str, str] = field(default_factory=dict)
     """Actor → the node it is at work on, or was before it was lost."""
+    stages: set[str] = field(default_factory=set)
+    """Those that had an actor at work."""
 
     @property
     def videos(self) -> int:
@@ -69,8 +71,9 @@ class Tally:
         self.snapshot.segments += 1
         metrics.FRAMES_WAITING.add(max(0, self.snapshot.decoded - self.snapshot.frames))
 
-    def arrived(self, actor: str, node: str) -> None:
+    def arrived(self, actor: str, node: str, stage: str) -> None:
         self.snapshot.nodes[actor] = node
+        self.snapshot.stages.add(stage)
 
     def read(self) -> Snapshot:
         return self.snapshot
@@ -135,7 +138,6 @@ class Progress:
         self.quiet = quiet
         self.live = self.stream.isatty() and log is None
         self.log = log
-        self.told = ""
         self.otherwise, self.ask_after_s = "starting", LOG_INTERVAL_S
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -152,7 +154,7 @@ class Progress:
             self.thread.join()
 
     def _watch(self) -> None:
-        printed, begun = time.monotonic(), False
+        printed, begun, told = time.monotonic(), False, None
         while not self.stop.wait(TERMINAL_INTERVAL_S):
             snapshot = self._read()
             if snapshot is None:
@@ -160,8 +162,9 @@ class Progress:
             first = not begun and snapshot.frames > 0
             if self.live or first or time.monotonic() - printed >= LOG_INTERVAL_S:
                 self._print(snapshot, end="" if self.live else "\n")
-                printed, begun = time.monotonic(), begun or first
-        if (snapshot := self._read()) is not None:
+                printed, begun, told = time.monotonic(), begun or first, snapshot
+        # In a log the last word may have been said a moment ago.
+        if (snapshot := self._read()) is not None and (self.live or snapshot != told):
             self._print(snapshot, end="\n")
 
     def _read(self) -> Snapshot | None:
@@ -172,14 +175,11 @@ class Progress:
 
     def _print(self, snapshot: Snapshot, *, end: str) -> None:
         elapsed_s = time.monotonic() - self.started
-        if snapshot.nodes or snapshot.outcomes:
+        if snapshot.stages - {"land"} or snapshot.outcomes:  # what lands parts finds room where nothing else does
             self.otherwise = "starting"
         elif elapsed_s >= self.ask_after_s:
             self.otherwise, self.ask_after_s = _nobody_yet(), elapsed_s + LOG_INTERVAL_S
         text = line(snapshot, total=self.total, elapsed_s=elapsed_s, otherwise=self.otherwise)
-        if text == self.told and not self.live:  # the last word would be the first, or the one before, once more
-            return
-        self.told = text
         if self.log is not None:
             facts = {"videos": snapshot.videos, "frames": snapshot.frames, "outcomes": dict(snapshot.outcomes)}
             self.log.info(text, extra={**facts, "total": self.total, "elapsed_s": round(elapsed_s, 3)})

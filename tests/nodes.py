@@ -94,7 +94,7 @@ class Nodes:
         return int(run.stdout.split()[0])
 
     def waiting_actors(self) -> int:
-        """How many actors wait for a node that has room for them."""
+        """How many actors have not begun: they start, or wait for a node that has room for them."""
         code = (
             "import ray; from ray._private.state import actors; ray.init(log_to_driver=False); "
             "print(sum(actor['State'] == 'PENDING_CREATION' for actor in actors().values()))"

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -41,13 +41,12 @@ def parse_settings(settings: type[SettingsType], arguments: list[str] | None, *,
     from_file = _take_config(arguments, settings)
     _log_as_told([*from_file, *arguments])
     description = f"{description.rstrip()}\n\n{_CONFIG_HELP}"
-    if not logs_json():
-        return tyro.cli(settings, args=[*from_file, *arguments], description=description)
+    box = io.StringIO()
     try:
-        with redirect_stderr(io.StringIO()) as box:
+        with redirect_stderr(box) if logs_json() else nullcontext():
             return tyro.cli(settings, args=[*from_file, *arguments], description=description)
     except SystemExit as ended:
-        if ended.code != EXIT_USAGE:
+        if ended.code != EXIT_USAGE or not logs_json():
             raise
         raise UsageError(_unboxed(box.getvalue())) from None
 

@@ -1,6 +1,5 @@
 """YAML that people write, settings and policies: no key counts twice, and what is wrong with a file is one sentence."""
 
-from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -25,12 +24,12 @@ def parse_yaml(text: bytes, source: str) -> Any:
 class _UniqueKeys(yaml.SafeLoader):
     """YAML in which a key given twice is an error rather than the last one's."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)  # as it is written: `<<` is filled in later
         seen = set()
-        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():  # `!!map x` is none
+        for key_node, _ in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is not None and key in seen:
-                told = f"the key {key!r} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, told, key_node.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark)
             seen.add(key)
-        return super().construct_mapping(node, deep)
+        return node

@@ -20,7 +20,7 @@ KEY = ["uri", "frame_index"]
 CLIPS = 18
 FLAGS = ("--segment-frames", 4, "--slice-bytes", 60_000, "--decode-actors", 2, "--classify-actors", 2)
 """Longer clips in slices, and as few processes as make two of each stage."""
-DECODING, CLASSIFYING, WRITING = (
+DECODING, CLASSIFYING, LANDING = (
     "MapWorker(MapBatches(Decode)).submit",
     "MapWorker(MapBatches(Classify)).submit",
     "MapWorker(MapBatches(Land)).submit",
@@ -109,11 +109,11 @@ def has_parts(corpus: S3Server, store: str) -> Callable[[], bool]:
     [
         pytest.param(DECODING, id="decoding"),
         pytest.param(CLASSIFYING, id="classifying", marks=pytest.mark.slow),
-        pytest.param(WRITING, id="writing", marks=pytest.mark.slow),
+        pytest.param(LANDING, id="landing", marks=pytest.mark.slow),
     ],
 )
 def test_a_node_that_dies(what: str, nodes: Nodes, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path) -> None:
-    store, two = f"dies-{len(what)}", [nodes.add(4), nodes.add(4)]  # each has room for all
+    store, two = f"dies-{len(what)}", [nodes.add(5), nodes.add(5)]  # each has room for all
     corpus.faults.delay("in/*", 2.0)  # time to be killed in
     corpus.faults.delay(f"{store}/runs/*/parts/*", 1.0)
     job = start(nodes, corpus, store)
@@ -156,7 +156,7 @@ def test_the_storage_is_gone_for_a_while_and_a_node_comes_late(
     corpus.faults.delay("in/*", 2.0)
     job = nodes.job(*arguments(corpus, "gone"), "--segment-frames", 4, "--slice-bytes", 60_000)
     job.wait_for(has_parts(corpus, "gone"))
-    assert nodes.waiting_actors() == 0, "a pool grows when a node comes, and asks for nothing before"
+    job.wait_for(lambda: nodes.waiting_actors() == 0)  # a pool grows when a node comes, and waits for none before
     try:
         corpus.go_away()
         try:

@@ -24,7 +24,7 @@ from pipelines import metrics
 pytestmark = pytest.mark.cluster
 
 CLIPS = 8
-STAGES = ("decode", "classify")
+STAGES = ("decode", "classify", "land")
 
 
 @pytest.fixture(scope="module")

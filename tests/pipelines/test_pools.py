@@ -1,5 +1,7 @@
 """How many actors do what, on clusters of several kinds."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from artifactscan.errors import UsageError
@@ -28,7 +30,7 @@ def test_two_cores_without_a_gpu_do_both() -> None:
     assert (sized.decoders, sized.classifiers, sized.classifier_threads) == (2, 1, 2)
     assert sized.classifier_gpus == 0
     assert sized.niceness == DECODE_NICENESS
-    assert booked_cpus(sized) == pytest.approx(1.6, abs=1e-3)
+    assert booked_cpus(sized) == pytest.approx(2 - SPARE_CPUS, abs=1e-3)
     assert sized.decoder_cpus > SPARE_CPUS, "no fourth actor finds room"
 
 
@@ -48,11 +50,9 @@ def test_every_pool_fits_into_its_cluster(cpus: int, gpus: int, decoders: int, c
     assert sized.decoders == decoders or not decoders
     assert sized.classifiers == classifiers or not classifiers
     assert sized.classifiers * sized.classifier_gpus <= gpus * count + 1e-9
-    assert booked_cpus(sized) <= count * (cpus - SPARE_CPUS) + 1e-9, "room is left for Ray Data's own tasks"
-    assert sized.classifiers * sized.writer_cpus <= count * SPARE_CPUS / 2 + 1e-9, "and beside the writers too"
-    assert min(sized.decoder_cpus, sized.classifier_cpus, sized.writer_cpus) > 0
-    booked = booked_cpus(sized) + sized.classifiers * sized.writer_cpus
-    assert booked + sized.unbooked_cpus == pytest.approx(count * cpus), "a pool grows only when there are more"
+    assert booked_cpus(sized) <= count * (cpus - SPARE_CPUS) + 1e-9, "room is left for what writes"
+    assert sized.classifiers * sized.land_cpus <= SPARE_CPUS / 2 + 1e-9, "on one node, if need be"
+    assert min(sized.decoder_cpus, sized.classifier_cpus, sized.land_cpus) > 0
 
 
 def test_nodes_without_a_gpu_classify_each_with_its_own_cores() -> None:
@@ -114,3 +114,86 @@ def test_what_a_cluster_lacks_is_said() -> None:
         pools(gpu=False)
     with pytest.raises(UsageError, match="has 1 CPUs, and 2 are needed"):
         pools(Node(1), gpu=False)
+
+
+SLOW_CLASSIFIER = rates(0.05, 0.01)
+"""Five decoders keep one busy."""
+CLUSTERS = [
+    ((Node(2),), False),
+    ((Node(4),), False),
+    ((Node(16),), False),
+    ((Node(16, 1),), True),
+    ((Node(64, 1),), True),
+    ((Node(16, stage="decode"), Node(8, 1, stage="classify")), True),
+    ((Node(64, stage="decode"), Node(8, 2, stage="classify")), True),
+    ((Node(4, stage="decode"), Node(2, stage="classify")), False),
+]
+
+
+@pytest.mark.parametrize("pack", [True, False], ids=["packed", "spread"])
+@pytest.mark.parametrize("times", [1, 3, 16])
+@pytest.mark.parametrize(("kinds", "gpu"), CLUSTERS)
+def test_ray_data_wants_as_many_more_decoders_as_the_nodes_hold(
+    kinds: tuple[Node, ...], gpu: bool, times: int, pack: bool
+) -> None:
+    """At the start, and when as many nodes have joined; of what is free it only knows the sum."""
+    sized = pools(*kinds * times, gpu=gpu, joined=True, rates=SLOW_CLASSIFIER if gpu else None)
+    apart = sized.decoder_label is not None
+    cluster = Placed(kinds * times, pack and (apart or not gpu))  # Ray packs to half of a node, and then spreads
+    for count, cpus, gpus, label in (
+        (sized.decoders, sized.decoder_cpus, 0.0, sized.decoder_label),
+        (sized.classifiers, sized.classifier_cpus, sized.classifier_gpus, sized.classifier_label),
+        (sized.classifiers, sized.land_cpus, 0.0, sized.classifier_label),
+    ):
+        assert all(cluster.place(cpus, gpus, label) for _ in range(count)), "the pools themselves have room"
+
+    def wanted() -> int:
+        return int((cluster.free_cpus - sized.scattered_cpus) / sized.decoder_cpus + 1e-6)
+
+    def hold(label: dict[str, str] | None) -> int:
+        return cluster.room(sized.decoder_cpus, label)
+
+    assert wanted() <= hold(sized.decoder_label)
+    assert wanted() >= hold(sized.decoder_label) - times, "of idle cores, one a node may stay so"
+    cluster.join(node for node in kinds * times if node.stage != "classify")
+    assert wanted() <= hold(sized.decoder_label)
+
+
+class Placed:
+    """Nodes on which actors are placed, one after the other, where Ray may place them."""
+
+    def __init__(self, nodes: Iterable[Node], pack: bool):
+        self.pack = pack
+        self.nodes: list[Node] = []
+        self.free: list[list[float]] = []
+        self.join(nodes)
+
+    def join(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            self.nodes.append(node)
+            self.free.append([float(node.cpus), float(node.gpus)])
+
+    @property
+    def free_cpus(self) -> float:
+        return sum(cpus for cpus, _ in self.free)
+
+    def place(self, cpus: float, gpus: float, label: dict[str, str] | None) -> bool:
+        fit = [
+            free
+            for node, free in zip(self.nodes, self.free, strict=True)
+            if label in (None, {"artifactscan-stage": node.stage}) and cpus <= free[0] + 1e-9 and gpus <= free[1] + 1e-9
+        ]
+        if not fit:
+            return False
+        chosen = (min if self.pack else max)(fit)
+        chosen[0] -= cpus
+        chosen[1] -= gpus
+        return True
+
+    def room(self, cpus: float, label: dict[str, str] | None) -> int:
+        """How many more of them the nodes hold."""
+        return sum(
+            int(free[0] / cpus + 1e-6)
+            for node, free in zip(self.nodes, self.free, strict=True)
+            if label in (None, {"artifactscan-stage": node.stage})
+        )

@@ -99,7 +99,7 @@ def test_a_price_without_a_plan_is_not_taken_for_an_order_to_score(tmp_path: Pat
     assert not any(tmp_path.iterdir())
 
 
-def test_a_store_is_not_put_into_its_own_corpus(tmp_path: Path) -> None:
+def test_a_store_is_not_put_where_its_corpus_is(tmp_path: Path) -> None:
     settings = replace(SETTINGS, input=str(tmp_path), output=f"{tmp_path}/")
     with pytest.raises(
         UsageError, match=f"--input and --output are both {tmp_path}; give the store a place of its own"
