@@ -75,8 +75,9 @@ bench: $(INSTALLED) ## measure this job against its bound and its peers in one r
 	$(PY) -m pip install --quiet daft==0.7.26
 	$(PY) benchmarks/bench.py
 
-bench-scale: $(INSTALLED) ## the whole job on up to 8 simulated nodes, over 100,000 videos, and its tail (half an hour)
+bench-scale: $(INSTALLED) ## the job on up to 8 simulated nodes, over 100,000 videos, its tail; `ray job submit` (an hour)
 	$(PY) benchmarks/scale_cluster.py
+	$(PY) benchmarks/submit.py
 
 SBOM_TOOLS := build/sbom-tools
 

@@ -1,12 +1,9 @@
 """`ray job submit` from the repository's root, with nothing but its working directory: it runs, tells, stops."""
 
 import json
-import subprocess
-import sys
-import time
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from media import write_clip
 from nodes import ROOT, Nodes
 from s3_server import S3Server
 from scraped import families
+from submitted import SubmittedJob
 
 from artifactscan.backbone import initialise
 from artifactscan.checkpoint import save_checkpoint
@@ -47,49 +45,10 @@ def nodes(corpus: S3Server) -> Iterator[Nodes]:
     nodes.close()
 
 
-class Submitted:
-    """A job handed to the cluster by `ray job submit`."""
-
-    def __init__(self, nodes: Nodes, corpus: S3Server, store: str):
-        self.server = f"http://127.0.0.1:{nodes.dashboard_port}"
-        self.env = {name: value for name, value in nodes.env.items() if name != "RAY_ADDRESS"}
-        self.id = f"{store}-job"
-        self.arguments = ("--input", corpus.uri("in"), "--output", corpus.uri(store))
-        self.arguments += ("--checkpoint", corpus.uri("checkpoint"), "--max-failed", "0.5", "--log-format", "json")
-        self.arguments += ("--node-wait-s", "200")
-        self._ray(
-            "submit", "--submission-id", self.id, "--no-wait", "--working-dir", ".", "--", "python", "jobs/score.py"
-        )
-
-    def _ray(self, verb: str, *words: str) -> str:
-        more = self.arguments if verb == "submit" else ()
-        command = [sys.executable, "-m", "ray.scripts.scripts", "job", verb, "--address", self.server, *words, *more]
-        return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, check=True).stdout
-
-    def logs(self) -> str:
-        return self._ray("logs", self.id)
-
-    def stop(self) -> None:
-        self._ray("stop", self.id)
-
-    def details(self) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.server}/api/jobs/{self.id}")
-        request.add_header("Authorization", f"Bearer {self.env['RAY_AUTH_TOKEN']}")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-    def wait_for(self, condition: Callable[[], Any], timeout_s: float = 240) -> Any:
-        """The first true value of ``condition``."""
-        end = time.monotonic() + timeout_s
-        while not (met := condition()):
-            assert time.monotonic() < end, self.logs()
-            time.sleep(0.3)
-        return met
-
-    def end(self) -> str:
-        """The state it ends in."""
-        ended = ("SUCCEEDED", "FAILED", "STOPPED")
-        return self.wait_for(lambda: status if (status := self.details()["status"]) in ended else None)
+def submit(nodes: Nodes, corpus: S3Server, store: str) -> SubmittedJob:
+    places = ("--input", corpus.uri("in"), "--output", corpus.uri(store), "--checkpoint", corpus.uri("checkpoint"))
+    flags = ("--max-failed", "0.5", "--log-format", "json", "--node-wait-s", "200")
+    return SubmittedJob(nodes, f"{store}-job", *places, *flags)
 
 
 def committed(corpus: S3Server, store: str) -> dict[str, Any]:
@@ -110,7 +69,7 @@ def scrape(nodes: Nodes) -> set[str]:
 def test_a_submitted_job_waits_for_a_node_runs_and_tells(nodes: Nodes, corpus: S3Server) -> None:
     corpus.faults.status("in/clip0.mp4", 503, times=2, methods=("GET",))
     corpus.faults.delay("in/clip7.mp4", 15.0, times=1)  # time to be looked at
-    job = Submitted(nodes, corpus, "told")
+    job = submit(nodes, corpus, "told")
     job.wait_for(lambda: "waiting for a CPU to decode on and a CPU to classify on (0 of at most 200 s)" in job.logs())
     nodes.add(2, f"--metrics-export-port={nodes.worker_metrics_port}")  # as an autoscaler would
     ours = {metric.exported for metric in metrics.METRICS}
@@ -155,7 +114,7 @@ def worker_logs(nodes: Nodes) -> list[str]:
 @pytest.mark.slow
 def test_a_job_that_is_stopped_is_continued(nodes: Nodes, corpus: S3Server) -> None:
     corpus.faults.delay("in/clip7.mp4", 60.0, times=1)
-    job = Submitted(nodes, corpus, "stopped")
+    job = submit(nodes, corpus, "stopped")
     job.wait_for(lambda: any("stopped/runs/" in key and "/parts/" in key for key in list(corpus.keys())))
     job.stop()
     assert job.end() == "STOPPED"

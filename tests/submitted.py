@@ -1,0 +1,52 @@
+"""A job handed to a cluster of this machine by `ray job submit`, from the repository's root."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from nodes import ROOT, Nodes
+
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+class SubmittedJob:
+    """`jobs/score.py` with ``arguments``, under an id of its own, on ``nodes`` that have a dashboard."""
+
+    def __init__(self, nodes: Nodes, id: str, *arguments: str):
+        self.server = f"http://127.0.0.1:{nodes.dashboard_port}"
+        self.env = {name: value for name, value in nodes.env.items() if name != "RAY_ADDRESS"}
+        self.id, self.arguments = id, arguments
+        command = ("--no-wait", "--working-dir", ".", "--", "python", "jobs/score.py", *arguments)
+        self._ray("submit", "--submission-id", id, *command)
+
+    def _ray(self, verb: str, *words: str) -> str:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "job", verb, "--address", self.server, *words]
+        return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, check=True).stdout
+
+    def logs(self) -> str:
+        return self._ray("logs", self.id)
+
+    def stop(self) -> None:
+        self._ray("stop", self.id)
+
+    def details(self) -> dict[str, Any]:
+        request = urllib.request.Request(f"{self.server}/api/jobs/{self.id}")
+        request.add_header("Authorization", f"Bearer {self.env['RAY_AUTH_TOKEN']}")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def wait_for(self, condition: Callable[[], Any], timeout_s: float = 240) -> Any:
+        """The first true value of ``condition``."""
+        end = time.monotonic() + timeout_s
+        while not (met := condition()):
+            assert time.monotonic() < end, self.logs()
+            time.sleep(0.3)
+        return met
+
+    def end(self) -> str:
+        """The state it ends in."""
+        return self.wait_for(lambda: status if (status := self.details()["status"]) in ENDED else None)
