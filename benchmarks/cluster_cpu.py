@@ -10,7 +10,7 @@ import psutil
 
 INTERVAL_S = 5.0
 """Looking at a hundred processes costs some of what is measured."""
-_KINDS = {"Decode": "decoders", "Classify": "classifiers", "Land": "landing", "Tally": "tally"}
+_KINDS = {"Decode": "decoders", "Classify": "classifiers", "Tally": "tally"}
 
 
 class CpuWatch:

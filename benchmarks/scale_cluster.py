@@ -42,8 +42,6 @@ CLIP_S = 10
 SAMPLE_FPS = ScoreSettings(input="", output="").sample_fps
 DECODERS_PER_NODE = 2
 """Each is a process of Ray's, and all of them share this machine; what a clip takes of one is the measured time."""
-OTHERS = 2
-"""Actors beside the decoders: one that classifies, one that lands parts."""
 CLIPS_PER_DECODER = 128
 """Two minutes of work: what the actors take on before Ray Data knows how large their output is must be over in the
 first fifth."""
@@ -102,9 +100,9 @@ def scaling(counts: list[int]) -> dict[str, Any]:
                 nodes.add(DECODERS_PER_NODE, "--labels=artifactscan-stage=decode")
             running, decoders = count, count * DECODERS_PER_NODE
             clips = _clips(Path(folder, f"clips{count}"), [CLIP_S] * CLIPS_PER_DECODER * decoders)
-            job = _job(nodes, folder, f"store{count}", clips, "--together", decoders + OTHERS)
+            job = _job(nodes, folder, f"store{count}", clips, "--together", decoders + 1)
             _check(job, len(list(clips.iterdir())))
-            begin, end, rate = steady(job["course"], actors=decoders + OTHERS)
+            begin, end, rate = steady(job["course"], actors=decoders + 1)
             results[count] = {
                 "decoders": decoders,
                 "frames_per_s": round(rate, 1),
@@ -148,7 +146,7 @@ def tail() -> dict[str, Any]:
         sliced = ScoreSettings(input="", output="").slice_bytes
         for name, slice_bytes, speed in (("sliced", sliced, 1), ("whole", 0, WHOLE_SPEED)):
             decode_s = Waits().decode_s / speed
-            flags = ("--decode-s", decode_s, "--slice-bytes", slice_bytes, "--together", decoders + OTHERS)
+            flags = ("--decode-s", decode_s, "--slice-bytes", slice_bytes, "--together", decoders + 1)
             job = _job(nodes, folder, name, clips, *flags)
             _check(job, LONG_VIDEOS + SHORT_CLIPS)
             ideal_s = seconds * SAMPLE_FPS * decode_s / decoders

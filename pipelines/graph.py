@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from artifactscan.isolation import DecoderProcess, Segment
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.logs import actor_log
 from artifactscan.reading import VideoReader
-from artifactscan.store import write_table
+from artifactscan.store import run_ahead, write_table
 from artifactscan.tables import PARTS, SEGMENTS
 from artifactscan.video import DecodeSettings
 from pipelines import metrics, workers
@@ -112,7 +113,7 @@ class Classify:
         arrive("classify", tally)
 
     def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
-        yield self._scored(segments)  # as in Land
+        yield self._scored(segments)  # of what does not yield, Ray Data hides what it raised
 
     def _scored(self, segments: pa.Table) -> pa.Table:
         counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
@@ -155,26 +156,10 @@ class Classify:
         return np.frombuffer(blob.as_buffer(), np.uint8).reshape(shape)
 
 
-class Land:
-    """CPU actor, as many as classifiers: scored rows in, none out; they lie in files of PARTS below ``parts``.
-
-    An actor, as Ray soon ends the idle process of a task, and to start the next one takes seconds of a core.
-    """
-
-    def __init__(self, parts: str, tally: ActorProxy[Tally]):
-        self.parts = parts
-        arrive("land", tally)
-
-    def __call__(self, scored: pa.Table) -> Iterator[pa.Table]:
-        if scored.num_rows:
-            write_table(scored, storage.join(self.parts, f"{secrets.token_hex(16)}.parquet"))
-        yield scored.slice(0, 0)  # of what does not yield, Ray Data hides what it raised
-
-
 def arrive(stage: str, tally: ActorProxy[Tally]) -> None:
     """Says that an actor is at work, and where: it may be on another node than the one before it."""
     context = ray.get_runtime_context()
-    tally.arrived.remote(context.get_actor_id(), context.get_node_id(), stage)
+    tally.arrived.remote(context.get_actor_id(), context.get_node_id())
     metrics.ACTORS.add(1, stage=stage)
 
 
@@ -220,19 +205,18 @@ def run_graph(
             num_gpus=pools.classifier_gpus,
             label_selector=pools.classifier_label,
         )
-        landed = scored.map_batches(
-            Land,
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=pool(pools.classifiers),  # one that grew would be cut back, and grow again
-            fn_constructor_args=(parts, tally),
-            num_cpus=pools.land_cpus,
-            label_selector=pools.classifier_label,
-        )
-        # Not write_parquet, which keeps a result of each part, and of what it was made, to the end.
-        for _ in landed.iter_batches(batch_size=None, prefetch_batches=0):
+        # What is left of a video is small, so the driver writes it: write_parquet keeps a result of each part, and of
+        # what it was made, to the end, and a process of its own takes seconds of a core to start.
+        batches = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for _ in run_ahead(partial(land, parts), batches):
             pass
-        return landed.stats()
+        return scored.stats()
+
+
+def land(parts: str, scored: pa.Table) -> None:
+    """Writes rows of PARTS, if there are any, as a file below ``parts``."""
+    if scored.num_rows:
+        write_table(scored, storage.join(parts, f"{secrets.token_hex(16)}.parquet"))
 
 
 def pool(size: int, most: int | None = None) -> ActorPoolStrategy:

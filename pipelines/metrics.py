@@ -71,7 +71,7 @@ BATCH_FRAMES = Metric(
 )
 VIDEOS_WAITING = Metric("artifactscan_videos_waiting", "gauge", "Videos of the run that are not done.")
 FRAMES_WAITING = Metric("artifactscan_frames_waiting", "gauge", "Frames that are decoded and not classified.")
-ACTORS = Metric("artifactscan_actors", "gauge", "Actors at work, by stage: decode, classify, land.", ("stage",))
+ACTORS = Metric("artifactscan_actors", "gauge", "Actors at work, by stage: decode, classify.", ("stage",))
 
 METRICS: tuple[Metric, ...] = (
     VIDEOS,

@@ -11,10 +11,10 @@ from pipelines.cluster import MIN_CPUS, STAGE_LABEL, Node, Resources
 DECODE_NICENESS = 10
 """Without a GPU decoding yields to inference, whose threads wait for one another at every layer."""
 SPARE_CPUS = 0.02
-"""Left on each node for what only writes small Parquet. So little that what many nodes have left would not hold another
+"""Left on each node for tasks that only write. So little that what many nodes have left would not hold another
 actor, were it in one place: Ray Data adds it up, and an actor that found no node would wait for one."""
 LIGHT_CPUS = SPARE_CPUS / 2
-"""What a task that only writes books, and all actors that land parts together."""
+"""What such a task books."""
 GROWTH = 4
 """Times its size that a pool may grow to when nodes join a cluster that was there before."""
 KEEP_BUSY = 1.25
@@ -34,8 +34,6 @@ class Pools:
     classifiers: int
     classifier_cpus: float
     classifier_gpus: float
-    land_cpus: float
-    """Of an actor that lands parts, of which there are as many as classifiers at the start."""
     classifier_threads: int
     """CPU threads of one classifier; 0 leaves torch's own choice."""
     cpus: int
@@ -53,8 +51,8 @@ class Pools:
     @property
     def scattered_cpus(self) -> float:
         """CPUs that the nodes have left in pieces, or where none may decode: no node has room for a decoder in them."""
-        of_classifiers = self.classifiers * (self.classifier_cpus + self.land_cpus)
-        return max(0.0, self.cpus - (self.decoders + self.idle_places) * self.decoder_cpus - of_classifiers)
+        booked = (self.decoders + self.idle_places) * self.decoder_cpus + self.classifiers * self.classifier_cpus
+        return max(0.0, self.cpus - booked)
 
     @property
     def niceness(self) -> int:
@@ -113,7 +111,6 @@ def size_pools(
         classifiers=classifiers,
         classifier_cpus=classifier_cpus,
         classifier_gpus=classifier_gpus,
-        land_cpus=_share(LIGHT_CPUS / classifiers),  # so that one node has room for all
         classifier_threads=threads,
         cpus=resources.cpus,
         idle_places=max(0, fit - taken),

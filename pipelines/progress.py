@@ -37,8 +37,6 @@ class Snapshot:
     """How often decoders handed on anything, be it a verdict without frames."""
     nodes: dict[str, str] = field(default_factory=dict)
     """Actor → the node it is at work on, or was before it was lost."""
-    stages: set[str] = field(default_factory=set)
-    """Those that had an actor at work."""
 
     @property
     def videos(self) -> int:
@@ -71,9 +69,8 @@ class Tally:
         self.snapshot.segments += 1
         metrics.FRAMES_WAITING.add(max(0, self.snapshot.decoded - self.snapshot.frames))
 
-    def arrived(self, actor: str, node: str, stage: str) -> None:
+    def arrived(self, actor: str, node: str) -> None:
         self.snapshot.nodes[actor] = node
-        self.snapshot.stages.add(stage)
 
     def read(self) -> Snapshot:
         return self.snapshot
@@ -175,7 +172,7 @@ class Progress:
 
     def _print(self, snapshot: Snapshot, *, end: str) -> None:
         elapsed_s = time.monotonic() - self.started
-        if snapshot.stages - {"land"} or snapshot.outcomes:  # what lands parts finds room where nothing else does
+        if snapshot.nodes or snapshot.outcomes:
             self.otherwise = "starting"
         elif elapsed_s >= self.ask_after_s:
             self.otherwise, self.ask_after_s = _nobody_yet(), elapsed_s + LOG_INTERVAL_S

@@ -105,7 +105,6 @@ def test_the_picture_has_what_the_text_has() -> None:
         "run.json",
         "Decode",
         "Classify",
-        "Land",
         "Parts",
         "Tally",
         "Settle",

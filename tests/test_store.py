@@ -20,10 +20,10 @@ from artifactscan.store import (
     manifest_schema,
     new_run_id,
     parquet_files,
-    read_ahead,
     read_batches,
     read_schema,
     read_table,
+    run_ahead,
     write_table,
 )
 from artifactscan.tables import MANIFEST
@@ -221,9 +221,9 @@ def test_reading_ahead_keeps_the_order_and_the_errors() -> None:
         asked.append(number)
         return 1 / number
 
-    assert list(read_ahead(half, range(1, 100))) == [1 / n for n in range(1, 100)]
+    assert list(run_ahead(half, range(1, 100))) == [1 / n for n in range(1, 100)]
     asked.clear()
-    first = next(iter(read_ahead(half, iter(range(1, 10_000)))))
+    first = next(iter(run_ahead(half, iter(range(1, 10_000)))))
     assert first == 1 and len(asked) < 50, "it does not run away from its reader"
     with pytest.raises(ZeroDivisionError):
-        list(read_ahead(half, [1, 0, 2]))
+        list(run_ahead(half, [1, 0, 2]))

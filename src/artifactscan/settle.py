@@ -25,9 +25,9 @@ from artifactscan.store import (
     UNCHANGED_PREFIX,
     Store,
     parquet_files,
-    read_ahead,
     read_batches,
     read_table,
+    run_ahead,
     write_table,
 )
 from artifactscan.tables import EVENTS, FRAMES, PARTS, TO_DO, VIDEO_FACTS, VIDEOS
@@ -75,7 +75,7 @@ def complete_attempts(store: Store, run: str) -> Complete:
     A part cut off by a kill cannot be read; its videos are simply not complete and are done again.
     """
     parts = parquet_files(store.parts(run))
-    keys_of_parts = list(read_ahead(_keys, parts))
+    keys_of_parts = list(run_ahead(_keys, parts))
     damaged = [part for part, keys in zip(parts, keys_of_parts, strict=True) if keys is None]
     tables = [keys for keys in keys_of_parts if keys is not None]
     if not tables:
@@ -232,7 +232,7 @@ def _whole_videos(store: Store, run: str, complete: Complete) -> Iterator[pa.Tab
     ready: list[pa.Table] = []
     frames = 0
     parts = [part for part in parquet_files(store.parts(run)) if part not in set(complete.damaged_parts)]
-    for table in read_ahead(_segments, parts):
+    for table in run_ahead(_segments, parts):
         single: list[int] = []
         names = ("video_id", "slice", "slices", "attempt", "segment", "last")
         for row, (video, slice, slices, attempt, segment, last) in enumerate(

@@ -123,7 +123,7 @@ class Store:
 
     def _records(self) -> Iterator[tuple[str, RunRecord | None]]:
         runs = self.run_ids()
-        return zip(runs, read_ahead(self._record, runs), strict=True)
+        return zip(runs, run_ahead(self._record, runs), strict=True)
 
     def _record(self, run: str) -> RunRecord | None:
         uri = self.run_json(run)
@@ -201,12 +201,12 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
     return open_plain(path, filesystem=filesystem, pre_buffer=True).read(columns=columns)
 
 
-def read_ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``read(item)`` of each item in order, a few under way at a time."""
+def run_ahead(do: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``do(item)`` of each item, in order, a few under way at a time."""
     with ThreadPoolExecutor(_READERS) as pool:
         waiting: deque = deque()
         for item in items:
-            waiting.append(pool.submit(read, item))
+            waiting.append(pool.submit(do, item))
             if len(waiting) > _READERS:
                 yield waiting.popleft().result()
         while waiting:

@@ -22,7 +22,7 @@ from pipelines import metrics
 pytestmark = pytest.mark.cluster
 
 CLIPS = 8
-STAGES = ("decode", "classify", "land")
+STAGES = ("decode", "classify")
 
 
 @pytest.fixture(scope="module")

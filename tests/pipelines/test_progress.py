@@ -116,12 +116,12 @@ def test_a_cluster_with_nothing_free_is_said(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
     tally: Any = Tally()
     waiting = "no process has begun yet, 0.2 of 4 CPUs and 0 of 1 GPUs are free"
-    for told, stage in ((waiting, "land"), (waiting, "decode"), ("starting", "classify")):
+    for told in (waiting, "starting"):
         said = io.StringIO()
         with Progress(tally, total=3, quiet=False, stream=said):
             pass
         assert said.getvalue().endswith(f"{told}  ETA -\n")
-        tally.arrived("actor", "node", stage)
+        tally.arrived("decoder", "node")
 
 
 def test_quiet_says_nothing(tally: Any) -> None:

@@ -13,7 +13,7 @@ from artifactscan.errors import LedgerError
 from artifactscan.events import EventSettings, find_events
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import TRANSIENT
-from artifactscan.store import RunRecord, Store, parquet_files, read_ahead, read_table
+from artifactscan.store import RunRecord, Store, parquet_files, read_table, run_ahead
 from artifactscan.tables import EVENTS, FRAMES
 
 _TRANSIENT = pa.array([str(outcome) for outcome in TRANSIENT])
@@ -103,7 +103,7 @@ def _ledger(store: Store, record: RunRecord) -> pa.Table:
 def _frames(store: Store, record: RunRecord) -> Iterator[pa.Table]:
     folder, found = store.frames(record.run), 0
     try:
-        for frames in read_ahead(read_table, parquet_files(folder)):
+        for frames in run_ahead(read_table, parquet_files(folder)):
             found += frames.num_rows
             if frames.num_rows:
                 yield frames.cast(FRAMES)

@@ -17,7 +17,7 @@ from artifactscan.audit.page.markdown import render_markdown
 from artifactscan.audit.store import AuditStore
 from artifactscan.audit.tables import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.scored import stored_frames
-from artifactscan.store import read_ahead
+from artifactscan.store import run_ahead
 from artifactscan.tables import EVENTS
 
 TREND_NIGHTS = 60
@@ -85,7 +85,7 @@ def point_to(store: AuditStore, night: Night) -> None:
 def _trends(store: AuditStore, earlier: Sequence[Night], night: Night, cells: pa.Table) -> pa.Table:
     columns = [name for name in TRENDS.names if name != "night"]
     before = earlier[1 - TREND_NIGHTS :]
-    tables = [*read_ahead(lambda one: store.table(one, "cells", CELLS), before), cells]
+    tables = [*run_ahead(lambda one: store.table(one, "cells", CELLS), before), cells]
     return pa.concat_tables(
         [TRENDS.empty_table()]
         + [
