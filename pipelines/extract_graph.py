@@ -56,8 +56,8 @@ def run_extract_graph(
     """
     per_block = videos_per_block(work, pools)
     with cut_off_in_words():
-        alone = replace(pools, classifiers=0)
-        extracted = deal_out(work, per_block, alone).map_batches(
+        decoders_only = replace(pools, classifiers=0)
+        extracted = deal_out(work, per_block, decoders_only).map_batches(
             Extract,
             batch_size=None,
             batch_format="pyarrow",

@@ -89,16 +89,15 @@ class Nodes:
 
     def alive(self) -> int:
         """How many nodes the cluster counts."""
-        code = "import ray; ray.init(log_to_driver=False); print(sum(node['Alive'] for node in ray.nodes()))"
-        run = subprocess.run([sys.executable, "-c", code], env=self.env, capture_output=True, text=True, check=True)
-        return int(run.stdout.split()[0])
+        return self._count("node['Alive'] for node in ray.nodes()")
 
     def waiting_actors(self) -> int:
         """How many actors have not begun: they start, or wait for a node that has room for them."""
-        code = (
-            "import ray; from ray._private.state import actors; ray.init(log_to_driver=False); "
-            "print(sum(actor['State'] == 'PENDING_CREATION' for actor in actors().values()))"
-        )
+        return self._count("actor['State'] == 'PENDING_CREATION' for actor in ray._private.state.actors().values()")
+
+    def _count(self, which: str) -> int:
+        """How many are true, asked by a process that joins the cluster."""
+        code = f"import ray; ray.init(log_to_driver=False); print(sum({which}))"
         run = subprocess.run([sys.executable, "-c", code], env=self.env, capture_output=True, text=True, check=True)
         return int(run.stdout.split()[0])
 

@@ -99,15 +99,6 @@ def test_numbers_are_those_of_the_code() -> None:
 def test_the_picture_has_what_the_text_has() -> None:
     picture = ElementTree.parse(ROOT / "docs" / "architecture.svg").getroot()
     words = " ".join(picture.itertext())
-    for name in (
-        "manifest.parquet",
-        "lease.json",
-        "run.json",
-        "Decode",
-        "Classify",
-        "Parts",
-        "Tally",
-        "Settle",
-    ):
+    for name in ("manifest.parquet", "lease.json", "run.json", "Decode", "Classify", "Parts", "Tally", "Settle"):
         assert name in words
     assert not [element for element in picture.iter() if element.tag.rpartition("}")[2] in ("script", "foreignObject")]

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass, fields
@@ -150,9 +149,9 @@ def _read_yaml(path: str, settings: type) -> dict[str, Any]:
         what = "is empty" if given is None else "has no settings"
         raise UsageError(f"--config {path} {what}; write `setting: value` lines, `sample-fps: 2` say")
     known = {field.name.replace("_", "-") for field in fields(settings)}
-    values = {str(name).replace("_", "-"): value for name, value in given.items()}
-    if len(values) < len(given):
-        twice = [name for name, count in Counter(str(name).replace("_", "-") for name in given).items() if count > 1]
+    names = [str(name).replace("_", "-") for name in given]
+    values = dict(zip(names, given.values(), strict=True))
+    if twice := [name for name in values if names.count(name) > 1]:
         raise UsageError(f"--config {path} sets {', '.join(twice)} twice, with - and with _; keep one")
     if unknown := sorted(set(values) - known):
         raise UsageError(f"--config {path} sets {', '.join(unknown)}; known are {', '.join(sorted(known))}")

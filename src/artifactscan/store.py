@@ -33,7 +33,7 @@ UNCHANGED_PREFIX = "unchanged-"
 """Ledger files that only repeat what earlier runs settled; a plan need not read them."""
 
 _REQUEST_KEY = b"artifactscan.request"
-_READERS = 16
+_AT_ONCE = 16
 """Requests under way at a time: an object storage answers each in tens of milliseconds."""
 
 Item = TypeVar("Item")
@@ -203,11 +203,11 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
 
 def run_ahead(do: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """``do(item)`` of each item, in order, a few under way at a time."""
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         waiting: deque = deque()
         for item in items:
             waiting.append(pool.submit(do, item))
-            if len(waiting) > _READERS:
+            while waiting and (len(waiting) > _AT_ONCE or waiting[0].done()):  # what fails shows with the next item
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

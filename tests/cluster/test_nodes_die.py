@@ -21,6 +21,8 @@ CLIPS = 18
 FLAGS = ("--segment-frames", 4, "--slice-bytes", 60_000, "--decode-actors", 2, "--classify-actors", 2)
 """Longer clips in slices, and as few processes as make two of each stage."""
 DECODING, CLASSIFYING = "MapWorker(MapBatches(Decode)).submit", "MapWorker(MapBatches(Classify)).submit"
+WRITING = "ray::"
+"""The driver writes what is on the nodes, whatever they are at."""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def has_parts(corpus: S3Server, store: str) -> Callable[[], bool]:
     [
         pytest.param(DECODING, id="decoding"),
         pytest.param(CLASSIFYING, id="classifying", marks=pytest.mark.slow),
-        pytest.param("ray::", id="writing", marks=pytest.mark.slow),  # the driver does, what they have
+        pytest.param(WRITING, id="writing", marks=pytest.mark.slow),
     ],
 )
 def test_a_node_that_dies(what: str, nodes: Nodes, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_a_node_that_dies(what: str, nodes: Nodes, corpus: S3Server, undisturbed
     corpus.faults.delay("in/*", 2.0)  # time to be killed in
     corpus.faults.delay(f"{store}/runs/*/parts/*", 1.0)
     job = start(nodes, corpus, store)
-    if what == "ray::":
+    if what == WRITING:
         job.wait_for(has_parts(corpus, store))
     victim = job.wait_for(lambda: next((node for node in two if nodes.at_work(node, what)), None))
     nodes.kill(victim)
