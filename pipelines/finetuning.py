@@ -14,7 +14,6 @@ OUTPUT/finetune.json                          what was asked and what came of it
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +41,7 @@ from artifactscan.training.cost import measure_cost
 from artifactscan.training.history import write_history
 from artifactscan.training.initial import initial_checkpoint
 from artifactscan.training.labelled import Labelled, gather
+from artifactscan.versions import versions_of
 
 if TYPE_CHECKING:
     from pipelines.pools import Pools
@@ -139,7 +139,7 @@ def _request(settings: FinetuneSettings, labelled: Labelled, initial: Checkpoint
     asked = {name: value for name, value in asdict(settings).items() if name not in _IN_PASSING}
     etags = {file: clip.etag for file, clip in labelled.clips.items()}
     data = {"labels_digest": labelled.digest, "clips_digest": digest(etags), "initial_digest": initial.digest}
-    versions = {name: version(name) for name in _PACKAGES}
+    versions = versions_of(_PACKAGES)
     return {"digest": digest([asked, data, versions]), "settings": asdict(settings), **data, "versions": versions}
 
 

@@ -210,4 +210,9 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
     """What runs in each worker; the first one's answer becomes the training's."""
     from pipelines.training_worker import Worker  # loads torch and timm, which the driver may do without
 
-    return Worker(config).run()
+    try:
+        return Worker(config).run()
+    except Exception as error:  # Ray Train tries again without a word
+        said = " ".join(str(error).split())[:_SAID_CHARACTERS]
+        config["log"].say.remote(f"a worker failed: {type(error).__name__}: {said}")
+        raise

@@ -3,11 +3,14 @@
 import sys
 from importlib.metadata import version
 
-from artifactscan.versions import _version, versions
+from artifactscan.versions import versions, versions_of
 
 
 def test_of_what_is_there_and_what_is_not() -> None:
     told = versions()
     assert told["python"] == ".".join(map(str, sys.version_info[:3]))
     assert told["torch"] == version("torch")
-    assert _version("no-such-package-anywhere") == "not installed"
+    assert versions_of(["no-such-package-anywhere", "torch"]) == {
+        "no-such-package-anywhere": "not installed",
+        "torch": version("torch"),
+    }

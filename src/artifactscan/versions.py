@@ -1,5 +1,6 @@
-"""Of Python and of the packages that scores depend on: what a run records."""
+"""Of Python and of packages: what a run records of what it ran on."""
 
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 
@@ -7,8 +8,13 @@ _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av", "decord", "pyarrow", 
 
 
 def versions() -> dict[str, str]:
-    """By name, ``not installed`` where a package is not there."""
-    return {"python": python_version()} | {name: _version(name) for name in _PACKAGES}
+    """Of Python and of the packages that scores depend on, by name."""
+    return {"python": python_version()} | versions_of(_PACKAGES)
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """By name; ``not installed`` where a package is not there, as ours where a job's working directory brings it."""
+    return {name: _version(name) for name in packages}
 
 
 def _version(package: str) -> str:

@@ -1,13 +1,16 @@
 """How frames and processors are shared out among workers, and what is told of it."""
 
 import math
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from artifactscan.errors import UsageError
+from pipelines import training_worker
 from pipelines.cluster import Node, Resources
-from pipelines.training import fit_shares, place
+from pipelines.training import fit_shares, place, train_worker
 from pipelines.training_log import TrainingLog, epoch_line
 
 
@@ -43,3 +46,20 @@ def test_lines_are_taken_once() -> None:
     log.within(4, 20, 10, 100)  # too soon to say anything
     assert log.take() == ["going on after epoch 3"]
     assert log.take() == []
+
+
+def test_why_a_worker_failed_is_said_before_ray_train_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing:
+        def __init__(self, config: dict) -> None:
+            raise TypeError("no such\n  argument")
+
+    class Said:
+        lines: ClassVar[list[str]] = []
+
+        def remote(self, line: str) -> None:
+            self.lines.append(line)
+
+    monkeypatch.setattr(training_worker, "Worker", Failing)
+    with pytest.raises(TypeError):
+        train_worker({"log": SimpleNamespace(say=Said())})
+    assert Said.lines == ["a worker failed: TypeError: no such argument"]
