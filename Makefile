@@ -54,7 +54,7 @@ builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHT
 	@echo "now bring the figures in src/artifactscan/builtin/MODEL_CARD.md up to date; tests/test_checkpoint.py compares them"
 
 test: $(INSTALLED) ## run the tests (about 20 minutes on 2 cores)
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-cluster: $(INSTALLED) ## run the tests on clusters of several nodes, and those of `ray up` (9 minutes)
 	$(PY) -m pytest -m 'cluster and not slow'

@@ -9,25 +9,11 @@ import media
 import pytest
 from isolated import CLIP_SECONDS, SHIMS
 from s3_server import S3Server
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from artifactscan import storage
 
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Of two processes one begins with the tests of jobs and graphs, all of them, for they share a Ray; the other files
-    go whole to whoever is free, for their tests share fixtures."""
-
-    class OneForRay(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return "ray" if nodeid.startswith(("tests/jobs/", "tests/pipelines/")) else nodeid.partition("::")[0]
-
-    return OneForRay(config, log)
 
 
 @pytest.fixture(scope="session")
