@@ -1,5 +1,6 @@
 """The graph over what is still open in a run, round by round until nothing is, and the Ray that it runs on."""
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,14 @@ def score_open_videos(job: Job, run: str, watch: Stopwatch, plan: Plan | None = 
             f"{left} videos of run {run} still have no outcome after {ROUNDS} rounds; give the same command again"
         )
     return notes
+
+
+def check_cluster_for(job: Job) -> None:
+    """UsageError where RAY_ADDRESS leads to a cluster that cannot be used; a Ray of this machine alone comes later."""
+    if "RAY_ADDRESS" in os.environ:
+        from pipelines.starting import check_cluster
+
+        check_cluster(job.settings)
 
 
 def start_ray_for(

@@ -29,7 +29,7 @@ from artifactscan.tables import MANIFEST
 from artifactscan.text import printable
 from artifactscan.versions import versions
 from pipelines.request import Job, make_request
-from pipelines.rounds import score_open_videos, start_ray_for
+from pipelines.rounds import check_cluster_for, score_open_videos, start_ray_for
 from pipelines.submission import submitted, tell_job, telling_of_a_bad_end
 
 _VERDICTS = {EXIT_OK: "all well", EXIT_TOO_MANY_FAILED: "too many videos without a frame scored"}
@@ -113,6 +113,7 @@ def _show_plan(job: Job) -> int:
 
 def _score(job: Job) -> Scored:
     """Finishes the run that was cut off, if there is one, and then does what is new."""
+    check_cluster_for(job)
     storage.check_writable(job.store.root)
     runs: list[RunRecord] = []
     with Lease(job.store.lease) as lease, tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:

@@ -13,7 +13,14 @@ from artifactscan.rates import Rates
 from artifactscan.settings import ScoreSettings
 from pipelines import cluster, waiting
 from pipelines.cluster import Resources
-from pipelines.pools import Pools, size_pools
+from pipelines.pools import Pools, check_able, size_pools
+
+
+def check_cluster(settings: ScoreSettings) -> None:
+    """UsageError where the cluster at RAY_ADDRESS cannot do what is asked, which nobody is to wait a plan for."""
+    resources, _ = _join(settings)
+    if not settings.node_wait_s:  # else what is missing may come
+        check_able(resources, use_gpu=_use_gpu(settings.device, resources))
 
 
 def start_ray(
@@ -30,12 +37,7 @@ def start_ray(
     ``rates``: what a frame takes on a device; ``frames``: how many are to be expected, by which an autoscaler is asked
     for nodes; ``work``: what is to be read, whose places every node must reach.
     """
-    resources = cluster.connect(may_be_empty=True)
-    places = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
-    if work is not None:
-        local = work["uri"].filter(pc.invert(pc.starts_with(work["uri"], "s3://")))
-        places += local.slice(0, 1).to_pylist()
-    cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+    resources, places = _join(settings, work)
     one_disk = not settings.shared_filesystem and any(not storage.is_s3(storage.normalise(place)) for place in places)
 
     def sized(resources: Resources) -> Pools:
@@ -64,6 +66,17 @@ def start_ray(
             f"{actors} decoding and classifying processes share {resources.cpus} CPUs: they get in each other's way"
         )
     return pools
+
+
+def _join(settings: ScoreSettings, work: pa.Table | None = None) -> tuple[Resources, list[str]]:
+    """The cluster and the places that all of its nodes must reach; UsageError where one does not."""
+    resources = cluster.connect(may_be_empty=True)
+    places = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
+    if work is not None:
+        local = work["uri"].filter(pc.invert(pc.starts_with(work["uri"], "s3://")))
+        places += local.slice(0, 1).to_pylist()
+    cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+    return resources, places
 
 
 def _use_gpu(device: str, resources: Resources) -> bool:

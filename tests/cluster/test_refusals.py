@@ -44,6 +44,7 @@ def refusal(nodes: Nodes, server: S3Server, *flags: str, store: str = "", env: d
     code, output = nodes.job("--input", server.uri("in"), "--output", store, *flags, **(env or {})).end(120)
     assert code == 2, output
     assert "Traceback" not in output
+    assert ("Plan" in output) == ("--node-wait-s" in flags)  # only what may still come is waited for after it
     assert [key for key in list(server.keys()) if key.startswith("out")] == []
     return output.splitlines()[-1]
 
