@@ -1,6 +1,11 @@
 """Evaluates a checkpoint on labelled frames: figures per label with intervals over videos.
 
     python jobs/evaluate.py --checkpoint OUT/resnet50/checkpoint --labels DATA/labels.csv --output FIGURES
+    ray job submit --working-dir . -- python jobs/evaluate.py --checkpoint s3://bucket/trained/resnet50/checkpoint \\
+        --labels s3://bucket/others.csv --clips s3://bucket/others --output s3://bucket/figures
+
+A submitted job needs the packages of requirements.lock in the cluster's Python and s3:// or absolute paths. With
+RAY_ADDRESS set, the first form works on that cluster.
 
 Exit codes: 0 all well; 2 wrong usage or configuration; 3 the run was cut off, the same command does it again.
 """

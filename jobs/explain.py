@@ -7,6 +7,8 @@
 OUT holds frame_000015_boundary.png and so on, sheet.png with all of them, their scores and thresholds, and
 index.parquet. Every map is stretched to its own peak: it says where, the score says whether.
 
+It needs no cluster: it works in this process.
+
 Exit codes: 0 all well; 2 wrong usage, or a video, frame or checkpoint that cannot be used; 3 it was cut off, the same
 command does it again.
 """

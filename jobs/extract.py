@@ -2,6 +2,10 @@
 
     python jobs/extract.py --input CLIPS --output OUT --export cvat label-studio
     python jobs/extract.py --input CLIPS --output OUT --choose uncertain --checkpoint C --count 300 --per-video 5
+    ray job submit --working-dir . -- python jobs/extract.py --input s3://bucket/clips --output s3://bucket/frames
+
+A submitted job needs the packages of requirements.lock in the cluster's Python and s3:// or absolute paths. With
+RAY_ADDRESS set, the first form works on that cluster.
 
 Exit codes: 0 all well; 1 more than --max-failed of the videos gave no frame; 2 wrong usage or configuration, nothing
 was written; 3 the run was cut off, the same command does it again and keeps the scores that are there.

@@ -2,6 +2,11 @@
 
     python jobs/finetune.py --labels DATA/labels.csv --clips DATA/clips --backbone resnet50 --output OUT
     python jobs/finetune.py --labels DATA/labels.csv --backbone all --protocol both --output OUT
+    ray job submit --working-dir . -- python jobs/finetune.py --labels s3://bucket/labels.csv \\
+        --clips s3://bucket/clips --backbone resnet50 --workers 4 --output s3://bucket/trained
+
+A submitted job needs the packages of requirements.lock in the cluster's Python and s3:// or absolute paths. With
+RAY_ADDRESS set, the first form works on that cluster.
 
 Exit codes: 0 all well; 2 wrong usage or configuration; 3 the run was cut off, the same command continues it.
 """

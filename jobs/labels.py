@@ -3,6 +3,8 @@
     python jobs/labels.py import --from cvat --file annotations.xml --index OUT/index.parquet --output labels.csv
     python jobs/labels.py agree first.csv second.csv
 
+It needs no cluster: it works in this process.
+
 Exit codes: 0 all well; 2 wrong usage, or a file that cannot be used, nothing was written.
 """
 

@@ -7,6 +7,8 @@
 Other thresholds, event settings or a policy hold for all nights of the scorer that scored the chosen one; thresholds
 and event settings for the nights to come as well.
 
+It needs no cluster: it works in this process.
+
 Exit codes: 0 the night passes; 1 the policy says it fails; 2 wrong usage; 3 the store is damaged or this was cut off,
 the same command does it again; 4 the scorer itself moved that night.
 """

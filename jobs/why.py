@@ -3,6 +3,8 @@
     python jobs/why.py s3://bucket/videos/sora/clip.mp4 --store s3://bucket/audit/
     python jobs/why.py CLIP --store STORE --output HEATMAPS
 
+It needs no cluster: it works in this process.
+
 Exit codes: 0 shown; 2 wrong usage, or a video, checkpoint or store that cannot be used; 3 it was cut off.
 """
 

@@ -22,6 +22,7 @@ from artifactscan.store import write_table
 from artifactscan.summary import console
 from artifactscan.text import printable
 from artifactscan.training.labelled import Labelled, gather
+from pipelines.submission import check_places
 
 FRAMES_PER_CALL = 64
 """Frames handed to a classifier at a time; it batches them as the scoring job does."""
@@ -48,6 +49,7 @@ class ClassifyRows:
 
 def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     """Evaluates, writes and tells; returns the job's exit code, and errors go to the caller."""
+    check_places(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
     checkpoint = load_checkpoint(settings.checkpoint)

@@ -31,6 +31,7 @@ from artifactscan.store import Store, write_table
 from artifactscan.summary import console, name
 from artifactscan.tables import LISTING
 from artifactscan.text import printable
+from pipelines.submission import check_places
 
 if TYPE_CHECKING:
     from pipelines.pools import Pools
@@ -56,6 +57,7 @@ def extract(settings: ExtractSettings) -> int:
 
     The index is written last: a folder without one holds an extraction that was cut off, and is written again.
     """
+    check_places(settings, "input", "output", "labels")
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
     _check_room(root, replace=settings.replace)

@@ -42,6 +42,7 @@ from artifactscan.training.history import write_history
 from artifactscan.training.initial import initial_checkpoint
 from artifactscan.training.labelled import Labelled, gather
 from artifactscan.versions import versions_of
+from pipelines.submission import check_places
 
 if TYPE_CHECKING:
     from pipelines.pools import Pools
@@ -78,6 +79,7 @@ class Learned:
 
 def finetune(settings: FinetuneSettings) -> int:
     """Trains, measures and writes checkpoints; returns the job's exit code, and errors go to the caller."""
+    check_places(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
     labelled = gather(settings.labels, settings.clips, rule=settings.label_rule)

@@ -30,7 +30,7 @@ from artifactscan.text import printable
 from artifactscan.versions import versions
 from pipelines.request import Job, make_request
 from pipelines.rounds import check_cluster_for, score_open_videos, start_ray_for
-from pipelines.submission import submitted, tell_job, telling_of_a_bad_end
+from pipelines.submission import check_places, tell_job, telling_of_a_bad_end
 
 _VERDICTS = {EXIT_OK: "all well", EXIT_TOO_MANY_FAILED: "too many videos without a frame scored"}
 
@@ -68,8 +68,7 @@ def score(settings: ScoreSettings) -> int:
 
 def _asked_for(settings: ScoreSettings, out: Console) -> Job:
     """What ``settings`` ask for; UsageError where they cannot be meant so."""
-    for name, uri in (("--input", settings.input), ("--output", settings.output)):
-        storage.check_place(name, uri, submitted=submitted())
+    check_places(settings, "input", "output")
     if storage.normalise(settings.input) == storage.normalise(settings.output):
         raise UsageError(f"--input and --output are both {settings.input}; give the store a place of its own")
     if settings.price_per_hour and not settings.plan:

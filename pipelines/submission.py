@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.text import printable
 
@@ -15,6 +16,15 @@ _VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 def submitted() -> bool:
     """Whether this process is the driver of `ray job submit`."""
     return _VARIABLE in os.environ
+
+
+def check_places(settings: object, *names: str) -> None:
+    """UsageError where a setting of these names has a place that this job cannot mean (`storage.check_place`)."""
+    for name in names:
+        value = getattr(settings, name)
+        for place in (value,) if isinstance(value, str) else value or ():
+            if place:
+                storage.check_place(f"--{name.replace('_', '-')}", place, submitted=submitted())
 
 
 def tell_job(**facts: str) -> str | None:

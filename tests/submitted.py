@@ -14,13 +14,13 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class SubmittedJob:
-    """`jobs/score.py` with ``arguments``, under an id of its own, on ``nodes`` that have a dashboard."""
+    """A job with ``arguments``, under an id of its own, on ``nodes`` that have a dashboard."""
 
-    def __init__(self, nodes: Nodes, id: str, *arguments: str):
+    def __init__(self, nodes: Nodes, id: str, *arguments: str, name: str = "score.py"):
         self.server = f"http://127.0.0.1:{nodes.dashboard_port}"
-        self.env = {name: value for name, value in nodes.env.items() if name != "RAY_ADDRESS"}
+        self.env = {key: value for key, value in nodes.env.items() if key != "RAY_ADDRESS"}
         self.id, self.arguments = id, arguments
-        command = ("--no-wait", "--working-dir", ".", "--", "python", "jobs/score.py", *arguments)
+        command = ("--no-wait", "--working-dir", ".", "--", "python", f"jobs/{name}", *arguments)
         self._ray("submit", "--submission-id", id, *command)
 
     def _ray(self, verb: str, *words: str) -> str:
@@ -33,8 +33,15 @@ class SubmittedJob:
     def stop(self) -> None:
         self._ray("stop", self.id)
 
+    def said(self) -> str:
+        """Its log so far, without the process that `ray job logs` takes."""
+        return self._get("/logs")["logs"]
+
     def details(self) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.server}/api/jobs/{self.id}")
+        return self._get("")
+
+    def _get(self, path: str) -> dict[str, Any]:
+        request = urllib.request.Request(f"{self.server}/api/jobs/{self.id}{path}")
         request.add_header("Authorization", f"Bearer {self.env['RAY_AUTH_TOKEN']}")
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
@@ -47,6 +54,6 @@ class SubmittedJob:
             time.sleep(0.3)
         return met
 
-    def end(self) -> str:
+    def end(self, timeout_s: float = 240) -> str:
         """The state it ends in."""
-        return self.wait_for(lambda: status if (status := self.details()["status"]) in ENDED else None)
+        return self.wait_for(lambda: status if (status := self.details()["status"]) in ENDED else None, timeout_s)

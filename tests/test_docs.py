@@ -1,5 +1,6 @@
 """What the documents name is there, and their figures are those of the code."""
 
+import ast
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -49,6 +50,13 @@ def test_links_lead_somewhere(document: Path, link: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`([\w/]+\.py)`", OPERATIONS + ARCHITECTURE))))
 def test_files_that_are_named_are_there(name: str) -> None:
     assert [path for path in (ROOT, *(ROOT / "src").rglob("*/"), ROOT / "pipelines") if (path / name).is_file()]
+
+
+@pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("*.py")), ids=lambda job: job.name)
+def test_every_job_says_how_it_goes_on_a_cluster_or_that_it_needs_none(job: Path) -> None:
+    said = ast.get_docstring(ast.parse(job.read_text())) or ""
+    submitted = f"ray job submit --working-dir . -- python jobs/{job.name}" in said
+    assert submitted != ("It needs no cluster" in said)
 
 
 def test_flags_that_are_named_are_there() -> None:

@@ -1,14 +1,13 @@
-"""Fine-tuning with workers on several nodes and everything on S3, one of whose nodes dies in the middle."""
+"""A submitted fine-tuning with workers on several nodes and everything on S3; one of the nodes dies in the middle."""
 
 import json
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from labelled_clips import write_labelled
 from nodes import Nodes
 from s3_server import S3Server
+from submitted import SubmittedJob
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -27,40 +26,22 @@ def labels(_s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> S3
 
 @pytest.fixture(scope="module")
 def nodes(labels: S3Server) -> Iterator[Nodes]:
-    nodes = Nodes(labels.env)
+    nodes = Nodes(labels.env, dashboard=True)
     yield nodes
     nodes.close()
 
 
-def test_a_node_that_dies_while_its_worker_trains(nodes: Nodes, labels: S3Server, tmp_path: Path) -> None:
+def test_a_node_that_dies_while_its_worker_trains(nodes: Nodes, labels: S3Server) -> None:
     workers = [nodes.add(2) for _ in range(3)]
-    flags = (
-        "--backbone",
-        SMALL,
-        "--init",
-        "none",
-        "--height",
-        48,
-        "--width",
-        80,
-        "--batch-frames",
-        8,
-        "--resamples",
-        20,
-    )
-    flags += ("--epochs", EPOCHS, "--patience", 0, "--protocol", "none", "--workers", 2)
-    places = ("--labels", labels.uri("set/labels.csv"), "--clips", labels.uri("set"), "--output", labels.uri("out"))
-    job = nodes.job(*places, *flags, name="finetune.py")
-    told: list[str] = []
-    assert job.process.stdout is not None
-    reader = threading.Thread(target=lambda: told.extend(job.process.stdout or ()), daemon=True)
-    reader.start()
-    job.wait_for(lambda: any(f"epoch 5/{EPOCHS}" in line for line in list(told)))
+    small = "--backbone", SMALL, "--init", "none", "--height", "48", "--width", "80", "--batch-frames", "8"
+    flags = "--epochs", str(EPOCHS), "--patience", "0", "--protocol", "none", "--workers", "2", "--resamples", "20"
+    places = "--labels", labels.uri("set/labels.csv"), "--clips", labels.uri("set"), "--output", labels.uri("out")
+    job = SubmittedJob(nodes, "finetune", *places, *small, *flags, name="finetune.py")
+    job.wait_for(lambda: f"epoch 5/{EPOCHS}" in job.said())
     victim = next(node for node in workers if nodes.at_work(node, "RayTrainWorker"))
     nodes.kill(victim)
-    assert job.process.wait(400) == 0, "".join(told)
-    reader.join()
-    assert any("going on after epoch" in line for line in told), "".join(told)
+    assert job.end(400) == "SUCCEEDED", job.said()
+    assert "going on after epoch" in job.said()
     keys = list(labels.keys())
     assert {f"out/{SMALL}/checkpoint/card.json", "out/finetune.json"} <= set(keys)
     assert not [key for key in keys if "/training/" in key]

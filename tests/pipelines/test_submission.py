@@ -4,9 +4,15 @@ import pytest
 
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.errors import CutOffError, UsageError
+from artifactscan.evaluate_settings import EvaluateSettings
+from artifactscan.extract_settings import ExtractSettings
+from artifactscan.finetune_settings import FinetuneSettings
 from artifactscan.settings import ScoreSettings
 from pipelines import submission
 from pipelines.audit import audit
+from pipelines.evaluating import evaluate_checkpoint
+from pipelines.extraction import extract
+from pipelines.finetuning import finetune
 from pipelines.scoring import score
 
 
@@ -25,6 +31,15 @@ def test_a_refusal_shows_in_the_metadata_even_before_there_is_a_store(told: list
     with pytest.raises(UsageError, match="--corpus clips is relative"):
         audit(AuditSettings(corpus="clips", store="/audit"))
     assert told == [{"verdict": "refused"}] * 2
+
+
+def test_no_submitted_job_takes_a_relative_path(told: list[dict[str, str]]) -> None:
+    with pytest.raises(UsageError, match=r"--labels labels\.csv is relative, but a submitted job runs in a copy"):
+        finetune(FinetuneSettings(labels=("/labels.csv", "labels.csv"), output="/trained"))
+    with pytest.raises(UsageError, match="--cache frames is relative"):
+        evaluate_checkpoint(EvaluateSettings(checkpoint="builtin", labels=("/l.csv",), output="/out", cache="frames"))
+    with pytest.raises(UsageError, match="--output frames is relative"):
+        extract(ExtractSettings(input="s3://bucket/clips", output="frames"))
 
 
 @pytest.mark.parametrize("error", [CutOffError("S3 is gone"), KeyboardInterrupt(), ValueError("ours")])
