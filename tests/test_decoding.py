@@ -1,6 +1,7 @@
 """Selective decoding against full decoding and against the number that every frame of a test clip shows."""
 
 import math
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -74,6 +75,11 @@ CLIPS: dict[str, dict] = {
     "with-sound.mp4": {"audio": True, "options": H264},
     "name with 'quotes' #1?%2F.mp4": {"options": H264},
 }
+
+
+def test_a_clip_leaves_this_process_as_it_was_scheduled(tmp_path: Path) -> None:
+    write_clip(tmp_path / "av1.mp4", **CLIPS["av1.mp4"])
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 @pytest.mark.parametrize("name", CLIPS)
