@@ -36,8 +36,9 @@ from artifactscan.summary import console
 from artifactscan.versions import versions
 from pipelines.audit_stages import Audit, Findings, measure_corpus, scoring_settings, watch_canaries
 from pipelines.request import make_request
+from pipelines.rounds import check_cluster
 from pipelines.scoring import as_usage_errors, tell_standing
-from pipelines.submission import check_places, tell_job, telling_of_a_bad_end
+from pipelines.submission import check_paths, tell_job, telling_of_a_bad_end
 
 WEBHOOK_VARIABLE = "ARTIFACTSCAN_WEBHOOK"
 _PLACES = ("metadata", "human_labels", "policy")
@@ -48,9 +49,10 @@ def audit(settings: AuditSettings) -> int:
     """Audits a corpus and returns the job's exit code; UsageError, LedgerError and CutOffError go to the caller."""
     out = console(stderr=True)  # progress; the verdict is the first line of stdout
     with telling_of_a_bad_end(cut_off="cut off: the next audit takes it up"), as_usage_errors():
-        check_places(settings, "corpus", "store", *_PLACES)
+        check_paths(settings, "corpus", "store", *_PLACES)
         if webhook := settings.webhook or os.environ.get(WEBHOOK_VARIABLE):
             check_webhook(webhook)
+        check_cluster(settings.corpus, settings.store, shared_filesystem=settings.shared_filesystem)
         store = AuditStore(storage.normalise(settings.store))
         store.check(settings.corpus)
         storage.check_writable(store.root)

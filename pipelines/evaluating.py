@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage
@@ -22,7 +23,7 @@ from artifactscan.store import write_table
 from artifactscan.summary import console
 from artifactscan.text import printable
 from artifactscan.training.labelled import Labelled, gather
-from pipelines.submission import check_places
+from pipelines.submission import check_paths
 
 FRAMES_PER_CALL = 64
 """Frames handed to a classifier at a time; it batches them as the scoring job does."""
@@ -49,7 +50,7 @@ class ClassifyRows:
 
 def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     """Evaluates, writes and tells; returns the job's exit code, and errors go to the caller."""
-    check_places(settings, "labels", "clips", "output", "cache")
+    check_paths(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
     checkpoint = load_checkpoint(settings.checkpoint)
@@ -58,7 +59,7 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     if not card.trained:
         out.print(f"checkpoint {settings.checkpoint}: not trained, its figures mean nothing", style="yellow")
     with as_cut_off_errors():
-        logits = _logits(settings, checkpoint, labelled, root)
+        logits = _logits(settings, checkpoint, labelled, root, out)
         predictions = predictions_table(
             files=labelled.files,
             frame_index=labelled.table["frame_index"].to_numpy(),
@@ -87,24 +88,33 @@ def _seen(checkpoint: Checkpoint, labelled: Labelled) -> tuple[str, ...]:
     )
 
 
-def _logits(settings: EvaluateSettings, checkpoint: Checkpoint, labelled: Labelled, root: str) -> np.ndarray:
+def _logits(
+    settings: EvaluateSettings, checkpoint: Checkpoint, labelled: Labelled, root: str, out: Console
+) -> np.ndarray:
     """float64 (frames, labels), in the order of the labels and before calibration."""
     from ray.data import ActorPoolStrategy
 
     from artifactscan.backbone import check_weights
-    from pipelines import cluster, graph, ingest
-    from pipelines.pools import size_pools
+    from pipelines import graph, ingest
+    from pipelines.cluster import Resources
+    from pipelines.pools import Pools, size_pools
+    from pipelines.starting import join, uses_gpu
+
+    def sized(resources: Resources) -> Pools:
+        use_gpu = uses_gpu(settings.device, resources)
+        return size_pools(resources, use_gpu=use_gpu, decode_actors=settings.decode_actors, classify_actors=0)
 
     check_weights(checkpoint)
-    resources = cluster.connect()
-    clip = next(iter(labelled.clips.values()))
-    cluster.check_places(resources, settings.output, clip.uri, shared_filesystem=settings.shared_filesystem)
-    pools = size_pools(
-        resources,
-        use_gpu=settings.device == "cuda" or (settings.device == "auto" and resources.gpus > 0),
-        decode_actors=settings.decode_actors,
-        classify_actors=0,
+    resources = join(
+        settings.output,
+        next(iter(labelled.clips.values())).uri,
+        device=settings.device,
+        sized=sized,
+        shared_filesystem=settings.shared_filesystem,
+        node_wait_s=settings.node_wait_s,
+        out=out,
     )
+    pools = sized(resources)
     spec = checkpoint.card.input
     cache = settings.cache or storage.join(root, "frames")
     table = ingest.ingest(labelled, spec, cache, pools=pools, limits=settings.limits())

@@ -31,7 +31,7 @@ from artifactscan.store import Store, write_table
 from artifactscan.summary import console, name
 from artifactscan.tables import LISTING
 from artifactscan.text import printable
-from pipelines.submission import check_places
+from pipelines.submission import check_paths
 
 if TYPE_CHECKING:
     from pipelines.pools import Pools
@@ -57,7 +57,7 @@ def extract(settings: ExtractSettings) -> int:
 
     The index is written last: a folder without one holds an extraction that was cut off, and is written again.
     """
-    check_places(settings, "input", "output", "labels")
+    check_paths(settings, "input", "output", "labels", "scores")
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
     _check_room(root, replace=settings.replace)
@@ -159,13 +159,15 @@ def _choose(settings: ExtractSettings, checkpoints: dict[str, Checkpoint], listi
 def _choose_by_scores(settings: ExtractSettings, checkpoints: dict[str, Checkpoint], listing: pa.Table) -> Choice:
     """Has the corpus scored by each checkpoint, as far as the store does not hold it yet, and chooses by the scores."""
     from pipelines.request import make_request
-    from pipelines.scoring import score
+    from pipelines.scoring import as_usage_errors, score_corpus, tell_standing
 
     tables, verdicts = [], {}
     videos = listing["video_id"].combine_chunks()
     for source, checkpoint in checkpoints.items():
         scoring = settings.scoring(source)
-        score(scoring)
+        tell_standing(source, checkpoint, console())
+        with as_usage_errors():
+            score_corpus(scoring, checkpoint, console())
         store, spec = Store(storage.normalise(scoring.output)), make_request(scoring, checkpoint).spec.digest
         tables.append(stored_frames(store, spec, videos))
         verdicts = stored_verdicts(store, spec, videos) | verdicts
@@ -217,12 +219,23 @@ def _run(settings: ExtractSettings, work: pa.Table, images: ImageSettings | None
 
 def _start_ray(settings: ExtractSettings) -> "Pools":
     """Starts or joins Ray, once, and says how many actors decode; UsageError where it cannot be."""
-    from pipelines import cluster  # Ray takes seconds to import and to start
-    from pipelines.pools import size_pools
+    from pipelines.cluster import Resources  # Ray takes seconds to import and to start
+    from pipelines.pools import Pools, size_pools
+    from pipelines.starting import join
 
-    resources = cluster.connect()
-    cluster.check_places(resources, settings.input, settings.output, shared_filesystem=settings.shared_filesystem)
-    return size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
+    def sized(resources: Resources) -> Pools:
+        return size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
+
+    resources = join(
+        settings.input,
+        settings.output,
+        device="cpu",
+        sized=sized,
+        shared_filesystem=settings.shared_filesystem,
+        node_wait_s=settings.node_wait_s,
+        out=console(),
+    )
+    return sized(resources)
 
 
 def _index(extracted: list[dict[str, Any]], chosen: pa.Table | None) -> pa.Table:

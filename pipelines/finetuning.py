@@ -42,7 +42,7 @@ from artifactscan.training.history import write_history
 from artifactscan.training.initial import initial_checkpoint
 from artifactscan.training.labelled import Labelled, gather
 from artifactscan.versions import versions_of
-from pipelines.submission import check_places
+from pipelines.submission import check_paths
 
 if TYPE_CHECKING:
     from pipelines.pools import Pools
@@ -57,6 +57,7 @@ _IN_PASSING = (
     "cache",
     "decode_actors",
     "max_failures",
+    "node_wait_s",
     "output",
     "resamples",
     "shared_filesystem",
@@ -79,7 +80,7 @@ class Learned:
 
 def finetune(settings: FinetuneSettings) -> int:
     """Trains, measures and writes checkpoints; returns the job's exit code, and errors go to the caller."""
-    check_places(settings, "labels", "clips", "output", "cache")
+    check_paths(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
     labelled = gather(settings.labels, settings.clips, rule=settings.label_rule)
@@ -97,7 +98,7 @@ def finetune(settings: FinetuneSettings) -> int:
         learned = _with_synthetic(settings, root, labelled, out)
         from pipelines import training_runs  # Ray takes seconds to import and to start
 
-        pools, placement = _start_ray(settings, labelled)
+        pools, placement = _start_ray(settings, labelled, out)
         job = training_runs.Job(
             settings=settings,
             root=root,
@@ -155,13 +156,27 @@ def _with_synthetic(settings: FinetuneSettings, root: str, labelled: Labelled, o
     return synthetic.with_synthetic(labelled, synthetic.write_pairs(folder, settings.synthetic, seed=settings.seed))
 
 
-def _start_ray(settings: FinetuneSettings, labelled: Labelled) -> tuple["Pools", "Placement"]:
-    from pipelines import cluster, training
-    from pipelines.pools import size_pools
+def _start_ray(settings: FinetuneSettings, labelled: Labelled, out: Console) -> tuple["Pools", "Placement"]:
+    from pipelines import training
+    from pipelines.cluster import Resources
+    from pipelines.pools import Pools, size_pools
+    from pipelines.starting import join, uses_gpu
 
-    resources = cluster.connect()
-    clip = next(iter(labelled.clips.values()))
-    cluster.check_places(resources, settings.output, clip.uri, shared_filesystem=settings.shared_filesystem)
+    def sized(resources: Resources) -> Pools:
+        use_gpu = uses_gpu(settings.device, resources)
+        decoders = settings.decode_actors or 1
+        return size_pools(resources, use_gpu=use_gpu, decode_actors=decoders, classify_actors=settings.workers)
+
+    resources = join(
+        settings.output,
+        next(iter(labelled.clips.values())).uri,
+        device=settings.device,
+        sized=sized,
+        shared_filesystem=settings.shared_filesystem,
+        node_wait_s=settings.node_wait_s,
+        out=out,
+        gpus=settings.workers,
+    )
     placement = training.place(
         resources, workers=settings.workers, device=settings.device, precision=settings.precision
     )

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan import storage
+from artifactscan.corpus import is_manifest
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.logs import log_json
 from artifactscan.planning import FRAMES_PER_MEGABYTE, Plan
@@ -73,12 +74,16 @@ def score_open_videos(job: Job, run: str, watch: Stopwatch, plan: Plan | None = 
     return notes
 
 
-def check_cluster_for(job: Job) -> None:
-    """UsageError where RAY_ADDRESS leads to a cluster that cannot be used; a Ray of this machine alone comes later."""
+def check_cluster(corpus: str, store: str, *, shared_filesystem: bool) -> None:
+    """UsageError, before time goes into a plan, where RAY_ADDRESS leads to no cluster, or to one whose nodes would each
+    use their own disk. What nodes there are is asked when there is work for them."""
     if "RAY_ADDRESS" in os.environ:
-        from pipelines.starting import check_cluster
+        from pipelines import cluster
 
-        check_cluster(job.settings)
+        # A manifest is read here, and what is not there at all is told better by what reads it.
+        places = [store] if shared_filesystem or is_manifest(corpus) else [corpus, store]
+        resources = cluster.connect(may_be_empty=True)
+        cluster.check_places(resources, *places, shared_filesystem=shared_filesystem)
 
 
 def start_ray_for(

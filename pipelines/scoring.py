@@ -29,8 +29,8 @@ from artifactscan.tables import MANIFEST
 from artifactscan.text import printable
 from artifactscan.versions import versions
 from pipelines.request import Job, make_request
-from pipelines.rounds import check_cluster_for, score_open_videos, start_ray_for
-from pipelines.submission import check_places, tell_job, telling_of_a_bad_end
+from pipelines.rounds import check_cluster, score_open_videos, start_ray_for
+from pipelines.submission import check_paths, tell_job, telling_of_a_bad_end
 
 _VERDICTS = {EXIT_OK: "all well", EXIT_TOO_MANY_FAILED: "too many videos without a frame scored"}
 
@@ -58,6 +58,7 @@ def score(settings: ScoreSettings) -> int:
         with as_usage_errors():
             if settings.plan:
                 return _show_plan(job)
+            check_cluster(settings.input, settings.output, shared_filesystem=settings.shared_filesystem)
             tell_job(store=job.store.root, verdict="under way")
             scored = _score(job)
     last = scored.runs[-1].run if scored.runs else "nothing to do"
@@ -68,7 +69,7 @@ def score(settings: ScoreSettings) -> int:
 
 def _asked_for(settings: ScoreSettings, out: Console) -> Job:
     """What ``settings`` ask for; UsageError where they cannot be meant so."""
-    check_places(settings, "input", "output")
+    check_paths(settings, "input", "output")
     if storage.normalise(settings.input) == storage.normalise(settings.output):
         raise UsageError(f"--input and --output are both {settings.input}; give the store a place of its own")
     if settings.price_per_hour and not settings.plan:
@@ -112,7 +113,6 @@ def _show_plan(job: Job) -> int:
 
 def _score(job: Job) -> Scored:
     """Finishes the run that was cut off, if there is one, and then does what is new."""
-    check_cluster_for(job)
     storage.check_writable(job.store.root)
     runs: list[RunRecord] = []
     with Lease(job.store.lease) as lease, tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:

@@ -13,14 +13,37 @@ from artifactscan.rates import Rates
 from artifactscan.settings import ScoreSettings
 from pipelines import cluster, waiting
 from pipelines.cluster import Resources
-from pipelines.pools import Pools, check_able, size_pools
+from pipelines.pools import Pools, size_pools
 
 
-def check_cluster(settings: ScoreSettings) -> None:
-    """UsageError where the cluster at RAY_ADDRESS cannot do what is asked, which nobody is to wait a plan for."""
-    resources, _ = _join(settings)
-    if not settings.node_wait_s:  # else what is missing may come
-        check_able(resources, use_gpu=_use_gpu(settings.device, resources))
+def join(
+    *places: str,
+    device: str,
+    sized: Callable[[Resources], Pools],
+    shared_filesystem: bool,
+    node_wait_s: float,
+    out: Console,
+    gpus: int = 1,
+) -> Resources:
+    """The cluster, once it has its first nodes where an autoscaler may add them; UsageError where it cannot be used.
+
+    ``places``: what every node must reach; ``sized``: what is asked of an autoscaler; ``gpus``: how many it takes to
+    begin, where ``device`` means GPUs.
+    """
+    resources = cluster.connect(may_be_empty=True)
+    cluster.check_places(resources, *places, shared_filesystem=shared_filesystem)
+    wait_s = node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
+    use_gpu = uses_gpu(device, resources)
+    if wait_s and waiting.missing(resources, use_gpu=use_gpu, gpus=gpus):
+        wanted = sized(resources) if resources.room else None
+        resources = waiting.wait_for_nodes(resources, use_gpu=use_gpu, gpus=gpus, wanted=wanted, wait_s=wait_s, out=out)
+        cluster.check_places(resources, *places, shared_filesystem=shared_filesystem)
+    return resources
+
+
+def uses_gpu(device: str, resources: Resources) -> bool:
+    """Whether ``device``, as in the settings, means GPUs on a cluster that has these nodes or may grow to them."""
+    return device == "cuda" or (device == "auto" and any(node.gpus for node in resources.grown))
 
 
 def start_ray(
@@ -37,11 +60,14 @@ def start_ray(
     ``rates``: what a frame takes on a device; ``frames``: how many are to be expected, by which an autoscaler is asked
     for nodes; ``work``: what is to be read, whose places every node must reach.
     """
-    resources, places = _join(settings, work)
+    places = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
+    if work is not None:
+        local = work["uri"].filter(pc.invert(pc.starts_with(work["uri"], "s3://")))
+        places += local.slice(0, 1).to_pylist()
     one_disk = not settings.shared_filesystem and any(not storage.is_s3(storage.normalise(place)) for place in places)
 
     def sized(resources: Resources) -> Pools:
-        use_gpu = _use_gpu(device, resources)
+        use_gpu = uses_gpu(device, resources)
         pools = size_pools(
             resources,
             use_gpu=use_gpu,
@@ -54,30 +80,17 @@ def start_ray(
             pools = replace(pools, most_decoders=pools.decoders, most_classifiers=pools.classifiers)
         return pools
 
-    wait_s = settings.node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
-    use_gpu = _use_gpu(device, resources)
-    if wait_s and waiting.missing(resources, use_gpu=use_gpu):
-        wanted = sized(resources) if resources.room else None
-        resources = waiting.wait_for_nodes(resources, use_gpu=use_gpu, wanted=wanted, wait_s=wait_s, out=out)
-        cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+    resources = join(
+        *places,
+        device=device,
+        sized=sized,
+        shared_filesystem=settings.shared_filesystem,
+        node_wait_s=settings.node_wait_s,
+        out=out,
+    )
     pools = sized(resources)
     if (actors := pools.decoders + pools.classifiers) > 2 * resources.cpus:
         out.print(
             f"{actors} decoding and classifying processes share {resources.cpus} CPUs: they get in each other's way"
         )
     return pools
-
-
-def _join(settings: ScoreSettings, work: pa.Table | None = None) -> tuple[Resources, list[str]]:
-    """The cluster and the places that all of its nodes must reach; UsageError where one does not."""
-    resources = cluster.connect(may_be_empty=True)
-    places = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
-    if work is not None:
-        local = work["uri"].filter(pc.invert(pc.starts_with(work["uri"], "s3://")))
-        places += local.slice(0, 1).to_pylist()
-    cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
-    return resources, places
-
-
-def _use_gpu(device: str, resources: Resources) -> bool:
-    return device == "cuda" or (device == "auto" and any(node.gpus for node in resources.grown))

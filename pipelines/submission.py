@@ -18,7 +18,7 @@ def submitted() -> bool:
     return _VARIABLE in os.environ
 
 
-def check_places(settings: object, *names: str) -> None:
+def check_paths(settings: object, *names: str) -> None:
     """UsageError where a setting of these names has a place that this job cannot mean (`storage.check_place`)."""
     for name in names:
         value = getattr(settings, name)

@@ -213,6 +213,6 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
     try:
         return Worker(config).run()
     except Exception as error:  # Ray Train tries again without a word
-        said = " ".join(str(error).split())[:_SAID_CHARACTERS]
+        said = " ".join(str(error).split())[-_SAID_CHARACTERS:]
         config["log"].say.remote(f"a worker failed: {type(error).__name__}: {said}")
         raise

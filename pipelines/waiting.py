@@ -15,27 +15,28 @@ LOOK_S = 2.0
 TELL_S = 30.0
 
 
-def missing(resources: Resources, *, use_gpu: bool) -> list[str]:
-    """What there is not one of yet, in words."""
+def missing(resources: Resources, *, use_gpu: bool, gpus: int = 1) -> list[str]:
+    """What there is not one of yet, in words, or not ``gpus``."""
     decoding, classifying = kept_for("decode", resources.nodes), kept_for("classify", resources.nodes)
     found = [] if any(node.cpus for node in decoding) else ["a CPU to decode on"]
-    if use_gpu and not any(node.gpus for node in classifying):
-        found.append("a GPU to classify on")
+    if use_gpu and (there := sum(node.gpus for node in classifying)) < gpus:
+        found.append("a GPU" if gpus == 1 else f"{gpus - there} of {gpus} GPUs")
     elif not use_gpu and not any(node.cpus for node in classifying):
         found.append("a CPU to classify on")
     return found
 
 
 def wait_for_nodes(
-    resources: Resources, *, use_gpu: bool, wanted: Pools | None, wait_s: float, out: Console
+    resources: Resources, *, use_gpu: bool, wanted: Pools | None, wait_s: float, out: Console, gpus: int = 1
 ) -> Resources:
-    """The cluster once it has a node of each kind; ``wanted``: all that is asked of the autoscaler, or one of each.
+    """The cluster once it has a node of each kind and ``gpus``; ``wanted``: all that is asked of the autoscaler, or one
+    of each.
 
     What is asked for is asked by this process, and forgotten with it. UsageError after ``wait_s``.
     """
     asked, started, told_s = _ask(use_gpu=use_gpu, wanted=wanted), time.monotonic(), -TELL_S
     try:
-        while lacking := " and ".join(missing(resources, use_gpu=use_gpu)):
+        while lacking := " and ".join(missing(resources, use_gpu=use_gpu, gpus=gpus)):
             waited_s = time.monotonic() - started
             if waited_s > wait_s:
                 raise UsageError(

@@ -77,9 +77,11 @@ CLIPS: dict[str, dict] = {
 }
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="SVT-AV1 leaves the priorities of others than root alone")
 def test_a_clip_leaves_this_process_as_it_was_scheduled(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0)
     write_clip(tmp_path / "av1.mp4", **CLIPS["av1.mp4"])
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert os.sched_getscheduler(0) == before
 
 
 @pytest.mark.parametrize("name", CLIPS)

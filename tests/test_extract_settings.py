@@ -45,6 +45,7 @@ FLAGS = {
     "precision": "auto",
     "decode_actors": 0,
     "shared_filesystem": False,
+    "node_wait_s": 0.0,
     "max_failed": 0.05,
     "quiet": False,
 }

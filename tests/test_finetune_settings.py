@@ -50,6 +50,7 @@ FINETUNE = {
     "cache": "",
     "decode_actors": 0,
     "shared_filesystem": False,
+    "node_wait_s": 0.0,
     "video_timeout_s": 600.0,
     "quiet": False,
 }
@@ -68,6 +69,7 @@ EVALUATE = {
     "cache": "",
     "decode_actors": 0,
     "shared_filesystem": False,
+    "node_wait_s": 0.0,
     "video_timeout_s": 600.0,
 }
 

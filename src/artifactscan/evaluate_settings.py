@@ -43,13 +43,15 @@ class EvaluateSettings:
     """Folder or s3:// prefix that keeps decoded frames; empty: OUTPUT/frames."""
     shared_filesystem: bool = False
     """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
+    node_wait_s: float = 0.0
+    """Seconds to wait for the first nodes of an autoscaler; 0: 15 minutes for that of `ray up`, else none."""
     decode_actors: int = 0
     """Decoding processes; 0: as many as the CPUs allow."""
     video_timeout_s: float = 600.0
     """Seconds one clip may take to decode; every frame of it is."""
 
     def __post_init__(self) -> None:
-        for name in ("resamples", "seed", "batch_frames", "decode_actors"):
+        for name in ("resamples", "seed", "batch_frames", "decode_actors", "node_wait_s"):
             if getattr(self, name) < 0:
                 raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give 0 or more")
         if not self.video_timeout_s > 0:

@@ -93,6 +93,8 @@ class ExtractSettings:
     """Exit with 1 when more than this share of the videos gave no frame."""
     shared_filesystem: bool = False
     """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
+    node_wait_s: float = 0.0
+    """Seconds to wait for the first nodes of an autoscaler; 0: 15 minutes for that of `ray up`, else none."""
     quiet: bool = False
     """No progress line."""
 

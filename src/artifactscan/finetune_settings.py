@@ -70,6 +70,8 @@ class FinetuneSettings(TrainSettings):
     """Seconds one clip may take to decode; every frame of it is."""
     shared_filesystem: bool = False
     """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
+    node_wait_s: float = 0.0
+    """Seconds to wait for the first nodes of an autoscaler; 0: 15 minutes for that of `ray up`, else none."""
     quiet: bool = False
     """No progress lines."""
 
@@ -79,7 +81,7 @@ class FinetuneSettings(TrainSettings):
             raise UsageError(f"--workers is {self.workers}; give 1 or more")
         if self.batch_frames < self.workers:
             raise UsageError(f"--batch-frames is {self.batch_frames} for {self.workers} --workers; give each a frame")
-        for name in ("height", "width", "max_failures", "decode_actors", "synthetic", "resamples"):
+        for name in ("height", "width", "max_failures", "decode_actors", "synthetic", "resamples", "node_wait_s"):
             if getattr(self, name) < 0:
                 raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give 0 or more")
         if max(self.height, self.width) > MAX_SIDE:

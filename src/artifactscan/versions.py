@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 
+from artifactscan import __version__
+
 _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av", "decord", "pyarrow", "numpy")
 
 
@@ -13,8 +15,8 @@ def versions() -> dict[str, str]:
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """By name; ``not installed`` where a package is not there, as ours where a job's working directory brings it."""
-    return {name: _version(name) for name in packages}
+    """By name, ``not installed`` where a package is not there; ours is that of the code that runs, however it came."""
+    return {name: __version__ if name == "artifactscan" else _version(name) for name in packages}
 
 
 def _version(package: str) -> str:

@@ -44,8 +44,9 @@ def refusal(nodes: Nodes, server: S3Server, *flags: str, store: str = "", env: d
     code, output = nodes.job("--input", server.uri("in"), "--output", store, *flags, **(env or {})).end(120)
     assert code == 2, output
     assert "Traceback" not in output
-    assert ("Plan" in output) == ("--node-wait-s" in flags)  # only what may still come is waited for after it
     assert [key for key in list(server.keys()) if key.startswith("out")] == []
+    # Nobody waits for a plan to hear of what is wrong whatever nodes there are.
+    assert ("Plan" in output) == any(words in output for words in ("has no CPU", "has no GPU", "still lacks"))
     return output.splitlines()[-1]
 
 
@@ -75,7 +76,7 @@ def test_a_head_alone_and_then_a_node_that_is_not_enough(nodes: Nodes, clips: S3
         f"error: {tmp_path}/store is a local path, and the Ray cluster has 2 nodes, which would each use their own "
         "disk; give s3://bucket/prefix, or --shared-filesystem where all of them mount it"
     )
-    assert not (tmp_path / "store").exists() or not list((tmp_path / "store").rglob("*.parquet"))
+    assert not (tmp_path / "store").exists()
 
 
 def test_versions_that_differ(nodes: Nodes, clips: S3Server) -> None:

@@ -1,15 +1,20 @@
-"""What a run is told when its pools are made."""
+"""What a job is told of the cluster before it works on it, and what it waits for."""
 
 import io
 
 import pytest
 from rich.console import Console
 
+from artifactscan.errors import UsageError
 from artifactscan.rates import Rates
 from artifactscan.settings import ScoreSettings
-from pipelines import cluster
+from pipelines import cluster, waiting
 from pipelines.cluster import Node, Resources
-from pipelines.starting import start_ray
+from pipelines.pools import Pools, size_pools
+from pipelines.rounds import check_cluster
+from pipelines.starting import join, start_ray
+
+DECODING, CLASSIFYING = Node(8, 0, "decode"), Node(4, 1, "classify")
 
 
 @pytest.mark.parametrize(
@@ -26,3 +31,57 @@ def test_more_processes_than_the_cpus_bear_are_said(
     pools = start_ray(settings, lambda _: rates, Console(file=said, width=200), device="cpu", frames=100)
     assert pools.decoders == decode_actors
     assert said.getvalue() == told
+
+
+def test_a_job_waits_for_a_gpu_for_each_of_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Pools] = []
+
+    def wait_for_nodes(
+        resources: Resources, *, use_gpu: bool, gpus: int, wanted: Pools, wait_s: float, out: Console
+    ) -> Resources:
+        assert (use_gpu, gpus, wait_s) == (True, 3, waiting.NODE_WAIT_S)
+        asked.append(wanted)
+        return Resources((DECODING, CLASSIFYING, CLASSIFYING, CLASSIFYING), joined=True, alive=5)
+
+    empty = Resources((), room=(DECODING, *[CLASSIFYING] * 4), joined=True, alive=1)
+    monkeypatch.setattr(cluster, "connect", lambda **_: empty)
+    monkeypatch.setattr(waiting, "wait_for_nodes", wait_for_nodes)
+    resources = join(
+        "s3://bucket/out",
+        device="auto",
+        sized=lambda there: size_pools(there, use_gpu=True, decode_actors=1, classify_actors=3),
+        shared_filesystem=False,
+        node_wait_s=0,
+        out=Console(),
+        gpus=3,
+    )
+    assert resources.gpus == 3
+    assert [(wanted.decoders, wanted.classifiers, wanted.classifier_gpus) for wanted in asked] == [(1, 3, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "lacking"),
+    [
+        ((), ["a CPU to decode on", "4 of 4 GPUs"]),
+        ((DECODING, CLASSIFYING), ["3 of 4 GPUs"]),
+        ((DECODING, Node(16, 4, "classify")), []),
+    ],
+)
+def test_what_is_still_lacking_is_counted(nodes: tuple[Node, ...], lacking: list[str]) -> None:
+    assert waiting.missing(Resources(nodes), use_gpu=True, gpus=4) == lacking
+
+
+def test_a_cluster_is_checked_before_the_plan_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cluster, "connect", lambda **_: pytest.fail("a Ray of this machine alone comes later"))
+    check_cluster("/clips", "/store", shared_filesystem=False)
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    monkeypatch.setattr(cluster, "connect", lambda **_: Resources((), joined=True, alive=2))
+    check_cluster("/clips.parquet", "s3://bucket/store", shared_filesystem=False)  # the driver reads a manifest
+    with pytest.raises(UsageError, match="/clips is a local path, and the Ray cluster has 2 nodes"):
+        check_cluster("/clips", "s3://bucket/store", shared_filesystem=False)
+    probed: list[str] = []
+    monkeypatch.setattr(cluster, "_check_seen_by_all", probed.append)
+    check_cluster("/not-there", "/store", shared_filesystem=True)
+    assert probed == ["/store"]
