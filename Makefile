@@ -9,7 +9,7 @@ WEIGHTS ?= ../shared/weights/tf_efficientnet_lite0.timm.safetensors
 BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo audit-demo builtin test test-cluster test-all check format bench bench-scale sbom lock clean
+.PHONY: help install demo audit-demo builtin test test-long test-cluster test-all check format bench bench-scale sbom lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,8 +53,11 @@ builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHT
 	cp $(BUILTIN)/tf_efficientnet_lite0/checkpoint/* src/artifactscan/builtin/
 	@echo "now bring the figures in src/artifactscan/builtin/MODEL_CARD.md up to date; tests/test_checkpoint.py compares them"
 
-test: $(INSTALLED) ## run the tests (about 20 minutes on 2 cores)
+test: $(INSTALLED) ## run the tests (about 15 minutes on 2 cores)
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-long: $(INSTALLED) ## run trainings and an audit's nights from beginning to end (7 minutes)
+	$(PY) -m pytest -m 'long and not slow' -n 2 --dist loadfile
 
 test-cluster: $(INSTALLED) ## run the tests on clusters of several nodes, and those of `ray up` (9 minutes)
 	$(PY) -m pytest -m 'cluster and not slow'

@@ -23,6 +23,8 @@ from jobs.audit import main as audit
 from jobs.report import main as report
 from jobs.why import main as why
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BRIGHTER = ROOT / "tests" / "shims" / "brighter"
 POLICY = "min_videos: 8\n"

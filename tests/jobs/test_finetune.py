@@ -24,6 +24,8 @@ from jobs.evaluate import main as evaluate
 from jobs.finetune import main as finetune
 from jobs.score import main as score
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = "test_resnet.r160_in1k"
 QUICK = ("--backbone", SMALL, "--init", "none", "--height", 48, "--width", 80, "--resamples", 20, "--batch-frames", 8)
