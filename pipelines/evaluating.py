@@ -105,15 +105,8 @@ def _logits(
         return size_pools(resources, use_gpu=use_gpu, decode_actors=settings.decode_actors, classify_actors=0)
 
     check_weights(checkpoint)
-    resources = join(
-        settings.output,
-        next(iter(labelled.clips.values())).uri,
-        device=settings.device,
-        sized=sized,
-        shared_filesystem=settings.shared_filesystem,
-        node_wait_s=settings.node_wait_s,
-        out=out,
-    )
+    clip = next(iter(labelled.clips.values()))
+    resources = join(settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out)
     pools = sized(resources)
     spec = checkpoint.card.input
     cache = settings.cache or storage.join(root, "frames")

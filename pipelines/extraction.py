@@ -226,16 +226,8 @@ def _start_ray(settings: ExtractSettings) -> "Pools":
     def sized(resources: Resources) -> Pools:
         return size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
 
-    resources = join(
-        settings.input,
-        settings.output,
-        device="cpu",
-        sized=sized,
-        shared_filesystem=settings.shared_filesystem,
-        node_wait_s=settings.node_wait_s,
-        out=console(),
-    )
-    return sized(resources)
+    places = settings.input, settings.output
+    return sized(join(settings, *places, device="cpu", sized=sized, out=console()))
 
 
 def _index(extracted: list[dict[str, Any]], chosen: pa.Table | None) -> pa.Table:

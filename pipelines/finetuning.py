@@ -167,16 +167,9 @@ def _start_ray(settings: FinetuneSettings, labelled: Labelled, out: Console) -> 
         decoders = settings.decode_actors or 1
         return size_pools(resources, use_gpu=use_gpu, decode_actors=decoders, classify_actors=settings.workers)
 
-    resources = join(
-        settings.output,
-        next(iter(labelled.clips.values())).uri,
-        device=settings.device,
-        sized=sized,
-        shared_filesystem=settings.shared_filesystem,
-        node_wait_s=settings.node_wait_s,
-        out=out,
-        gpus=settings.workers,
-    )
+    clip = next(iter(labelled.clips.values()))
+    places = settings.output, clip.uri
+    resources = join(settings, *places, device=settings.device, sized=sized, out=out, gpus=settings.workers)
     placement = training.place(
         resources, workers=settings.workers, device=settings.device, precision=settings.precision
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,12 +17,20 @@ from pipelines.cluster import Resources
 from pipelines.pools import Pools, size_pools
 
 
+class ClusterSettings(Protocol):
+    """What the settings of every job on a cluster have."""
+
+    @property
+    def shared_filesystem(self) -> bool: ...
+    @property
+    def node_wait_s(self) -> float: ...
+
+
 def join(
+    settings: ClusterSettings,
     *places: str,
     device: str,
     sized: Callable[[Resources], Pools],
-    shared_filesystem: bool,
-    node_wait_s: float,
     out: Console,
     gpus: int = 1,
 ) -> Resources:
@@ -31,13 +40,13 @@ def join(
     begin, where ``device`` means GPUs.
     """
     resources = cluster.connect(may_be_empty=True)
-    cluster.check_places(resources, *places, shared_filesystem=shared_filesystem)
-    wait_s = node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
+    cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+    wait_s = settings.node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
     use_gpu = uses_gpu(device, resources)
     if wait_s and waiting.missing(resources, use_gpu=use_gpu, gpus=gpus):
         wanted = sized(resources) if resources.room else None
         resources = waiting.wait_for_nodes(resources, use_gpu=use_gpu, gpus=gpus, wanted=wanted, wait_s=wait_s, out=out)
-        cluster.check_places(resources, *places, shared_filesystem=shared_filesystem)
+        cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
     return resources
 
 
@@ -80,14 +89,7 @@ def start_ray(
             pools = replace(pools, most_decoders=pools.decoders, most_classifiers=pools.classifiers)
         return pools
 
-    resources = join(
-        *places,
-        device=device,
-        sized=sized,
-        shared_filesystem=settings.shared_filesystem,
-        node_wait_s=settings.node_wait_s,
-        out=out,
-    )
+    resources = join(settings, *places, device=device, sized=sized, out=out)
     pools = sized(resources)
     if (actors := pools.decoders + pools.classifiers) > 2 * resources.cpus:
         out.print(

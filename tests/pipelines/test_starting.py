@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from artifactscan.errors import UsageError
+from artifactscan.finetune_settings import FinetuneSettings
 from artifactscan.rates import Rates
 from artifactscan.settings import ScoreSettings
 from pipelines import cluster, waiting
@@ -46,15 +47,12 @@ def test_a_job_waits_for_a_gpu_for_each_of_its_workers(monkeypatch: pytest.Monke
     empty = Resources((), room=(DECODING, *[CLASSIFYING] * 4), joined=True, alive=1)
     monkeypatch.setattr(cluster, "connect", lambda **_: empty)
     monkeypatch.setattr(waiting, "wait_for_nodes", wait_for_nodes)
-    resources = join(
-        "s3://bucket/out",
-        device="auto",
-        sized=lambda there: size_pools(there, use_gpu=True, decode_actors=1, classify_actors=3),
-        shared_filesystem=False,
-        node_wait_s=0,
-        out=Console(),
-        gpus=3,
-    )
+    settings = FinetuneSettings(labels=("s3://bucket/labels.csv",), output="s3://bucket/out", workers=3)
+
+    def sized(there: Resources) -> Pools:
+        return size_pools(there, use_gpu=True, decode_actors=1, classify_actors=3)
+
+    resources = join(settings, settings.output, device="auto", sized=sized, out=Console(), gpus=3)
     assert resources.gpus == 3
     assert [(wanted.decoders, wanted.classifiers, wanted.classifier_gpus) for wanted in asked] == [(1, 3, 1.0)]
 
