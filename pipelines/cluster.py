@@ -95,11 +95,10 @@ class Resources:
         return self.nodes + self.room
 
 
-def connect(*, may_be_empty: bool = False) -> Resources:
+def connect() -> Resources:
     """Starts Ray on this machine, or joins the cluster in RAY_ADDRESS; Ray's own chatter stays in its log files.
 
-    UsageError where no cluster answers at RAY_ADDRESS, one of other versions, or one too small to work on, which
-    ``may_be_empty`` leaves to the caller.
+    UsageError where no cluster answers at RAY_ADDRESS, or one of other versions. What it holds may be nothing yet.
     """
     local = "RAY_ADDRESS" not in os.environ
     for name, value in (_QUIET | (_LOCAL if local else {})).items():
@@ -118,12 +117,7 @@ def connect(*, may_be_empty: bool = False) -> Resources:
         of_ray = type(handler).__module__.startswith("ray.")
         if of_ray and not isinstance(handler, logging.FileHandler):  # what fails is said once, in our words
             handler.setLevel(logging.CRITICAL)
-    resources = read_resources()
-    if resources.cpus < MIN_CPUS and not may_be_empty:
-        raise UsageError(
-            f"the Ray cluster has {resources.cpus} CPUs, and {MIN_CPUS} are needed; wait for its nodes, or add one"
-        )
-    return resources
+    return read_resources()
 
 
 def read_resources() -> Resources:

@@ -82,7 +82,7 @@ def check_cluster(corpus: str, store: str, *, shared_filesystem: bool) -> None:
 
         # A manifest is read here, and what is not there at all is told better by what reads it.
         places = [store] if shared_filesystem or is_manifest(corpus) else [corpus, store]
-        resources = cluster.connect(may_be_empty=True)
+        resources = cluster.connect()
         cluster.check_places(resources, *places, shared_filesystem=shared_filesystem)
 
 

@@ -39,7 +39,7 @@ def join(
     ``places``: what every node must reach; ``sized``: what is asked of an autoscaler; ``gpus``: how many it takes to
     begin, where ``device`` means GPUs.
     """
-    resources = cluster.connect(may_be_empty=True)
+    resources = cluster.connect()
     cluster.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
     wait_s = settings.node_wait_s or (waiting.NODE_WAIT_S if resources.room else 0.0)
     use_gpu = uses_gpu(device, resources)

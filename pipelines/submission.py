@@ -39,7 +39,7 @@ def tell_job(**facts: str) -> str | None:
 
     try:
         submission = json.loads(os.environ[_VARIABLE])["metadata"]["job_submission_id"]
-        cluster.connect(may_be_empty=True)
+        cluster.connect()
         asyncio.run(_add(submission, {f"artifactscan_{name}": value for name, value in facts.items()}))
     except Exception as error:
         return f"the job's metadata could not be written ({printable(str(error), 200)})"
