@@ -11,6 +11,7 @@ import pytest
 from artifactscan import lease, planning, reading, slicing
 from artifactscan.estimate import estimate
 from artifactscan.fetch import FetchRetries
+from artifactscan.finetune_settings import FinetuneSettings
 from artifactscan.outcomes import Outcome
 from artifactscan.packets import SELECTIVE_CODECS
 from artifactscan.rates import REFERENCE
@@ -60,8 +61,14 @@ def test_every_job_says_how_it_goes_on_a_cluster_or_that_it_needs_none(job: Path
 
 
 def test_flags_that_are_named_are_there() -> None:
-    flags = {f"--{field.name.replace('_', '-')}" for field in fields(ScoreSettings)}
-    assert set(re.findall(r"(?<=`)--[a-z-]+[a-z]", OPERATIONS + OUTCOMES)) <= flags
+    training = re.search(r"^## Fine-tuning on it$.*?(?=^## )", OPERATIONS, re.MULTILINE | re.DOTALL)
+    assert training
+    for text, settings in (
+        (OPERATIONS.replace(training[0], "") + OUTCOMES, ScoreSettings),
+        (training[0], FinetuneSettings),
+    ):
+        flags = {f"--{field.name.replace('_', '-')}" for field in fields(settings)}
+        assert set(re.findall(r"(?<=`)--[a-z-]+[a-z]", text)) <= flags
 
 
 def test_every_outcome_is_told() -> None:
