@@ -29,6 +29,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
+from pipelines.head_watch import watch_head
 
 ROOT = Path(__file__).resolve().parent.parent
 """The repository's root: below it the workers find `pipelines` and `src/artifactscan`."""
@@ -108,6 +109,8 @@ def connect() -> Resources:
     _rays_words_to_stderr()
     if not ray.is_initialized():
         _init(local, import_path)
+        if not local:
+            watch_head()
         if local and ray.cluster_resources().get("CPU", 0) < MIN_CPUS:
             ray.shutdown()
             _init(local, import_path, num_cpus=MIN_CPUS)

@@ -91,7 +91,7 @@ def start_ray(
 
     resources = join(settings, *places, device=device, sized=sized, out=out)
     pools = sized(resources)
-    if (actors := pools.decoders + pools.classifiers) > 2 * resources.cpus:
+    if work is not None and (actors := pools.decoders + pools.classifiers) > 2 * resources.cpus:
         out.print(
             f"{actors} decoding and classifying processes share {resources.cpus} CPUs: they get in each other's way"
         )

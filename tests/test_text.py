@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactscan.text import human_bytes, printable
+from artifactscan.text import human_bytes, printable, without_credentials
 
 
 def test_control_characters_are_escaped() -> None:
@@ -18,6 +18,19 @@ def test_any_text_becomes_printable_and_fits(text: str, width: int) -> None:
     shown = printable(text, width)
     assert shown.isprintable()
     assert len(shown) <= width
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no answer from http://me:secret@host:9000/b", "no answer from http://…@host:9000/b"),
+        ('input s3://me:secret@bucket/videos: "s3://me:secret@b"', 'input s3://…@bucket/videos: "s3://…@b"'),
+        ("https://h/x?X-Amz-Signature=abc&t=1", "https://h/x?X-Amz-Signature=…&t=1"),
+        ("s3://bucket/a@b.mp4 of me@host is whole?token", "s3://bucket/a@b.mp4 of me@host is whole?token"),
+    ],
+)
+def test_credentials_in_urls_are_not_shown(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import tyro
 
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.logs import ROOT_LOGGER, log_json, log_plainly, logs_json
-from artifactscan.text import printable
+from artifactscan.text import printable, without_credentials
 from artifactscan.yaml_text import parse_yaml
 
 EXIT_OK, EXIT_TOO_MANY_FAILED, EXIT_USAGE, EXIT_LEDGER = 0, 1, 2, 3
@@ -89,20 +89,20 @@ def report_errors() -> Iterator[Ended]:
     try:
         yield ended
     except UsageError as error:
-        ended.code = _fail(str(error), EXIT_USAGE)
+        ended.code = fail(str(error), EXIT_USAGE)
     except (LedgerError, CutOffError) as error:
-        ended.code = _fail(str(error), EXIT_LEDGER)
+        ended.code = fail(str(error), EXIT_LEDGER)
     except BrokenPipeError:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for what Python still flushes when it ends
-        ended.code = _fail("whoever read this output has gone; the same command does the rest", EXIT_LEDGER)
+        ended.code = fail("whoever read this output has gone; the same command does the rest", EXIT_LEDGER)
     except KeyboardInterrupt:
-        ended.code = _fail("interrupted; the same command goes on with what is not done yet", EXIT_LEDGER)
+        ended.code = fail("interrupted; the same command goes on with what is not done yet", EXIT_LEDGER)
     except Exception:  # ours to mend, so the traceback is wanted; without a code of its own it would read as 1
         if logs_json():
             logging.getLogger(ROOT_LOGGER).exception("a bug")
         else:
             traceback.print_exc()
-        ended.code = _fail("this is a bug in artifactscan; the same command continues the run", EXIT_LEDGER)
+        ended.code = fail("this is a bug in artifactscan; the same command continues the run", EXIT_LEDGER)
 
 
 def failures_exit_code(failed: int, listed: int, max_failed: float, what: str = "have no frame scored") -> int:
@@ -113,12 +113,14 @@ def failures_exit_code(failed: int, listed: int, max_failed: float, what: str = 
     return EXIT_TOO_MANY_FAILED
 
 
-def _fail(message: str, code: int) -> int:
+def fail(message: str, code: int) -> int:
+    """Says on stderr why a job ends early, and returns ``code``."""
     _tell(message, before="error: ")
     return code
 
 
 def _tell(message: str, *, before: str = "") -> None:
+    message = without_credentials(message)  # what a flag or an endpoint's URL holds is quoted by what went wrong
     if logs_json():
         logging.getLogger(ROOT_LOGGER).error(message)
     else:

@@ -3,7 +3,7 @@
 python -m artifactscan.demo FOLDER
 """
 
-import sys
+import argparse
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -74,5 +74,7 @@ def _write_clip(path: Path, paint: Painter, codec: str, options: dict[str, str])
 
 
 if __name__ == "__main__":
-    for clip in write_demo_corpus(Path(sys.argv[1])):
+    parser = argparse.ArgumentParser(prog="python -m artifactscan.demo", description=write_demo_corpus.__doc__)
+    parser.add_argument("folder", type=Path, help="where to write them")
+    for clip in write_demo_corpus(parser.parse_args().folder):
         print(clip)

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from botocore import exceptions as boto_errors
 
+from artifactscan.text import without_credentials
+
 S3_ATTEMPTS = 10
 """Tries per request, the first included; their waits, half a minute to a minute, outlast a storage that restarts."""
 FIRST_WAIT_S = 0.2
@@ -55,7 +57,7 @@ def bear_with(client: Any, *, tries: int) -> None:
         if attempts == _SAID_AT and time.monotonic() - said_s > _SAID_AGAIN_S:
             said_s = time.monotonic()
             does = "does not answer" if gone else "cannot answer now"
-            endpoint, left = client.meta.endpoint_url, tries - attempts
+            endpoint, left = without_credentials(client.meta.endpoint_url), tries - attempts
             _log.warning("the storage at %s %s; it is asked %d times more", endpoint, does, left)
         return wait_s(attempts)
 

@@ -1,5 +1,9 @@
 """Text for people, made from what may be hostile: file names and decoder messages are other people's."""
 
+import re
+
+_USER_INFO = re.compile(r"(?<=://)[^/\s@\"']+@")
+_SIGNED = re.compile(r"(?<=[?&])((?:x-amz-(?:signature|credential|security-token)|signature|token)=)[^&\s\"']+", re.I)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -10,6 +14,11 @@ def printable(text: str, width: int | None = None) -> str:
         return safe
     head = (width - 1) // 2
     return f"{safe[:head]}…{safe[len(safe) - (width - 1 - head) :]}"
+
+
+def without_credentials(text: str) -> str:
+    """``text`` with an ellipsis for what stands before the host of a URL, and for what signs one."""
+    return _SIGNED.sub(r"\1…", _USER_INFO.sub("…@", text))
 
 
 def human_bytes(count: int) -> str:

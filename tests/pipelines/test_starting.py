@@ -2,6 +2,7 @@
 
 import io
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
@@ -29,7 +30,9 @@ def test_more_processes_than_the_cpus_bear_are_said(
     settings = ScoreSettings(input="s3://bucket/in", output="s3://bucket/out", decode_actors=decode_actors)
     said = io.StringIO()
     rates = Rates(decode_s=0.01, fetch_s=0.0, classify_s=0.01, device="cpu", basis="a test")
-    pools = start_ray(settings, lambda _: rates, Console(file=said, width=200), device="cpu", frames=100)
+    work = pa.table({"uri": ["s3://bucket/in/clip.mp4"]})
+    for what in (None, work):  # asked before there is work as well, and said once
+        pools = start_ray(settings, lambda _: rates, Console(file=said, width=200), device="cpu", frames=9, work=what)
     assert pools.decoders == decode_actors
     assert said.getvalue() == told
 
