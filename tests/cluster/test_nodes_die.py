@@ -1,5 +1,6 @@
 """Nodes that die, come late, and a storage that goes away: each run ends with the tables of an undisturbed one."""
 
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -194,3 +195,24 @@ def test_a_driver_that_is_killed(
     assert code == 0, output
     assert "continuing run" in output
     check(corpus, "driver", undisturbed, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_head_that_dies(nodes: Nodes, two: list, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path) -> None:
+    others = Nodes(corpus.env)  # those of this test only: nothing works on them afterwards
+    try:
+        others.add()
+        corpus.faults.delay("in/*", 2.0)
+        job = start(others, corpus, "headless")
+        job.wait_for(has_parts(corpus, "headless"))
+        others.kill_head()
+        code, output = job.end()
+        assert code == 3
+        port = others.env["RAY_ADDRESS"].rpartition(":")[2]
+        assert re.search(rf"^error: the cluster's head at \S+:{port} is gone; the same command", output, re.MULTILINE)
+    finally:
+        others.close()
+        corpus.faults.clear()
+    code, output = start(nodes, corpus, "headless").end()
+    assert code == 0, output
+    check(corpus, "headless", undisturbed, tmp_path)
