@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -227,3 +229,16 @@ def test_reading_ahead_keeps_the_order_and_the_errors() -> None:
     assert first == 1 and len(asked) < 50, "it does not run away from its reader"
     with pytest.raises(ZeroDivisionError):
         list(run_ahead(half, [1, 0, 2]))
+
+
+def test_who_interrupts_what_is_under_way_hears_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    go_on = threading.Event()
+
+    def items() -> Iterator[float]:
+        yield from (5.0, 5.0)
+        threading.Timer(0.5, go_on.set).start()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_ahead(go_on.wait, items()))
+    assert caplog.messages == ["interrupted: 2 requests to the storage are under way and end first"]

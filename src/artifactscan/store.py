@@ -11,10 +11,11 @@ lease.json                   who works on the store now
 """
 
 import json
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -35,6 +36,8 @@ UNCHANGED_PREFIX = "unchanged-"
 _REQUEST_KEY = b"artifactscan.request"
 _AT_ONCE = 16
 """Requests under way at a time: an object storage answers each in tens of milliseconds."""
+
+_log = logging.getLogger("artifactscan.store")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -202,15 +205,21 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
 
 
 def run_ahead(do: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``do(item)`` of each item, in order, a few under way at a time."""
+    """``do(item)`` of each item, in order, a few under way at a time; interrupted, it says how many it waits for."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        waiting: deque = deque()
-        for item in items:
-            waiting.append(pool.submit(do, item))
-            while waiting and (len(waiting) > _AT_ONCE or waiting[0].done()):  # what fails shows with the next item
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(do, item))
+                # What fails shows with the next item.
+                while waiting and (len(waiting) > _AT_ONCE or waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        except KeyboardInterrupt:
+            if left := sum(not under_way.done() for under_way in waiting):
+                _log.warning("interrupted: %d requests to the storage are under way and end first", left)
+            raise
 
 
 def read_batches(uri: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
