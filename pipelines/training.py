@@ -27,6 +27,7 @@ from artifactscan.errors import CutOffError, UsageError
 from artifactscan.memory import KEEP_FREED_MEMORY
 from artifactscan.training.settings import TrainSettings
 from pipelines.cluster import Resources
+from pipelines.starting import uses_gpu
 from pipelines.training_log import TrainingLog
 
 STATE_NAME, BEST_NAME, FACTS_NAME = "state.pt", "best.safetensors", "facts.json"
@@ -78,7 +79,7 @@ class Trained:
 
 def place(resources: Resources, *, workers: int, device: str, precision: str) -> Placement:
     """How workers share a cluster; UsageError for GPUs that it does not have."""
-    use_gpu = device == "cuda" or (device == "auto" and resources.gpus > 0)
+    use_gpu = uses_gpu(device, resources)
     if use_gpu and workers > resources.gpus:
         raise UsageError(
             f"--workers {workers} need a GPU each, and the Ray cluster has {resources.gpus}; "
