@@ -26,7 +26,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(INSTALLED) ## make a small corpus, score it, show the result table
-	$(PY) -m artifactscan.demo $(DEMO)/clips
+	$(PY) -m artifactscan.demo.clips $(DEMO)/clips
 	$(PY) jobs/score.py --input $(DEMO)/clips --output $(DEMO)/scores --max-failed 0.1
 	@$(PY) -c 'import pandas; print(); print(pandas.read_parquet("$(DEMO)/scores/frames").drop(columns=["video_id", "uri", "run"]).head().to_string())'
 
@@ -36,10 +36,10 @@ AUDIT_LOG := 2>>$(DEMO)/audit/log.txt
 
 audit-demo: $(INSTALLED) ## four nights over a small corpus: new, nothing new, worse, a decoder that changed
 	rm -rf $(DEMO)/audit
-	$(PY) -m artifactscan.marks $(DEMO)/audit first
+	$(PY) -m artifactscan.demo.marks $(DEMO)/audit first
 	@echo; echo "first night (under a minute or two each; progress is in $(DEMO)/audit/log.txt)"; $(PY) $(AUDIT) $(AUDIT_LOG)
 	@echo; echo "second night, nothing new"; $(PY) $(AUDIT) $(AUDIT_LOG)
-	$(PY) -m artifactscan.marks $(DEMO)/audit second
+	$(PY) -m artifactscan.demo.marks $(DEMO)/audit second
 	@echo; echo "third night: beta got worse, a file each was replaced, removed and damaged; exit code 1 is wanted"
 	@$(PY) $(AUDIT) $(AUDIT_LOG); test $$? -eq 1
 	@echo; echo "fourth night: a decoder that makes everything brighter; exit code 4 is wanted"
@@ -50,8 +50,8 @@ builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHT
 	@if [ -f $(BUILTIN)/finetune.json ]; then rm -rf $(BUILTIN); fi  # done before; one that was cut off goes on
 	$(PY) jobs/finetune.py --labels $(DATA)/sora15/labels.csv $(DATA)/sora35/labels.csv --output $(BUILTIN) \
 	  --backbone tf_efficientnet_lite0 --init $(WEIGHTS) --height 192 --width 336 --protocol both --tune-share 0 --epochs 4 --device cpu
-	cp $(BUILTIN)/tf_efficientnet_lite0/checkpoint/* src/artifactscan/builtin/
-	@echo "now bring the figures in src/artifactscan/builtin/MODEL_CARD.md up to date; tests/test_checkpoint.py compares them"
+	cp $(BUILTIN)/tf_efficientnet_lite0/checkpoint/* src/artifactscan/model/builtin/
+	@echo "now bring the figures in src/artifactscan/model/builtin/MODEL_CARD.md up to date; tests/test_checkpoint.py compares them"
 
 test: $(INSTALLED) ## run the tests (about 15 minutes on 2 cores)
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -27,8 +27,8 @@ import pyarrow as pa
 
 from artifactscan.audit.night import EXIT_PASS
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.statistics.rates import measure
-from artifactscan.audit.tables import ARRIVALS, CANARIES
+from artifactscan.audit.schemas import ARRIVALS, CANARIES
+from artifactscan.audit.statistics.flag_rates import measure
 from artifactscan.audit.verdict import judge
 from artifactscan.labels import LABELS
 

@@ -20,7 +20,7 @@ from timm.utils.model_ema import ModelEmaV3
 from artifactscan.labels import LABELS
 from artifactscan.training.augment import augment
 from artifactscan.training.loop import MAX_GRADIENT_NORM
-from artifactscan.training.settings import TrainSettings
+from artifactscan.training.recipe import TrainSettings
 
 SETTINGS = TrainSettings()
 """The job's defaults."""

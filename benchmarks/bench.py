@@ -76,7 +76,7 @@ def _race(clips: Path, work: Path, repeats: int, compiled: bool) -> dict[str, li
     one.mkdir()
     (one / first.name).symlink_to(first.resolve())
     checkpoint = work / "checkpoint"
-    _python("-m", "artifactscan.checkpoint", "init", "--backbone", "resnet50", "--output", checkpoint)
+    _python("-m", "artifactscan.model.checkpoint", "init", "--backbone", "resnet50", "--output", checkpoint)
     runs: dict[str, list[dict[str, Any]]] = {}
     for turn in range(repeats):
         for name in ("decode", "classify", *PEERS, *(["classify_compiled"] if compiled else [])):
@@ -101,7 +101,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _demo_clips(work: Path) -> Path:
-    _python("-m", "artifactscan.demo", work / "clips")
+    _python("-m", "artifactscan.demo.clips", work / "clips")
     (work / "clips" / "not_a_video.mp4").unlink()
     return work / "clips"
 

@@ -22,9 +22,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from artifactscan.decoding import decode_pyav, full_decode_pyav
-from artifactscan.inputs import InputSpec
-from artifactscan.video import DecodeSettings
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.video import DecodeSettings
+from artifactscan.decode.with_pyav import decode_pyav, full_decode_pyav
 
 SIZE = 224
 SAMPLE_FPS = 2.0

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from artifactscan.labels import LABELS
-from artifactscan.training.settings import TrainSettings
+from artifactscan.training.recipe import TrainSettings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

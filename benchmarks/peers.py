@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from artifactscan.inputs import InputSpec
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.video import DecodeSettings
 from artifactscan.labels import SCORE_COLUMNS
-from artifactscan.video import DecodeSettings
 
 SIZE, SAMPLE_FPS, BATCH_FRAMES = 224, 2.0, 16
 CORES = os.cpu_count() or 1
@@ -28,7 +28,7 @@ CORES = os.cpu_count() or 1
 
 def decode(clips: list[str], _checkpoint: str, _output: Path) -> dict[str, Any]:
     """The bound's first half: our decoding, nothing else."""
-    from artifactscan.decoding import decode_pyav
+    from artifactscan.decode.with_pyav import decode_pyav
 
     settings = DecodeSettings(input=InputSpec(height=SIZE, width=SIZE), sample_fps=SAMPLE_FPS)
     before = os.times()
@@ -39,10 +39,10 @@ def decode(clips: list[str], _checkpoint: str, _output: Path) -> dict[str, Any]:
 
 def classify(clips: list[str], checkpoint: str, _output: Path, *, compile: bool = False) -> dict[str, Any]:
     """The bound's second half: our inference with all cores, on frames that lie ready."""
-    from artifactscan.backbone import probe_frames
-    from artifactscan.checkpoint import load_checkpoint
-    from artifactscan.classifier import Classifier
-    from artifactscan.classify_settings import ClassifySettings
+    from artifactscan.model.backbone import probe_frames
+    from artifactscan.model.checkpoint import load_checkpoint
+    from artifactscan.model.classifier import Classifier
+    from artifactscan.model.classify_settings import ClassifySettings
 
     loaded = load_checkpoint(checkpoint)
     classifier = Classifier(loaded, ClassifySettings(compile=compile), threads=CORES)

@@ -32,23 +32,24 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from media import write_clip  # noqa: E402
 from s3_server import GeneratedBucket  # noqa: E402
 
-from artifactscan import marks  # noqa: E402
 from artifactscan.audit import canaries  # noqa: E402
+from artifactscan.audit.audit_store import AuditStore  # noqa: E402
 from artifactscan.audit.night import Night, Verdict  # noqa: E402
 from artifactscan.audit.policy import Policy, as_record  # noqa: E402
-from artifactscan.audit.statistics.rates import measure  # noqa: E402
-from artifactscan.audit.store import AuditStore  # noqa: E402
-from artifactscan.audit.tables import ARRIVALS, PICTURES, PREVALENCE, SAMPLING  # noqa: E402
-from artifactscan.audit.tables import CANARIES as CANARY_SCHEMA  # noqa: E402
-from artifactscan.backbone import initialise  # noqa: E402
-from artifactscan.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from artifactscan.corpus import list_corpus  # noqa: E402
-from artifactscan.events import EventSettings  # noqa: E402
+from artifactscan.audit.schemas import ARRIVALS, PICTURES, PREVALENCE, SAMPLING  # noqa: E402
+from artifactscan.audit.schemas import CANARIES as CANARY_SCHEMA  # noqa: E402
+from artifactscan.audit.statistics.flag_rates import measure  # noqa: E402
+from artifactscan.corpus.listing import list_corpus  # noqa: E402
+from artifactscan.demo import marks  # noqa: E402
 from artifactscan.labels import LABELS  # noqa: E402
-from artifactscan.settings import ScoreSettings  # noqa: E402
-from artifactscan.store import UNCHANGED_PREFIX, RunRecord, Store, write_table  # noqa: E402
-from artifactscan.tables import EVENTS, VIDEOS  # noqa: E402
-from pipelines.request import Request, make_request  # noqa: E402
+from artifactscan.model.backbone import initialise  # noqa: E402
+from artifactscan.model.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from artifactscan.pipelines.score.request import Request, make_request  # noqa: E402
+from artifactscan.schemas import EVENTS, VIDEOS  # noqa: E402
+from artifactscan.scoring.events import EventSettings  # noqa: E402
+from artifactscan.scoring.settings import ScoreSettings  # noqa: E402
+from artifactscan.storage.parquet import write_table  # noqa: E402
+from artifactscan.store.layout import UNCHANGED_PREFIX, RunRecord, Store  # noqa: E402
 
 NIGHTS, ARRIVALS_A_NIGHT, CANARIES = 14, 10_000, 12
 SAMPLE_S = 0.5

@@ -31,9 +31,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from nodes import Nodes  # noqa: E402
 from s3_server import GeneratedBucket  # noqa: E402
 
-from artifactscan.backbone import initialise  # noqa: E402
-from artifactscan.checkpoint import save_checkpoint  # noqa: E402
-from artifactscan.settings import ScoreSettings  # noqa: E402
+from artifactscan.model.backbone import initialise  # noqa: E402
+from artifactscan.model.checkpoint import save_checkpoint  # noqa: E402
+from artifactscan.scoring.settings import ScoreSettings  # noqa: E402
 from benchmarks.cluster_cpu import CpuWatch  # noqa: E402
 from benchmarks.course import began_to_work, figures_of_memory, figures_of_tail, steady  # noqa: E402
 from benchmarks.stand_ins import BYTES_PER_S, SIDE, Waits  # noqa: E402

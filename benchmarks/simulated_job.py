@@ -22,10 +22,11 @@ sys.path[:0] = [str(ROOT)]  # by the same name the workers find the stand-ins
 
 from ray.exceptions import RayError  # noqa: E402
 
-from artifactscan.settings import ScoreSettings  # noqa: E402
-from artifactscan.store import Store  # noqa: E402
+from artifactscan.pipelines.ray_cluster import progress, ray_data  # noqa: E402
+from artifactscan.pipelines.score import graph, run  # noqa: E402
+from artifactscan.scoring.settings import ScoreSettings  # noqa: E402
+from artifactscan.store.layout import Store  # noqa: E402
 from benchmarks.stand_ins import Waits, put_in  # noqa: E402
-from pipelines import graph, progress, scoring  # noqa: E402
 
 SAMPLE_S = 0.25
 
@@ -58,7 +59,7 @@ def main() -> int:
         quiet=True,
     )
     started = time.time()
-    code = scoring.score(settings)
+    code = run.score(settings)
     stop.set()
     [record] = Store(settings.output).committed()
     told = {"code": code, "started": started, "seconds": record.seconds, "counts": record.counts}
@@ -79,7 +80,7 @@ def _arguments() -> argparse.Namespace:
 
 def _watched_graph() -> tuple[Course, threading.Event]:
     """Has the graph be looked at while it runs, and the driver until the event is set."""
-    course, stop, run_graph, deal_out = Course(), threading.Event(), graph.run_graph, graph.deal_out
+    course, stop, run_graph, deal_out = Course(), threading.Event(), graph.run_graph, ray_data.deal_out
 
     def watched_run(*values: Any, **named: Any) -> str:
         course.began = time.time()
@@ -94,7 +95,7 @@ def _watched_graph() -> tuple[Course, threading.Event]:
         course.dealt = time.time()
         return dataset
 
-    graph.run_graph, graph.deal_out = watched_run, watched_deal
+    graph.run_graph, ray_data.deal_out = watched_run, watched_deal
     return course, stop
 
 

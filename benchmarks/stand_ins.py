@@ -13,17 +13,18 @@ import numpy as np
 import ray
 from ray.actor import ActorProxy
 
-from artifactscan.checkpoint import Checkpoint
-from artifactscan.classify_settings import ClassifySettings
-from artifactscan.isolation import Segment
+from artifactscan.decode.reader import ReaderCounts
+from artifactscan.decode.sandbox.supervisor import Segment
+from artifactscan.decode.video import DecodeSettings, Slice, Verdict, VideoFacts
 from artifactscan.labels import LABELS
-from artifactscan.logs import actor_log
+from artifactscan.messages.logs import actor_log
+from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.outcomes import Outcome
-from artifactscan.rates import REFERENCE
-from artifactscan.reading import ReaderCounts
-from artifactscan.video import DecodeSettings, Slice, Verdict, VideoFacts
-from pipelines import graph, progress
-from pipelines.progress import Tally
+from artifactscan.pipelines.ray_cluster import progress, ray_data
+from artifactscan.pipelines.ray_cluster.progress import Tally
+from artifactscan.pipelines.score import graph
+from artifactscan.scoring.rates import REFERENCE
 
 BYTES_PER_S = 155_000
 """Of video: the mean of the 15 Sora clips, 480p and 720p. By it an object's listed size says how long it is."""
@@ -128,7 +129,7 @@ class WaitingDecode(graph.Decode):
     def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally]):
         self.reader = WaitingReader(settings, self.waits.decode_s)
         self.tally, self.log = tally, actor_log(run)
-        graph.arrive("decode", tally)
+        ray_data.arrive("decode", tally)
         _wait_for_others(tally, self.waits.together)
 
 
@@ -145,7 +146,7 @@ class WaitingClassify(graph.Classify):
         self.input = checkpoint.card.input
         self.classifier = WaitingClassifier(self.waits.classify_s)
         self.tally = tally
-        graph.arrive("classify", tally)
+        ray_data.arrive("classify", tally)
 
 
 def _wait_for_others(tally: ActorProxy[Tally], count: int) -> None:
@@ -164,8 +165,10 @@ def put_in(waits: Waits) -> None:
     # Made here, the classes travel to the workers whole, with their waits.
     graph.Decode = type("Decode", (WaitingDecode,), {"waits": waits})
     graph.Classify = type("Classify", (WaitingClassify,), {"waits": waits})
-    graph.BLOCK_BYTES = _shrunk(graph.BLOCK_BYTES)
-    graph.WAITING_BYTES_PER_ACTOR = {kind: _shrunk(bound) for kind, bound in graph.WAITING_BYTES_PER_ACTOR.items()}
+    ray_data.BLOCK_BYTES = _shrunk(ray_data.BLOCK_BYTES)
+    ray_data.WAITING_BYTES_PER_ACTOR = {
+        kind: _shrunk(bound) for kind, bound in ray_data.WAITING_BYTES_PER_ACTOR.items()
+    }
 
 
 def _shrunk(bound_bytes: int) -> int:

@@ -34,7 +34,9 @@ def main() -> int:
     turns = parser.parse_args().turns
     with tempfile.TemporaryDirectory(prefix="artifactscan-submit-") as folder:
         clips = Path(folder, "clips")
-        subprocess.run([sys.executable, "-m", "artifactscan.demo", str(clips)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "artifactscan.demo.clips", str(clips)], check=True, stdout=subprocess.DEVNULL
+        )
         with S3Server() as server:
             server.new_bucket()
             server.put_folder("in", clips)

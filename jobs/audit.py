@@ -13,20 +13,19 @@ ledger did not close or the audit was cut off, the same command continues it; 4 
 """
 
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+if __name__ == "__main__":
+    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.audit.settings import AuditSettings  # noqa: E402
-from artifactscan.cli import parse_settings, report_errors  # noqa: E402
+from artifactscan.audit.settings import AuditSettings
+from artifactscan.cli.job import parse_settings, report_errors
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
     with report_errors() as ended:
         settings = parse_settings(AuditSettings, arguments, description=__doc__ or "")
-        from pipelines.audit import audit  # loads torch
+        from artifactscan.pipelines.audit.run import audit  # loads torch
 
         ended.code = audit(settings)
     return ended.code

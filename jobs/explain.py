@@ -14,20 +14,19 @@ command does it again.
 """
 
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+if __name__ == "__main__":
+    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.cli import parse_settings, report_errors  # noqa: E402
-from artifactscan.explain_settings import ExplainSettings  # noqa: E402
+from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.explain.settings import ExplainSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
     with report_errors() as ended:
         settings = parse_settings(ExplainSettings, arguments, description=__doc__ or "")
-        from artifactscan.explain import explain, tell  # loads torch
+        from artifactscan.explain.explain import explain, tell  # loads torch
 
         tell(explain(settings))
         ended.code = 0

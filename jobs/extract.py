@@ -12,14 +12,13 @@ was written; 3 the run was cut off, the same command does it again and keeps the
 """
 
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+if __name__ == "__main__":
+    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.cli import parse_settings, report_errors  # noqa: E402
-from artifactscan.extract_settings import ExtractSettings  # noqa: E402
-from pipelines.extraction import extract  # noqa: E402
+from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.extract.settings import ExtractSettings
+from artifactscan.pipelines.extract.run import extract
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,14 +12,13 @@ Exit codes: 0 all well; 2 wrong usage or configuration; 3 the run was cut off, t
 """
 
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+if __name__ == "__main__":
+    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.cli import parse_settings, report_errors  # noqa: E402
-from artifactscan.finetune_settings import FinetuneSettings  # noqa: E402
-from pipelines.finetuning import finetune  # noqa: E402
+from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.pipelines.train.run import finetune
+from artifactscan.training.settings import FinetuneSettings
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,16 +9,15 @@ Exit codes: 0 all well; 2 wrong usage, or a file that cannot be used, nothing wa
 """
 
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+if __name__ == "__main__":
+    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.annotation.commands import agree, import_table  # noqa: E402
-from artifactscan.annotation.settings import AgreeSettings, ImportSettings  # noqa: E402
-from artifactscan.cli import parse_settings, report_errors  # noqa: E402
-from artifactscan.errors import UsageError  # noqa: E402
-from artifactscan.summary import console  # noqa: E402
+from artifactscan.annotation.commands import agree, import_table
+from artifactscan.annotation.settings import AgreeSettings, ImportSettings
+from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.errors import UsageError
+from artifactscan.messages.console import console
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,16 +14,15 @@ the same command does it again; 4 the scorer itself moved that night.
 """
 
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+if __name__ == "__main__":
+    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.audit.rejudge import rejudge  # noqa: E402
-from artifactscan.audit.settings import ReportSettings  # noqa: E402
-from artifactscan.audit.telling import print_rejudged  # noqa: E402
-from artifactscan.cli import parse_settings, report_errors  # noqa: E402
-from artifactscan.summary import console  # noqa: E402
+from artifactscan.audit.print_verdict import print_rejudged
+from artifactscan.audit.rejudge import rejudge
+from artifactscan.audit.settings import ReportSettings
+from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.messages.console import console
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,14 +11,13 @@ nothing was done; 3 the ledger did not close or the run was cut off, the same co
 """
 
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+if __name__ == "__main__":
+    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.cli import parse_settings, report_errors  # noqa: E402
-from artifactscan.settings import ScoreSettings  # noqa: E402
-from pipelines.scoring import score  # noqa: E402
+from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.pipelines.score.run import score
+from artifactscan.scoring.settings import ScoreSettings
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,22 +9,21 @@ Exit codes: 0 shown; 2 wrong usage, or a video, checkpoint or store that cannot 
 """
 
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+if __name__ == "__main__":
+    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.audit.settings import WhySettings  # noqa: E402
-from artifactscan.cli import parse_settings, report_errors  # noqa: E402
-from artifactscan.summary import console  # noqa: E402
+from artifactscan.audit.settings import WhySettings
+from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.messages.console import console
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
     with report_errors() as ended:
         settings = parse_settings(WhySettings, arguments, description=__doc__ or "")
-        from artifactscan.audit.telling_why import print_replay  # loads torch
-        from artifactscan.audit.why import replay
+        from artifactscan.audit.print_replay import print_replay  # loads torch
+        from artifactscan.audit.replay import replay
 
         print_replay(replay(settings), console())
         ended.code = 0

@@ -1,16 +1,15 @@
 """Fixtures that more than one test file uses."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import media
 import pytest
-from isolated import CLIP_SECONDS, SHIMS
+from aws_env import forget_clients, set_aws_env
+from isolated import CLIP_SECONDS
+from paths import SHIMS
 from s3_server import S3Server
-
-from artifactscan import storage
 
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
@@ -47,21 +46,6 @@ def ray_here(_one_ray: None, _s3_server: S3Server) -> Iterator[None]:
         set_aws_env(patch, _s3_server.env)
         yield
     forget_clients()
-
-
-def set_aws_env(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> None:
-    """Makes ``env`` the whole AWS environment of this process."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    forget_clients()
-
-
-def forget_clients() -> None:
-    """Has the next request made by a client for the environment of then."""
-    for cached in (storage.s3_client, storage._s3_filesystem, storage._listing_client):
-        cached.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -7,20 +7,23 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from paths import ROOT
 
-from artifactscan import lease, planning, reading, slicing
-from artifactscan.estimate import estimate
-from artifactscan.fetch import FetchRetries
-from artifactscan.finetune_settings import FinetuneSettings
+from artifactscan.decode import reader
+from artifactscan.decode.packets import SELECTIVE_CODECS
+from artifactscan.decode.video import DecodeLimits
 from artifactscan.outcomes import Outcome
-from artifactscan.packets import SELECTIVE_CODECS
-from artifactscan.rates import REFERENCE
-from artifactscan.settings import ScoreSettings
-from artifactscan.tables import VIDEOS
-from artifactscan.video import DecodeLimits
-from pipelines import graph, node_watch, pools, progress, rounds, waiting
+from artifactscan.pipelines.ray_cluster import node_wait, node_watch, pools, progress, ray_data
+from artifactscan.pipelines.score import rounds
+from artifactscan.schemas import VIDEOS
+from artifactscan.scoring import plan, slicing
+from artifactscan.scoring.cost import estimate
+from artifactscan.scoring.rates import REFERENCE
+from artifactscan.scoring.settings import ScoreSettings
+from artifactscan.storage import lease
+from artifactscan.storage.fetch import FetchRetries
+from artifactscan.training.settings import FinetuneSettings
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*.md")])
 OPERATIONS, ARCHITECTURE, OUTCOMES = (
     (ROOT / "docs" / name).read_text() for name in ("operations.md", "architecture.md", "outcomes.md")
@@ -77,7 +80,7 @@ def test_every_outcome_is_told() -> None:
 
 def test_the_example_of_a_plan_is_what_the_job_works_out() -> None:
     size = 1_670_000
-    frames = round(1_000_000 * size * planning.FRAMES_PER_MEGABYTE / 1e6)
+    frames = round(1_000_000 * size * plan.FRAMES_PER_MEGABYTE / 1e6)
     cost = estimate(frames, REFERENCE["cuda"], node_cpus=16, prices=(0.40, 2.00))
     assert f"about {frames:,}" in OPERATIONS
     assert f"{cost.core_hours:.2f} core hours" in OPERATIONS
@@ -99,13 +102,13 @@ def test_columns_of_the_queries_are_in_the_ledger() -> None:
 
 def test_numbers_are_those_of_the_code() -> None:
     limits, settings = DecodeLimits(), ScoreSettings(input="in", output="out")
-    assert graph.WAITING_BYTES_PER_ACTOR == {"cpu": 64 << 20, "gpu": 192 << 20}
-    assert (graph.HEAVY_BYTES, graph.MOST_BLOCKS) == (64 << 20, 20_000)
-    assert (reading.AHEAD, reading.AHEAD_BYTES) == (8, 256 << 20)
+    assert ray_data.WAITING_BYTES_PER_ACTOR == {"cpu": 64 << 20, "gpu": 192 << 20}
+    assert (ray_data.HEAVY_BYTES, ray_data.MOST_BLOCKS) == (64 << 20, 20_000)
+    assert (reader.AHEAD, reader.AHEAD_BYTES) == (8, 256 << 20)
     assert (settings.slice_bytes, slicing.MOST_SLICES, pools.GROWTH) == (128 << 20, 64, 4)
     assert (limits.max_object_bytes, limits.child_memory_bytes) == (4 << 30, 4 << 30)
     assert (limits.max_video_s, limits.max_pixels, limits.video_timeout_s) == (4 * 3600, 36_000_000, 300)
-    assert (waiting.NODE_WAIT_S, progress.LOG_INTERVAL_S, graph.NO_PROGRESS_TIMEOUT_S) == (15 * 60, 30, 1800)
+    assert (node_wait.NODE_WAIT_S, progress.LOG_INTERVAL_S, ray_data.NO_PROGRESS_TIMEOUT_S) == (15 * 60, 30, 1800)
     assert (lease.RENEW_S, lease.STALE_S, node_watch.STUCK_S, rounds.MOST_LOST) == (15, 90, 45, 20)
     assert (FetchRetries().attempts, FetchRetries().total_wait_s) == (10, 120)
     assert SELECTIVE_CODECS == ("h264", "hevc", "mpeg4", "mjpeg")

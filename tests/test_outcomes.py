@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from artifactscan.outcomes import HAS_FRAMES, TRANSIENT, Outcome
-from artifactscan.planning import without_frames
+from artifactscan.scoring.plan import without_frames
 
 MEANING = {
     # name: has frames, is transient

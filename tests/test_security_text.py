@@ -2,16 +2,15 @@
 
 import re
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from artifactscan.audit.settings import MAX_LINK_LIFE_H, AuditSettings
-from artifactscan.decode_process import STDERR_BYTES
-from artifactscan.decode_protocol import REASON_CHARS
-from artifactscan.video import DecodeLimits
+from artifactscan.decode.sandbox.process import STDERR_BYTES
+from artifactscan.decode.sandbox.protocol import REASON_CHARS
+from artifactscan.decode.video import DecodeLimits
 
-ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "SECURITY.md").read_text()
 
 

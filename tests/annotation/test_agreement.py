@@ -1,15 +1,14 @@
 """Agreement of annotators, against figures worked out by hand and against the real labels."""
 
-from pathlib import Path
-
 import pytest
 from labelled import label_row, labels_table
+from paths import SHARED
 
 from artifactscan.annotation.agreement import AGREEMENT, agreement, by_annotator
 from artifactscan.annotation.labels_table import read_labels
 from artifactscan.errors import UsageError
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "sora15"
+DATA = SHARED / "data" / "sora15"
 
 
 def test_the_figures_of_a_pair_over_their_common_frames() -> None:

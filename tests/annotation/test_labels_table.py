@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled import ODD_FILES, label_row, labels_table
+from paths import SHARED
 from s3_server import S3Server
 
 from artifactscan.annotation.labels_table import (
@@ -21,7 +22,7 @@ from artifactscan.annotation.labels_table import (
 from artifactscan.errors import UsageError
 
 HEADER = "file,frame_index,boundary,texture,motion,object"
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = SHARED / "data"
 
 
 def csv_file(folder: Path, *lines: str, header: str = HEADER) -> str:

@@ -18,7 +18,7 @@ from artifactscan.annotation.selection import (
     uncertainty,
 )
 from artifactscan.labels import SCORE_COLUMNS
-from artifactscan.tables import FRAMES
+from artifactscan.schemas import FRAMES
 
 
 def frames(**videos: list[float]) -> pa.Table:

@@ -11,12 +11,12 @@ from scored_runs import FPS, motion, write_run
 
 from artifactscan.audit.arrivals import _summary, gather, regroup, statuses, unclaimed
 from artifactscan.audit.groups import Grouping
-from artifactscan.audit.tables import ARRIVALS
+from artifactscan.audit.schemas import ARRIVALS
 from artifactscan.errors import LedgerError
-from artifactscan.events import EventSettings, find_events
 from artifactscan.labels import LABELS
-from artifactscan.store import RunRecord, Store
-from artifactscan.tables import EVENTS, FRAMES
+from artifactscan.schemas import EVENTS, FRAMES
+from artifactscan.scoring.events import EventSettings, find_events
+from artifactscan.store.layout import RunRecord, Store
 
 GENERATOR = Grouping(pattern="{generator}")
 

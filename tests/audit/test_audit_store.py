@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from nights import FIRST, SECOND, a_night
 
-from artifactscan.audit.store import AuditStore, new_night_id
-from artifactscan.audit.tables import SAMPLING
+from artifactscan.audit.audit_store import AuditStore, new_night_id
+from artifactscan.audit.schemas import SAMPLING
 from artifactscan.errors import UsageError
 
 

@@ -9,10 +9,10 @@ import pytest
 from scored_runs import motion, write_run
 
 from artifactscan.audit import canaries
-from artifactscan.audit.tables import CANARIES
+from artifactscan.audit.schemas import CANARIES
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.store import Store
+from artifactscan.store.layout import Store
 
 
 @pytest.fixture(scope="module")

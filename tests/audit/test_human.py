@@ -5,9 +5,9 @@ from pathlib import Path
 from parts import THRESHOLDS
 from scored_runs import motion, write_run
 
+from artifactscan.audit.current_state import standing
 from artifactscan.audit.human import beside_flags
-from artifactscan.audit.standing import standing
-from artifactscan.store import Store
+from artifactscan.store.layout import Store
 
 
 def joined(tmp_path: Path, labels: str) -> list[dict]:

@@ -10,17 +10,17 @@ from media import write_clip
 from PIL import Image
 from scored_runs import motion, write_run
 
-from artifactscan import marks
 from artifactscan.audit.arrivals import gather
 from artifactscan.audit.groups import Grouping
 from artifactscan.audit.pictures import draw, of_video, worst
+from artifactscan.audit.schemas import ARRIVALS, PICTURES
 from artifactscan.audit.settings import AuditSettings
-from artifactscan.audit.tables import ARRIVALS, PICTURES
-from artifactscan.corpus import video_id
-from artifactscan.events import EventSettings
+from artifactscan.corpus.listing import video_id
+from artifactscan.demo import marks
 from artifactscan.labels import LABELS
-from artifactscan.storage import stat
-from artifactscan.store import Store
+from artifactscan.scoring.events import EventSettings
+from artifactscan.storage.files import stat
+from artifactscan.store.layout import Store
 
 THRESHOLDS = dict.fromkeys(LABELS, 0.5)
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from artifactscan.inputs import InputSpec
-from artifactscan.video import DecodeSettings, Slice
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.video import DecodeSettings, Slice
 from benchmarks.stand_ins import BYTES_PER_S, SIDE, WaitingReader, Waits, sampled_frames
 
 SETTINGS = DecodeSettings(input=InputSpec(height=SIDE, width=SIDE), segment_frames=64)

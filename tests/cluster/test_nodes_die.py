@@ -12,8 +12,8 @@ from media import write_clip
 from nodes import JobRun, Nodes
 from s3_server import S3Server
 
-from artifactscan.backbone import initialise
-from artifactscan.checkpoint import save_checkpoint
+from artifactscan.model.backbone import initialise
+from artifactscan.model.checkpoint import save_checkpoint
 
 pytestmark = pytest.mark.cluster
 

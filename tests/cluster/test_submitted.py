@@ -15,9 +15,9 @@ from s3_server import S3Server
 from scraped import families
 from submitted import SubmittedJob
 
-from artifactscan.backbone import initialise
-from artifactscan.checkpoint import save_checkpoint
-from pipelines import metrics
+from artifactscan.model.backbone import initialise
+from artifactscan.model.checkpoint import save_checkpoint
+from artifactscan.pipelines.ray_cluster import metrics
 
 pytestmark = pytest.mark.cluster
 
@@ -150,5 +150,5 @@ def test_only_what_a_job_needs_travels(tmp_path: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {"jobs", "pipelines", "src"} <= tops
     assert not tops & {"tests", "docs", "deploy", "benchmarks", "demo", ".git", ".venv"}
-    assert "src/artifactscan/builtin/model.safetensors" in names
+    assert "src/artifactscan/model/builtin/model.safetensors" in names
     assert package.stat().st_size < 20 << 20

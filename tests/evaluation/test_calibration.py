@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from artifactscan.checkpoint import Calibration
 from artifactscan.evaluation.calibration import MIN_SLOPE, fit_calibration
 from artifactscan.evaluation.predictions import sigmoid
+from artifactscan.model.checkpoint import Calibration
 
 
 def drawn(

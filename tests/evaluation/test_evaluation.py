@@ -14,7 +14,7 @@ from artifactscan.evaluation.metrics import LABEL_METRICS, figures
 from artifactscan.evaluation.predictions import predictions_table, read_predictions
 from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.labels import LABELS
-from artifactscan.tables import METRICS
+from artifactscan.schemas import METRICS
 
 FEW = BootstrapSettings(resamples=100)
 TABLE = predictions(sharpness=2)

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from predicted import predictions
 
-from artifactscan.checkpoint import Calibration
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.predictions import logits_of, predictions_table, probabilities, read_predictions, sigmoid
 from artifactscan.labels import LABELS
-from artifactscan.tables import PREDICTIONS
+from artifactscan.model.checkpoint import Calibration
+from artifactscan.schemas import PREDICTIONS
 
 
 def small() -> pd.DataFrame:

@@ -5,7 +5,6 @@ import pytest
 from predicted import predictions
 from sklearn.metrics import precision_score
 
-from artifactscan.checkpoint import Calibration
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.calibration import fit_calibration
 from artifactscan.evaluation.metrics import two_classed
@@ -13,6 +12,7 @@ from artifactscan.evaluation.predictions import read_predictions
 from artifactscan.evaluation.thresholds import Goal
 from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.labels import LABELS
+from artifactscan.model.checkpoint import Calibration
 
 TABLE = predictions(sharpness=3)
 READ = read_predictions(TABLE)

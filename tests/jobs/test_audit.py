@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from paths import ROOT
 from s3_server import S3Server
 
 from artifactscan.audit import canaries
+from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.night import Night
-from artifactscan.audit.store import AuditStore
-from artifactscan.audit.tables import ARRIVALS, CANARIES, CELLS, PICTURES, SAMPLING
-from artifactscan.marks import SHOWN_FROM_S, SHOWN_TO_S, write_checkpoint, write_clip, write_night
-from jobs.audit import main as audit
-from jobs.report import main as report
-from jobs.why import main as why
+from artifactscan.audit.schemas import ARRIVALS, CANARIES, CELLS, PICTURES, SAMPLING
+from artifactscan.demo.marks import SHOWN_FROM_S, SHOWN_TO_S, write_checkpoint, write_clip, write_night
+from artifactscan.jobs.audit import main as audit
+from artifactscan.jobs.report import main as report
+from artifactscan.jobs.why import main as why
 
 pytestmark = pytest.mark.long
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 BRIGHTER = ROOT / "tests" / "shims" / "brighter"
 POLICY = "min_videos: 8\n"
 
@@ -347,7 +347,7 @@ def _kill_at(story: Story, pattern: str) -> None:
 
 
 def test_two_audits_of_one_store_at_a_time(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
-    from artifactscan.lease import Lease
+    from artifactscan.storage.lease import Lease
 
     with Lease(AuditStore(str(story.store)).lease):
         assert audit(story.audit()) == 2

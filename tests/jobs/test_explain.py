@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 from s3_server import S3Server
 
-from artifactscan import marks
-from artifactscan.checkpoint import load_checkpoint, save_checkpoint
-from artifactscan.classifier import Classifier
-from artifactscan.classify_settings import ClassifySettings
-from artifactscan.corpus import video_id
-from artifactscan.isolation import DecoderProcess
+from artifactscan.corpus.listing import video_id
+from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.video import DecodeSettings
+from artifactscan.demo import marks
+from artifactscan.jobs.explain import main
 from artifactscan.labels import LABELS
-from artifactscan.storage import stat
-from artifactscan.tables import EXPLANATIONS
-from artifactscan.video import DecodeSettings
-from jobs.explain import main
+from artifactscan.model.checkpoint import load_checkpoint, save_checkpoint
+from artifactscan.model.classifier import Classifier
+from artifactscan.model.classify_settings import ClassifySettings
+from artifactscan.schemas import EXPLANATIONS
+from artifactscan.storage.files import stat
 
 HEIGHT, WIDTH, FPS = 144, 256, 24
 """Of the clip: 16:9, while the checkpoint takes 4:3."""

@@ -16,15 +16,15 @@ from s3_server import S3Server
 from artifactscan.annotation.frame_index import INDEX
 from artifactscan.annotation.labels_table import check_against_clips, read_labels, write_labels
 from artifactscan.annotation.selection import disagreement
-from artifactscan.backbone import initialise
-from artifactscan.checkpoint import save_checkpoint
-from artifactscan.extracting import LEDGER
-from artifactscan.inputs import InputSpec
-from artifactscan.isolation import DecoderProcess
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.video import DecodeSettings
+from artifactscan.extract.images import LEDGER
+from artifactscan.jobs.extract import main
+from artifactscan.jobs.labels import main as labels_main
 from artifactscan.labels import LABELS, SCORE_COLUMNS
-from artifactscan.video import DecodeSettings
-from jobs.extract import main
-from jobs.labels import main as labels_main
+from artifactscan.model.backbone import initialise
+from artifactscan.model.checkpoint import save_checkpoint
 
 ODD = "a 'b' %2F#é.mp4"
 TALL = "-day 1/turned.mp4"

@@ -13,20 +13,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from labelled_clips import FRAMES, write_labelled, write_rows
+from paths import ROOT
 from s3_server import S3Server
 
-from artifactscan.checkpoint import BACKBONES, load_checkpoint
 from artifactscan.evaluation.predictions import LOGIT_COLUMNS, Y_COLUMNS
+from artifactscan.jobs.evaluate import main as evaluate
+from artifactscan.jobs.finetune import main as finetune
+from artifactscan.jobs.score import main as score
 from artifactscan.labels import SCORE_COLUMNS
-from artifactscan.tables import METRICS, PREDICTIONS
+from artifactscan.model.checkpoint import BACKBONES, load_checkpoint
+from artifactscan.schemas import METRICS, PREDICTIONS
 from artifactscan.training.history import HISTORY
-from jobs.evaluate import main as evaluate
-from jobs.finetune import main as finetune
-from jobs.score import main as score
 
 pytestmark = pytest.mark.long
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = "test_resnet.r160_in1k"
 QUICK = ("--backbone", SMALL, "--init", "none", "--height", 48, "--width", 80, "--resamples", 20, "--batch-frames", 8)
 

@@ -10,8 +10,8 @@ from labelled import label_row, labels_table, make_index, write_index
 
 from artifactscan.annotation.labels_table import read_labels, write_labels
 from artifactscan.annotation.settings import AgreeSettings, ImportSettings
+from artifactscan.jobs.labels import main
 from artifactscan.labels import LABELS
-from jobs.labels import main
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import forget_clients, set_aws_env
+from aws_env import forget_clients, set_aws_env
 from media import write_clip
 from s3_server import S3Server
 
-from artifactscan.backbone import initialise
-from artifactscan.checkpoint import save_checkpoint
-from jobs.score import main
+from artifactscan.jobs.score import main
+from artifactscan.model.backbone import initialise
+from artifactscan.model.checkpoint import save_checkpoint
 
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENGbPxRfiCYSecretKey0001",

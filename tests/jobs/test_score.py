@@ -18,15 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 from hostile import NAMES, write_hostile_corpus
 from media import write_clip
+from paths import ROOT
 from s3_server import S3Server
 
-from artifactscan.backbone import initialise
-from artifactscan.checkpoint import save_checkpoint
+from artifactscan.jobs.score import main
 from artifactscan.labels import SCORE_COLUMNS
-from artifactscan.tables import EVENTS, FRAMES, VIDEOS
-from jobs.score import main
+from artifactscan.model.backbone import initialise
+from artifactscan.model.checkpoint import save_checkpoint
+from artifactscan.schemas import EVENTS, FRAMES, VIDEOS
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 KEY = ["uri", "frame_index"]
 DENSE = ("--sample-fps", 4)
 """Frames enough that a kill finds the job in the middle of them."""

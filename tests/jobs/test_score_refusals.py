@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from conftest import set_aws_env
+from aws_env import set_aws_env
 from media import write_clip
 from s3_server import S3Server
 
-from artifactscan.backbone import initialise
-from artifactscan.checkpoint import save_checkpoint
-from jobs.score import main
+from artifactscan.jobs.score import main
+from artifactscan.model.backbone import initialise
+from artifactscan.model.checkpoint import save_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 """Artifacts in footage of which nothing is known."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 import stage
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import SHARED
 from stage import END, FRAMES, HEIGHT, START, WIDTH, change, check_honest
 
 from artifactscan.errors import UsageError
@@ -16,7 +16,7 @@ from artifactscan.synthesis import CLIP_VARIANTS, Artifact, Box, clean_clip, inj
 from artifactscan.synthesis.footage import read_stretch
 
 ALL = [(label, variant) for label, variants in CLIP_VARIANTS.items() for variant in variants]
-CAMERA = Path(__file__).parents[3] / "shared" / "data" / "mixed" / "camera"
+CAMERA = SHARED / "data" / "mixed" / "camera"
 ON_THE_DISC = Box(x=34, y=26, width=56, height=50)
 
 

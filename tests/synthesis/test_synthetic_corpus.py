@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from media import damage, write_clip
+from paths import ROOT
 
-from artifactscan.decoding import decode_pyav
-from artifactscan.inputs import InputSpec
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.video import DecodeSettings
+from artifactscan.decode.with_pyav import decode_pyav
+from artifactscan.jobs.synthesise import main
 from artifactscan.labels import LABELS
 from artifactscan.synthesis import CLIP_VARIANTS, SCENE_VARIANTS
-from artifactscan.synthesis.__main__ import main
 from artifactscan.synthesis.corpus import BOX_COLUMNS, LABEL_COLUMNS, SynthesisSettings, _is_clean, _plan, make_clip
 from artifactscan.synthesis.footage import read_stretch
-from artifactscan.video import DecodeSettings
 
 SMALL = ["--height", "64", "--width", "96", "--seconds", "1.5", "--fps", "12"]
 
@@ -192,9 +193,9 @@ def test_a_full_disk_leaves_no_labels_and_no_half_clip(tmp_path: Path) -> None:
     if not shutil.which("prlimit"):
         pytest.skip("prlimit is not here to limit the size of files")
     # A limit on file size stops the writing of the second kilobyte as a full disk would.
-    command = [sys.executable, "-m", "artifactscan.synthesis", "--output", str(tmp_path), "--count", "1", *SMALL]
-    limited = ["prlimit", "--fsize=8192", sys.executable, "-c", _IGNORE_SIGXFSZ, *command[3:]]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    command = ["--output", str(tmp_path), "--count", "1", *SMALL]
+    limited = ["prlimit", "--fsize=8192", sys.executable, "-c", _IGNORE_SIGXFSZ, *command]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     ended = subprocess.run(limited, capture_output=True, text=True, check=False, env=env)
     assert ended.returncode == 2, ended.stderr
     assert f"error: --output {tmp_path} cannot be written: " in ended.stderr
@@ -204,7 +205,7 @@ def test_a_full_disk_leaves_no_labels_and_no_half_clip(tmp_path: Path) -> None:
 _IGNORE_SIGXFSZ = """
 import signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from artifactscan.synthesis.__main__ import main
+from artifactscan.jobs.synthesise import main
 sys.exit(main(sys.argv[1:]))
 """
 

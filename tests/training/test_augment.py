@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from artifactscan.backbone import probe_frames
-from artifactscan.inputs import InputSpec
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.model.backbone import probe_frames
 from artifactscan.training.augment import augment
 
 

@@ -9,10 +9,11 @@ import pytest
 from labelled_clips import FRAMES, write_labelled, write_rows
 from media import read_number, truncate
 
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.reader import VideoReader
+from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.video import DecodeSettings
 from artifactscan.errors import UsageError
-from artifactscan.inputs import InputSpec
-from artifactscan.isolation import DecoderProcess
-from artifactscan.reading import VideoReader
 from artifactscan.training.frame_table import (
     FRAME_TABLE,
     FrameTable,
@@ -23,7 +24,6 @@ from artifactscan.training.frame_table import (
     keep_labelled,
 )
 from artifactscan.training.labelled import Clip, Labelled, gather
-from artifactscan.video import DecodeSettings
 
 SPEC = InputSpec(height=48, width=80)
 

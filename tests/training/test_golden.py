@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from artifactscan.backbone import initialise, load, probe_frames
-from artifactscan.checkpoint import BACKBONES
 from artifactscan.evaluation.predictions import sigmoid
+from artifactscan.model.backbone import initialise, load, probe_frames
+from artifactscan.model.checkpoint import BACKBONES
 from artifactscan.training.loop import Trainer, predict
 from artifactscan.training.optimisation import freeze, make_average, make_loss, make_optimiser, make_schedule
-from artifactscan.training.settings import TrainSettings
+from artifactscan.training.recipe import TrainSettings
 
 SIDE = 64
 TOLERANCE = 0.02

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artifactscan.store import read_table
+from artifactscan.storage.parquet import read_table
 from artifactscan.training.history import HISTORY, history_table, write_history
 
 

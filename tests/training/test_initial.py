@@ -8,9 +8,9 @@ import safetensors.torch
 import timm
 import torch
 
-from artifactscan.backbone import initialise, load
-from artifactscan.checkpoint import load_checkpoint, save_checkpoint
 from artifactscan.errors import UsageError
+from artifactscan.model.backbone import initialise, load
+from artifactscan.model.checkpoint import load_checkpoint, save_checkpoint
 from artifactscan.training.initial import initial_checkpoint
 
 SMALL = "test_resnet.r160_in1k"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from artifactscan.backbone import initialise, load, probe_frames
-from artifactscan.checkpoint import Checkpoint
 from artifactscan.errors import UsageError
+from artifactscan.model.backbone import initialise, load, probe_frames
+from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.training.loop import (
     Trainer,
     check_finite,
@@ -20,7 +20,7 @@ from artifactscan.training.loop import (
     updates_per_epoch,
 )
 from artifactscan.training.optimisation import freeze, make_average, make_loss, make_optimiser, make_schedule
-from artifactscan.training.settings import TrainSettings
+from artifactscan.training.recipe import TrainSettings
 
 CPU = torch.device("cpu")
 SETTINGS = TrainSettings(epochs=10, batch_frames=8, learning_rate=3e-3, ema_decay=0.5, colour=0, crop=0)

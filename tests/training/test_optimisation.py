@@ -6,7 +6,7 @@ import timm
 import torch
 from torch.nn import functional
 
-from artifactscan.backbone import head
+from artifactscan.model.backbone import head
 from artifactscan.training.optimisation import (
     MAX_POSITIVE_WEIGHT,
     freeze,
@@ -16,7 +16,7 @@ from artifactscan.training.optimisation import (
     make_schedule,
     positive_weights,
 )
-from artifactscan.training.settings import TrainSettings
+from artifactscan.training.recipe import TrainSettings
 
 Y = np.array([[1, 0, 1, 0], [0, 0, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]])
 

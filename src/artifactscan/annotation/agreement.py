@@ -13,7 +13,7 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
 
 AGREEMENT = pa.schema(
     [

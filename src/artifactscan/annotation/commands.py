@@ -10,15 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from artifactscan import storage, storage_errors
+from artifactscan import storage
 from artifactscan.annotation.agreement import agreement, by_annotator, print_agreement
 from artifactscan.annotation.exchange import import_labels
 from artifactscan.annotation.labels_table import merge_labels, read_labels, write_labels
 from artifactscan.annotation.settings import AgreeSettings, ImportSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.store import write_table
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
+from artifactscan.storage import failures
+from artifactscan.storage.parquet import write_table
 
 
 def import_table(settings: ImportSettings, out: Console) -> None:
@@ -60,7 +61,7 @@ def agree(settings: AgreeSettings, out: Console) -> None:
         try:
             write_table(figures, storage.normalise(settings.output))
         except OSError as error:
-            reason = storage_errors.reason(error, settings.output)
+            reason = failures.reason(error, settings.output)
             raise UsageError(f"output {settings.output} cannot be written: {reason}") from None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
-from artifactscan import storage, storage_errors
+from artifactscan import storage
 from artifactscan.annotation.cvat import Untagged, read_cvat, write_cvat
 from artifactscan.annotation.fiftyone import read_fiftyone, write_fiftyone
 from artifactscan.annotation.frame_index import FrameLookup, read_index
@@ -15,6 +15,7 @@ from artifactscan.annotation.label_studio import read_label_studio, write_label_
 from artifactscan.annotation.labels_table import LABELLED, merge_labels, read_filled_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import SCORE_COLUMNS
+from artifactscan.storage import failures
 
 Tool = Literal["csv", "cvat", "label-studio", "fiftyone"]
 TOOLS: tuple[str, ...] = get_args(Tool)
@@ -104,4 +105,4 @@ def _read(uri: str) -> bytes:
     except FileNotFoundError:
         raise UsageError(f"{uri} is not there; give the file that the tool exported") from None
     except OSError as error:
-        raise UsageError(f"{uri} cannot be read: {storage_errors.reason(error, uri)}") from None
+        raise UsageError(f"{uri} cannot be read: {failures.reason(error, uri)}") from None

@@ -11,8 +11,8 @@ import pyarrow as pa
 from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SCORE_COLUMNS
-from artifactscan.store import read_table
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
+from artifactscan.storage.parquet import read_table
 
 INDEX = pa.schema(
     [

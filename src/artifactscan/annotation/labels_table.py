@@ -13,11 +13,12 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from artifactscan import storage, storage_errors
+from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.plain_parquet import open_plain, parquet_bytes
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
+from artifactscan.storage import failures
+from artifactscan.storage.parquet import open_plain, parquet_bytes
 
 LABELLED = pa.schema(
     [
@@ -100,7 +101,7 @@ def write_labels(table: pa.Table, uri: str) -> None:
     try:
         storage.write_bytes(storage.normalise(uri), data)
     except OSError as error:
-        raise UsageError(f"labels {uri} cannot be written: {storage_errors.reason(error, uri)}") from None
+        raise UsageError(f"labels {uri} cannot be written: {failures.reason(error, uri)}") from None
 
 
 def check_against_clips(table: pa.Table, clips: str) -> dict[str, str]:
@@ -273,13 +274,13 @@ def _find(file: str, root: str) -> str | None:
     try:
         return next((uri for uri in candidates if storage.exists(uri)), None)
     except OSError as error:
-        raise UsageError(f"clip {_shown(file)} cannot be looked up: {storage_errors.reason(error, file)}") from None
+        raise UsageError(f"clip {_shown(file)} cannot be looked up: {failures.reason(error, file)}") from None
 
 
 def _said(error: Exception, uri: str) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    return storage_errors.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
+    return failures.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
 
 
 def _shown(text: str) -> str:

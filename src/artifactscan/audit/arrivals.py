@@ -8,13 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan.audit.groups import Grouping, below
-from artifactscan.audit.tables import ARRIVALS
+from artifactscan.audit.schemas import ARRIVALS
 from artifactscan.errors import LedgerError
-from artifactscan.events import EventSettings, find_events
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import TRANSIENT
-from artifactscan.store import RunRecord, Store, parquet_files, read_table, run_ahead
-from artifactscan.tables import EVENTS, FRAMES
+from artifactscan.schemas import EVENTS, FRAMES
+from artifactscan.scoring.events import EventSettings, find_events
+from artifactscan.storage.concurrent import run_ahead
+from artifactscan.storage.parquet import parquet_files, read_table
+from artifactscan.store.layout import RunRecord, Store
 
 _TRANSIENT = pa.array([str(outcome) for outcome in TRANSIENT])
 _LEDGER = ["video_id", "uri", "outcome", "reason", "duration_s"]

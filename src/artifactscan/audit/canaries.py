@@ -15,14 +15,15 @@ import numpy as np
 import pyarrow as pa
 
 from artifactscan import storage
-from artifactscan.audit.store import AuditStore
-from artifactscan.audit.tables import CANARIES
+from artifactscan.audit.audit_store import AuditStore
+from artifactscan.audit.schemas import CANARIES
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import Outcome
-from artifactscan.store import Store, parquet_files, read_table
+from artifactscan.schemas import FRAMES
+from artifactscan.storage.parquet import parquet_files, read_table
+from artifactscan.store.layout import Store
 from artifactscan.synthesis.corpus import SynthesisSettings, write_corpus
-from artifactscan.tables import FRAMES
 
 SEED = 20250421
 """Of the clips, so that stores made by one version have the same ones."""

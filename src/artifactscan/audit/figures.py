@@ -7,21 +7,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifactscan.audit import sampling
+from artifactscan.audit import resampled
 from artifactscan.audit.arrivals import gather
+from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.groups import Grouping
 from artifactscan.audit.night import Night
 from artifactscan.audit.policy import Policy
+from artifactscan.audit.schemas import ARRIVALS, CELLS, PREVALENCE, SAMPLING
 from artifactscan.audit.statistics.correction import prevalence
 from artifactscan.audit.statistics.drift import add_drift
-from artifactscan.audit.statistics.rates import measure
-from artifactscan.audit.store import AuditStore
-from artifactscan.audit.tables import ARRIVALS, CELLS, PREVALENCE, SAMPLING
-from artifactscan.events import EventSettings, find_events
-from artifactscan.scored import stored_frames, stored_verdicts
-from artifactscan.spec import digest
-from artifactscan.store import RunRecord
-from artifactscan.tables import EVENTS
+from artifactscan.audit.statistics.flag_rates import measure
+from artifactscan.schemas import EVENTS
+from artifactscan.scoring.events import EventSettings, find_events
+from artifactscan.storage.digest import digest
+from artifactscan.store.layout import RunRecord
+from artifactscan.store.read import stored_frames, stored_verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Basis:
     @property
     def denser_spec_digest(self) -> str:
         """Of the scores at double the rate."""
-        return digest({**self.spec, "sample_fps": self.sample_fps * sampling.DOUBLE})
+        return digest({**self.spec, "sample_fps": self.sample_fps * resampled.DOUBLE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def figures(
 
 def _sampling(basis: Basis, night: str, arrivals: pa.Table, events: pa.Table) -> pa.Table:
     """Of the videos chosen for it, those that have scores at double the rate."""
-    chosen = sampling.choose(arrivals, basis.resample_share, night)["video_id"].combine_chunks()
+    chosen = resampled.choose(arrivals, basis.resample_share, night)["video_id"].combine_chunks()
     frames = stored_frames(basis.store.resample, basis.denser_spec_digest, chosen)
     frames = frames.sort_by([("uri", "ascending"), ("frame_index", "ascending")])
     scored = pc.unique(frames["video_id"])
@@ -110,11 +110,11 @@ def _sampling(basis: Basis, night: str, arrivals: pa.Table, events: pa.Table) ->
     found = find_events(
         frames,
         basis.thresholds,
-        sample_fps=basis.sample_fps * sampling.DOUBLE,
+        sample_fps=basis.sample_fps * resampled.DOUBLE,
         durations_s={video: row["duration_s"] for video, row in verdicts.items()},
-        settings=basis.events.at_rate(sampling.DOUBLE),
+        settings=basis.events.at_rate(resampled.DOUBLE),
     )
-    return sampling.missed(events, found, scored)
+    return resampled.missed(events, found, scored)
 
 
 def baseline_nights(nights: Sequence[Night], policy: Policy, scorer: str, named: str | None = None) -> list[Night]:

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from artifactscan import storage, storage_errors
-from artifactscan.audit.tables import ALL
+from artifactscan import storage
+from artifactscan.audit.schemas import ALL
 from artifactscan.errors import UsageError
-from artifactscan.plain_parquet import open_plain
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
+from artifactscan.storage import failures
+from artifactscan.storage.parquet import open_plain
 
 MAX_VALUES = 200
 """Groups of one kind at most."""
@@ -162,7 +163,7 @@ def _read_metadata(uri: str) -> pa.Table:
         with files.open_input_file(path) as file:
             table = _read_csv(file.read()) if uri.lower().endswith(".csv") else open_plain(file).read()
     except (pa.ArrowInvalid, OSError) as error:
-        words = storage_errors.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
+        words = failures.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(
             f"--metadata {uri} cannot be read: {words}; give a .csv or .parquet with a column uri"
         ) from None

@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from artifactscan.annotation.labels_table import read_labels
 from artifactscan.audit.groups import below
 from artifactscan.labels import LABELS
-from artifactscan.scored import stored_frames
-from artifactscan.store import Store
+from artifactscan.store.layout import Store
+from artifactscan.store.read import stored_frames
 
 
 def beside_flags(

@@ -15,7 +15,7 @@ from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Night
 from artifactscan.errors import UsageError
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
 
 TIMEOUT_S = 10.0
 """For connecting and for each answer."""

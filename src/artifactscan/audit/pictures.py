@@ -9,16 +9,16 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from artifactscan.audit.night import Picture
+from artifactscan.audit.schemas import PICTURES
 from artifactscan.audit.settings import AuditSettings
-from artifactscan.audit.tables import PICTURES
-from artifactscan.checkpoint import Checkpoint
-from artifactscan.classifier import Classifier
 from artifactscan.errors import UsageError
-from artifactscan.explain import fetched_video, scored_frames
-from artifactscan.explain_settings import ExplainSettings
-from artifactscan.heatmaps import HeatMapper
+from artifactscan.explain.explain import fetched_video, scored_frames
+from artifactscan.explain.heatmaps import HeatMapper
+from artifactscan.explain.overlays import overlay, thumbnail
+from artifactscan.explain.settings import ExplainSettings
 from artifactscan.labels import LABELS
-from artifactscan.overlays import overlay, thumbnail
+from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.model.classifier import Classifier
 
 _JPEG_QUALITY = 72
 """A frame of 320 pixels is about 12 kB; a page of 24 videos with four frames each, twice, stays under 3 MB."""

@@ -17,11 +17,11 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 from artifactscan import storage
-from artifactscan.audit.tables import ALL
+from artifactscan.audit.schemas import ALL
+from artifactscan.cli.yaml_text import parse_yaml
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.storage_errors import reason
-from artifactscan.yaml_text import parse_yaml
+from artifactscan.storage.failures import reason
 
 
 @dataclass(frozen=True, kw_only=True)

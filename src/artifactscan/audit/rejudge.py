@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from artifactscan import storage
 from artifactscan.audit import canaries
 from artifactscan.audit.arrivals import regroup
+from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.figures import Basis, Figures, baseline_nights, figures, gather_night
 from artifactscan.audit.groups import load_grouping, without_splinters
 from artifactscan.audit.human import beside_flags
@@ -16,16 +17,15 @@ from artifactscan.audit.night import Night, Verdict
 from artifactscan.audit.policy import Policy, load_policy, parse_policy
 from artifactscan.audit.policy import as_record as policy_record
 from artifactscan.audit.reporting import assemble, point_to, write_pages
+from artifactscan.audit.schemas import ARRIVALS, PICTURES
 from artifactscan.audit.settings import ReportSettings
-from artifactscan.audit.store import AuditStore
-from artifactscan.audit.tables import ARRIVALS, PICTURES
 from artifactscan.audit.verdict import judge, remarks
 from artifactscan.errors import LedgerError, UsageError
-from artifactscan.events import EventSettings
 from artifactscan.labels import LABELS
-from artifactscan.lease import Lease
-from artifactscan.storage_errors import as_cut_off_errors
-from artifactscan.store import RunRecord
+from artifactscan.scoring.events import EventSettings
+from artifactscan.storage.failures import as_cut_off_errors
+from artifactscan.storage.lease import Lease
+from artifactscan.store.layout import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,16 +9,16 @@ import pyarrow.compute as pc
 
 from artifactscan import storage
 from artifactscan.audit import pictures
+from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.links import expiry, link
 from artifactscan.audit.night import Night, Report, WorstVideo
 from artifactscan.audit.page.csv_export import videos_csv
 from artifactscan.audit.page.html import render_html
 from artifactscan.audit.page.markdown import render_markdown
-from artifactscan.audit.store import AuditStore
-from artifactscan.audit.tables import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
-from artifactscan.scored import stored_frames
-from artifactscan.store import run_ahead
-from artifactscan.tables import EVENTS
+from artifactscan.audit.schemas import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
+from artifactscan.schemas import EVENTS
+from artifactscan.storage.concurrent import run_ahead
+from artifactscan.store.read import stored_frames
 
 TREND_NIGHTS = 60
 """Nights on a page's trends at most; two months are read at a glance, and a year is a longer file than a chart."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from artifactscan.errors import UsageError
-from artifactscan.settings import ScoringSettings
+from artifactscan.scoring.settings import ScoringSettings
 
 SECRETS = frozenset({"webhook"})
 """Settings that neither night.json nor a page keeps: a Slack URL is a key."""

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Verdict
 from artifactscan.audit.policy import Policy, RateLimit
-from artifactscan.audit.tables import ALL
+from artifactscan.audit.schemas import ALL
 from artifactscan.audit.wording import NAME_CHARS, counted, percent, percent_between, points, points_between, q_value
+from artifactscan.messages.text import printable
 from artifactscan.outcomes import HAS_FRAMES
-from artifactscan.text import printable
 
 _NAMED = 5
 """Groups that a remark names at most."""

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
 
 MISSING = "–"
 """Where there is no figure."""

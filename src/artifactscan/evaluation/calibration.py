@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from artifactscan.checkpoint import Calibration
+from artifactscan.model.checkpoint import Calibration
 
 INVERSE_PENALTY = 10.0
 """scikit-learn's C for logits of mean 0 and unit standard deviation: bounds the scale where separable data would have

@@ -23,7 +23,7 @@ from artifactscan.evaluation.predictions import Predictions, read_predictions
 from artifactscan.evaluation.splits import PROTOCOLS, Protocol
 from artifactscan.evaluation.tuning import Tuning
 from artifactscan.labels import LABELS
-from artifactscan.tables import METRICS
+from artifactscan.schemas import METRICS
 
 ALL = "all"
 """Of the folds: their predictions in one table."""

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from artifactscan.checkpoint import Calibration
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.tables import PREDICTIONS
+from artifactscan.model.checkpoint import Calibration
+from artifactscan.schemas import PREDICTIONS
 
 Y_COLUMNS: tuple[str, ...] = tuple(f"y_{label}" for label in LABELS)
 LOGIT_COLUMNS: tuple[str, ...] = tuple(f"logit_{label}" for label in LABELS)

@@ -7,15 +7,16 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from artifactscan import storage, storage_errors
+from artifactscan import storage
 from artifactscan.errors import CutOffError
 from artifactscan.evaluation.evaluate import ALL, Estimate, Evaluation
 from artifactscan.evaluation.metrics import EXACT_MATCH, LABEL_METRICS, MACRO, OVERALL
 from artifactscan.evaluation.sheet import Cell, Sheet
 from artifactscan.evaluation.splits import PROTOCOLS
 from artifactscan.labels import LABELS
-from artifactscan.store import write_table
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
+from artifactscan.storage import failures
+from artifactscan.storage.parquet import write_table
 
 PAPER_MACRO_ACCURACY = 0.9414
 """ResNet-50 on the paper's own frames, one random 80/20 split: protocol ``frames`` (arXiv 2504.21334)."""
@@ -80,7 +81,7 @@ def write_evaluation(evaluation: Evaluation, folder: str) -> None:
         storage.write_bytes(storage.join(folder, REPORT_NAME), markdown(evaluation).encode())
         storage.write_bytes(storage.join(folder, RECORD_NAME), record.encode())
     except OSError as error:
-        reason = storage_errors.reason(error, folder)
+        reason = failures.reason(error, folder)
         raise CutOffError(
             f"evaluation {folder} cannot be written: {reason}; make room or mend the place, and give the same command"
         ) from None

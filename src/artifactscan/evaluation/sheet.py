@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
 
 Cell = str | tuple[str, ...]
 """One line, or several below each other."""

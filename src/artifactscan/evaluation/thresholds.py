@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from artifactscan.checkpoint import DEFAULT_THRESHOLD
 from artifactscan.errors import UsageError
+from artifactscan.model.checkpoint import DEFAULT_THRESHOLD
 
 
 @dataclass(frozen=True, kw_only=True)

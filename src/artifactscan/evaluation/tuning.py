@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from artifactscan.checkpoint import DEFAULT_THRESHOLD, Calibration
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.calibration import fit_calibration
 from artifactscan.evaluation.metrics import Frames
 from artifactscan.evaluation.predictions import Predictions, probabilities, read_predictions
 from artifactscan.evaluation.thresholds import ChosenThreshold, Goal, choose_threshold
 from artifactscan.labels import LABELS
+from artifactscan.model.checkpoint import DEFAULT_THRESHOLD, Calibration
 
 
 @dataclass(frozen=True, kw_only=True)

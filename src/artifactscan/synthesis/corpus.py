@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from artifactscan.corpus import ListSettings, list_corpus
+from artifactscan.corpus.listing import ListSettings, list_corpus
+from artifactscan.decode.sampling import sampled_frames, samples_per_tick
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.sampling import sampled_frames, samples_per_tick
-from artifactscan.storage import check_writable, is_s3, write_bytes
+from artifactscan.storage.files import check_writable, is_s3, write_bytes
 from artifactscan.synthesis.artifact import (
     BOXES,
     CLIP_VARIANTS,

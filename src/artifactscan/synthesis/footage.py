@@ -11,10 +11,10 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from artifactscan.decoding import decode_pyav
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
+from artifactscan.decode.with_pyav import decode_pyav
 from artifactscan.errors import UsageError
-from artifactscan.inputs import InputSpec
-from artifactscan.video import DecodeError, DecodeSettings, VideoFacts
 
 _ENCODER = {"crf": "12", "preset": "veryfast", "threads": "1"}
 """Visually lossless; one thread gives the same file everywhere."""

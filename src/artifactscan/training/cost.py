@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from artifactscan.backbone import load, normalise, probe_frames
-from artifactscan.checkpoint import Checkpoint
-from artifactscan.classifier import Classifier
-from artifactscan.classify_settings import ClassifySettings
+from artifactscan.model.backbone import load, normalise, probe_frames
+from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.model.classifier import Classifier
+from artifactscan.model.classify_settings import ClassifySettings
 
 _TIMED_FRAMES = 32
 

@@ -13,19 +13,19 @@ import numpy as np
 import pyarrow as pa
 
 from artifactscan import storage
-from artifactscan.corpus import video_id
-from artifactscan.decode_protocol import frames_within
+from artifactscan.corpus.listing import video_id
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.sampling import EVERY_FRAME_FPS
+from artifactscan.decode.sandbox.protocol import frames_within
+from artifactscan.decode.sandbox.supervisor import Segment
+from artifactscan.decode.video import DECODING_VERSION, DecodeSettings, Verdict
 from artifactscan.errors import UsageError
-from artifactscan.inputs import InputSpec
-from artifactscan.isolation import Segment
 from artifactscan.labels import LABELS
+from artifactscan.messages.text import printable
 from artifactscan.outcomes import HAS_FRAMES
-from artifactscan.sampling import EVERY_FRAME_FPS
-from artifactscan.spec import digest
-from artifactscan.store import read_table, write_table
-from artifactscan.text import printable
+from artifactscan.storage.digest import digest
+from artifactscan.storage.parquet import read_table, write_table
 from artifactscan.training.labelled import Labelled
-from artifactscan.video import DECODING_VERSION, DecodeSettings, Verdict
 
 SEGMENT_BYTES = 16 << 20
 """Pixels handed on at a time while decoding: every frame of a clip passes, and few are kept."""

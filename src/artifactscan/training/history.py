@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from artifactscan import storage
-from artifactscan.store import write_table
+from artifactscan.storage.parquet import write_table
 
 HISTORY = pa.schema(
     [

@@ -10,12 +10,13 @@ import timm
 import torch
 from torch import nn
 
-from artifactscan import storage, storage_errors
-from artifactscan.backbone import build, check_weights, head, initialise, own_input, timm_config
-from artifactscan.checkpoint import CARD_NAME, Card, Checkpoint, load_checkpoint
+from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
+from artifactscan.model.backbone import build, check_weights, head, initialise, own_input, timm_config
+from artifactscan.model.checkpoint import CARD_NAME, Card, Checkpoint, load_checkpoint
+from artifactscan.storage import failures
 
 IMAGENET, NONE = "imagenet", "none"
 
@@ -82,7 +83,7 @@ def _from_file(card: Card, init: str) -> nn.Module:
     try:
         data = storage.read_bytes(uri)
     except OSError as error:
-        raise UsageError(f"--init {init} cannot be read: {storage_errors.reason(error, uri)}") from None
+        raise UsageError(f"--init {init} cannot be read: {failures.reason(error, uri)}") from None
     with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
         path = Path(folder, "weights.safetensors")
         path.write_bytes(data)

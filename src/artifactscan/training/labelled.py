@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from artifactscan import storage, storage_errors
+from artifactscan import storage
 from artifactscan.annotation.labels_table import Rule, check_against_clips, merge_labels, read_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.spec import digest
+from artifactscan.storage import failures
+from artifactscan.storage.digest import digest
 
 _STAT_THREADS = 32
 
@@ -95,5 +96,5 @@ def _look(uri: str) -> Clip:
     try:
         stat = storage.stat(uri)
     except OSError as error:
-        raise UsageError(f"clip {uri} cannot be read: {storage_errors.reason(error, uri)}") from None
+        raise UsageError(f"clip {uri} cannot be read: {failures.reason(error, uri)}") from None
     return Clip(uri=uri, etag=stat.etag, size_bytes=stat.size_bytes)

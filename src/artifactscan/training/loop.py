@@ -10,12 +10,12 @@ from timm.scheduler.scheduler import Scheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
-from artifactscan.backbone import normalise
+from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.metrics import two_classed
-from artifactscan.inputs import InputSpec
+from artifactscan.model.backbone import normalise
 from artifactscan.training.augment import augment
-from artifactscan.training.settings import TrainSettings
+from artifactscan.training.recipe import TrainSettings
 
 MAX_GRADIENT_NORM = 1.0
 

@@ -11,8 +11,8 @@ from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
-from artifactscan.backbone import head
-from artifactscan.training.settings import TrainSettings
+from artifactscan.model.backbone import head
+from artifactscan.training.recipe import TrainSettings
 
 MAX_POSITIVE_WEIGHT = 10.0
 """A rarer label's few positives would otherwise drive every update."""

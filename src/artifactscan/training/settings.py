@@ -1,67 +1,128 @@
-"""How one model is trained; picklable, and apart from torch so that a command line need not load it."""
+"""The settings of the fine-tuning job: one frozen dataclass, filled by flags and by a YAML file alike."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
+from artifactscan.decode.input_spec import MAX_SIDE
+from artifactscan.decode.video import DecodeLimits
 from artifactscan.errors import UsageError
+from artifactscan.evaluation.bootstrap import BootstrapSettings
+from artifactscan.evaluation.splits import Protocol, SplitSettings
+from artifactscan.evaluation.thresholds import Goal, parse_goal
+from artifactscan.model.checkpoint import BACKBONES
+from artifactscan.training.recipe import TrainSettings, taken_from
 
-Loss = Literal["bce", "asymmetric"]
-Balance = Literal["none", "sqrt", "full"]
+ALL_BACKBONES = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-    """How a model is fitted to labelled frames."""
+class FinetuneSettings(TrainSettings):
+    """Fine-tunes a backbone on labelled frames, measures it on frames held out, and leaves a checkpoint."""
 
-    epochs: int = 20
-    """Passes over the frames, at most."""
-    patience: int = 6
-    """Epochs without a better macro average precision on the tuning side after which training stops; 0: never."""
-    batch_frames: int = 32
-    """Frames per update, all workers together."""
-    learning_rate: float = 3e-4
-    """Of the head, at its highest."""
-    layer_decay: float = 0.8
-    """Each layer further from the head learns at this share of the next one's rate; 1: all at the same rate."""
-    freeze_epochs: int = 0
-    """Epochs at the start in which the head alone learns."""
-    warmup_share: float = 0.1
-    """Of all updates: those in which the rate rises, before it falls along a cosine."""
-    weight_decay: float = 0.05
-    loss: Loss = "bce"
-    """bce: binary cross-entropy; asymmetric: easy negatives count less (arXiv 2009.14119)."""
-    balance: Balance = "sqrt"
-    """Weight of a label's positives: none is 1, full is negatives per positive, sqrt its square root."""
-    smoothing: float = 0.0
-    """Moves each target this share of the way to one half."""
-    ema_decay: float = 0.99
-    """Of the moving average of weights that is evaluated and kept; 0: the weights themselves."""
-    flip: bool = True
-    """Mirror half of the frames left to right."""
-    colour: float = 0.1
-    """Brightness, contrast and saturation vary by up to this share."""
-    crop: float = 0.1
-    """Half of the frames lose up to this share of each side's length."""
-    seed: int = 0
+    labels: tuple[str, ...]
+    """Tables of labelled frames, .csv or .parquet."""
+    clips: tuple[str, ...] = ()
+    """Folders or s3:// prefixes that the labels' paths start from: one for each table or one for all; none: the folder
+    of each table."""
+    output: str
+    """Folder or s3://bucket/prefix for checkpoints, evaluations, histories and decoded frames; every machine of the
+    cluster must reach it."""
+    backbone: str = "resnet50"
+    """resnet50, efficientnet_b3, efficientnet_b4, vit_base_patch16_224, another timm name, or all for those four."""
+    init: str = "imagenet"
+    """Weights to start from: imagenet (timm's), none (a seed's), a .safetensors file or a checkpoint folder."""
+    height: int = 0
+    """Pixels; 0: the backbone's own."""
+    width: int = 0
+    """Pixels; 0: the backbone's own. Clips are 16:9, and 384 by 672 keeps their shape."""
+
+    protocol: Literal["videos", "frames", "both", "none"] = "videos"
+    """How to measure before the checkpoint is trained: videos (k-fold, no video on both sides), frames (one random
+    split, as the paper did; neighbouring frames leak), both, or none."""
+    folds: int = 5
+    """Of protocol videos."""
+    test_share: float = 0.2
+    """Of the frames, under protocol frames."""
+    tune_share: float = 0.2
+    """Of the videos trained on (under frames: of the frames), kept from training to stop by; 0: none, all epochs."""
+    threshold_goal: str = "f1"
+    """What thresholds are chosen for: f1, or for example precision=0.9."""
+    label_rule: Literal["error", "any", "all", "majority"] = "error"
+    """What becomes of a frame that is labelled differently: an error, or 1 where any, all or most say so."""
+    synthetic: int = 0
+    """Drawn clips to learn from as well, each clean and with known artifacts; nothing is tuned or tested on them."""
+    resamples: int = 1000
+    """Bootstrap resamples over videos behind each interval; 0: no intervals."""
+
+    workers: int = 1
+    """Processes that train together, each on a GPU of its own or sharing the CPUs."""
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    """auto: cuda where the cluster has a GPU."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto: bf16 on a GPU, fp32 on a CPU."""
+    max_failures: int = 3
+    """Times one training goes on after a worker was lost."""
+    cache: str = ""
+    """Folder or s3:// prefix that keeps decoded frames; empty: OUTPUT/frames."""
+    decode_actors: int = 0
+    """Decoding processes; 0: as many as the CPUs allow."""
+    video_timeout_s: float = 600.0
+    """Seconds one clip may take to decode; every frame of it is."""
+    shared_filesystem: bool = False
+    """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
+    node_wait_s: float = 0.0
+    """Seconds to wait for the first nodes of an autoscaler; 0: 15 minutes for that of `ray up`, else none."""
+    quiet: bool = False
+    """No progress lines."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_frames", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{_flag(name)} is {getattr(self, name)}; give a number above 0")
-        for name in ("patience", "freeze_epochs", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{_flag(name)} is {getattr(self, name)}; give 0 or more")
-        for name in ("warmup_share", "smoothing", "ema_decay", "colour", "crop"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{_flag(name)} is {getattr(self, name)}; give a share from 0 to below 1")
-        if not 0 < self.layer_decay <= 1:
-            raise UsageError(f"--layer-decay is {self.layer_decay}; give a share above 0, at most 1")
+        super().__post_init__()
+        if self.workers < 1:
+            raise UsageError(f"--workers is {self.workers}; give 1 or more")
+        if self.batch_frames < self.workers:
+            raise UsageError(f"--batch-frames is {self.batch_frames} for {self.workers} --workers; give each a frame")
+        for name in ("height", "width", "max_failures", "decode_actors", "synthetic", "resamples", "node_wait_s"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give 0 or more")
+        if max(self.height, self.width) > MAX_SIDE:
+            raise UsageError(f"--height {self.height} and --width {self.width}: give at most {MAX_SIDE} pixels a side")
+        if not self.video_timeout_s > 0:
+            raise UsageError(f"--video-timeout-s is {self.video_timeout_s}; give a number above 0")
+        self.goal()
+        self.splitting("videos")
 
+    def backbones(self) -> tuple[str, ...]:
+        """The timm names to train, one after the other."""
+        return BACKBONES if self.backbone == ALL_BACKBONES else (self.backbone,)
 
-def taken_from(settings: object) -> TrainSettings:
-    """The training part of a job's settings, whose fields have the same names."""
-    return TrainSettings(**{field.name: getattr(settings, field.name) for field in fields(TrainSettings)})
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols to measure by."""
+        if self.protocol == "none":
+            return ()
+        return ("videos", "frames") if self.protocol == "both" else (self.protocol,)
 
+    def training(self) -> TrainSettings:
+        """How each model is fitted."""
+        return taken_from(self)
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    def splitting(self, protocol: Protocol) -> SplitSettings:
+        """How labelled frames are divided."""
+        return SplitSettings(
+            protocol=protocol,
+            folds=self.folds,
+            test_share=self.test_share,
+            tune_share=self.tune_share,
+            seed=self.seed,
+        )
+
+    def goal(self) -> Goal:
+        """What thresholds are chosen for."""
+        return parse_goal(self.threshold_goal)
+
+    def bootstrap(self) -> BootstrapSettings:
+        """How intervals are made."""
+        return BootstrapSettings(resamples=self.resamples, seed=self.seed)
+
+    def limits(self) -> DecodeLimits:
+        """What one clip may cost to decode."""
+        return DecodeLimits(video_timeout_s=self.video_timeout_s)

@@ -23,7 +23,7 @@ from artifactscan.audit.page.charts import (
     timeline,
 )
 from artifactscan.labels import LABELS
-from artifactscan.tables import FRAMES
+from artifactscan.schemas import FRAMES
 
 BOTTOM, RIGHT = PANEL_HEIGHT - PANEL_BOTTOM, PANEL_WIDTH - PANEL_RIGHT
 THRESHOLDS = dict.fromkeys(LABELS, 0.5)

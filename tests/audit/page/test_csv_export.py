@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from reports import make_report, with_arrivals
 
 from artifactscan.audit.page.csv_export import cell, videos_csv
-from artifactscan.audit.tables import ARRIVALS
-from artifactscan.text import printable
+from artifactscan.audit.schemas import ARRIVALS
+from artifactscan.messages.text import printable
 
 
 def test_a_line_per_video_with_its_figures() -> None:

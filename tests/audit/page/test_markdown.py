@@ -12,9 +12,9 @@ from reports import make_report, poisoned
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.page.markdown import code, escaped, render_markdown
-from artifactscan.audit.tables import ARRIVALS, CELLS
-from artifactscan.tables import EVENTS
-from artifactscan.text import printable
+from artifactscan.audit.schemas import ARRIVALS, CELLS
+from artifactscan.messages.text import printable
+from artifactscan.schemas import EVENTS
 
 ZERO_WIDTH_SPACE = "\u200b"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text(

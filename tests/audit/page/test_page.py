@@ -18,12 +18,12 @@ from reports import CORPUS, make_report, poisoned, with_arrivals
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.page.content_policy import content_policy, player_link
 from artifactscan.audit.page.html import MAX_CELLS, MAX_TREND_GROUPS, render_html
-from artifactscan.audit.page.listing import embedded, listing
 from artifactscan.audit.page.sections import changes, next_steps, ordered_cells
-from artifactscan.audit.tables import ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
+from artifactscan.audit.page.video_list import embedded, listing
+from artifactscan.audit.schemas import ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.errors import UsageError
-from artifactscan.tables import EVENTS
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
+from artifactscan.schemas import EVENTS
 
 HOSTILE = "</script><script>pwned()</script><img src=x onerror=pwned()>\"'`<!--{{ 7*7 }}\u2028\u202egpj\nx\x1b[31m&amp;"
 
@@ -180,7 +180,7 @@ def test_the_listing_begins_with_the_highest_and_keeps_those_without_a_score(mon
     ]
     highest = [max(of_video, default=-1000) for of_video in margins]
     assert highest == pytest.approx(sorted(highest, reverse=True), abs=1)
-    monkeypatch.setattr("artifactscan.audit.page.listing.MAX_LISTED", 10)
+    monkeypatch.setattr("artifactscan.audit.page.video_list.MAX_LISTED", 10)
     short = listing(report.arrivals, thresholds, {})
     assert short["total"] == 60
     assert paths(short)[:4] == paths(whole)[:4]

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from artifactscan.audit.policy import Policy
+from artifactscan.audit.schemas import ARRIVALS, CELLS
 from artifactscan.audit.statistics.drift import add_drift, population_stability_index
-from artifactscan.audit.statistics.rates import measure
-from artifactscan.audit.tables import ARRIVALS, CELLS
+from artifactscan.audit.statistics.flag_rates import measure
 from artifactscan.labels import LABELS
 
 scores = st.lists(st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=40)

@@ -4,7 +4,7 @@ import importlib.abc
 import importlib.machinery
 import sys
 
-_CHANGED, _LEVELS = "artifactscan.pixels", 60
+_CHANGED, _LEVELS = "artifactscan.decode.pixels", 60
 
 
 class _Brighter(importlib.abc.MetaPathFinder, importlib.abc.Loader):

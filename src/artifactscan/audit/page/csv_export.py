@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
 
 GROUP_SEPARATOR = "; "
 

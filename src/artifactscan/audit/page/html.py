@@ -14,11 +14,11 @@ from artifactscan.audit.night import Night, Report
 from artifactscan.audit.page import charts, sections
 from artifactscan.audit.page.cards import cards
 from artifactscan.audit.page.content_policy import content_policy
-from artifactscan.audit.page.listing import MAX_LISTED, embedded, listing
+from artifactscan.audit.page.video_list import MAX_LISTED, embedded, listing
 from artifactscan.audit.policy import describe
-from artifactscan.audit.tables import ALL
+from artifactscan.audit.schemas import ALL
 from artifactscan.labels import LABELS
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
 
 MAX_CELLS = 800
 """Rows of the table of cells; of more, those that changed and those of the largest groups."""

@@ -14,10 +14,10 @@ from artifactscan.audit.page.sections import (
     rows_of,
     without_score,
 )
-from artifactscan.audit.tables import ALL
+from artifactscan.audit.schemas import ALL
 from artifactscan.audit.wording import counted, night_time, percent, percent_between, points, points_between, q_value
 from artifactscan.labels import LABELS
-from artifactscan.text import printable
+from artifactscan.messages.text import printable
 
 MAX_REASONS, MAX_STEPS, MAX_CELLS, MAX_WORST, MAX_FAILURES, MAX_CHANGES, MAX_NOTES = 6, 6, 8, 5, 3, 4, 3
 """Lines of each kind; the page has all of them."""

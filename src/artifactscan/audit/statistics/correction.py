@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from artifactscan.audit.schemas import ALL, PREVALENCE
 from artifactscan.audit.statistics.members import members
 from artifactscan.audit.statistics.resampling import RESAMPLES, interval, resampled_ratio, resampled_sums, unvaried
-from artifactscan.audit.tables import ALL, PREVALENCE
 from artifactscan.labels import LABELS
 
 

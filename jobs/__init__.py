@@ -1,0 +1,1 @@
+"""One file per command: parse the settings, call one pipeline, return the exit code."""

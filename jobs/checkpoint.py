@@ -1,0 +1,61 @@
+"""Makes a checkpoint with random weights of any timm backbone: to try the jobs with, or to train from.
+
+    python jobs/checkpoint.py init --backbone resnet50 --output DIR
+
+It needs no cluster: it works in this process.
+
+Exit codes: 0 all well; 2 wrong usage; 3 it was cut off, the same command does it again.
+"""
+
+import sys
+from dataclasses import dataclass
+
+if __name__ == "__main__":
+    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
+
+from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitSettings:
+    """Makes a checkpoint with weights fresh from a seed: to try the job, or to start training from."""
+
+    backbone: str
+    """resnet50, efficientnet_b3, efficientnet_b4, vit_base_patch16_224, or another timm name."""
+    output: str
+    """Folder to write, local or s3://."""
+    height: int = 0
+    """Pixels; 0: the backbone's own."""
+    width: int = 0
+    """Pixels; 0: the backbone's own."""
+    seed: int = 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+    with report_errors() as ended:
+        if command in ("-h", "--help"):
+            print(__doc__)
+        elif command == "init":
+            _init(parse_settings(InitSettings, rest, description=__doc__ or ""))
+        else:
+            raise UsageError(f"the one command is `init`, not {command!r}; add --help to it for its flags")
+        ended.code = 0
+    return ended.code
+
+
+def _init(settings: InitSettings) -> None:
+    from artifactscan.model.backbone import initialise  # loads torch
+    from artifactscan.model.checkpoint import save_checkpoint
+
+    checkpoint = initialise(settings.backbone, height=settings.height, width=settings.width, seed=settings.seed)
+    save_checkpoint(checkpoint, settings.output)
+    size = checkpoint.card.input
+    print(f"{settings.output}: {settings.backbone}, {size.height}x{size.width}, {checkpoint.card.origin}")
+    print("it is not trained: its scores mean nothing")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""One evaluation, whole: labelled frames through the scoring job's own decoder and classifier, then the figures."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.text import Text
+
+from artifactscan import storage
+from artifactscan.cli.job import EXIT_OK
+from artifactscan.evaluation.evaluate import evaluate
+from artifactscan.evaluation.predictions import logits_of, predictions_table
+from artifactscan.evaluation.report import print_evaluation, write_evaluation
+from artifactscan.evaluation.settings import EvaluateSettings
+from artifactscan.evaluation.tuning import Tuning
+from artifactscan.labels import SCORE_COLUMNS
+from artifactscan.messages.console import console
+from artifactscan.messages.text import printable
+from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
+from artifactscan.model.classify_settings import ClassifySettings
+from artifactscan.pipelines.ray_cluster.submission import check_paths
+from artifactscan.storage.failures import as_cut_off_errors
+from artifactscan.storage.parquet import write_table
+from artifactscan.training.labelled import Labelled, gather
+
+FRAMES_PER_CALL = 64
+"""Frames handed to a classifier at a time; it batches them as the scoring job does."""
+
+SCORED = pa.schema([pa.field("row", pa.int32()), *(pa.field(column, pa.float32()) for column in SCORE_COLUMNS)])
+"""Rows of the frame table with their probabilities."""
+
+
+class ClassifyRows:
+    """CPU or GPU actor: rows of the frame table in, their probabilities out."""
+
+    def __init__(self, checkpoint: Checkpoint, settings: ClassifySettings, threads: int):
+        from artifactscan.model.classifier import Classifier  # loads torch
+
+        self.spec = checkpoint.card.input
+        self.classifier = Classifier(checkpoint, settings, threads=threads)
+
+    def __call__(self, frames: pa.Table) -> Iterator[pa.Table]:
+        shape = (self.spec.height, self.spec.width, 3)
+        pixels = [np.frombuffer(blob.as_buffer(), np.uint8).reshape(shape) for blob in frames["pixels"]]
+        scores = self.classifier.scores([np.stack(pixels)] if pixels else [])
+        yield pa.table([frames["row"], *(pa.array(column) for column in scores.T)], schema=SCORED)
+
+
+def evaluate_checkpoint(settings: EvaluateSettings) -> int:
+    """Evaluates, writes and tells; returns the job's exit code, and errors go to the caller."""
+    check_paths(settings, "labels", "clips", "output", "cache")
+    out, root = console(), storage.normalise(settings.output)
+    storage.check_writable(root)
+    checkpoint = load_checkpoint(settings.checkpoint)
+    labelled = gather(settings.labels, settings.clips, rule=settings.label_rule)
+    card = checkpoint.card
+    if not card.trained:
+        out.print(f"checkpoint {settings.checkpoint}: not trained, its figures mean nothing", style="yellow")
+    with as_cut_off_errors():
+        logits = _logits(settings, checkpoint, labelled, root, out)
+        predictions = predictions_table(
+            files=labelled.files,
+            frame_index=labelled.table["frame_index"].to_numpy(),
+            y=labelled.y,
+            logits=logits,
+            fold=0,
+        )
+        tuning = Tuning(calibration=card.calibration, thresholds=card.thresholds)
+        evaluation = evaluate(predictions, tuning, protocol=settings.protocol, bootstrap=settings.bootstrap())
+        evaluation = replace(evaluation, notes=(*_seen(checkpoint, labelled), *evaluation.notes))
+        write_table(predictions, storage.join(root, "predictions.parquet"))
+        write_evaluation(evaluation, root)
+    print_evaluation(evaluation, out)
+    out.print(Text(f"evaluation  {printable(root)}"), soft_wrap=True)
+    return EXIT_OK
+
+
+def _seen(checkpoint: Checkpoint, labelled: Labelled) -> tuple[str, ...]:
+    """What a reader must know where the checkpoint was trained on some of the clips."""
+    seen = sum(clip.name in checkpoint.card.trained_on for clip in labelled.clips.values())
+    if not seen:
+        return ()
+    return (
+        f"the checkpoint was trained on {seen:,} of these {len(labelled.clips):,} clips: the figures say how well it "
+        "remembers them, not what it does on clips it has not seen",
+    )
+
+
+def _logits(
+    settings: EvaluateSettings, checkpoint: Checkpoint, labelled: Labelled, root: str, out: Console
+) -> np.ndarray:
+    """float64 (frames, labels), in the order of the labels and before calibration."""
+    from ray.data import ActorPoolStrategy
+
+    from artifactscan.model.backbone import check_weights
+    from artifactscan.pipelines.ingest import labelled_frames
+    from artifactscan.pipelines.ray_cluster import ray_data
+    from artifactscan.pipelines.ray_cluster.connection import Resources
+    from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
+    from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+
+    def sized(resources: Resources) -> Pools:
+        use_gpu = uses_gpu(settings.device, resources)
+        return size_pools(resources, use_gpu=use_gpu, decode_actors=settings.decode_actors, classify_actors=0)
+
+    check_weights(checkpoint)
+    clip = next(iter(labelled.clips.values()))
+    resources = join(settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out)
+    pools = sized(resources)
+    spec = checkpoint.card.input
+    cache = settings.cache or storage.join(root, "frames")
+    table = labelled_frames.ingest(labelled, spec, cache, pools=pools, limits=settings.limits())
+    with ray_data.cut_off_in_words():
+        scored = (
+            labelled_frames.frames_of(table)
+            .map_batches(
+                ClassifyRows,
+                batch_size=FRAMES_PER_CALL,
+                batch_format="pyarrow",
+                compute=ActorPoolStrategy(size=pools.classifiers),
+                fn_constructor_args=(checkpoint, settings.classifying(), pools.classifier_threads),
+                num_cpus=pools.classifier_cpus,
+                num_gpus=pools.classifier_gpus,
+            )
+            .to_pandas()
+            .sort_values("row")
+        )
+    # The classifier is the scoring job's, calibration included, so that it decides on bf16 and rounds as that does.
+    return logits_of(scored[list(SCORE_COLUMNS)].to_numpy(), checkpoint.card.calibration)

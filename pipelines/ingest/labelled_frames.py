@@ -1,0 +1,94 @@
+"""Labelled clips into the frame table on Ray Data: each clip decoded once, by the scoring job's own decoder."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import pyarrow as pa
+import ray
+
+from artifactscan import storage
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.reader import VideoReader
+from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.video import DecodeLimits, DecodeSettings
+from artifactscan.pipelines.ray_cluster.pools import LIGHT_CPUS, Pools
+from artifactscan.pipelines.ray_cluster.ray_data import cut_off_in_words, deal_out, pool, set_context
+from artifactscan.storage.lease import Lease
+from artifactscan.storage.parquet import parquet_files, read_table
+from artifactscan.training.frame_table import (
+    FRAME_TABLE,
+    FrameTable,
+    check_whole,
+    clips_to_decode,
+    every_frame,
+    frame_table,
+    keep_labelled,
+)
+from artifactscan.training.labelled import Labelled
+
+
+class DecodeLabelled:
+    """CPU actor: clips in, their labelled frames out, or what is wrong with them."""
+
+    def __init__(self, settings: DecodeSettings):
+        self.reader = VideoReader(DecoderProcess(settings), max_object_bytes=settings.limits.max_object_bytes)
+
+    def __call__(self, clips: pa.Table) -> Iterator[pa.Table]:
+        rows = {row["video_id"]: row for row in clips.to_pylist()}
+        for video, pairs in groupby(self.reader.read(list(rows.values())), key=lambda pair: pair[0]["video_id"]):
+            yield keep_labelled(rows[video], (segment for _, segment in pairs))
+
+
+def ingest(labelled: Labelled, spec: InputSpec, folder: str, *, pools: Pools, limits: DecodeLimits) -> FrameTable:
+    """The frame table of these labels at this size: as an earlier run left it in ``folder``, or decoded now.
+
+    UsageError for labels that name frames a clip does not have, for clips that cannot be decoded, and while another
+    job decodes them.
+    """
+    table = frame_table(folder, labelled, spec)
+    if not table.exists():
+        with Lease(table.lease):  # of two jobs with one cache, the second would take away what the first writes
+            _decode(labelled, spec, table, pools=pools, limits=limits)
+    return table
+
+
+def _decode(labelled: Labelled, spec: InputSpec, table: FrameTable, *, pools: Pools, limits: DecodeLimits) -> None:
+    storage.remove_tree(table.root)  # what a run that was cut off left
+    filesystem, parts = storage.filesystem(table.parts)
+    decoding = every_frame(spec, DecodeSettings(input=spec, limits=limits))
+    with cut_off_in_words():
+        (
+            deal_out(clips_to_decode(labelled), 1)
+            .map_batches(
+                DecodeLabelled,
+                batch_size=1,
+                batch_format="pyarrow",
+                compute=pool(min(pools.decoders, len(labelled.clips))),
+                fn_constructor_args=(decoding,),
+                num_cpus=pools.decoder_cpus,
+                label_selector=pools.decoder_label,
+            )
+            .write_parquet(
+                parts,
+                filesystem=filesystem,
+                try_create_dir=not storage.is_s3(table.parts),  # it would ask for a right to the whole bucket
+                ray_remote_args={"num_cpus": LIGHT_CPUS},
+                concurrency=pools.decoders,  # of what they book, a node would have room for hundreds
+                compression="zstd",
+            )
+        )
+    columns = [name for name in FRAME_TABLE.names if name != "pixels"]
+    index = pa.concat_tables([read_table(file, columns) for file in parquet_files(table.parts)])
+    try:
+        check_whole(index, labelled)
+    except BaseException:
+        storage.remove_tree(table.root)
+        raise
+    table.close(index)
+
+
+def frames_of(table: FrameTable) -> ray.data.Dataset:
+    """The frame table as a dataset whose blocks stay in Ray's object store, so that every training reads them there."""
+    set_context()
+    filesystem, parts = storage.filesystem(table.parts)
+    return ray.data.read_parquet(parts, filesystem=filesystem).materialize()

@@ -1,0 +1,344 @@
+"""One fine-tuning, whole: gather, decode, measure on frames held out, train on all of them, write the checkpoint.
+
+OUTPUT/<backbone>/checkpoint/                 what jobs/score.py takes; card.json is written last
+OUTPUT/<backbone>/<protocol>/                 out-of-fold predictions.parquet and the evaluation of them
+OUTPUT/<backbone>/history.parquet, losses.png what each epoch gave
+OUTPUT/<backbone>/runs/<request>/<run>/       what is kept of each finished training, by which a cut-off job goes on
+OUTPUT/<backbone>/training/                   Ray Train's state of the one under way; removed at the end
+OUTPUT/frames/                                decoded frames, unless --cache keeps them elsewhere
+OUTPUT/synthetic/                             the clips that --synthetic drew
+OUTPUT/comparison.md                          the backbones side by side, where there are several
+OUTPUT/finetune.json                          what was asked and what came of it; written last
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.text import Text
+
+from artifactscan import storage
+from artifactscan.cli.job import EXIT_OK
+from artifactscan.errors import UsageError
+from artifactscan.evaluation.comparison import Candidate, comparison
+from artifactscan.evaluation.evaluate import Evaluation, evaluate
+from artifactscan.evaluation.report import as_record, print_evaluation, write_evaluation
+from artifactscan.evaluation.splits import Protocol, Split, check_split, hold_out, make_splits
+from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
+from artifactscan.messages.console import console
+from artifactscan.messages.text import printable
+from artifactscan.model.checkpoint import Checkpoint, save_checkpoint
+from artifactscan.pipelines.ray_cluster.submission import check_paths
+from artifactscan.storage.digest import digest
+from artifactscan.storage.failures import as_cut_off_errors
+from artifactscan.storage.lease import Lease
+from artifactscan.storage.parquet import write_table
+from artifactscan.store.versions import versions_of
+from artifactscan.training.cost import measure_cost
+from artifactscan.training.history import write_history
+from artifactscan.training.initial import initial_checkpoint
+from artifactscan.training.labelled import Labelled, gather
+from artifactscan.training.settings import FinetuneSettings
+
+if TYPE_CHECKING:
+    from artifactscan.pipelines.ray_cluster.pools import Pools
+    from artifactscan.pipelines.train.fit import Placement
+    from artifactscan.pipelines.train.runs import Job, Model, RunOutcome
+
+RECORD_NAME, COMPARISON_NAME, LEASE_NAME = "finetune.json", "comparison.md", "lease.json"
+FINAL = "final"
+NOT_TUNED = "nothing: logits as they are, and thresholds of one half"
+_IN_PASSING = (
+    "quiet",
+    "cache",
+    "decode_actors",
+    "max_failures",
+    "node_wait_s",
+    "output",
+    "resamples",
+    "shared_filesystem",
+    "video_timeout_s",
+)
+"""Settings that change nothing about what is learned."""
+_PACKAGES = ("artifactscan", "ray", "torch", "timm", "av")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What a final training takes from the measured ones."""
+
+    tuning: Tuning
+    how: str
+    """What calibration and thresholds were chosen on, in words."""
+    epochs: int
+    """After which the measured trainings did best, on average."""
+
+
+def finetune(settings: FinetuneSettings) -> int:
+    """Trains, measures and writes checkpoints; returns the job's exit code, and errors go to the caller."""
+    check_paths(settings, "labels", "clips", "output", "cache")
+    out, root = console(), storage.normalise(settings.output)
+    storage.check_writable(root)
+    labelled = gather(settings.labels, settings.clips, rule=settings.label_rule)
+    for protocol in settings.protocols():
+        _splits(settings, labelled, protocol)  # what cannot be divided shows before anything is decoded
+    _final_split(settings, labelled)
+    first, *others = settings.backbones()
+    initial = _initial(settings, first, labelled)  # and so does a backbone or a file that is not there
+    request = _request(settings, labelled, initial)
+    with as_cut_off_errors(), Lease(storage.join(root, LEASE_NAME)) as lease:
+        if _finished(root, request):
+            out.print(f"nothing to do: {root} holds this fine-tuning, finished")
+            return EXIT_OK
+        out.print(f"{labelled.table.num_rows:,} labelled frames of {len(labelled.clips):,} clips")
+        learned = _with_synthetic(settings, root, labelled, out)
+        from artifactscan.pipelines.train import runs  # Ray takes seconds to import and to start
+
+        pools, placement = _start_ray(settings, labelled, out)
+        job = runs.Job(
+            settings=settings,
+            root=root,
+            request=request["digest"],
+            labelled=labelled,
+            learned=learned,
+            pools=pools,
+            placement=placement,
+            lease=lease,
+            out=out,
+        )
+        evaluations, checkpoints = {}, {}
+        evaluations[first], checkpoints[first] = _finetune_backbone(job, first, initial)
+        for backbone in others:
+            initial = _initial(settings, backbone, labelled)
+            evaluations[backbone], checkpoints[backbone] = _finetune_backbone(job, backbone, initial)
+        if len(checkpoints) > 1:
+            _compare(job, evaluations, checkpoints)
+        lease.check()
+        _write_record(job, request, evaluations, checkpoints)
+        for backbone in checkpoints:
+            storage.remove_tree(storage.join(root, backbone, "training"))
+    return EXIT_OK
+
+
+def _finished(root: str, request: dict[str, Any]) -> bool:
+    """Whether this very job was done; UsageError where the output holds another one, finished."""
+    try:
+        found = json.loads(storage.read_bytes(storage.join(root, RECORD_NAME)))
+    except FileNotFoundError:
+        return False
+    if found.get("digest") != request["digest"]:
+        raise UsageError(
+            f"output {root} holds another fine-tuning (settings, labels or clips differ); give another --output"
+        )
+    return True
+
+
+def _request(settings: FinetuneSettings, labelled: Labelled, initial: Checkpoint) -> dict[str, Any]:
+    """What was asked; its digest leaves out what changes nothing about what is learned."""
+    asked = {name: value for name, value in asdict(settings).items() if name not in _IN_PASSING}
+    etags = {file: clip.etag for file, clip in labelled.clips.items()}
+    data = {"labels_digest": labelled.digest, "clips_digest": digest(etags), "initial_digest": initial.digest}
+    versions = versions_of(_PACKAGES)
+    return {"digest": digest([asked, data, versions]), "settings": asdict(settings), **data, "versions": versions}
+
+
+def _with_synthetic(settings: FinetuneSettings, root: str, labelled: Labelled, out: Console) -> Labelled:
+    if not settings.synthetic:
+        return labelled
+    from artifactscan.training import synthetic
+
+    out.print(f"{settings.synthetic:,} pairs of synthetic clips to learn from as well")
+    folder = storage.join(root, "synthetic", f"{settings.synthetic}-{settings.seed}")
+    return synthetic.with_synthetic(labelled, synthetic.write_pairs(folder, settings.synthetic, seed=settings.seed))
+
+
+def _start_ray(settings: FinetuneSettings, labelled: Labelled, out: Console) -> tuple["Pools", "Placement"]:
+    from artifactscan.pipelines.ray_cluster.connection import Resources
+    from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
+    from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+    from artifactscan.pipelines.train import fit
+
+    def sized(resources: Resources) -> Pools:
+        use_gpu = uses_gpu(settings.device, resources)
+        decoders = settings.decode_actors or 1
+        return size_pools(resources, use_gpu=use_gpu, decode_actors=decoders, classify_actors=settings.workers)
+
+    clip = next(iter(labelled.clips.values()))
+    places = settings.output, clip.uri
+    resources = join(settings, *places, device=settings.device, sized=sized, out=out, gpus=settings.workers)
+    placement = fit.place(resources, workers=settings.workers, device=settings.device, precision=settings.precision)
+    pools = size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
+    return pools, placement
+
+
+def _initial(settings: FinetuneSettings, backbone: str, labelled: Labelled) -> Checkpoint:
+    """UsageError where its weights have seen clips that they would be tested on."""
+    initial = initial_checkpoint(
+        settings.init, backbone, height=settings.height, width=settings.width, seed=settings.seed
+    )
+    seen = [file for file, clip in labelled.clips.items() if clip.name in initial.card.trained_on]
+    if seen and settings.protocols():
+        raise UsageError(
+            f"--init {settings.init} was trained on {printable(seen[0])}, which would be tested as if it were new; "
+            "give --protocol none, or start from weights that have not seen it"
+        )
+    return initial
+
+
+def _finetune_backbone(job: "Job", backbone: str, initial: Checkpoint) -> tuple[dict[str, Evaluation], Checkpoint]:
+    import ray
+
+    from artifactscan.pipelines.ingest import labelled_frames
+    from artifactscan.pipelines.train import runs
+
+    settings = job.settings
+    spec = initial.card.input
+    job.out.print(Text(f"{backbone}, {spec.height}x{spec.width}, from {printable(initial.card.origin)}"))
+    cache = settings.cache or storage.join(job.root, "frames")
+    table = labelled_frames.ingest(job.learned, spec, cache, pools=job.pools, limits=settings.limits())
+    model = runs.Model(
+        name=backbone,
+        root=storage.join(job.root, backbone),
+        initial=initial,
+        stored=ray.put(initial),
+        frames=labelled_frames.frames_of(table),
+    )
+    evaluations: dict[str, Evaluation] = {}
+    measured: dict[str, Learned] = {}
+    histories: list[pa.Table] = []
+    for protocol in settings.protocols():
+        splits = _splits(settings, job.labelled, protocol)
+        outcomes = [runs.train_split(job, model, f"{protocol}-{split.fold}", split) for split in splits]
+        histories += [outcome.history for outcome in outcomes]
+        evaluations[protocol], measured[protocol] = _measure(job, model, protocol, splits, outcomes)
+    checkpoint, history = _final(job, model, evaluations, measured)
+    write_history(pa.concat_tables([*histories, history]), model.root, title=backbone)
+    return evaluations, checkpoint
+
+
+def _splits(settings: FinetuneSettings, labelled: Labelled, protocol: Protocol) -> Sequence[Split]:
+    return make_splits(labelled.files, labelled.y, settings.splitting(protocol))
+
+
+def _measure(
+    job: "Job", model: "Model", protocol: Protocol, splits: Sequence[Split], outcomes: Sequence["RunOutcome"]
+) -> tuple[Evaluation, Learned]:
+    """The evaluation of frames held out, written and told; and what a final training takes from it."""
+    settings, goal = job.settings, job.settings.goal()
+    tested = pa.concat_tables(
+        [outcome.predictions.slice(len(split.tune)) for split, outcome in zip(splits, outcomes, strict=True)]
+    )
+    kept = outcomes[0].predictions.slice(0, len(splits[0].tune))
+    if len(splits) > 1:
+        tuning, final = cross_tune(tested, goal), tune(tested, goal)
+        how = "the out-of-fold predictions of all frames; in the figures each fold has those of the other folds"
+    elif kept.num_rows:
+        tuning = final = tune(kept, goal)
+        how = f"{kept.num_rows} frames kept from training and from the test"
+    else:
+        tuning = final = Tuning()
+        how = NOT_TUNED
+    evaluation = evaluate(tested, tuning, protocol=protocol, bootstrap=settings.bootstrap())
+    folder = storage.join(model.root, protocol)
+    write_table(tested, storage.join(folder, "predictions.parquet"))
+    write_evaluation(evaluation, folder)
+    job.out.print(Text(f"\n{model.name}", style="bold"))
+    print_evaluation(evaluation, job.out)
+    epochs = max(1, round(float(np.mean([outcome.best_epoch for outcome in outcomes]))))
+    return evaluation, Learned(tuning=final, how=how, epochs=epochs)
+
+
+def _final(
+    job: "Job", model: "Model", evaluations: dict[str, Evaluation], measured: dict[str, Learned]
+) -> tuple[Checkpoint, pa.Table]:
+    """Trains on everything for as long as the folds did best, and writes the checkpoint, its card last.
+
+    Without a protocol some videos are kept out, to stop by and to choose calibration and thresholds on.
+    """
+    from artifactscan.pipelines.train import runs
+
+    settings, labelled = job.settings, job.labelled
+    split = _final_split(settings, labelled)
+    learned = measured.get("videos") or measured.get("frames")
+    last_epoch = learned.epochs if learned else 0
+    outcome = runs.train_split(job, model, FINAL, split, last_epoch=last_epoch, keep_weights=True)
+    if learned:
+        tuning, how = learned.tuning, learned.how
+    elif len(split.tune):
+        tuning, how = tune(outcome.predictions, settings.goal()), f"{len(split.tune)} frames of videos kept out"
+    else:
+        tuning, how = Tuning(), NOT_TUNED
+    card = replace(
+        model.initial.card,
+        thresholds=dict(tuning.thresholds),
+        calibration=dict(tuning.calibration),
+        trained=True,
+        origin=f"{model.initial.card.origin}; fine-tuned on {len(split.fit):,} frames {_beside(job)}"
+        f"for {outcome.best_epoch} epochs",
+        metrics={
+            "protocols": {protocol: as_record(evaluation) for protocol, evaluation in evaluations.items()},
+            "tuning": {"goal": tuning.goal, "chosen_on": how, "notes": list(tuning.notes)},
+            "measured_on": "frames held out of trainings alike; this checkpoint was trained on all of them"
+            if evaluations
+            else "nothing: no protocol was asked for",
+        },
+        data_digest=labelled.digest,
+        trained_on=tuple(sorted({*model.initial.card.trained_on, *(clip.name for clip in labelled.clips.values())})),
+    )
+    assert outcome.weights is not None
+    checkpoint = Checkpoint(card=card, weights=outcome.weights)
+    folder = storage.join(model.root, "checkpoint")
+    job.lease.check()
+    save_checkpoint(checkpoint, folder)
+    job.out.print(Text(f"checkpoint  {printable(folder)}"), soft_wrap=True)
+    return checkpoint, outcome.history
+
+
+def _beside(job: "Job") -> str:
+    synthetic = job.learned.table.num_rows - job.labelled.table.num_rows
+    return f"and {synthetic:,} synthetic ones " if synthetic else ""
+
+
+def _final_split(settings: FinetuneSettings, labelled: Labelled) -> Split:
+    """Everything to train on; but without a protocol some videos to tune on.
+
+    UsageError where that cannot be: a label without positives or negatives, or one video only.
+    """
+    if settings.protocols() or not settings.tune_share:
+        nobody = np.empty(0, np.int64)
+        split = Split(protocol="videos", fold=0, fit=np.arange(len(labelled.files)), tune=nobody, test=nobody)
+        check_split(labelled.files, labelled.y, split)
+        return split
+    return hold_out(labelled.files, labelled.y, share=settings.tune_share, seed=settings.seed)
+
+
+def _compare(job: "Job", evaluations: dict[str, dict[str, Evaluation]], checkpoints: dict[str, Checkpoint]) -> None:
+    costs = {name: measure_cost(checkpoint) for name, checkpoint in checkpoints.items()}
+    sheet = comparison(
+        [Candidate(name=name, evaluations=evaluations[name], **asdict(cost)) for name, cost in costs.items()]
+    )
+    storage.write_bytes(storage.join(job.root, COMPARISON_NAME), sheet.markdown().encode())
+    sheet.print(job.out)
+
+
+def _write_record(
+    job: "Job",
+    request: dict[str, Any],
+    evaluations: dict[str, dict[str, Evaluation]],
+    checkpoints: dict[str, Checkpoint],
+) -> None:
+    record = {
+        **request,
+        "frames": job.labelled.table.num_rows,
+        "clips": len(job.labelled.clips),
+        "checkpoints": {name: checkpoint.digest for name, checkpoint in checkpoints.items()},
+        "evaluations": {
+            name: {protocol: as_record(evaluation) for protocol, evaluation in found.items()}
+            for name, found in evaluations.items()
+        },
+    }
+    storage.write_bytes(storage.join(job.root, RECORD_NAME), json.dumps(record, indent=2).encode())

@@ -1,0 +1,112 @@
+"""The trainings of one fine-tuning: each done once, and kept so that a job that was cut off does not repeat it."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import ray
+import ray.data
+from rich.console import Console
+
+from artifactscan import storage
+from artifactscan.evaluation.predictions import predictions_table
+from artifactscan.evaluation.splits import Split
+from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.pipelines.ray_cluster.pools import Pools
+from artifactscan.pipelines.train import fit, training_log
+from artifactscan.storage.lease import Lease
+from artifactscan.storage.parquet import read_table, write_table
+from artifactscan.training.history import history_table
+from artifactscan.training.labelled import Labelled
+from artifactscan.training.settings import FinetuneSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutcome:
+    """What is kept of one training."""
+
+    best_epoch: int
+    history: pa.Table
+    predictions: pa.Table
+    """PREDICTIONS of its tune rows, then of its test rows."""
+    weights: bytes | None = None
+    """None where they were not kept: those of folds are not wanted once they have predicted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one call of the job is about, with Ray at hand."""
+
+    settings: FinetuneSettings
+    root: str
+    request: str
+    """Digest of what was asked; trainings of another request are left alone."""
+    labelled: Labelled
+    learned: Labelled
+    """What is decoded: the labelled frames, then the synthetic ones, which trainings learn from as well."""
+    pools: Pools
+    placement: fit.Placement
+    lease: Lease
+    out: Console
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One backbone with its frames in Ray's object store."""
+
+    name: str
+    root: str
+    initial: Checkpoint
+    stored: ray.ObjectRef
+    frames: ray.data.Dataset
+
+
+def train_split(
+    job: Job, model: Model, run: str, split: Split, *, last_epoch: int = 0, keep_weights: bool = False
+) -> RunOutcome:
+    """One training, or what an earlier call of the job kept of it; its weights where ``keep_weights`` says so."""
+    folder = storage.join(model.root, "runs", job.request, run)
+    weights_uri = storage.join(model.root, "training", job.request, f"{run}.safetensors")
+    predictions_uri, history_uri = storage.join(folder, "predictions.parquet"), storage.join(folder, "history.parquet")
+    outcome_uri = storage.join(folder, "outcome.json")
+    if storage.exists(outcome_uri):
+        best_epoch = json.loads(storage.read_bytes(outcome_uri))["best_epoch"]
+        return RunOutcome(
+            best_epoch=best_epoch,
+            history=read_table(history_uri),
+            predictions=read_table(predictions_uri),
+            weights=storage.read_bytes(weights_uri) if keep_weights else None,
+        )
+    synthetic = np.arange(job.labelled.table.num_rows, job.learned.table.num_rows)
+    log = training_log.start_log()
+    with training_log.Told(log, prefix=f"{model.name} {run}", quiet=job.settings.quiet):
+        trained = fit.train(
+            model.frames,
+            fit.Rows(fit=np.concatenate([split.fit, synthetic]), tune=split.tune, test=split.test),
+            model.stored,
+            job.settings.training(),
+            placement=job.placement,
+            storage_uri=storage.join(model.root, "training", job.request),
+            name=run,
+            last_epoch=last_epoch,
+            max_failures=job.settings.max_failures,
+            log=log,
+        )
+    job.lease.check()
+    rows = np.concatenate([split.tune, split.test])
+    files, frame_index = job.labelled.files, job.labelled.table["frame_index"].to_numpy()
+    predictions = predictions_table(
+        files=[files[row] for row in rows],
+        frame_index=frame_index[rows],
+        y=job.labelled.y[rows],
+        logits=trained.logits,
+        fold=split.fold,
+    )
+    history = history_table([{"run": run, **row} for row in trained.history])
+    write_table(predictions, predictions_uri)
+    write_table(history, history_uri)
+    if keep_weights:
+        storage.write_bytes(weights_uri, trained.weights)
+    storage.write_bytes(outcome_uri, json.dumps({"best_epoch": trained.best_epoch}).encode())
+    return RunOutcome(best_epoch=trained.best_epoch, history=history, predictions=predictions, weights=trained.weights)

@@ -1,0 +1,248 @@
+"""What one worker of a training does: holds its frames, trains epoch by epoch, keeps state, and predicts."""
+
+import json
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import ray
+import ray.train
+import ray.train.torch
+import safetensors.torch
+import torch
+from torch import nn
+
+from artifactscan.errors import UsageError
+from artifactscan.evaluation.predictions import Y_COLUMNS
+from artifactscan.labels import LABELS
+from artifactscan.model.backbone import load
+from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.pipelines.train.fit import BEST_NAME, FACTS_NAME, STATE_NAME
+from artifactscan.training.loop import Trainer, check_finite, predict, tuning_score, updates_per_epoch
+from artifactscan.training.optimisation import freeze, make_average, make_loss, make_optimiser, make_schedule
+from artifactscan.training.recipe import TrainSettings
+
+
+class Worker:
+    """One of the processes that train together; all make the same decisions, as they see the same figures."""
+
+    def __init__(self, config: dict[str, Any]):
+        context = ray.train.get_context()
+        self.rank, self.world = context.get_world_rank(), context.get_world_size()
+        self.settings: TrainSettings = config["settings"]
+        self.placement, self.log = config["placement"], config["log"]
+        self.held, self.tune_frames = config["held"], config["tune_frames"]
+        self.last_epoch = config["last_epoch"]
+        if self.placement.threads:
+            torch.set_num_threads(self.placement.threads)
+        self.device = cast(torch.device, ray.train.torch.get_device())
+        initial: Checkpoint = ray.get(config["initial"])
+        self.spec = initial.card.input
+        share = config["shares"][self.rank]
+        self.pixels, self.y = self._frames(f"fit-{self.rank}", share)
+        mine = self.held[self.rank :: self.world]
+        self.held_pixels, held_y = self._frames(f"held-{self.rank}", mine)
+        self.tune_y = self._together(held_y)[: self.tune_frames]
+        core = load(initial).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimiser = make_optimiser(core, self.settings)
+        updates = self.settings.epochs * updates_per_epoch(
+            len(share) * self.world, self.world, self.settings.batch_frames
+        )
+        self.trainer = Trainer(
+            model=core,
+            core=core,
+            average=make_average(core, self.settings),
+            loss=make_loss(self.settings, self._together(self.y)).to(self.device),
+            optimiser=optimiser,
+            schedule=make_schedule(optimiser, self.settings, updates),
+            spec=self.spec,
+            settings=self.settings,
+            device=self.device,
+            bf16=self.placement.bf16,
+        )
+        self.epoch = 0
+        self.best_epoch, self.best_score = 0, -math.inf
+        self.best = safetensors.torch.save(_tensors(core))
+        self.history: list[dict[str, Any]] = []
+        self._restore()
+
+    def run(self) -> dict[str, Any]:
+        """Trains to the end; returns logits of the held rows, history and best epoch, or why that cannot be."""
+        self._prepare()
+        while self.epoch < self.last_epoch and not self._stalled():
+            if self.epoch and self.epoch == self.settings.freeze_epochs:
+                self._prepare()
+            self.epoch += 1
+            try:
+                self._train_epoch()
+            except UsageError as error:  # raised, it would be taken for a lost worker and tried again
+                return {"refused": str(error)}
+            self._report()
+        kept = self.trainer.average.module
+        kept.load_state_dict(safetensors.torch.load(self.best))
+        logits = self._predict(kept, self.held_pixels)
+        return {"logits": logits, "history": self.history, "best_epoch": self.best_epoch}
+
+    def _train_epoch(self) -> None:
+        settings, started = self.settings, time.monotonic()
+        done = 0
+
+        def tell(frames: int) -> None:
+            nonlocal done
+            done += frames
+            if self.rank == 0:
+                total = len(self.pixels) * self.world
+                self.log.within.remote(self.epoch, settings.epochs, min(done * self.world, total), total)
+
+        loss = self.trainer.train_epoch(self.pixels, self.y, epoch=self.epoch, shard=self.rank, tell=tell)
+        fit_loss = float(np.mean(self._gather(loss)))
+        trained_s = time.monotonic() - started
+        check_finite(fit_loss, self.epoch, settings)
+        self._share_buffers()
+        kept = self.trainer.average.module
+        if not all(tensor.isfinite().all() for tensor in kept.state_dict().values()):  # the last update's doing
+            check_finite(math.nan, self.epoch, settings)
+        tune_loss, score = math.nan, math.nan
+        if self.tune_frames:
+            logits = self._predict(kept, self._tune_pixels())[: self.tune_frames]
+            tune_loss = self._loss(logits)
+            check_finite(tune_loss, self.epoch, settings)
+            score = tuning_score(self.tune_y, logits)
+        best = math.isnan(score) or score > self.best_score
+        if best:
+            self.best_epoch, self.best_score = self.epoch, -math.inf if math.isnan(score) else score
+            self.best = safetensors.torch.save(_tensors(kept))
+        for row in self.history:
+            row["best"] &= not best
+        row = {
+            "epoch": self.epoch,
+            "fit_loss": fit_loss,
+            "tune_loss": tune_loss,
+            "tune_average_precision": score,
+            "learning_rate": self.trainer.optimiser.param_groups[-1]["lr"],
+            "frames_per_s": len(self.pixels) * self.world / trained_s,
+            "seconds": time.monotonic() - started,
+            "best": best,
+        }
+        self.history.append(row)
+        if self.rank == 0:
+            self.log.epoch.remote(row, settings.epochs)
+
+    def _prepare(self) -> None:
+        """Has the head or all layers learn, as the epoch wants it, and joins the workers' gradients."""
+        freeze(self.trainer.core, self.epoch < self.settings.freeze_epochs)
+        self.trainer.model = ray.train.torch.prepare_model(self.trainer.core)
+
+    def _stalled(self) -> bool:
+        waited = self.epoch - self.best_epoch
+        return bool(self.tune_frames and self.settings.patience and waited >= self.settings.patience)
+
+    def _tune_pixels(self) -> np.ndarray:
+        """This worker's share of the tune rows: those come first among the held ones."""
+        return self.held_pixels[: len(range(self.rank, self.tune_frames, self.world))]
+
+    def _loss(self, logits: np.ndarray) -> float:
+        targets = torch.from_numpy(self.tune_y).float().to(self.device)
+        with torch.inference_mode():
+            return float(self.trainer.loss(torch.from_numpy(logits).to(self.device), targets))
+
+    def _predict(self, model: nn.Module, pixels: np.ndarray) -> np.ndarray:
+        """Logits of all workers' frames, in the order of the rows."""
+        batch = max(1, self.settings.batch_frames // self.world)
+        mine = predict(model, pixels, self.spec, device=self.device, bf16=self.placement.bf16, batch=batch)
+        return self._together(mine)
+
+    def _frames(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels and labels of ``rows``, in that order, from the dataset ``name``; held in memory from here on."""
+        pixels = np.empty((len(rows), self.spec.height, self.spec.width, 3), np.uint8)
+        y = np.zeros((len(rows), len(LABELS)), np.int8)
+        if not len(rows):
+            return pixels, y
+        places: dict[int, list[int]] = {}
+        filled = 0
+        for place, row in enumerate(rows.tolist()):
+            places.setdefault(row, []).append(place)
+        shard = ray.train.get_dataset_shard(name)
+        for batch in cast(Any, shard).iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
+            labels = np.stack([batch[column].to_numpy() for column in Y_COLUMNS], axis=1)
+            for number, (row, blob) in enumerate(zip(batch["row"].to_pylist(), batch["pixels"], strict=True)):
+                frame = np.frombuffer(blob.as_buffer(), np.uint8).reshape(pixels.shape[1:])
+                for place in places[row]:
+                    pixels[place], y[place] = frame, labels[number]
+                    filled += 1
+        assert filled == len(rows), f"{len(rows)} frames of {name} are wanted, the frame table gave {filled}"
+        return pixels, y
+
+    def _together(self, mine: np.ndarray) -> np.ndarray:
+        """All workers' rows: worker ``rank`` has rows ``rank``, ``rank + world``, …"""
+        parts = self._gather(mine)
+        whole = np.empty((sum(map(len, parts)), *mine.shape[1:]), mine.dtype)
+        for rank, part in enumerate(parts):
+            whole[rank :: self.world] = part
+        return whole
+
+    def _gather(self, value: Any) -> list[Any]:
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def _share_buffers(self) -> None:
+        """Gives all workers the first one's statistics of norms, each of which has seen its own frames only."""
+        if self.world > 1:
+            for model in (self.trainer.core, self.trainer.average.module):
+                for buffer in model.buffers():
+                    torch.distributed.broadcast(buffer, 0)
+
+    def _report(self) -> None:
+        """A barrier over all workers; the first one's state goes to the storage."""
+        with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
+            checkpoint = None
+            if self.rank == 0:
+                self._save(Path(folder))
+                checkpoint = ray.train.Checkpoint.from_directory(folder)
+            ray.train.report({"epoch": self.epoch}, checkpoint=checkpoint)
+
+    def _save(self, folder: Path) -> None:
+        trainer = self.trainer
+        state = {
+            "model": trainer.core.state_dict(),
+            "average": trainer.average.module.state_dict(),
+            "optimiser": trainer.optimiser.state_dict(),
+            "updates": trainer.updates,
+        }
+        torch.save(state, folder / STATE_NAME)
+        (folder / BEST_NAME).write_bytes(self.best)
+        facts = {
+            "epoch": self.epoch,
+            "best_epoch": self.best_epoch,
+            "best_score": self.best_score,
+            "history": self.history,
+        }
+        (folder / FACTS_NAME).write_text(json.dumps(facts))
+
+    def _restore(self) -> None:
+        """Goes on from the last epoch that was reported, if there is one."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return
+        with checkpoint.as_directory() as folder:
+            state = torch.load(Path(folder, STATE_NAME), map_location=self.device, weights_only=True)
+            self.best = Path(folder, BEST_NAME).read_bytes()
+            facts = json.loads(Path(folder, FACTS_NAME).read_text())
+        self.trainer.core.load_state_dict(state["model"])
+        self.trainer.average.module.load_state_dict(state["average"])
+        self.trainer.optimiser.load_state_dict(state["optimiser"])
+        self.trainer.updates = state["updates"]
+        self.epoch, self.best_epoch = facts["epoch"], facts["best_epoch"]
+        self.best_score, self.history = facts["best_score"], facts["history"]
+        if self.rank == 0:
+            self.log.say.remote(f"going on after epoch {self.epoch}")
+
+
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,157 @@
+"""An audit's store: where its scores, nights and pages lie, and which nights are committed.
+
+scores/                    a scoring store: every video of the corpus that was ever listed
+slow/                      a scoring store: what failed, tried with the other decoder
+resample/                  a scoring store: a share of the videos at double the rate
+canary/clips/              the canary clips; canary/clips.json, written last, has their digests
+nights/<id>/canary/        a scoring store: the canaries as that night's scorer saw them
+nights/<id>/<tables>/      arrivals, events, cells, canaries, sampling, prevalence, pictures (.parquet)
+nights/<id>/report.html    the page; report.md for chat, videos.csv for a spreadsheet
+nights/<id>/night.json     what was asked, what came of it; written last: a night without it is not committed
+latest.html                leads to the newest page
+lease.json                 who works on the store now
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from artifactscan import storage
+from artifactscan.audit.night import NIGHT_VERSION, Night, Verdict
+from artifactscan.errors import UsageError
+from artifactscan.storage.concurrent import run_ahead
+from artifactscan.storage.parquet import read_table, write_table
+from artifactscan.store.layout import Store, new_run_id
+
+TABLES_PREFIX = "tables-"
+
+
+@dataclass(frozen=True)
+class AuditStore:
+    """The folders and files of one audit; ``root`` is a local folder or s3://bucket/prefix."""
+
+    root: str
+
+    @property
+    def scores(self) -> Store:
+        return Store(storage.join(self.root, "scores"))
+
+    @property
+    def slow(self) -> Store:
+        return Store(storage.join(self.root, "slow"))
+
+    @property
+    def resample(self) -> Store:
+        return Store(storage.join(self.root, "resample"))
+
+    @property
+    def canary(self) -> str:
+        return storage.join(self.root, "canary")
+
+    @property
+    def lease(self) -> str:
+        return storage.join(self.root, "lease.json")
+
+    def folder(self, night: str) -> str:
+        return storage.join(self.root, "nights", night)
+
+    def canary_scores(self, night: str) -> Store:
+        return Store(storage.join(self.folder(night), "canary"))
+
+    def night_json(self, night: str) -> str:
+        return storage.join(self.folder(night), "night.json")
+
+    def table(self, night: Night, name: str, schema: pa.Schema) -> pa.Table:
+        """One of a committed night's tables."""
+        uri = storage.join(self.folder(night.night), night.tables, f"{name}.parquet")
+        try:
+            return read_table(uri).cast(schema)
+        except (FileNotFoundError, ValueError) as error:  # ValueError: Arrow's of a damaged file or another schema
+            raise UsageError(
+                f"{uri} cannot be read ({' '.join(str(error).split())}); restore it, or have the nights' tables "
+                "written from the scores with jobs/report.py --anew"
+            ) from None
+
+    def nights(self) -> list[Night]:
+        """The committed nights, oldest first; UsageError for one that this version cannot read."""
+        return [night for night in run_ahead(self._night, self._ids()) if night is not None]
+
+    def discard_uncommitted(self, committed: list[Night]) -> None:
+        """Removes what an audit that was cut off left of its night; its scores are in scores/ and stay."""
+        for left in set(self._ids()).difference(night.night for night in committed):
+            storage.remove_tree(self.folder(left))
+
+    def write_tables(self, night: str, tables: Mapping[str, pa.Table]) -> str:
+        """Writes a night's tables into a new folder and returns its name, which night.json must then give."""
+        name = TABLES_PREFIX + secrets.token_hex(4)
+        for table, rows in tables.items():
+            write_table(rows, storage.join(self.folder(night), name, f"{table}.parquet"))
+        return name
+
+    def commit(self, night: Night) -> None:
+        """Writes night.json, which makes the night count, and removes tables that it no longer names."""
+        storage.write_bytes(self.night_json(night.night), json.dumps(asdict(night), indent=2).encode())
+        for name in storage.list_names(self.folder(night.night)):
+            if name.startswith(TABLES_PREFIX) and name != night.tables:
+                storage.remove_tree(storage.join(self.folder(night.night), name))
+
+    def check(self, corpus: str) -> None:
+        """UsageError where something else than an audit lies at the root, or the root lies in the corpus.
+
+        There the canaries, with the artifacts that were planted in them, would be taken for new videos.
+        """
+        corpus = storage.normalise(corpus)
+        if f"{self.root}/".startswith(f"{corpus}/"):
+            raise UsageError(
+                f"--store {self.root} lies in the corpus {corpus}, so that the audit would score its own clips; "
+                "give it a place elsewhere"
+            )
+        if {"runs", "frames", "videos"}.intersection(storage.list_names(self.root)):
+            raise UsageError(f"--store {self.root} is a scoring store; give the audit a folder of its own")
+
+    def _ids(self) -> list[str]:
+        return sorted(storage.list_names(storage.join(self.root, "nights")))
+
+    def _night(self, night: str) -> Night | None:
+        uri = self.night_json(night)
+        try:
+            data = storage.read_bytes(uri)
+        except FileNotFoundError:
+            return None
+        try:
+            values = json.loads(data)
+            version = values["night_version"]
+            if version == NIGHT_VERSION:
+                return _from_json(values)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{uri} is damaged ({error}); restore it, or remove its folder to have its videos counted in the "
+                "next night (if that says that the canaries' reference is gone, give --accept-scorer)"
+            ) from None
+        raise UsageError(
+            f"{uri} has version {version}, this artifactscan reads {NIGHT_VERSION}; use the version that wrote it, or "
+            "another --store"
+        )
+
+
+def new_night_id(nights: list[Night]) -> str:
+    """An id that sorts by time, after all ``nights``; UsageError where the clock is behind the last of them."""
+    night = new_run_id()
+    if nights and night <= nights[-1].night:
+        raise UsageError(
+            f"the clock says {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, but the store's last night began "
+            f"{nights[-1].started}; set the clock right, or wait until it is past that"
+        )
+    return night
+
+
+def _from_json(values: dict) -> Night:
+    verdict = values.pop("verdict")
+    verdict["reasons"] = tuple(verdict["reasons"])
+    for name in ("runs", "baseline", "notes", "remarks"):
+        values[name] = tuple(values[name])
+    return Night(verdict=Verdict(**verdict), **values)

@@ -1,0 +1,91 @@
+"""The arrivals as the page embeds them: columns of JSON that its script filters, sorts and pages."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from markupsafe import Markup
+
+from artifactscan.audit.wording import NAME_CHARS
+from artifactscan.labels import LABELS
+from artifactscan.messages.text import printable
+
+MAX_LISTED = 20_000
+"""Videos that a page lists, about 90 bytes each; of more, those without a score and the highest peaks."""
+MAX_GROUP_CHOICES = 200
+"""Groups to choose from; the filter by text finds the others."""
+REASON_CHARS = 400
+
+_CODES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+
+
+def listing(arrivals: pa.Table, thresholds: Mapping[str, float], cards: Mapping[str, str]) -> dict[str, Any]:
+    """The ``arrivals`` (ARRIVALS) as columns, by how far each video's highest peak is over its threshold.
+
+    Those without a score come last, but are listed before others are. Texts that repeat stand once
+    and are named by their place; there is no control character in any. ``cards``: where on the page a video_id is
+    shown in full.
+    """
+    rows = arrivals.take(pa.array(_order(arrivals, thresholds)))
+    groups = [[printable(group, NAME_CHARS) for group in of_video] for of_video in rows["groups"].to_pylist()]
+    frequent = Counter(group for of_video in groups for group in of_video)
+    group_names, outcome_names, reason_names = list(frequent), _distinct(rows["outcome"]), _distinct(rows["reason"])
+    place = {group: n for n, group in enumerate(group_names)}
+    paths = [_split(printable(path, NAME_CHARS)) for path in rows["path"].to_pylist()]
+    folder_place = {folder: n for n, folder in enumerate(dict.fromkeys(folder for folder, _ in paths))}
+    return {
+        "total": arrivals.num_rows,
+        "labels": list(LABELS),
+        "groups": group_names,
+        "choices": sorted(group for group, _ in frequent.most_common(MAX_GROUP_CHOICES)),
+        "outcomes": outcome_names,
+        "reasons": [printable(reason, REASON_CHARS) for reason in reason_names],
+        "folders": list(folder_place),
+        "folder": [folder_place[folder] for folder, _ in paths],
+        "file": [file for _, file in paths],
+        "groupsOf": [[place[group] for group in of_video] for of_video in groups],
+        "outcome": _places(rows["outcome"], outcome_names),
+        "reason": _places(rows["reason"], reason_names),
+        "durationTenths": _parts(rows["duration_s"], 10),
+        "frames": rows["frames"].to_pylist(),
+        "events": [rows[f"events_{label}"].to_pylist() for label in LABELS],
+        "eventTenths": [_parts(rows[f"event_s_{label}"], 10) for label in LABELS],
+        "peakThousandths": [_parts(rows[f"peak_{label}"], 1000) for label in LABELS],
+        "cards": [(n, cards[video]) for n, video in enumerate(rows["video_id"].to_pylist()) if video in cards],
+    }
+
+
+def embedded(value: Any) -> Markup:
+    """JSON that stands safely in a ``<script>`` element: no text in it can end the element or open a comment."""
+    return Markup(json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_CODES))
+
+
+def _order(arrivals: pa.Table, thresholds: Mapping[str, float]) -> np.ndarray:
+    margins = np.stack([arrivals[f"peak_{label}"].to_numpy() - thresholds[label] for label in LABELS], axis=1)
+    unscored = np.isnan(margins).all(axis=1)
+    highest = np.where(unscored, -np.inf, np.nan_to_num(margins, nan=-np.inf).max(axis=1))
+    listed = np.lexsort((-highest, ~unscored))[:MAX_LISTED]
+    return listed[np.argsort(-highest[listed], kind="stable")]
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The folder with its slash, which many paths share, and the rest."""
+    folder, slash, file = path.rpartition("/")
+    return folder + slash, file
+
+
+def _distinct(column: pa.ChunkedArray) -> list[str]:
+    return [value for value in column.unique().to_pylist() if value is not None]
+
+
+def _places(column: pa.ChunkedArray, names: Iterable[str]) -> list[int | None]:
+    place = {name: n for n, name in enumerate(names)}
+    return [None if value is None else place[value] for value in column.to_pylist()]
+
+
+def _parts(column: pa.ChunkedArray, of_one: int) -> list[int | None]:
+    """In whole tenths or thousandths, which are shorter than decimals: a page has tens of thousands of them."""
+    return [None if value is None else round(value * of_one) for value in column.to_pylist()]

@@ -1,0 +1,201 @@
+"""One video of a store replayed on this machine: what its scores come from, and whether they come out the same."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifactscan import storage
+from artifactscan.audit.audit_store import AuditStore
+from artifactscan.audit.settings import WhySettings
+from artifactscan.decode.reader import VideoReader
+from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.video import Verdict
+from artifactscan.errors import UsageError
+from artifactscan.explain.explain import Explanation, explain
+from artifactscan.explain.settings import MAX_FRAMES, ExplainSettings
+from artifactscan.labels import LABELS
+from artifactscan.messages.text import printable
+from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
+from artifactscan.model.classifier import Classifier
+from artifactscan.outcomes import Outcome
+from artifactscan.schemas import FRAMES, VIDEOS
+from artifactscan.scoring.events import EventSettings, find_events
+from artifactscan.scoring.settings import ScoreSettings
+from artifactscan.storage import failures
+from artifactscan.storage.parquet import read_table
+from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.read import stored_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """One video as the store has it and as it comes out now."""
+
+    row: dict
+    """The ledger's."""
+    run: RunRecord
+    """The one that settled it."""
+    thresholds: dict[str, float]
+    stored: pa.Table
+    """FRAMES, in order."""
+    fresh: pa.Table
+    verdict: Verdict
+    """Of decoding it now."""
+    events: pa.Table
+    """EVENTS of the fresh scores."""
+    notes: tuple[str, ...]
+    """What is otherwise than when it was scored, in words."""
+    heat_maps: Explanation | None
+
+    def differences(self) -> pa.Table:
+        """One row per frame that both have: frame_index, and the largest difference of one label's score."""
+        both = self.stored.join(self.fresh, "frame_index", right_suffix="_fresh", join_type="inner")
+        parts = [pc.abs(pc.subtract(both[f"p_{label}"], both[f"p_{label}_fresh"])) for label in LABELS]
+        table = pa.table({"frame_index": both["frame_index"], "difference": pc.max_element_wise(*parts)})
+        return table.sort_by("frame_index")
+
+
+def replay(settings: WhySettings) -> Replay:
+    """Decodes and scores one video as the run that settled it did; UsageError where that cannot be done."""
+    store, thresholds, event_settings = _scores(storage.normalise(settings.store))
+    run, row = _ledger_row(store, settings.uri)
+    uri = row["uri"]
+    checkpoint = _checkpoint(settings, run)
+    asked = _settings_of(run)
+    thresholds = thresholds or dict(checkpoint.card.thresholds)
+    _check_object(uri, row)
+    notes = []
+    decoding = asked.decoding(checkpoint.card.input)
+    classifier = Classifier(checkpoint, asked.classifying())
+    if run.precision and classifier.precision not in run.precision:
+        notes.append(f"scored here in {classifier.precision}, then in {', '.join(run.precision)}")
+    with DecoderProcess(decoding) as child:
+        fresh, verdict = _score(row, VideoReader(child, max_object_bytes=asked.max_object_bytes), classifier)
+    stored = stored_frames(store, run.spec_digest, pa.array([row["video_id"]])).sort_by("frame_index")
+    events = find_events(
+        fresh,
+        thresholds,
+        sample_fps=asked.sample_fps,
+        durations_s={row["video_id"]: verdict.facts.duration_s},
+        settings=event_settings,
+    )
+    return Replay(
+        row=row,
+        run=run,
+        thresholds=thresholds,
+        stored=stored,
+        fresh=fresh,
+        verdict=verdict,
+        events=events,
+        notes=tuple(notes),
+        heat_maps=_heat_maps(uri, row, settings, asked, fresh, events),
+    )
+
+
+def _scores(root: str) -> tuple[Store, dict[str, float], EventSettings]:
+    """The scoring store at or below ``root``, and by what an audit there made events; no thresholds: the card's."""
+    audit = AuditStore(root)
+    if nights := audit.nights():
+        return audit.scores, nights[-1].thresholds, EventSettings(**nights[-1].events)
+    store = Store(root)
+    if not store.run_ids():
+        raise UsageError(f"--store {root} has neither nights nor runs; give the folder an audit or a scoring wrote")
+    return store, {}, EventSettings()
+
+
+def _ledger_row(store: Store, named: str) -> tuple[RunRecord, dict]:
+    """The newest run that gave the video an outcome of its own, and what its ledger says.
+
+    ``named``: its uri, or its path below the run's corpus, as pages and tables print it.
+    """
+    for run in reversed(store.committed()):
+        below = storage.join(storage.normalise(run.settings["input"]), named)
+        for file in store.ledger_files(run.run):
+            uris = read_table(file, ["uri"])["uri"]
+            for uri in (storage.normalise(named), below):
+                if (found := pc.index(uris, uri).as_py()) >= 0:
+                    return run, read_table(file).slice(found, 1).cast(VIDEOS).to_pylist()[0]
+    raise UsageError(
+        f"{printable(named)} is in no ledger of {store.root}; give the uri, or the path below the corpus, as "
+        "the ledger has it"
+    )
+
+
+def _checkpoint(settings: WhySettings, run: RunRecord) -> Checkpoint:
+    source = settings.checkpoint or run.settings["checkpoint"]
+    checkpoint = load_checkpoint(source)
+    if checkpoint.digest != run.checkpoint["digest"]:
+        raise UsageError(
+            f"checkpoint {source} has digest {checkpoint.digest}, the video was scored by {run.checkpoint['digest']} "
+            f"({run.checkpoint['backbone']}); give that one with --checkpoint"
+        )
+    return checkpoint
+
+
+def _settings_of(run: RunRecord) -> ScoreSettings:
+    """As run.json keeps them, but on whatever device is here."""
+    known = {one.name for one in fields(ScoreSettings)}
+    values = {name: value for name, value in run.settings.items() if name in known}
+    values |= {name: tuple(values[name]) for name in ("include", "exclude")}
+    return ScoreSettings(**{**values, "device": "auto", "compile": False})
+
+
+def _check_object(uri: str, row: dict) -> None:
+    try:
+        found = storage.stat(uri)
+    except OSError as error:
+        raise UsageError(
+            f"{printable(uri)} cannot be read any more ({failures.reason(error, uri)}), so there is nothing to "
+            f"replay; its stored scores are in frames/ under video_id {row['video_id']}"
+        ) from None
+    if found.etag != row["etag"]:
+        raise UsageError(
+            f"{printable(uri)} is not the object that was scored (etag {found.etag}, then {row['etag']}); the next "
+            "audit scores it"
+        )
+
+
+def _score(row: dict, reader: VideoReader, classifier: Classifier) -> tuple[pa.Table, Verdict]:
+    tables, verdict = [FRAMES.empty_table()], None
+    for _, segment in reader.read([row]):
+        verdict = segment.verdict or verdict
+        if count := len(segment.frame_index):
+            pixels = np.frombuffer(segment.pixels, np.uint8).reshape(count, segment.height, segment.width, 3)
+            scores = classifier.scores([pixels])
+            columns = {
+                "video_id": [row["video_id"]] * count,
+                "uri": [row["uri"]] * count,
+                "frame_index": segment.frame_index,
+                "pts_s": segment.pts_s,
+                **{f"p_{label}": scores[:, number] for number, label in enumerate(LABELS)},
+            }
+            tables.append(pa.table(columns).cast(FRAMES))
+    assert verdict is not None
+    if verdict.outcome not in (Outcome.SCORED, Outcome.PARTIAL):
+        return FRAMES.empty_table(), verdict
+    return pa.concat_tables(tables), verdict
+
+
+def _heat_maps(
+    uri: str, row: dict, settings: WhySettings, asked: ScoreSettings, fresh: pa.Table, events: pa.Table
+) -> Explanation | None:
+    """Of the events' peak frames, or where there is no event of the frame that comes nearest to one."""
+    if not fresh.num_rows:
+        return None
+    peaks: Sequence[int] = sorted(set(events["peak_frame"].to_pylist()))[:MAX_FRAMES]
+    if not peaks:
+        highest = np.stack([fresh[f"p_{label}"].to_numpy() for label in LABELS]).max(axis=0)
+        peaks = [fresh["frame_index"][int(highest.argmax())].as_py()]
+    limits = asdict(asked.limits())
+    chosen = ExplainSettings(
+        video=uri,
+        output=settings.output or f"why-{row['video_id'][:8]}",
+        checkpoint=settings.checkpoint or asked.checkpoint,
+        frames=tuple(map(str, peaks)),
+        decoder=row["decoder"] or asked.decoder,
+        **limits,
+    )
+    return explain(chosen)

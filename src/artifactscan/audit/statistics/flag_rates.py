@@ -1,0 +1,205 @@
+"""A night's rates per label and group, what they were in the baseline, and which of them rose."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from scipy import stats
+
+from artifactscan.audit.policy import Policy
+from artifactscan.audit.schemas import CELLS
+from artifactscan.audit.statistics.members import Members, group_names, members
+from artifactscan.audit.statistics.resampling import RESAMPLES, interval, resampled_rate, resampled_ratio
+from artifactscan.audit.statistics.rise import dispersion, rise_p_values
+from artifactscan.labels import LABELS
+
+_KEY = ["group", "frames", "over"]
+
+
+def measure(
+    tonight: pa.Table,
+    baseline: Mapping[str, pa.Table],
+    policy: Policy,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> pa.Table:
+    """The CELLS of a night, but for the columns that ``drift.add_drift`` fills.
+
+    ``tonight`` and, by night, ``baseline`` are ARRIVALS; their videos with a scored frame count. There is a row for
+    each label and each group that any arrival of tonight is in, and ALL. Rises are tested as the module rise says, and
+    corrected for their number by Benjamini and Hochberg (1995) over all tested cells. An interval of a change
+    in rate is as much wider as its test is stricter: by the root of the dispersion.
+    """
+    groups = group_names(tonight)
+    now, nights = _tally(tonight, groups), [_tally(arrivals, groups) for arrivals in baseline.values()]
+    base = _together([_tally(tonight.slice(0, 0), groups), *nights])
+    untested = [
+        _untested(videos, base_videos, nights=len(nights), least=policy.min_videos)
+        for videos, base_videos in zip(now.videos, base.videos, strict=True)
+    ]
+    tested = np.tile([reason is None for reason in untested], len(LABELS))
+    figures = _figures(now, base)
+    figures |= _tests(figures, nights, tested)
+    for name in ("change", "frame_change"):
+        figures[name] = np.where(tested, figures[name], np.nan)
+    figures |= _intervals(now, base, figures, tested, np.random.default_rng(seed), resamples)
+    columns = {name: pa.array(values, from_pandas=True) for name, values in figures.items()}
+    columns["label"] = pa.array(np.repeat(LABELS, len(groups)))
+    columns["group"] = pa.array(list(groups) * len(LABELS), pa.string())
+    columns["untested"] = pa.array(untested * len(LABELS), pa.string())
+    rows = len(columns["group"])
+    return pa.Table.from_arrays(
+        [
+            columns[field.name].cast(field.type) if field.name in columns else pa.nulls(rows, field.type)
+            for field in CELLS
+        ],
+        schema=CELLS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Tally:
+    """What is counted of the videos of each group."""
+
+    videos: np.ndarray
+    """int64 (groups,)."""
+    frames: np.ndarray
+    flagged: np.ndarray
+    """int64 (labels, groups): videos with an event."""
+    frames_over: np.ndarray
+    distinct: Sequence[pa.Table]
+    """By label, sorted by group: how many ``videos`` of a ``group`` have so many ``frames`` and so many ``over``."""
+
+
+def _tally(arrivals: pa.Table, groups: tuple[str, ...]) -> _Tally:
+    of = members(arrivals, groups)
+    frames = of.column("frames")
+    over = [of.column(f"frames_over_{label}") for label in LABELS]
+    return _Tally(
+        videos=np.bincount(of.group, minlength=len(groups)),
+        frames=_summed(of, frames, groups),
+        flagged=np.stack([_summed(of, of.column(f"events_{label}") > 0, groups) for label in LABELS]),
+        frames_over=np.stack([_summed(of, values, groups) for values in over]),
+        distinct=[
+            pa.table({"group": of.group, "frames": frames, "over": values})
+            .group_by(_KEY)
+            .aggregate([([], "count_all")])
+            .rename_columns([*_KEY, "videos"])
+            .sort_by([(name, "ascending") for name in _KEY])
+            for values in over
+        ],
+    )
+
+
+def _summed(of: Members, values: np.ndarray, groups: tuple[str, ...]) -> np.ndarray:
+    return np.bincount(of.group, weights=values, minlength=len(groups)).astype(np.int64)
+
+
+def _together(tallies: Sequence[_Tally]) -> _Tally:
+    return _Tally(
+        videos=np.sum([tally.videos for tally in tallies], axis=0),
+        frames=np.sum([tally.frames for tally in tallies], axis=0),
+        flagged=np.sum([tally.flagged for tally in tallies], axis=0),
+        frames_over=np.sum([tally.frames_over for tally in tallies], axis=0),
+        distinct=[
+            pa.concat_tables(tables)
+            .group_by(_KEY)
+            .aggregate([("videos", "sum")])
+            .rename_columns([*_KEY, "videos"])
+            .sort_by([(name, "ascending") for name in _KEY])
+            for tables in zip(*(tally.distinct for tally in tallies), strict=True)
+        ],
+    )
+
+
+def _untested(videos: int, base_videos: int, *, nights: int, least: int) -> str | None:
+    """Why a group is not compared, in words."""
+    if not nights:
+        return "no baseline"
+    few = [
+        f"{count:,} {when}" for count, when in ((videos, "tonight"), (base_videos, "in the baseline")) if count < least
+    ]
+    return f"fewer than {least:,} scored videos: {' and '.join(few)}" if few else None
+
+
+def _figures(now: _Tally, base: _Tally) -> dict[str, np.ndarray]:
+    """Counts and rates, (labels × groups,) each, NaN where nothing is counted."""
+    labels = len(LABELS)
+    figures = {
+        "videos": np.tile(now.videos, labels),
+        "flagged": now.flagged.ravel(),
+        "frames": np.tile(now.frames, labels),
+        "frames_over": now.frames_over.ravel(),
+        "base_videos": np.tile(base.videos, labels),
+        "base_flagged": base.flagged.ravel(),
+    }
+    with np.errstate(invalid="ignore"):
+        rates = {
+            "rate": figures["flagged"] / figures["videos"],
+            "frame_rate": figures["frames_over"] / figures["frames"],
+            "base_rate": figures["base_flagged"] / figures["base_videos"],
+            "base_frame_rate": base.frames_over.ravel() / np.tile(base.frames, labels),
+        }
+    rates["change"] = rates["rate"] - rates["base_rate"]
+    rates["frame_change"] = rates["frame_rate"] - rates["base_frame_rate"]
+    return figures | rates
+
+
+def _tests(figures: Mapping[str, np.ndarray], nights: Sequence[_Tally], tested: np.ndarray) -> dict[str, np.ndarray]:
+    tests = {name: np.full(len(tested), np.nan) for name in ("dispersion", "p_value", "q_value")}
+    if tested.any():
+        found, degrees = dispersion(
+            np.stack([night.flagged.ravel()[tested] for night in nights]),
+            np.stack([np.tile(night.videos, len(LABELS))[tested] for night in nights]),
+        )
+        counts = (figures[name][tested] for name in ("flagged", "videos", "base_flagged", "base_videos"))
+        p_values = rise_p_values(*counts, dispersion=found, degrees=degrees)
+        tests["dispersion"][tested], tests["p_value"][tested] = found, p_values
+        tests["q_value"][tested] = stats.false_discovery_control(p_values)
+    return tests
+
+
+def _intervals(
+    now: _Tally,
+    base: _Tally,
+    figures: Mapping[str, np.ndarray],
+    tested: np.ndarray,
+    rng: np.random.Generator,
+    resamples: int,
+) -> dict[str, np.ndarray]:
+    names = ("rate", "frame_rate", "change", "frame_change")
+    ends = {f"{name}_{end}": np.full(len(tested), np.nan) for name in names for end in ("low", "high")}
+    for label in range(len(LABELS)):
+        now_values, base_values = _Values(now, label), _Values(base, label)
+        for group in np.flatnonzero(now.videos).tolist():
+            cell = label * len(now.videos) + group
+            draws = {
+                "rate": resampled_rate(now.flagged[label, group], now.videos[group], rng, resamples),
+                "frame_rate": now_values.resampled(group, rng, resamples),
+            }
+            if tested[cell]:
+                base_rate = resampled_rate(base.flagged[label, group], base.videos[group], rng, resamples)
+                change = figures["change"][cell]
+                wider = np.sqrt(np.nan_to_num(figures["dispersion"][cell], nan=1.0))
+                draws["change"] = change + wider * (draws["rate"] - base_rate - change)
+                draws["frame_change"] = draws["frame_rate"] - base_values.resampled(group, rng, resamples)
+            for name, values in draws.items():
+                ends[f"{name}_low"][cell], ends[f"{name}_high"][cell] = interval(values, figures[name][cell])
+    return ends
+
+
+class _Values:
+    """One label's distinct values by group."""
+
+    def __init__(self, tally: _Tally, label: int):
+        table = tally.distinct[label]
+        self._columns = [table[name].to_numpy() for name in ("over", "frames", "videos")]
+        self._starts = np.searchsorted(table["group"].to_numpy(), np.arange(len(tally.videos) + 1))
+
+    def resampled(self, group: int, rng: np.random.Generator, resamples: int) -> np.ndarray:
+        """The share of frames over the threshold in each resample, float64 (resamples,)."""
+        part = slice(*self._starts[group : group + 2])
+        over, frames, videos = (column[part] for column in self._columns)
+        return resampled_ratio(over, frames, videos, rng, resamples)

@@ -1,0 +1,229 @@
+"""Opens a video that nobody vouches for: one file, already open, in a container from an allow-list."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+import av
+from av.container import InputContainer
+from av.error import ArgumentError, FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from artifactscan.decode.video import DecodeError, DecodeLimits, VideoFacts
+from artifactscan.outcomes import Outcome
+
+CONTAINERS: tuple[str, ...] = (
+    "mov",
+    "mp4",
+    "matroska",
+    "webm",
+    "gif",
+    "avi",
+    "mpegts",
+    "mpeg",
+    "ogg",
+    "flv",
+    "asf",
+)
+"""FFmpeg's demuxers that may be used; none of them opens a second file. Playlists, image sequences and
+scripts (hls, dash, concat, image2, sdp, lavfi, …) are not among them."""
+
+_NO_DECODER = {"codec_whitelist": "none"}
+"""Opens a file without decoding anything: only what the container itself says is known then."""
+
+_MAX_DEMUX_ERRORS = 1000
+"""Unreadable packets after which the rest of a file is given up."""
+_MAX_MISSING = 100_000
+"""Packets that a file which was cut off is said to lack at most; it may claim anything."""
+_DURATION = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)")
+"""When a track of a Matroska file ends, counted from the file's time 0: a tag that most writers leave."""
+_MAX_RIFF_CHUNKS = 64
+"""Looked at in an AVI file; each holds a gigabyte, in OpenDML files that are larger."""
+_EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+"""Elements of a Matroska file (RFC 9559): its head, and all that follows."""
+
+
+@dataclass(frozen=True)
+class OpenVideo:
+    """An open container and its video stream."""
+
+    container: InputContainer
+    stream: VideoStream
+    cut_off: bool
+    """The file ends before its container does: a WebM, Matroska or AVI file of which the rest never arrived."""
+
+    @property
+    def time_base(self) -> Fraction:
+        return self.stream.time_base or Fraction(1, av.time_base)
+
+    @property
+    def frame_ticks(self) -> int:
+        """How long a frame lasts by the stream's average rate, for frames that do not say; 1 or more."""
+        rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+        return max(1, round(1 / (rate * self.time_base)))
+
+    def missing(self, read: int, first: int, end: int) -> tuple[int, int]:
+        """How many packets the container promises beyond the ``read`` ones, shown from tick ``first`` to ``end``, and
+        the ticks for which each of them, evenly spread, would be shown.
+        """
+        if self.cut_off:
+            promised = self._promised_end(first)
+            missing = min(_MAX_MISSING, (promised - end) // self.frame_ticks)
+        else:
+            promised = first + (self.stream.duration or 0)
+            missing = len(self.stream.index_entries) - read if "mp4" in self.container.format.name else 0
+        if missing <= 0:
+            return 0, self.frame_ticks
+        return missing, max(1, (promised - end) // missing) if promised > end else self.frame_ticks
+
+    def _promised_end(self, first: int) -> int:
+        """In ticks; 0 where the container says nothing of the video alone."""
+        if self.stream.frames:
+            return first + self.stream.frames * self.frame_ticks
+        if told := _DURATION.fullmatch(self.stream.metadata.get("DURATION", "")):
+            hours, minutes, seconds = told.groups()
+            return round((int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)) / self.time_base)
+        if len(self.container.streams) > 1:
+            return 0
+        return round(Fraction(self.container.duration or 0, av.time_base) / self.time_base)
+
+    def packets(self) -> Iterator[av.Packet]:
+        """The stream's packets in the order of the file; those that cannot be read are passed over."""
+        for _ in range(_MAX_DEMUX_ERRORS):
+            try:
+                for packet in self.container.demux(self.stream):
+                    if packet.size:
+                        yield packet
+                return
+            except FFmpegError:
+                # The generator is dead, the demuxer is not: it stands behind the packet it could not read.
+                continue
+
+
+@contextmanager
+def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[OpenVideo]:
+    """Opens a file and fills ``facts`` with what its headers say.
+
+    Raises DecodeError: UNDECODABLE where there is no video in it, TOO_LARGE where the headers exceed a limit;
+    OSError where the file itself cannot be read.
+    """
+    # Opening decodes a frame where the headers leave something open, but none over the limit.
+    with _open(path, facts, {"max_pixels": str(limits.max_pixels)}) as container:
+        stream = _video_stream(container, facts)
+        _note_headers(container, stream, facts)
+        if facts.width is None:
+            with _open(path, facts, _NO_DECODER) as undecoded:
+                _note_headers(undecoded, _video_stream(undecoded, facts), facts)
+        check_pixels(facts.width or 0, facts.height or 0, limits, facts)
+        check_duration(facts.duration_s or 0.0, limits, facts)
+        yield OpenVideo(container, stream, _is_cut_off(path))
+
+
+def _note_headers(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> None:
+    context = stream.codec_context
+    facts.container, facts.codec = container.format.name, context.codec.canonical_name
+    facts.width, facts.height = context.width or None, context.height or None
+    length = stream.duration and stream.time_base and stream.duration * stream.time_base
+    if not length and container.duration:
+        length = Fraction(container.duration, av.time_base)
+    facts.duration_s = float(length) if length else None
+
+
+def check_pixels(width: int, height: int, limits: DecodeLimits, facts: VideoFacts) -> None:
+    """Raises DecodeError TOO_LARGE for frames over the limit."""
+    if width * height > limits.max_pixels:
+        reason = f"frames of {width}x{height} pixels are over the limit of {limits.max_pixels:,} pixels"
+        raise DecodeError(Outcome.TOO_LARGE, reason, facts)
+
+
+def check_duration(duration_s: float, limits: DecodeLimits, facts: VideoFacts) -> None:
+    """Raises DecodeError TOO_LARGE for videos over the limit."""
+    if duration_s > limits.max_video_s:
+        reason = f"a video of {duration_s:,.0f} s is over the limit of {limits.max_video_s:,.0f} s"
+        raise DecodeError(Outcome.TOO_LARGE, reason, facts)
+
+
+@contextmanager
+def _open(path: str, facts: VideoFacts, options: dict[str, str]) -> Iterator[InputContainer]:
+    options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "", **options}
+    # FFmpeg sees a nameless stream of bytes: neither the name nor the content can make it open another file.
+    with FileIO(os.open(path, os.O_RDONLY)) as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise DecodeError(Outcome.UNDECODABLE, "the file is empty", facts)
+        try:
+            container = av.open(file, mode="r", options=options, io_open=_refuse, metadata_errors="replace")
+        except ArgumentError:
+            # What FFmpeg answers for a demuxer that is not on the whitelist.
+            reason = "its container format is not one that is read: a playlist, script or image, not a video file"
+            raise DecodeError(Outcome.UNDECODABLE, reason, facts) from None
+        except FFmpegError as error:
+            reason = f"not a readable video file: {_in_words(error)}"
+            raise DecodeError(Outcome.UNDECODABLE, reason, facts) from None
+        with container:
+            yield container
+
+
+def _is_cut_off(path: str) -> bool:
+    """Whether the size that the container states for itself is more than there is of the file."""
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        for _ in range(_MAX_RIFF_CHUNKS):
+            head = file.read(12)
+            if head[:4] != b"RIFF" or head[8:] not in (b"AVI ", b"AVIX"):
+                break
+            length = int.from_bytes(head[4:8], "little")
+            if file.tell() - 4 + length > size:
+                return True
+            file.seek(length + length % 2 - 4, os.SEEK_CUR)
+        file.seek(0)
+        if (ebml := _ebml_element(file)) is None or ebml[0] != _EBML or ebml[1] is None or ebml[1] > size:
+            return False
+        file.seek(ebml[1], os.SEEK_CUR)
+        if (segment := _ebml_element(file)) is None or segment[0] != _SEGMENT or segment[1] is None:
+            return False
+        return file.tell() + segment[1] > size
+
+
+def _ebml_element(file: BinaryIO) -> tuple[int, int | None] | None:
+    """Id and content size of the element that begins here (RFC 8794); the size None where it is not known."""
+    numbers = []
+    for most in (4, 8):
+        first = file.read(1)
+        length = 9 - first[0].bit_length() if first else 9
+        rest = file.read(length - 1)
+        if length > most or len(rest) < length - 1:
+            return None
+        numbers.append((int.from_bytes(first + rest, "big"), 1 << 7 * length))
+    (name, _), (size, marker) = numbers
+    return name, None if size - marker == marker - 1 else size - marker
+
+
+def _in_words(error: FFmpegError) -> str:
+    """FFmpeg's own words for an error, in lower case and without number and file name."""
+    words = (error.strerror or str(error)).strip()
+    return words[:1].lower() + words[1:]
+
+
+def _refuse(url: str, flags: int, options: dict) -> NoReturn:
+    raise PermissionError(f"a video may not open {url}")
+
+
+def _video_stream(container: InputContainer, facts: VideoFacts) -> VideoStream:
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+    videos = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    if not videos:
+        kinds = {stream.type for stream in container.streams} & {"audio", "subtitle"}
+        what = f" ({' and '.join(sorted(kinds))} only)" if kinds else ""
+        raise DecodeError(Outcome.UNDECODABLE, f"has no video stream{what}", facts)
+    decodable = [stream for stream in videos if stream.codec_context is not None]
+    if not decodable:
+        raise DecodeError(Outcome.UNDECODABLE, "FFmpeg has no decoder for its video stream", facts)
+    # Of several, the best: the others are previews and lower qualities of it.
+    return max(decodable, key=lambda stream: stream.codec_context.width * stream.codec_context.height)

@@ -1,0 +1,278 @@
+"""Decoding in a child process that may hang, crash or balloon without harm to the one that asked."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from artifactscan.decode.sandbox.process import Child
+from artifactscan.decode.video import (
+    WHOLE,
+    DecodeError,
+    DecodeSettings,
+    NotSliced,
+    Slice,
+    Verdict,
+    VideoFacts,
+    decoders_of,
+)
+from artifactscan.outcomes import Outcome
+
+PYAV_SHARE = 0.6
+"""The part of a video's seconds that pyav may use up while decord could still follow."""
+START_TRIES = 3
+"""A child can fall to the system's out-of-memory killer before it is ready, or while idle."""
+
+_FALL_BACK = frozenset({Outcome.UNDECODABLE, Outcome.CRASHED, Outcome.TIMED_OUT})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A run of at most ``segment_frames`` sampled frames of one video."""
+
+    attempt: str
+    """Unique to one attempt at one video; turning to the other decoder is a new attempt."""
+    index: int
+    """0, 1, … within the attempt."""
+    frame_index: list[int]
+    """Position of each frame in the video, increasing."""
+    pts_s: list[float]
+    """Presentation time of each frame, seconds."""
+    height: int
+    """Of each frame, pixels."""
+    width: int
+    """Of each frame, pixels."""
+    pixels: bytes
+    """uint8 RGB, (frames, height, width, 3) in C order; empty where there are no frames."""
+    verdict: Verdict | None
+    """Only on the last segment of the attempt that counts; a failure's attempt has no frames."""
+    slice: Slice = WHOLE
+    """The part of the video that the attempt is at."""
+
+
+class _Stopwatch:
+    """Wall-clock seconds since it was made, less those it was paused."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        paused_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._began += time.monotonic() - paused_at
+
+
+class DecoderProcess:
+    """Decodes one video at a time in a long-lived child process, replaced when it dies or must be killed.
+
+    A context manager. The first child starts with ``start`` or the first ``decode``; its environment holds
+    none of the parent's secrets. ``nice`` is added to the child's niceness.
+    """
+
+    def __init__(self, settings: DecodeSettings, *, nice: int = 0):
+        self._settings = settings
+        self._nice = nice
+        self._decoding = False
+        self._child: Future[Child] | None = None
+        # The kernel ties a child to the thread that started it: this thread lives as long as this object.
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="decoder-spawner")
+
+    def __enter__(self) -> "DecoderProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None before the first start and after ``close``."""
+        return self._child.result().pid if self._child else None
+
+    def start(self) -> None:
+        """Start a child if there is none, without waiting for it to be ready."""
+        if self._child is None:
+            self._child = self._spawner.submit(Child, self._settings, self._nice)
+
+    def close(self) -> None:
+        """Kill the child."""
+        self._discard_child()
+        self._spawner.shutdown()
+
+    def decode(self, path: str, slice: Slice = WHOLE) -> Iterator[Segment]:
+        """Yield the segments of the video in the local file ``path``; exactly the last one carries a verdict.
+
+        Of a video that cannot be cut, the first slice is the whole and the others are nothing, without a verdict.
+        Whatever the video does to the decoders ends in a verdict. The seconds that the caller spends between
+        segments, and that a child takes to start, count neither against the limit nor in ``facts.decode_s``.
+        An iterator that is given up halfway costs the child. RuntimeError when no child can be started.
+        """
+        if self._decoding:
+            raise RuntimeError("DecoderProcess is decoding another video; finish or close that iterator first")
+        self._decoding = True
+        try:
+            if slice == WHOLE:
+                yield from self._attempts(path)
+            else:
+                yield from self._slice(path, slice)
+        finally:
+            self._decoding = False
+
+    def _slice(self, path: str, slice: Slice) -> Iterator[Segment]:
+        watch, failures = _Stopwatch(), []
+        try:
+            if "pyav" not in decoders_of(self._settings.decoder):
+                raise NotSliced
+            # One decoder only: what it fails on is decoded whole afterwards, by both.
+            yield from self._attempt(path, "pyav", watch, self._settings.limits.video_timeout_s, failures, slice)
+        except NotSliced:
+            if slice.number == 0:
+                yield from self._attempts(path)
+        except DecodeError as error:
+            self.start()
+            yield _failure_segment([error], watch.elapsed_s, slice)
+
+    def _attempts(self, path: str) -> Iterator[Segment]:
+        watch = _Stopwatch()
+        limit_s = self._settings.limits.video_timeout_s
+        decoders = decoders_of(self._settings.decoder)
+        failures: list[DecodeError] = []
+        for decoder in decoders:
+            budget_s = limit_s if decoder == decoders[-1] else limit_s * PYAV_SHARE
+            try:
+                yield from self._attempt(path, decoder, watch, budget_s, failures)
+                return
+            except DecodeError as error:
+                error.facts.decoder = decoder
+                failures.append(error)
+                if error.outcome not in _FALL_BACK:
+                    break
+        self.start()
+        yield _failure_segment(failures, watch.elapsed_s)
+
+    def _attempt(
+        self,
+        path: str,
+        decoder: str,
+        watch: _Stopwatch,
+        budget_s: float,
+        failures: list[DecodeError],
+        slice: Slice = WHOLE,
+    ) -> Iterator[Segment]:
+        """Yield one decoder's segments and verdict; raise DecodeError or NotSliced if it comes to none."""
+        with watch.paused():
+            child = self._ready_child()
+        attempt = uuid.uuid4().hex
+        frames_received = 0
+        reusable = False
+        try:
+            child.begin(path, decoder, slice)
+            for index, (part, pixels) in enumerate(child.parts(lambda: budget_s - watch.elapsed_s)):
+                frames_received += len(part.frame_index)
+                verdict = None
+                if part.facts is not None:
+                    reusable = True
+                    part.facts.decoder, part.facts.decode_s = decoder, watch.elapsed_s
+                    verdict = _verdict(part.facts, frames_received, failures, slice)
+                segment = Segment(
+                    attempt=attempt,
+                    index=index,
+                    frame_index=part.frame_index,
+                    pts_s=part.pts_s,
+                    height=self._settings.input.height,
+                    width=self._settings.input.width,
+                    pixels=pixels,
+                    verdict=verdict,
+                    slice=slice,
+                )
+                with watch.paused():
+                    yield segment
+        except TimeoutError:
+            raise DecodeError(Outcome.TIMED_OUT, f"not decoded within {budget_s:g} s") from None
+        except NotSliced:
+            reusable = True
+            raise
+        except DecodeError as error:
+            reusable = error.outcome is not Outcome.CRASHED
+            raise
+        finally:
+            if not reusable:
+                self._discard_child()
+
+    def _ready_child(self) -> Child:
+        for _ in range(START_TRIES):
+            self.start()
+            assert self._child is not None
+            child: Child | None = None
+            try:
+                child = self._child.result()
+                child.await_ready()
+                return child
+            except (DecodeError, OSError) as error:
+                trouble = (child and child.stderr_text()) or str(error)
+            self._discard_child()
+        raise RuntimeError(f"no decoding process can be started: {trouble}")
+
+    def _discard_child(self) -> None:
+        child, self._child = self._child, None
+        if child is not None and child.exception() is None:
+            child.result().kill()
+
+
+def _verdict(facts: VideoFacts, frames_received: int, failures: list[DecodeError], slice: Slice) -> Verdict:
+    """Judge a video that was decoded to its end, after the ``failures`` of other decoders."""
+    if facts.frames_decoded != frames_received or (facts.frames_sampled or 0) < frames_received:
+        counts = f"{facts.frames_decoded} of {facts.frames_sampled}"
+        raise DecodeError(Outcome.CRASHED, f"the decoder counted {counts} frames and gave {frames_received}")
+    if frames_received == 0 and slice == WHOLE:
+        raise DecodeError(Outcome.UNDECODABLE, "none of its frames could be decoded", facts)
+    assert facts.frames_sampled is not None
+    notes = [f"decoded by {facts.decoder} after {_said(error)}" for error in failures]
+    lost = facts.frames_sampled - frames_received
+    if lost:
+        notes.insert(0, frames_lost(facts.frames_sampled, frames_received, facts.packets_damaged))
+    return Verdict(outcome=Outcome.PARTIAL if lost else Outcome.SCORED, reason="; ".join(notes) or None, facts=facts)
+
+
+def frames_lost(sampled: int, decoded: int, packets_damaged: int | None) -> str:
+    """The reason of a partial video, in words."""
+    damage = f": {_count(packets_damaged, 'damaged packet')}" if packets_damaged else ""
+    return f"{sampled - decoded} of {_count(sampled, 'sampled frame')} lost{damage}"
+
+
+def _failure_segment(failures: list[DecodeError], elapsed_s: float, slice: Slice = WHOLE) -> Segment:
+    """An attempt of its own, without frames: the first decoder's outcome, and what each of them said."""
+    facts = replace(failures[0].facts, decoder=failures[-1].facts.decoder, decode_s=elapsed_s)
+    reason = failures[0].reason if len(failures) == 1 else "; ".join(map(_said, failures))
+    return without_frames(Verdict(outcome=failures[0].outcome, reason=reason, facts=facts), slice)
+
+
+def without_frames(verdict: Verdict, slice: Slice = WHOLE) -> Segment:
+    """The one segment of a video, or of a slice, that leaves no frames; an attempt of its own."""
+    return Segment(
+        attempt=uuid.uuid4().hex,
+        index=0,
+        frame_index=[],
+        pts_s=[],
+        height=0,
+        width=0,
+        pixels=b"",
+        verdict=verdict,
+        slice=slice,
+    )
+
+
+def _said(error: DecodeError) -> str:
+    return f"{error.facts.decoder} failed ({error.outcome}: {error.reason})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

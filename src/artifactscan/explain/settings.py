@@ -1,0 +1,126 @@
+"""The settings of the explaining job: one frozen dataclass, filled by flags and by a YAML file alike."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from artifactscan.decode.input_spec import MAX_SIDE, InputSpec
+from artifactscan.decode.sampling import EVERY_FRAME_FPS
+from artifactscan.decode.video import DecodeLimits, DecodeSettings
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
+from artifactscan.model.classify_settings import ClassifySettings
+
+MAX_FRAMES = 64
+"""Frames explained at a time: one row each of the contact sheet."""
+
+_LIMITS = DecodeLimits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainSettings:
+    """Shows where in a video's frames a checkpoint sees each artifact label, as heat maps over the frames."""
+
+    video: str
+    """Path or s3:// uri of one video."""
+    output: str
+    """Folder or s3://bucket/prefix for the pictures and their index; an earlier explanation there is replaced."""
+    checkpoint: str = "builtin"
+    """Checkpoint folder, s3:// folder, or `builtin`."""
+
+    frames: tuple[str, ...] = ()
+    """Frames by index, e.g. 0,15,30, as the frames table has them."""
+    at: tuple[str, ...] = ()
+    """Frames by time in seconds, e.g. 1.5,3.0: those that are on screen then."""
+    top: int = 4
+    """Where neither --frames nor --at is given: this many sampled frames, those whose scores are highest above their
+    thresholds."""
+    labels: tuple[str, ...] = LABELS
+    """Labels to explain."""
+    max_side: int = 1280
+    """Pixels of a picture's longer side; larger videos are shrunk to it, smaller ones keep their size."""
+
+    sample_fps: float = 2.0
+    """Sampled frames per second of presentation time, for --top."""
+    decoder: Literal["auto", "pyav", "decord"] = "auto"
+    """auto: pyav, and decord where pyav fails."""
+    video_timeout_s: float = _LIMITS.video_timeout_s
+    """Seconds the video may take to decode."""
+    child_memory_bytes: int = _LIMITS.child_memory_bytes
+    """Address space the decoding process may add while decoding."""
+    max_pixels: int = _LIMITS.max_pixels
+    """Pixels per frame above which a video is too large."""
+    max_video_s: float = _LIMITS.max_video_s
+    """Seconds of video above which it is too large."""
+    max_object_bytes: int = _LIMITS.max_object_bytes
+    """Bytes of an object above which it is too large."""
+
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    """auto: cuda where there is a GPU."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of the scores, as in scoring; heat maps are computed in fp32."""
+
+    def __post_init__(self) -> None:
+        for name in ("sample_fps", *(field.name for field in fields(DecodeLimits))):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give a number above 0")
+        if not 1 <= self.top <= MAX_FRAMES:
+            raise UsageError(f"--top is {self.top}; give a number from 1 to {MAX_FRAMES}")
+        if not 1 <= self.max_side <= MAX_SIDE:
+            raise UsageError(f"--max-side is {self.max_side}; give a number from 1 to {MAX_SIDE}")
+        if (named := len(self.frame_indices()) + len(self.times_s())) > MAX_FRAMES:
+            raise UsageError(f"--frames and --at name {named} frames; give at most {MAX_FRAMES}")
+        if (self.frames or self.at) and not named:
+            raise UsageError("--frames and --at name no frame; write e.g. --frames 0,15,30 or --at 1.5,3.0")
+        self.label_indices()
+
+    def frame_indices(self) -> tuple[int, ...]:
+        """The frames that are named by index, each once, ascending."""
+        indices = set()
+        for text in _parts(self.frames):
+            if not (text.isascii() and text.isdigit()):
+                raise UsageError(f"--frames {text!r} is not the index of a frame; write e.g. 0,15,30")
+            indices.add(int(text))
+        return tuple(sorted(indices))
+
+    def times_s(self) -> tuple[float, ...]:
+        """The times that frames are named by, in seconds, each once, ascending."""
+        times = set()
+        for text in _parts(self.at):
+            try:
+                time_s = float(text)
+            except ValueError:
+                time_s = math.nan
+            if not 0 <= time_s < math.inf:
+                raise UsageError(f"--at {text!r} is not a time in seconds; write e.g. 1.5,3.0")
+            times.add(time_s)
+        return tuple(sorted(times))
+
+    def label_indices(self) -> tuple[int, ...]:
+        """Positions in LABELS of the labels to explain, ascending."""
+        names = _parts(self.labels)
+        for name in names:
+            if name not in LABELS:
+                raise UsageError(f"--labels {name!r} is not one of {', '.join(LABELS)}")
+        if not names:
+            raise UsageError(f"--labels names none; give some of {', '.join(LABELS)}")
+        return tuple(index for index, label in enumerate(LABELS) if label in names)
+
+    def decoding(self, input_spec: InputSpec) -> DecodeSettings:
+        """How the video becomes the frames a checkpoint takes: every frame where some are named."""
+        named = self.frames or self.at
+        return DecodeSettings(
+            input=input_spec,
+            sample_fps=EVERY_FRAME_FPS if named else self.sample_fps,
+            decoder=self.decoder,
+            limits=DecodeLimits(**{field.name: getattr(self, field.name) for field in fields(DecodeLimits)}),
+        )
+
+    def classifying(self) -> ClassifySettings:
+        """How frames become scores."""
+        return ClassifySettings(device=self.device, precision=self.precision)
+
+
+def _parts(texts: tuple[str, ...]) -> list[str]:
+    """What stands between commas or spaces."""
+    return [part for text in texts for part in text.replace(",", " ").split()]

@@ -1,0 +1,149 @@
+"""The settings of the extraction job: one frozen dataclass, filled by flags and by a YAML file alike."""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from artifactscan.annotation.exchange import Tool
+from artifactscan.annotation.selection import Limits, Measure
+from artifactscan.corpus.listing import VIDEO_PATTERNS
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.video import DecodeLimits, DecodeSettings
+from artifactscan.errors import UsageError
+from artifactscan.scoring.settings import ScoreSettings
+
+ImageFormat = Literal["png", "jpeg"]
+
+_LIMITS = DecodeLimits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractSettings:
+    """Writes the frames of a corpus that are worth labelling as images, with an index and files for labelling tools."""
+
+    input: str
+    """Folder, single file, s3://bucket/prefix, or a .parquet/.csv manifest with a column `uri`."""
+    output: str
+    """Folder or s3://bucket/prefix for frames/, index.parquet, ledger.parquet and export/."""
+
+    choose: Literal["all", "uncertain", "disagree"] = "all"
+    """all: every sampled frame, or spread out under the limits below; uncertain: those that one --checkpoint is least
+    sure of; disagree: those that several disagree on most."""
+    checkpoint: tuple[str, ...] = ()
+    """Checkpoints to ask: folders, s3:// folders, or `builtin`; their scores go into the index too."""
+    count: int | None = None
+    """Frames to choose at most."""
+    per_video: int | None = None
+    """Frames to choose at most of one video."""
+    min_gap_s: float = 0.0
+    """Seconds between two chosen frames of one video, at least."""
+    measure: Measure = "variance"
+    """What counts as disagreement."""
+    scores: str = ""
+    """Store of scores to reuse and to add to, as jobs/score.py writes it; empty: OUTPUT/scores."""
+
+    export: tuple[Tool, ...] = ()
+    """Tools to write files for, below OUTPUT/export."""
+    labels: str = ""
+    """Labels table, .csv or .parquet, whose labels go into the exports to be reviewed there."""
+    image_format: ImageFormat = "png"
+    """png keeps every pixel; jpeg is smaller and adds blocks and ringing of its own."""
+    jpeg_quality: int = 95
+    """1 to 100."""
+    height: int = 0
+    """Pixels of the images, together with --width; 0: the video's own, at most 4096 a side."""
+    width: int = 0
+    """Pixels of the images, together with --height; 0: the video's own, at most 4096 a side."""
+    replace: bool = False
+    """Replace the frames, index and exports that an earlier extraction left in OUTPUT."""
+
+    include: tuple[str, ...] = VIDEO_PATTERNS
+    """Globs of the files to take, against the path below the input or the bare name."""
+    exclude: tuple[str, ...] = ()
+    """Globs of the files to leave out; wins over --include."""
+    limit: int | None = None
+    """Take at most this many files."""
+    since: str | None = None
+    """Take only files modified at or after this ISO 8601 time, e.g. 2026-11-01 or 2026-11-01T06:00:00+00:00."""
+
+    sample_fps: float = 2.0
+    """Sampled frames per second of presentation time."""
+    decoder: Literal["auto", "pyav", "decord"] = "auto"
+    """auto: pyav (the faster), and decord where pyav fails; the ledger says which decoded each video."""
+    segment_frames: int = 64
+    """Frames of one video handed on at a time; bounds memory."""
+    video_timeout_s: float = _LIMITS.video_timeout_s
+    """Seconds one video may take to decode."""
+    child_memory_bytes: int = _LIMITS.child_memory_bytes
+    """Address space the decoding process may add while decoding."""
+    max_pixels: int = _LIMITS.max_pixels
+    """Pixels per frame above which a video is too large."""
+    max_video_s: float = _LIMITS.max_video_s
+    """Seconds of video above which it is too large."""
+    max_object_bytes: int = _LIMITS.max_object_bytes
+    """Bytes of an object above which it is too large."""
+
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    """Where checkpoints run; auto: cuda where the cluster has a GPU."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto: bf16 where the hardware has it and no score moves by 0.01 or more."""
+    decode_actors: int = 0
+    """Decoding processes; 0: as many as the CPUs allow."""
+
+    max_failed: float = 0.05
+    """Exit with 1 when more than this share of the videos gave no frame."""
+    shared_filesystem: bool = False
+    """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
+    node_wait_s: float = 0.0
+    """Seconds to wait for the first nodes of an autoscaler; 0: 15 minutes for that of `ray up`, else none."""
+    quiet: bool = False
+    """No progress line."""
+
+    def __post_init__(self) -> None:
+        self.scoring("builtin")  # it checks all that the two jobs share
+        for name in ("count", "per_video"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} is {value}; give 1 or more")
+        if not self.min_gap_s >= 0:
+            raise UsageError(f"--min-gap-s is {self.min_gap_s}; give 0 or more")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise UsageError(f"--jpeg-quality is {self.jpeg_quality}; give a number from 1 to 100")
+        if not 0 <= self.max_failed <= 1:
+            raise UsageError(f"--max-failed is {self.max_failed}; give a share between 0 and 1")
+        self._check_choice()
+        self._check_size()
+
+    def _check_choice(self) -> None:
+        given = len(self.checkpoint)
+        if self.choose == "uncertain" and given != 1:
+            raise UsageError(f"--choose uncertain asks one --checkpoint, {given} are given; for several use disagree")
+        if self.choose == "disagree" and given < 2:
+            raise UsageError(f"--choose disagree compares checkpoints, {given} is given; give two or more --checkpoint")
+        if self.choose != "all" and self.count is None and self.per_video is None:
+            raise UsageError(f"--choose {self.choose} takes the best first; say how many with --count or --per-video")
+
+    def _check_size(self) -> None:
+        if bool(self.height) != bool(self.width):
+            raise UsageError(
+                f"--height is {self.height} and --width is {self.width}; give both, or neither for the video's own size"
+            )
+        try:
+            self.decoding()
+        except ValueError as error:
+            raise UsageError(f"--height and --width cannot be used: {error}") from None
+
+    def limits(self) -> Limits:
+        """How many frames to choose, and how far apart."""
+        return Limits(count=self.count, per_video=self.per_video, min_gap_s=self.min_gap_s)
+
+    def decoding(self) -> DecodeSettings:
+        """How videos become images; the input is a stand-in where they keep their own size."""
+        size = InputSpec(height=self.height or 16, width=self.width or 16)
+        return self.scoring("builtin").decoding(size)
+
+    def scoring(self, checkpoint: str) -> ScoreSettings:
+        """How the scoring job is asked for the scores to choose by."""
+        shared = {field.name for field in fields(ScoreSettings)} & {field.name for field in fields(self)}
+        values = {name: getattr(self, name) for name in shared - {"output", "checkpoint", "max_failed"}}
+        store = self.scores or f"{self.output.rstrip('/')}/scores"
+        # Videos that fail end in the extraction's ledger, whose --max-failed counts.
+        return ScoreSettings(**values, output=store, checkpoint=checkpoint, max_failed=1.0)

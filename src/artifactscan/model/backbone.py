@@ -1,0 +1,183 @@
+"""timm backbones with a four-logit head: made from a seed, or from a checkpoint's weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+from torch.nn import functional
+
+from artifactscan.decode.input_spec import RESIZE_KERNELS, InputSpec
+from artifactscan.errors import UsageError
+from artifactscan.model.checkpoint import Card, Checkpoint
+
+PROBE_FRAMES = 8
+LOGIT_STD = 0.5
+"""Of the logits that a checkpoint fresh from a seed gives the probe frames."""
+_PROBE_SEED = 2504
+
+
+def build(card: Card) -> nn.Module:
+    """The backbone of ``card`` with random weights, on the CPU, in evaluation mode.
+
+    UsageError for a name that timm does not know, an input size the backbone cannot take, or a head that is not
+    one linear layer.
+    """
+    if not timm.is_model(card.backbone):
+        close = timm.list_models(f"{card.backbone.split('_')[0]}*")[:5]
+        hint = f"; near it are {', '.join(close)}" if close else ""
+        raise UsageError(f"backbone {card.backbone!r} is not a timm model{hint}")
+    # Transformers hold a position per patch, so they must know the size; the others take any.
+    fixed = timm_config(card.backbone).fixed_input_size
+    size: dict[str, Any] = {"img_size": (card.input.height, card.input.width)} if fixed else {}
+    try:
+        model = timm.create_model(card.backbone, pretrained=False, num_classes=len(card.labels), **size)
+    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"backbone {card.backbone} cannot take frames of {card.input.height}x{card.input.width} ({error})"
+        ) from None
+    if not isinstance(head(model), nn.Linear):
+        raise UsageError(f"backbone {card.backbone} has no single linear head; choose another timm model")
+    return model.eval()
+
+
+def head(model: nn.Module) -> nn.Module:
+    """The layer that turns pooled features into logits."""
+    return cast(Any, model).get_classifier()
+
+
+def pooled_features(model: nn.Module, frames: torch.Tensor) -> torch.Tensor:
+    """What the head takes: float (frames, features) of normalised float (frames, 3, height, width)."""
+    timm_model = cast(Any, model)
+    return timm_model.forward_head(timm_model.forward_features(frames), pre_logits=True)
+
+
+def load(checkpoint: Checkpoint) -> nn.Module:
+    """The backbone with the checkpoint's weights, on the CPU, in evaluation mode; UsageError where they do not fit."""
+    weights = check_weights(checkpoint)
+    with torch.device("meta"):
+        model = build(checkpoint.card)
+    weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    model.load_state_dict(weights, assign=True)
+    if any(buffer.is_meta for buffer in model.buffers()):  # buffers that no checkpoint holds, computed when built
+        model = build(checkpoint.card)
+        model.load_state_dict(weights)
+    return model.eval()
+
+
+def check_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The weights; UsageError unless they are numbers and those of the card's backbone, by name and shape."""
+    with torch.device("meta"):
+        expected = {name: tuple(tensor.shape) for name, tensor in build(checkpoint.card).state_dict().items()}
+    found = checkpoint.shapes()
+    backbone = checkpoint.card.backbone
+    for name in expected.keys() ^ found.keys():
+        what = "lack" if name in expected else "have a surplus tensor"
+        raise UsageError(f"checkpoint weights {what} {name}: they are not those of the card's backbone {backbone}")
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise UsageError(
+                f"checkpoint tensor {name} has shape {list(found[name])}, the card's backbone {backbone} "
+                f"needs {list(shape)}"
+            )
+    weights = safetensors.torch.load(checkpoint.weights)
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UsageError(f"checkpoint tensor {name} holds values that are not numbers; train the checkpoint again")
+    return weights
+
+
+def initialise(backbone: str, *, height: int = 0, width: int = 0, seed: int = 0) -> Checkpoint:
+    """A checkpoint fresh from ``seed``; height and width in pixels, 0 for the backbone's own.
+
+    Normalisation statistics and head are fitted to the probe frames, so that scores spread over 0..1 as a trained
+    model's do, and differences in precision or batching show. UsageError as ``build``.
+    """
+    card = Card(
+        backbone=backbone,
+        input=own_input(backbone, height=height, width=width),
+        origin=f"random weights from seed {seed}, timm {timm.__version__}, torch {torch.__version__}",
+    )
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), _one_thread():
+        torch.manual_seed(seed)
+        model = build(card)
+        frames = normalise(torch.from_numpy(probe_frames(card.input)), card.input)
+        with _collecting_statistics(model):
+            model(frames)
+        logits = model(frames)
+        linear = cast(nn.Linear, head(model))
+        scale = LOGIT_STD / logits.std(dim=0).clamp_min(1e-3)
+        linear.weight.mul_(scale[:, None])
+        linear.bias.copy_((linear.bias - logits.mean(dim=0)) * scale)
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    return Checkpoint(card=card, weights=safetensors.torch.save(weights))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums differ in their last bits with the number of threads, and so would a checkpoint's digest."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def normalise(frames: torch.Tensor, spec: InputSpec) -> torch.Tensor:
+    """uint8 (frames, height, width, 3) to float32 (frames, 3, height, width), channels last in memory."""
+    mean = torch.tensor(spec.mean, device=frames.device) * 255
+    std = torch.tensor(spec.std, device=frames.device) * 255
+    return ((frames.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+def probe_frames(spec: InputSpec, count: int = PROBE_FRAMES) -> np.ndarray:
+    """Seeded pictures with soft shapes, edges and grain: uint8 (count, height, width, 3), the same on every machine."""
+    generator = torch.Generator().manual_seed(_PROBE_SEED)
+    size = (spec.height, spec.width)
+    soft = functional.interpolate(torch.rand(count, 3, 7, 11, generator=generator), size, mode="bilinear")
+    hard = functional.interpolate(torch.rand(count, 3, 5, 6, generator=generator), size, mode="nearest")
+    grain = torch.rand(count, 3, *size, generator=generator)
+    # Each frame has its own mix, from nearly flat to nearly all grain, so that their features differ widely.
+    mix = torch.rand(3, count, 1, 1, 1, generator=generator) ** 3
+    picture = (mix[0] * soft + mix[1] * hard + mix[2] * grain) / mix.sum(dim=0).clamp_min(0.5)
+    return (picture * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def own_input(backbone: str, *, height: int = 0, width: int = 0) -> InputSpec:
+    """The backbone's own input, with the size changed where one is given, in pixels; UsageError for one too large."""
+    if not timm.is_model(backbone):
+        return InputSpec(height=height or 224, width=width or 224)  # build has the words for it
+    config = timm_config(backbone)
+    own = config.input_size
+    resize = config.interpolation if config.interpolation in RESIZE_KERNELS else "bicubic"
+    try:
+        return InputSpec(
+            height=height or own[1], width=width or own[2], resize=resize, mean=config.mean, std=config.std
+        )
+    except ValueError as error:
+        raise UsageError(f"backbone {backbone}: {error}") from None
+
+
+def timm_config(backbone: str) -> Any:
+    """timm's own description of the inputs a model was made for."""
+    return timm.get_pretrained_cfg(backbone)
+
+
+@contextmanager
+def _collecting_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch normalisation takes the plain average of what passes through."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    yield
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()

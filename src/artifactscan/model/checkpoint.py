@@ -1,0 +1,185 @@
+"""A checkpoint is a folder: model.safetensors and card.json, which says what the weights are and how to use them."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, deserialize
+
+from artifactscan import storage
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.errors import CutOffError, UsageError
+from artifactscan.labels import LABELS
+from artifactscan.storage import failures
+from artifactscan.storage.digest import digest
+
+BUILTIN = "builtin"
+BUILTIN_FOLDER = Path(__file__).with_name("builtin")
+"""Beside the checkpoint: its model card, and the notice on the weights it was trained from."""
+BACKBONES: tuple[str, ...] = ("resnet50", "efficientnet_b3", "efficientnet_b4", "vit_base_patch16_224")
+"""timm's names of the paper's four; any other timm model with one linear head works too."""
+CARD_VERSION = 1
+CARD_NAME, WEIGHTS_NAME = "card.json", "model.safetensors"
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Platt scaling of one label: probability = sigmoid(scale · logit + offset)."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What card.json says of a checkpoint."""
+
+    backbone: str
+    """A timm model name."""
+    input: InputSpec
+    labels: tuple[str, ...] = LABELS
+    """Logit ``i`` belongs to ``labels[i]``; always LABELS."""
+    thresholds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(LABELS, DEFAULT_THRESHOLD))
+    """Per label: the probability from which on a frame counts as showing it."""
+    calibration: Mapping[str, Calibration] = field(default_factory=lambda: dict.fromkeys(LABELS, Calibration()))
+    trained: bool = False
+    """False for weights fresh from a seed, whose scores mean nothing."""
+    origin: str = ""
+    """Where the weights come from, in words."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """Figures and how they were obtained."""
+    data_digest: str | None = None
+    """Of the labels it was trained on."""
+    trained_on: tuple[str, ...] = ()
+    """The clips that its weights have seen, name and size of each: figures over them say what it remembers."""
+    card_version: int = CARD_VERSION
+
+    def standing(self) -> str | None:
+        """How such a checkpoint did on videos it had not seen, in words; None where the card does not say."""
+        try:
+            figure = self.metrics["protocols"]["videos"]["figures"]["macro"]["average_precision"]
+            value, low, high, chance = (figure[name] for name in ("value", "low", "high", "majority"))
+            return f"macro average precision {value:.2f} ({low:.2f}–{high:.2f}) on unseen videos, chance {chance:.2f}"
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint in memory; picklable, so that a driver can hand it to actors on other machines."""
+
+    card: Card
+    weights: bytes
+    """The content of model.safetensors."""
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits over all that scores, flags and events depend on: weights, and the card without its story."""
+        card = asdict(self.card)
+        kept = {name: card[name] for name in ("backbone", "input", "labels", "thresholds", "calibration")}
+        return digest([kept, sha256(self.weights).hexdigest()])
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor by name; UsageError for a damaged file."""
+        return {name: tuple(tensor["shape"]) for name, tensor in deserialize(self.weights)}
+
+
+def load_checkpoint(source: str) -> Checkpoint:
+    """Reads a checkpoint folder, local or s3://; ``builtin`` is the one in this package.
+
+    UsageError, naming the file, for a part that is missing, damaged or meant for other labels.
+    """
+    folder = storage.normalise(str(BUILTIN_FOLDER) if source == BUILTIN else source)
+    card_uri, weights_uri = storage.join(folder, CARD_NAME), storage.join(folder, WEIGHTS_NAME)
+    card = _parse_card(_read(card_uri, source), card_uri)
+    checkpoint = Checkpoint(card=card, weights=_read(weights_uri, source))
+    try:
+        checkpoint.shapes()
+    except SafetensorError as error:
+        raise UsageError(f"checkpoint file {weights_uri} is damaged or cut off ({error}); copy it again") from None
+    return checkpoint
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
+    """Writes a checkpoint folder, local or s3://; the card last, so that a folder that has one is whole.
+
+    CutOffError where it cannot be written; then the folder has no card.
+    """
+    folder = storage.normalise(folder)
+    card_uri = storage.join(folder, CARD_NAME)
+    try:
+        storage.remove_tree(card_uri)  # that of another checkpoint, whose weights go now
+        storage.write_bytes(storage.join(folder, WEIGHTS_NAME), checkpoint.weights)
+        storage.write_bytes(card_uri, json.dumps(asdict(checkpoint.card), indent=2).encode())
+    except OSError as error:
+        reason = failures.reason(error, folder)
+        raise CutOffError(
+            f"checkpoint {folder} cannot be written: {reason}; make room or mend the place, and give the same command"
+        ) from None
+
+
+def _read(uri: str, source: str) -> bytes:
+    try:
+        return storage.read_bytes(uri)
+    except (FileNotFoundError, NotADirectoryError):
+        name = uri.rsplit("/", 1)[-1]
+        raise UsageError(
+            f"checkpoint {source} has no {name}; give a folder with {WEIGHTS_NAME} and {CARD_NAME}, or `{BUILTIN}`"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"checkpoint file {uri} cannot be read: {failures.reason(error, uri)}") from None
+
+
+def _parse_card(data: bytes, uri: str) -> Card:
+    try:
+        values = json.loads(data)
+        if not isinstance(values, dict):
+            raise TypeError(f"it holds {type(values).__name__}, not an object")
+        return _check_card(values)
+    except KeyError as error:
+        raise UsageError(f"checkpoint card {uri} has no {error}; add it or write the card anew") from None
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"checkpoint card {uri} cannot be used: {error}") from None
+
+
+def _check_card(values: dict[str, Any]) -> Card:
+    version = values["card_version"]
+    if version != CARD_VERSION:
+        raise ValueError(f"its version is {version}, this artifactscan reads {CARD_VERSION}")
+    if (labels := values["labels"]) != list(LABELS):
+        raise ValueError(f"its labels are {labels}, not {list(LABELS)}; put them in this order and refit the head")
+    if not isinstance(values["backbone"], str):
+        raise TypeError(f"its backbone is {values['backbone']!r}, not the name of a timm model")
+    values |= {
+        "labels": tuple(labels),
+        "trained_on": tuple(values.get("trained_on", ())),
+        "input": _input_spec(values["input"]),
+        "thresholds": {label: _threshold(label, values["thresholds"]) for label in LABELS},
+        "calibration": {label: _calibration(label, values["calibration"]) for label in LABELS},
+    }
+    return Card(**values)
+
+
+def _input_spec(values: dict[str, Any]) -> InputSpec:
+    triples = {name: tuple(values[name]) for name in ("mean", "std") if name in values}
+    return InputSpec(**{**values, **triples})
+
+
+def _threshold(label: str, thresholds: Mapping[str, Any]) -> float:
+    value = thresholds[label]
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"the threshold of {label} is {value!r}, not a number from 0 to 1")
+    return float(value)
+
+
+def _calibration(label: str, calibrations: Mapping[str, Any]) -> Calibration:
+    calibration = Calibration(**calibrations[label])
+    for name, value in asdict(calibration).items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"the calibration of {label} has {name} {value!r}, not a finite number")
+    return calibration

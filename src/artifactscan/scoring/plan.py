@@ -1,0 +1,165 @@
+"""The plan: the listing set against what earlier runs settled, and what is left to do."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from artifactscan.outcomes import HAS_FRAMES, TRANSIENT, Outcome
+from artifactscan.schemas import MANIFEST
+from artifactscan.storage.parquet import parquet_files, read_batches
+from artifactscan.store.layout import RunRecord, Store
+
+FRAMES_PER_MEGABYTE = 12.0
+"""Sampled frames per 10⁶ bytes of clip at 2 per second, as in Sora's clips; used only until the store has ledgers of
+its own to go by."""
+
+
+@dataclass
+class Settled:
+    """What earlier runs of one spec settled."""
+
+    by_video: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """video_id → (run, outcome)."""
+    last_listing: dict[str, str] = field(default_factory=dict)
+    """uri → video_id as the last committed run of the same scope listed it."""
+    has_last_listing: bool = False
+    frames: int = 0
+    """Frames sampled in the videos scored so far…"""
+    frames_bytes: int = 0
+    """… and how many bytes those videos have."""
+
+
+def load_settled(
+    store: Store, runs: list[RunRecord], *, spec: str, scope: str, limits: str, retry_failed: bool
+) -> Settled:
+    """Reads the ledgers of the committed ``runs`` of one spec.
+
+    Transient outcomes do not settle a video. Failures settle it only under the same limits, and not at
+    all with ``retry_failed``.
+    """
+    settled = Settled()
+    pairs: dict[tuple[str, str], tuple[str, str]] = {}  # one tuple per run and outcome, shared by all its videos
+    for record in (run for run in runs if run.spec_digest == spec):
+        failures_count = record.limits_digest == limits and not retry_failed
+        columns = ["video_id", "outcome", "size_bytes", "frames_sampled"]
+        for file in store.ledger_files(record.run):
+            for batch in read_batches(file, columns):
+                outcomes = batch["outcome"].to_pylist()
+                for video, outcome in zip(batch["video_id"].to_pylist(), outcomes, strict=True):
+                    if outcome in HAS_FRAMES or (failures_count and outcome not in TRANSIENT):
+                        pair = (record.run, outcome)
+                        settled.by_video[video] = pairs.setdefault(pair, pair)
+                scored = batch.filter(pc.is_in(batch["outcome"], pa.array([str(o) for o in HAS_FRAMES])))
+                settled.frames += pc.sum(scored["frames_sampled"]).as_py() or 0
+                settled.frames_bytes += pc.sum(scored["size_bytes"]).as_py() or 0
+    same_scope = [run for run in runs if run.spec_digest == spec and run.scope_digest == scope]
+    if same_scope:
+        settled.has_last_listing = True
+        for file in parquet_files(store.videos(same_scope[-1].run)):
+            for batch in read_batches(file, ["uri", "video_id"]):
+                settled.last_listing.update(zip(batch["uri"].to_pylist(), batch["video_id"].to_pylist(), strict=True))
+    return settled
+
+
+@dataclass
+class Plan:
+    """What a run would do, counted while the manifest was written."""
+
+    new: int = 0
+    changed: int = 0
+    """Objects under a known uri whose content is another."""
+    again: int = 0
+    """Known and unchanged objects that no earlier run could settle."""
+    settled: int = 0
+    removed: int = 0
+    """Objects of the last run of the same scope that are not there any more."""
+    bytes_to_read: int = 0
+    expected_frames: int = 0
+    settled_outcomes: Counter[str] = field(default_factory=Counter)
+    first_of_scope: bool = True
+
+    @property
+    def to_do(self) -> int:
+        return self.new + self.changed + self.again
+
+    @property
+    def listed(self) -> int:
+        return self.to_do + self.settled
+
+    @property
+    def nothing_new(self) -> bool:
+        """True when a committed run already says all there is to say of this listing."""
+        return self.to_do == 0 and self.removed == 0 and not self.first_of_scope
+
+
+def make_plan(
+    listing: Iterable[pa.RecordBatch],
+    settled: Settled,
+    manifest: Path,
+    schema: pa.Schema = MANIFEST,
+    *,
+    sample_fps: float,
+) -> Plan:
+    """Sets a listing against what is settled and writes ``manifest``, batch by batch.
+
+    Uses up ``settled.last_listing``: what is left in it afterwards is gone from the corpus.
+    """
+    plan = Plan(first_of_scope=not settled.has_last_listing)
+    with pq.ParquetWriter(manifest, schema, compression="zstd") as writer:
+        for batch in listing:
+            writer.write_batch(_mark(batch, settled, plan).cast(schema))
+        plan.removed = len(settled.last_listing)
+        if plan.removed:
+            writer.write_table(_removed(settled.last_listing).cast(schema))
+    frames_per_byte = (
+        settled.frames / settled.frames_bytes if settled.frames_bytes else FRAMES_PER_MEGABYTE / 1e6 * sample_fps / 2.0
+    )
+    plan.expected_frames = round(plan.bytes_to_read * frames_per_byte)
+    return plan
+
+
+def _mark(batch: pa.RecordBatch, settled: Settled, plan: Plan) -> pa.RecordBatch:
+    statuses, runs, outcomes = [], [], []
+    for video, uri in zip(batch["video_id"].to_pylist(), batch["uri"].to_pylist(), strict=True):
+        before = settled.last_listing.pop(uri, None)
+        run, outcome = settled.by_video.get(video, (None, None))
+        if run is not None:
+            status = "settled"
+        elif before is None:
+            status = "new"
+        else:
+            status = "again" if before == video else "changed"
+        statuses.append(status)
+        runs.append(run)
+        outcomes.append(outcome)
+    counts = Counter(statuses)
+    plan.new += counts["new"]
+    plan.changed += counts["changed"]
+    plan.again += counts["again"]
+    plan.settled += counts["settled"]
+    plan.settled_outcomes.update(outcome for outcome in outcomes if outcome)
+    status_array = pa.array(statuses, pa.string())
+    to_do = batch.filter(pc.not_equal(status_array, "settled"))
+    plan.bytes_to_read += pc.sum(to_do["size_bytes"]).as_py() or 0
+    return pa.record_batch(
+        [*batch.columns, status_array, pa.array(runs, pa.string()), pa.array(outcomes, pa.string())],
+        schema=pa.schema([*batch.schema, *list(MANIFEST)[-3:]]),
+    )
+
+
+def _removed(last_listing: dict[str, str]) -> pa.Table:
+    columns = {name: pa.nulls(len(last_listing), MANIFEST.field(name).type) for name in MANIFEST.names}
+    columns["uri"] = pa.array(last_listing.keys(), pa.string())
+    columns["video_id"] = pa.array(last_listing.values(), pa.string())
+    columns["status"] = pa.array(["removed"] * len(last_listing), pa.string())
+    return pa.table(columns, schema=MANIFEST)
+
+
+def without_frames(outcomes: Mapping[str, int]) -> int:
+    """How many of the counted videos have no frame scored."""
+    return sum(count for outcome, count in outcomes.items() if Outcome(outcome) not in HAS_FRAMES)

@@ -1,0 +1,234 @@
+"""Settling: parts, which may repeat or be cut off, become tables in which everything stands exactly once.
+
+A video may be in the parts several times: a retried task, a run that was killed and continued, a second decoder. An
+*attempt* is one try at one video; it is complete when its segments 0 … n are all there, the last one carrying the
+verdict. Settling keeps one complete attempt per video and nothing of the others.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifactscan import storage
+from artifactscan.errors import LedgerError
+from artifactscan.labels import LABELS
+from artifactscan.outcomes import Outcome
+from artifactscan.schemas import EVENTS, FRAMES, PARTS, TO_DO, VIDEO_FACTS, VIDEOS
+from artifactscan.scoring import slicing
+from artifactscan.scoring.attempts import _WITH_FRAMES, Complete, _of_any_version, complete_attempts
+from artifactscan.scoring.events import find_events
+from artifactscan.scoring.plan import without_frames
+from artifactscan.storage.concurrent import run_ahead
+from artifactscan.storage.parquet import open_plain, parquet_files, read_table, write_table
+from artifactscan.store.layout import UNCHANGED_PREFIX, Store
+
+FRAMES_PER_FILE = 200_000
+"""Rows after which a frames file is closed: some megabytes on disk, two hundred in memory while it is made."""
+
+_TO_DO = pa.array(TO_DO)
+
+
+@dataclass
+class Settlement:
+    """What settling wrote."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+    listed: int = 0
+    removed: int = 0
+    without_frames: int = 0
+    """Videos with no frame scored, by this run or by the one that settled them."""
+    frames: int = 0
+    events: int = 0
+    precisions: list[str] = field(default_factory=list)
+    damaged_parts: int = 0
+    rates: dict[str, Any] = field(default_factory=dict)
+    """What the scored frames took in all: ``frames``, ``decode_s``, ``fetch_s``, ``classify_s``, and the ``device``."""
+
+
+def settle(store: Store, run: str, *, thresholds: Mapping[str, float], sample_fps: float) -> Settlement:
+    """Writes frames/, events/ and videos/ of a run from its manifest and parts; the caller then writes run.json.
+
+    Raises LedgerError, with no ledger in videos/, when a listed object has no complete attempt. May be called again
+    after being cut off: it starts from nothing each time; but never for a run that is committed.
+    """
+    if storage.exists(store.run_json(run)):
+        raise LedgerError(f"run {run} is settled already, by another process; give the same command again")
+    for folder in (store.frames(run), store.events(run), store.videos(run)):
+        storage.remove_tree(folder)
+    complete = complete_attempts(store, run)
+    settlement = Settlement(damaged_parts=len(complete.damaged_parts))
+    verdicts = []
+    for number, segments in enumerate(_whole_videos(store, run, complete)):
+        frames = _frames_of(segments)
+        last = segments.filter(segments["last"])
+        _add_rates(settlement.rates, segments, last)
+        durations = dict(zip(last["video_id"].to_pylist(), last["duration_s"].to_pylist(), strict=True))
+        events = find_events(frames, thresholds, sample_fps=sample_fps, durations_s=durations)
+        if frames.num_rows:
+            write_table(frames, storage.join(store.frames(run), f"frames-{number:05d}.parquet"))
+        if events.num_rows:
+            write_table(events, storage.join(store.events(run), f"events-{number:05d}.parquet"))
+        settlement.frames += frames.num_rows
+        settlement.events += events.num_rows
+        precisions = pc.unique(segments["precision"]).drop_null().to_pylist()
+        settlement.precisions = sorted({*settlement.precisions, *precisions})
+        verdicts.append(_verdicts_of(segments, frames, thresholds))
+    _write_ledger(store, run, verdicts, settlement)
+    _leave_no_table_out(store, run, settlement)
+    return settlement
+
+
+def _add_rates(rates: dict[str, Any], segments: pa.Table, last: pa.Table) -> None:
+    """Adds what the videos with frames took; only of those that say so."""
+    timed = segments.filter(pc.is_valid(segments["classify_s"]))
+    done = last.filter(pc.and_(pc.is_in(last["outcome"], _WITH_FRAMES), pc.is_valid(last["classify_s"])))
+    for device in pc.unique(timed["device"]).drop_null().to_pylist():
+        rates["device"] = device if rates.get("device", device) == device else "mixed"
+    columns = {"classify_s": timed["classify_s"], "decode_s": done["decode_s"], "fetch_s": done["fetch_s"]}
+    for name, column in columns.items():
+        rates[name] = rates.get(name, 0.0) + (pc.sum(column).as_py() or 0.0)
+    rates["frames"] = rates.get("frames", 0) + (pc.sum(pc.list_value_length(timed["frames"])).as_py() or 0)
+
+
+def _whole_videos(store: Store, run: str, complete: Complete) -> Iterator[pa.Table]:
+    """The kept segments, each once, in tables of about FRAMES_PER_FILE frames in which no video is cut in two."""
+    seen: set[tuple[str, int, int]] = set()
+    waiting: dict[str, list[pa.Table]] = {}
+    ready: list[pa.Table] = []
+    frames = 0
+    parts = [part for part in parquet_files(store.parts(run)) if part not in set(complete.damaged_parts)]
+    for table in run_ahead(_segments, parts):
+        single: list[int] = []
+        names = ("video_id", "slice", "slices", "attempt", "segment", "last")
+        for row, (video, slice, slices, attempt, segment, last) in enumerate(
+            zip(*(table[name].to_pylist() for name in names), strict=True)
+        ):
+            if not complete.keeps(video, slice, slices, attempt) or (video, slice, segment) in seen:
+                continue
+            seen.add((video, slice, segment))
+            if segment == 0 and last and video in complete.attempts:
+                single.append(row)
+                continue
+            waiting.setdefault(video, []).append(table.slice(row, 1))
+            segments = pa.concat_tables(waiting[video])
+            if _all_there(segments, slices):
+                ready.append(slicing.join(segments))
+                frames += pc.sum(pc.list_value_length(segments["frames"])).as_py() or 0
+                del waiting[video]
+        taken = table.take(pa.array(single, pa.int64()))
+        ready.append(taken)
+        frames += pc.sum(pc.list_value_length(taken["frames"])).as_py() or 0
+        if frames >= FRAMES_PER_FILE:
+            yield pa.concat_tables(ready)
+            ready, frames = [], 0
+    if ready:
+        yield pa.concat_tables(ready)
+
+
+def _all_there(segments: pa.Table, slices: int) -> bool:
+    """Whether these segments of one video, none of them twice, are all it has."""
+    last = segments.filter(segments["last"])
+    return last.num_rows == slices and segments.num_rows == pc.sum(pc.add(last["segment"], 1)).as_py()
+
+
+def _segments(part: str) -> pa.Table:
+    table = _of_any_version(open_plain(pa.BufferReader(storage.read_bytes(part))).read(PARTS.names))
+    for field_ in PARTS:
+        if field_.name not in table.column_names:
+            table = table.append_column(field_.name, pa.nulls(table.num_rows, field_.type))
+    return table.select(PARTS.names).cast(PARTS)
+
+
+def _frames_of(segments: pa.Table) -> pa.Table:
+    """The frames of scored and partial videos, sorted; other outcomes leave no frames."""
+    verdicts = segments.filter(segments["last"]).select(["video_id", "outcome"])
+    scored = verdicts.filter(pc.is_in(verdicts["outcome"], _WITH_FRAMES))["video_id"]
+    kept = segments.filter(pc.is_in(segments["video_id"], scored.combine_chunks())).combine_chunks()
+    parents = pc.list_parent_indices(kept["frames"])
+    flat = pa.Table.from_struct_array(pc.list_flatten(kept["frames"])) if kept.num_rows else None
+    if flat is None or not flat.num_rows:
+        return FRAMES.empty_table()
+    table = kept.select(["video_id", "uri"]).take(parents)
+    for name in flat.column_names:
+        table = table.append_column(name, flat[name])
+    return table.select(FRAMES.names).cast(FRAMES).sort_by([("uri", "ascending"), ("frame_index", "ascending")])
+
+
+def _verdicts_of(segments: pa.Table, frames: pa.Table, thresholds: Mapping[str, float]) -> pa.Table:
+    """One row per video: its verdict, facts and the summary of its scores."""
+    verdict_columns = ["video_id", "outcome", "reason", *(field.name for field in VIDEO_FACTS)]
+    verdicts = segments.filter(segments["last"]).select(verdict_columns)
+    summary = frames.select(["video_id"])
+    aggregates = []
+    for label in LABELS:
+        p = frames[f"p_{label}"]
+        summary = summary.append_column(f"p_{label}", p)
+        summary = summary.append_column(f"over_{label}", pc.greater_equal(p, thresholds[label]).cast(pa.int32()))
+        aggregates += [(f"p_{label}", "mean"), (f"p_{label}", "max"), (f"over_{label}", "sum")]
+    summary = summary.group_by("video_id", use_threads=False).aggregate(aggregates)
+    names = {f"p_{label}_mean": f"mean_{label}" for label in LABELS}
+    names |= {f"p_{label}_max": f"max_{label}" for label in LABELS}
+    names |= {f"over_{label}_sum": f"frames_over_{label}" for label in LABELS}
+    summary = summary.rename_columns([names.get(name, name) for name in summary.column_names])
+    return verdicts.join(summary, "video_id", use_threads=False)
+
+
+def _write_ledger(store: Store, run: str, verdicts: list[pa.Table], settlement: Settlement) -> None:
+    """Closes the ledger: every row of the manifest gets its one outcome, or LedgerError."""
+    manifest = read_table(store.manifest(run)).replace_schema_metadata(None)
+    settlement.removed = pc.sum(pc.equal(manifest["status"], "removed")).as_py() or 0
+    settlement.listed = manifest.num_rows - settlement.removed
+    settled = manifest.filter(pc.equal(manifest["status"], "settled")).drop_columns(["status"])
+    asked = manifest.filter(pc.is_in(manifest["status"], _TO_DO))
+    done = asked.drop_columns(["status", "settled_run", "settled_outcome"])
+    if verdicts:
+        done = done.join(pa.concat_tables(verdicts), "video_id", use_threads=False)
+    ledger = _as_videos(done)
+    if missing := ledger["outcome"].null_count:
+        uris = ledger.filter(pc.is_null(ledger["outcome"]))["uri"].slice(0, 3).to_pylist()
+        raise LedgerError(
+            f"the ledger did not close: {missing} of {settlement.listed} listed objects have no outcome "
+            f"(such as {', '.join(uris)}); give the same command again to do them"
+        )
+    unchanged = _as_videos(
+        settled.append_column("outcome", pa.array([str(Outcome.UNCHANGED)] * settled.num_rows, pa.string()))
+    )
+    for prefix, table in (("videos-", ledger), (UNCHANGED_PREFIX, unchanged)):
+        if table.num_rows:
+            table = table.sort_by("uri")
+            write_table(table, storage.join(store.videos(run), f"{prefix}00000.parquet"))
+    settlement.outcomes = _counts(ledger["outcome"]) | _counts(unchanged["outcome"])
+    settlement.without_frames = without_frames(_counts(ledger["outcome"]))
+    settlement.without_frames += without_frames(_counts(unchanged["settled_outcome"]))
+    if (rows := sum(settlement.outcomes.values())) != settlement.listed:
+        raise LedgerError(
+            f"the ledger did not close: {rows} rows for {settlement.listed} listed objects; give the same command again"
+        )
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"].as_py(): entry["counts"].as_py() for entry in column.value_counts()}
+
+
+def _as_videos(table: pa.Table) -> pa.Table:
+    """``table`` with every column of the ledger, null where it has none; a missing outcome stays null here."""
+    nullable = pa.schema([column.with_nullable(True) for column in VIDEOS])
+    columns = [
+        table[column.name].cast(column.type)
+        if column.name in table.column_names
+        else pa.nulls(table.num_rows, column.type)
+        for column in nullable
+    ]
+    filled = pa.Table.from_arrays(columns, schema=nullable)
+    return filled if filled["outcome"].null_count else filled.cast(VIDEOS)
+
+
+def _leave_no_table_out(store: Store, run: str, settlement: Settlement) -> None:
+    """An empty table still gets a file, so that a reader finds its columns."""
+    if not settlement.frames:
+        write_table(FRAMES.empty_table(), storage.join(store.frames(run), "frames-00000.parquet"))
+    if not settlement.events:
+        write_table(EVENTS.empty_table(), storage.join(store.events(run), "events-00000.parquet"))

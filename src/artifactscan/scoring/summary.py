@@ -1,0 +1,124 @@
+"""What a run says at its end and a plan beforehand, for a person in a terminal or reading a job's log."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from artifactscan.labels import LABELS
+from artifactscan.messages.text import human_bytes, printable
+from artifactscan.outcomes import HAS_FRAMES, Outcome
+from artifactscan.schemas import VIDEOS
+from artifactscan.scoring.cost import Estimate
+from artifactscan.scoring.plan import Plan
+from artifactscan.storage.parquet import read_table
+from artifactscan.store.layout import RunRecord, Store
+
+MOST_AFFECTED = 10
+
+
+def print_plan(plan: Plan, out: Console, cost: Estimate | None = None) -> None:
+    """What would be done, how much of it there is, and what it would take."""
+    rows = [
+        ("listed", f"{plan.listed:,}"),
+        ("new", f"{plan.new:,}"),
+        ("changed", f"{plan.changed:,}"),
+        ("to try again", f"{plan.again:,}"),
+        ("already settled", f"{plan.settled:,}"),
+        ("removed since the last run", f"{plan.removed:,}"),
+        ("bytes to read", human_bytes(plan.bytes_to_read)),
+        ("expected frames", f"about {plan.expected_frames:,}"),
+        *(_costs(cost) if cost else ()),
+    ]
+    table = Table(title="Plan", title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _costs(cost: Estimate) -> list[tuple[str, str]]:
+    """What it would take, in rows of the plan."""
+    kinds = ("nodes that decode", "nodes with a GPU") if len(cost.node_hours) == 2 else ("nodes",)
+    rows = [
+        ("decoding", f"{_small(cost.core_hours)} core hours"),
+        ("classifying", f"{_small(cost.classifier_hours)} hours"),
+        *((f"hours of {kind}", _small(hours)) for kind, hours in zip(kinds, cost.node_hours, strict=True)),
+    ]
+    if cost.cost is not None:
+        rows.append(("cost", _small(cost.cost)))
+    return [*rows, ("by rates", cost.basis)]
+
+
+def _small(value: float) -> str:
+    """Two digits; what they would not show is said to be little rather than nothing."""
+    return "under 0.01" if 0 < value < 0.005 else f"{value:,.2f}"
+
+
+def print_run(store: Store, record: RunRecord, thresholds: Mapping[str, float], out: Console) -> None:
+    """Outcomes, rates per label, the most affected videos, and where the tables lie."""
+    files = store.ledger_files(record.run)
+    columns = ["uri", "outcome", "reason", "frames_decoded"]
+    columns += [f"{kind}_{label}" for kind in ("max", "mean", "frames_over") for label in LABELS]
+    empty = VIDEOS.empty_table().select(columns)
+    ledger = pa.concat_tables([empty, *(read_table(file, columns) for file in files)]).to_pandas()
+    scored = ledger.loc[ledger["outcome"].isin([str(outcome) for outcome in HAS_FRAMES])]
+    out.print(_outcomes(record.outcomes, ledger))
+    if len(scored):
+        out.print(_rates(scored, thresholds))
+        out.print(_most_affected(scored))
+    for what, folder in (
+        ("frames", store.frames(record.run)),
+        ("videos", store.videos(record.run)),
+        ("events", store.events(record.run)),
+        ("run", store.run_json(record.run)),
+    ):
+        out.print(Text(f"{what:7} {printable(folder)}"), soft_wrap=True)
+
+
+def _outcomes(outcomes: Mapping[str, int], ledger: pd.DataFrame) -> Table:
+    table = Table(title="Outcomes", title_justify="left")
+    table.add_column("outcome")
+    table.add_column("videos", justify="right")
+    table.add_column("such as")
+    for outcome in Outcome:
+        if count := outcomes.get(outcome):
+            some = ledger.loc[(ledger["outcome"] == outcome) & ledger["reason"].notna(), ["uri", "reason"]].head(1)
+            example = "".join(f"{name(uri)}: {printable(reason, 80)}" for uri, reason in some.to_numpy().tolist())
+            table.add_row(str(outcome), f"{count:,}", Text(example))
+    return table
+
+
+def _rates(scored: pd.DataFrame, thresholds: Mapping[str, float]) -> Table:
+    frames = int(scored["frames_decoded"].to_numpy().sum())
+    table = Table(title=f"Labels in {len(scored):,} videos, {frames:,} frames", title_justify="left")
+    for heading in ("label", "threshold", "frames over it", "videos with such a frame"):
+        table.add_column(heading, justify="left" if heading == "label" else "right")
+    for label in LABELS:
+        over = scored[f"frames_over_{label}"]
+        table.add_row(label, f"{thresholds[label]:.2f}", f"{over.sum() / frames:.1%}", f"{(over > 0).mean():.1%}")
+    return table
+
+
+def _most_affected(scored: pd.DataFrame) -> Table:
+    shares = pd.DataFrame({label: scored[f"frames_over_{label}"] / scored["frames_decoded"] for label in LABELS})
+    peaks = scored[[f"max_{label}" for label in LABELS]].max(axis=1)
+    ranked = scored.assign(affected=shares.mean(axis=1), peak=peaks, **shares)
+    ranked = ranked.sort_values(["affected", "peak", "uri"], ascending=[False, False, True]).head(MOST_AFFECTED)
+    table = Table(title="Most affected videos: share of frames over the threshold", title_justify="left")
+    table.add_column("video")
+    for label in LABELS:
+        table.add_column(label, justify="right")
+    table.add_column("peak", justify="right")
+    for row in ranked.to_dict("records"):
+        table.add_row(Text(name(row["uri"])), *(f"{row[label]:.0%}" for label in LABELS), f"{row['peak']:.2f}")
+    return table
+
+
+def name(uri: str) -> str:
+    """The last two parts of a uri, safe to print."""
+    return printable("/".join(uri.rsplit("/", 2)[-2:]), 44)

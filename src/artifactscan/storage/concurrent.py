@@ -1,0 +1,31 @@
+"""Many requests to a storage at a time, their results in order."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 16
+"""Requests under way at a time: an object storage answers each in tens of milliseconds."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def run_ahead(do: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``do(item)`` of each item, in order, a few under way at a time; interrupted, it says how many it waits for."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(do, item))
+                # What fails shows with the next item.
+                while waiting and (len(waiting) > _AT_ONCE or waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except KeyboardInterrupt:
+            if left := sum(not under_way.done() for under_way in waiting):
+                _log.warning("interrupted: %d requests to the storage are under way and end first", left)
+            raise

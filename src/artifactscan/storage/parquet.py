@@ -1,0 +1,68 @@
+"""Parquet files, as they are written here, and opened where somebody else may have written them.
+
+A file can say that a column is of an extension type. Where Ray Data is loaded, one of its types holds pickled Python
+objects, and looking at a value runs what the file's writer put there.
+"""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artifactscan import storage
+
+
+def open_plain(source: Any, **options: Any) -> pq.ParquetFile:
+    """``pq.ParquetFile(source, **options)``; ArrowInvalid for a file with a column of a type that runs Python code."""
+    file = pq.ParquetFile(source, **options)
+    if coded := [field.name for field in file.schema_arrow if _runs_code(field.type)]:
+        file.close()
+        raise pa.ArrowInvalid(f"the column {coded[0]} is of a type whose values run code, which is not read")
+    return file
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file, compressed with zstd."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _runs_code(type: pa.DataType) -> bool:
+    """Whether Python, not Arrow, makes the values; Arrow's own extension types, such as UUIDs, are harmless."""
+    if isinstance(type, pa.ExtensionType):
+        return True
+    if pa.types.is_dictionary(type):
+        return _runs_code(type.value_type)
+    return any(_runs_code(type.field(i).type) for i in range(type.num_fields))
+
+
+def write_table(table: pa.Table, uri: str) -> None:
+    """Writes one zstd Parquet file, whole or not at all."""
+    storage.write_bytes(uri, parquet_bytes(table))
+
+
+def read_schema(uri: str) -> pa.Schema:
+    """The schema of one Parquet file."""
+    filesystem, path = storage.filesystem(uri)
+    return pq.read_schema(path, filesystem=filesystem)
+
+
+def parquet_files(folder: str, *, prefix: str = "") -> list[str]:
+    """The Parquet files of a folder, by name; none where the folder does not exist."""
+    names = [name for name in storage.list_names(folder) if name.endswith(".parquet") and name.startswith(prefix)]
+    return [storage.join(folder, name) for name in sorted(names)]
+
+
+def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """One Parquet file, or some of its columns."""
+    filesystem, path = storage.filesystem(uri)
+    return open_plain(path, filesystem=filesystem, pre_buffer=True).read(columns=columns)
+
+
+def read_batches(uri: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """One Parquet file in batches, for what need not fit into memory at once."""
+    filesystem, path = storage.filesystem(uri)
+    yield from open_plain(path, filesystem=filesystem, pre_buffer=True).iter_batches(columns=columns)

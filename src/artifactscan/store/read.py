@@ -1,0 +1,41 @@
+"""Reading a store back: what its committed runs say of certain videos under one spec."""
+
+from collections.abc import Collection
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifactscan.schemas import FRAMES, VIDEO_FACTS, VIDEOS
+from artifactscan.storage.parquet import parquet_files, read_batches
+from artifactscan.store.layout import Store
+
+
+def stored_frames(
+    store: Store, spec_digest: str, video_ids: pa.Array, *, runs: Collection[str] | None = None
+) -> pa.Table:
+    """FRAMES rows of these videos from every committed run of one spec, or from those of ``runs``."""
+    if not len(video_ids):
+        return FRAMES.empty_table()
+    records = (record for record in store.committed() if record.spec_digest == spec_digest)
+    folders = [store.frames(record.run) for record in records if runs is None or record.run in runs]
+    return _rows([file for folder in folders for file in parquet_files(folder)], FRAMES, video_ids)
+
+
+def stored_verdicts(store: Store, spec_digest: str, video_ids: pa.Array) -> dict[str, dict]:
+    """video_id → its latest verdict, with outcome, reason and facts, from the committed runs of one spec."""
+    schema = pa.schema([*(VIDEOS.field(name) for name in ("video_id", "outcome", "reason")), *VIDEO_FACTS])
+    verdicts: dict[str, dict] = {}
+    for record in store.committed():
+        if record.spec_digest == spec_digest:
+            rows = _rows(store.ledger_files(record.run), schema, video_ids)
+            verdicts |= {row["video_id"]: row for row in rows.to_pylist()}
+    return verdicts
+
+
+def _rows(files: list[str], schema: pa.Schema, video_ids: pa.Array) -> pa.Table:
+    batches = [
+        batch.filter(pc.is_in(batch["video_id"], video_ids))
+        for file in files
+        for batch in read_batches(file, schema.names)
+    ]
+    return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()

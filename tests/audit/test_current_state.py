@@ -1,0 +1,89 @@
+"""The corpus as it stands, its quarantine, and what is due for another try."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from parts import THRESHOLDS
+from scored_runs import motion, write_run
+
+from artifactscan.audit.current_state import due, outcomes, quarantined, rates, run_time, standing, tried
+from artifactscan.corpus.listing import video_id
+from artifactscan.store.layout import RunRecord, Store
+
+FIRST, SECOND = "20260101T030000Z-aaaaaaaa", "20260102T030000Z-bbbbbbbb"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path))
+
+
+@pytest.fixture
+def runs(store: Store) -> list[RunRecord]:
+    """Night one: /a, /b and the broken /x and /gone; night two: /a again with other bytes, /c, and no /gone."""
+    first = write_run(store, FIRST, {"/a": motion(0.9), "/b": motion(0.1), "/x": "undecodable", "/gone": "crashed"})
+    second = write_run(
+        store,
+        SECOND,
+        {"/a": motion(0.2), "/c": motion(0.6), "/y": "unreadable"},
+        etags={"/a": "2"},
+        settled={"/b": FIRST, "/x": FIRST},
+    )
+    return [first, second]
+
+
+def test_each_listed_video_stands_as_it_was_settled(store: Store, runs: list[RunRecord]) -> None:
+    table = standing(store, runs, runs[-1])
+    rows = {row["uri"]: row for row in table.to_pylist()}
+    assert {uri: (row["outcome"], row["run"]) for uri, row in rows.items()} == {
+        "/a": ("scored", SECOND),
+        "/b": ("scored", FIRST),
+        "/c": ("scored", SECOND),
+        "/x": ("undecodable", FIRST),
+        "/y": ("unreadable", SECOND),
+    }
+    assert rows["/a"]["etag"] == "2"
+    assert outcomes(table) == {"scored": 3, "undecodable": 1, "unreadable": 1}
+    assert rates(table, THRESHOLDS) == {"boundary": 0.0, "texture": 0.0, "motion": pytest.approx(1 / 3), "object": 0.0}
+    assert rates(table, {**THRESHOLDS, "motion": 0.2})["motion"] == pytest.approx(2 / 3)
+
+
+def test_a_store_without_runs_has_no_videos(store: Store) -> None:
+    table = standing(store, [], None)
+    assert (table.num_rows, outcomes(table), rates(table, THRESHOLDS)) == (0, {}, {})
+    assert quarantined(table).num_rows == 0
+
+
+def test_of_a_video_tried_twice_the_last_outcome_stands(store: Store) -> None:
+    runs = [write_run(store, FIRST, {"/a": "crashed"}), write_run(store, SECOND, {"/a": motion(0.5)})]
+    assert [(row["outcome"], row["run"]) for row in standing(store, runs, runs[-1]).to_pylist()] == [("scored", SECOND)]
+
+
+def test_what_failed_by_its_bytes_is_quarantined_until_it_changes(store: Store, runs: list[RunRecord]) -> None:
+    assert quarantined(standing(store, runs, runs[-1]))["uri"].to_pylist() == ["/x"]
+    assert sorted(quarantined(standing(store, runs, runs[0]))["uri"].to_pylist()) == ["/gone", "/x"]
+
+
+def test_it_is_tried_again_once_after_the_stated_time(store: Store, runs: list[RunRecord]) -> None:
+    failed = quarantined(standing(store, runs, runs[-1]))
+    nobody, week = pa.array([], pa.string()), timedelta(days=7)
+    just_before, then = datetime(2026, 1, 8, 2, 59, tzinfo=UTC), datetime(2026, 1, 8, 3, tzinfo=UTC)
+    assert due(failed, nobody, after=week, now=just_before).num_rows == 0
+    assert due(failed, nobody, after=week, now=then)["uri"].to_pylist() == ["/x"]
+    assert due(failed, pa.array([video_id("/x", "1")]), after=week, now=then).num_rows == 0
+    assert due(failed, pa.array([video_id("/x", "2")]), after=week, now=then)["uri"].to_pylist() == ["/x"]
+
+
+def test_what_could_not_be_read_was_not_tried(store: Store, runs: list[RunRecord]) -> None:
+    versions = (("/a", "1"), ("/a", "2"), ("/b", "1"), ("/c", "1"), ("/gone", "1"), ("/x", "1"))
+    assert sorted(tried(store).to_pylist()) == sorted(video_id(uri, etag) for uri, etag in versions)
+
+
+def test_in_an_empty_store_nothing_was_tried(store: Store) -> None:
+    assert tried(store).to_pylist() == []
+
+
+def test_the_time_of_a_run_is_in_its_id() -> None:
+    assert run_time(FIRST) == datetime(2026, 1, 1, 3, tzinfo=UTC)

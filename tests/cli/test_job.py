@@ -1,0 +1,112 @@
+"""How a job ends: one sentence and a code."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import artifactscan
+from artifactscan.cli.job import failures_exit_code, parse_settings, report_errors
+from artifactscan.errors import CutOffError, LedgerError, UsageError
+from artifactscan.scoring.settings import ScoreSettings
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UsageError("--limit is -1"), 2, "error: --limit is -1\n"),
+        (UsageError("file a\nb"), 2, "error: file a\\nb\n"),
+        (LedgerError("2 videos"), 3, "error: 2 videos\n"),
+        (CutOffError("disk full"), 3, "error: disk full\n"),
+        (KeyboardInterrupt(), 3, "error: interrupted; the same command goes on with what is not done yet\n"),
+    ],
+)
+def test_errors_become_a_sentence_and_a_code(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with report_errors() as ended:
+        raise error
+    assert ended.code == code
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--log-format", "json", "--sample-fps", "0"], ["--sample-fps=0", "--log_format=json"], ["--config", "{}"]],
+)
+def test_with_json_an_error_is_an_object_too(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "score.yaml"
+    config.write_text("log-format: json\nsample-fps: 0")
+    places, flags = ["--input", "a", "--output", "b"], [flag.format(config) for flag in flags]
+    with report_errors() as ended:
+        parse_settings(ScoreSettings, [*places, *flags], description="Scores.")
+    assert ended.code == 2
+    told = json.loads(capsys.readouterr().err)
+    assert (told["level"], told["message"]) == ("error", "--sample-fps is 0.0; give a number above 0")
+    assert failures_exit_code(2, 3, 0.5) == 1
+    assert json.loads(capsys.readouterr().err)["message"].startswith("2 of 3 videos have no frame scored")
+    with report_errors():  # the next one in the process begins anew
+        parse_settings(ScoreSettings, [*places, "--sample-fps", "0"], description="Scores.")
+    assert capsys.readouterr().err == "error: --sample-fps is 0.0; give a number above 0\n"
+
+
+def test_with_json_a_wrong_flag_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with report_errors() as ended:
+        parse_settings(ScoreSettings, ["--log-format=json", "--input", "a", "--speed", "2"], description="Scores.")
+    assert ended.code == 2
+    told = json.loads(capsys.readouterr().err)
+    assert told["level"] == "error"
+    assert re.fullmatch(
+        r"Required options: Missing from .*: --output STR Store to write to: .* \(required\); "
+        r"Unrecognized options: --speed 2; For full helptext, run: .* --help",
+        told["message"],
+    )
+
+
+def test_who_stops_reading_ends_the_job_with_a_code_of_its_own() -> None:
+    code = """
+from artifactscan.cli import report_errors
+from artifactscan.summary import console
+with report_errors() as ended:
+    for _ in range(100_000):
+        console().print("a line of a table")
+raise SystemExit(ended.code)
+"""
+    command = [sys.executable, "-c", code]
+    env = {**os.environ, "PYTHONPATH": str(Path(artifactscan.__file__).parent.parent)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None and job.stderr is not None
+        job.stdout.readline()
+        job.stdout.close()
+        said = job.stderr.read()
+    assert said == "error: whoever read this output has gone; the same command does the rest\n"
+    assert job.returncode == 3
+
+
+def test_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with report_errors() as ended:
+        raise ZeroDivisionError("oh")
+    assert ended.code == 3
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError: oh" in said
+    assert said.endswith("error: this is a bug in artifactscan; the same command continues the run\n")
+
+
+def test_sigterm_is_an_interruption() -> None:
+    with report_errors() as ended:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    assert ended.code == 3
+
+
+def test_a_code_that_was_set_is_kept() -> None:
+    with report_errors() as ended:
+        ended.code = 1
+    assert ended.code == 1

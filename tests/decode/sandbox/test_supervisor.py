@@ -1,0 +1,213 @@
+"""Real children, real codecs, real signals: whatever a video does, it costs that one video."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+from isolated import (
+    DECORD,
+    LIMITS,
+    PYAV,
+    SAMPLED,
+    SETTINGS,
+    assert_failed,
+    assert_scored,
+    done_message,
+    kept,
+    running,
+    say,
+    shown,
+    verdict_of,
+    wait_until_gone,
+)
+
+from artifactscan.decode.sandbox.supervisor import DecoderProcess, Segment
+from artifactscan.outcomes import Outcome
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord", "auto"])
+def test_a_clip_comes_out_in_segments_and_one_verdict(clip: str, decoder: str) -> None:
+    with DecoderProcess(replace(SETTINGS, decoder=decoder)) as process:
+        segments = list(process.decode(clip))
+    assert_scored(segments, "pyav" if decoder == "auto" else decoder)
+    assert [segment.frame_index for segment in segments] == [SAMPLED[:3], SAMPLED[3:6], SAMPLED[6:]]
+    assert [pts for segment in segments for pts in segment.pts_s] == pytest.approx([n / 24 for n in SAMPLED])
+    verdict = verdict_of(segments)
+    assert verdict.reason is None
+    assert (verdict.facts.frames_sampled, verdict.facts.frames_decoded) == (8, 8)
+    assert verdict.facts.decode_s is not None and 0 < verdict.facts.decode_s < LIMITS.video_timeout_s
+
+
+def test_a_full_last_segment_is_not_followed_by_an_empty_one(clip: str) -> None:
+    with DecoderProcess(replace(SETTINGS, segment_frames=4)) as process:
+        segments = list(process.decode(clip))
+    assert [len(segment.frame_index) for segment in segments] == [4, 4]
+    assert_scored(segments, "pyav")
+
+
+def test_the_same_child_serves_good_and_undecodable_videos(clip: str, tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("this is no video")
+    with DecoderProcess(SETTINGS) as process:
+        assert process.pid is None
+        process.start()
+        pid = process.pid
+        for _ in range(3):
+            assert_scored(list(process.decode(clip)), "pyav")
+            assert_failed(list(process.decode(str(text))), Outcome.UNDECODABLE)
+        assert process.pid == pid
+    assert process.pid is None
+    assert pid is not None and not running(pid)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["-y.mp4", "a b'\"c.mp4", "50%2F#?.mp4", "new\nline.mp4", "Ж中🎬.mp4", os.fsdecode(b"\xff\xfe.mp4")],
+)
+def test_any_file_name(name: str, clip: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.symlink_to(clip)
+    with DecoderProcess(SETTINGS) as process:
+        assert_scored(list(process.decode(str(path))), "pyav")
+
+
+def test_lost_frames_make_a_partial_verdict_that_counts(fault: Callable[[str], str]) -> None:
+    with DecoderProcess(DECORD) as process:
+        path = fault(say(done_message(frames_sampled=20, packets_damaged=2)))
+        verdict = verdict_of(list(process.decode(path)))
+    assert (verdict.outcome, verdict.reason) == (
+        Outcome.PARTIAL,
+        "19 of 20 sampled frames lost: 2 damaged packets",
+    )
+
+
+def test_a_damaged_clip_is_partial(tmp_path: Path) -> None:
+    path = media.write_clip(tmp_path / "damaged.mp4", seconds=8, options={"g": "24"})
+    media.damage(path, at=0.5, size=path.stat().st_size // 4)
+    with DecoderProcess(PYAV) as process:
+        segments = list(process.decode(str(path)))
+    verdict = verdict_of(segments)
+    assert verdict.outcome is Outcome.PARTIAL, verdict
+    facts = verdict.facts
+    assert facts.frames_sampled and facts.frames_decoded and verdict.reason
+    lost = facts.frames_sampled - facts.frames_decoded
+    assert verdict.reason.startswith(f"{lost} of {facts.frames_sampled} sampled frame")
+    assert sum(len(segment.frame_index) for segment in kept(segments)) == facts.frames_decoded
+
+
+def test_too_large_is_final(clip: str) -> None:
+    with DecoderProcess(replace(SETTINGS, limits=replace(LIMITS, max_pixels=100))) as process:
+        said = assert_failed(list(process.decode(clip)), Outcome.TOO_LARGE)
+    assert "decord" not in said
+
+
+def test_a_file_that_cannot_be_opened_is_unreadable(tmp_path: Path) -> None:
+    with DecoderProcess(SETTINGS) as process:
+        said = assert_failed(list(process.decode(str(tmp_path / "gone.mp4"))), Outcome.UNREADABLE)
+        assert said == "the file cannot be opened: No such file or directory"
+        assert "Is a directory" in assert_failed(list(process.decode(str(tmp_path))), Outcome.UNREADABLE)
+
+
+def meddle(process: DecoderProcess, path: str, after: int, signal_number: int) -> Iterator[Segment]:
+    """Decode, sending a signal to the child once ``after`` segments have come."""
+    for number, segment in enumerate(process.decode(path), start=1):
+        yield segment
+        if number == after:
+            assert process.pid is not None
+            os.kill(process.pid, signal_number)
+
+
+def test_a_child_killed_in_the_middle(long_clip: str, clip: str) -> None:
+    with DecoderProcess(replace(PYAV, segment_frames=1)) as process:
+        segments = list(meddle(process, long_clip, 5, signal.SIGKILL))
+        assert "SIGKILL" in assert_failed(segments, Outcome.CRASHED)
+        assert 5 <= len(segments) - 1 <= 8
+        assert_scored(list(process.decode(clip)), "pyav")
+
+
+def test_decord_takes_over_where_pyav_crashes(long_clip: str) -> None:
+    with DecoderProcess(replace(SETTINGS, segment_frames=1)) as process:
+        segments = list(meddle(process, long_clip, 5, signal.SIGKILL))
+    verdict = verdict_of(segments)
+    assert (verdict.outcome, verdict.facts.decoder) == (Outcome.SCORED, "decord")
+    assert re.fullmatch(r"decoded by decord after pyav failed \(crashed: .*SIGKILL.*\)", str(verdict.reason))
+    assert shown(segments) == [12 * n % 256 for n in range(30)]
+
+
+def test_where_both_fail_the_outcome_is_pyavs_and_the_reason_names_both(fault: Callable[[str], str]) -> None:
+    limits = replace(LIMITS, video_timeout_s=2)
+    with DecoderProcess(replace(SETTINGS, segment_frames=1, limits=limits)) as process:
+        segments = list(meddle(process, fault("ctypes.string_at(0)"), 5, signal.SIGSTOP))
+    said = assert_failed(segments, Outcome.TIMED_OUT)
+    expected = r"pyav failed \(timed_out: not decoded within 1.2 s\); decord failed \(crashed: .*SIGSEGV\)"
+    assert re.fullmatch(expected, said), said
+    assert verdict_of(segments).facts.decoder == "decord"
+
+
+def test_a_child_stopped_in_the_middle_leaves_decord_its_share_of_the_time(long_clip: str) -> None:
+    with DecoderProcess(replace(SETTINGS, segment_frames=1)) as process:
+        segments = list(meddle(process, long_clip, 5, signal.SIGSTOP))
+    verdict = verdict_of(segments)
+    assert verdict.outcome is Outcome.SCORED, verdict
+    assert verdict.facts.decoder == "decord"
+    assert verdict.reason == "decoded by decord after pyav failed (timed_out: not decoded within 3 s)"
+    assert verdict.facts.decode_s is not None and 3 < verdict.facts.decode_s < LIMITS.video_timeout_s
+    assert len({segment.attempt for segment in segments}) == 2
+    assert [segment.frame_index for segment in kept(segments)] == [[12 * n] for n in range(30)]
+
+
+def test_a_child_killed_while_idle_is_replaced_unnoticed(clip: str) -> None:
+    with DecoderProcess(SETTINGS) as process:
+        assert_scored(list(process.decode(clip)), "pyav")
+        pid = process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        assert wait_until_gone(pid)
+        segments = list(process.decode(clip))
+        assert_scored(segments, "pyav")
+        assert verdict_of(segments).reason is None
+
+
+def test_an_iterator_given_up_halfway_does_not_spoil_the_next(long_clip: str, clip: str) -> None:
+    with DecoderProcess(replace(SETTINGS, segment_frames=1)) as process:
+        segments = process.decode(long_clip)
+        next(segments)
+        with pytest.raises(RuntimeError, match="decoding another video"):
+            next(process.decode(clip))
+        del segments
+        assert_scored(list(process.decode(clip)), "pyav")
+
+
+def test_the_callers_time_does_not_count(clip: str) -> None:
+    limits = replace(LIMITS, video_timeout_s=1.5)
+    with DecoderProcess(replace(SETTINGS, limits=limits)) as process:
+        segments = []
+        for segment in process.decode(clip):
+            segments.append(segment)
+            time.sleep(0.6)
+    assert_scored(segments, "pyav")
+    decode_s = verdict_of(segments).facts.decode_s
+    assert decode_s is not None and decode_s < 1
+
+
+def test_frames_too_big_for_the_memory_limit(tmp_path: Path, clip: str) -> None:
+    path = media.write_clip(
+        tmp_path / "8k.mp4",
+        width=7680,
+        height=4320,
+        fps=2,
+        seconds=2,
+        options={"preset": "ultrafast"},
+        draw=lambda number, width, height: np.full((height, width, 3), 60 * number, np.uint8),
+    )
+    limits = replace(LIMITS, child_memory_bytes=100 << 20, video_timeout_s=30)
+    with DecoderProcess(replace(PYAV, limits=limits)) as process:
+        assert "100 MiB" in assert_failed(list(process.decode(str(path))), Outcome.CRASHED)
+        assert_scored(list(process.decode(clip)), "pyav")

@@ -1,0 +1,66 @@
+"""Decoding at a video's own size: which size that is, and that pixels are those of an ordinary decode."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from isolated import SETTINGS, verdict_of
+from media import damage, write_clip
+
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.native_size import NativeSizeDecoder, fit
+from artifactscan.decode.sandbox.supervisor import DecoderProcess, Segment
+from artifactscan.decode.video import DecodeSettings
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[NativeSizeDecoder]:
+    decoder = NativeSizeDecoder(SETTINGS)
+    yield decoder
+    decoder.close()
+
+
+def sizes(segments: list[Segment]) -> set[tuple[int, int]]:
+    return {(segment.height, segment.width) for segment in segments if segment.frame_index}
+
+
+def pixels(segments: list[Segment]) -> np.ndarray:
+    return np.concatenate([np.frombuffer(segment.pixels, np.uint8) for segment in segments])
+
+
+def test_each_video_at_its_own_size(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
+    wide = write_clip(tmp_path / "wide.mp4", width=192, height=64, seconds=1)
+    tall = write_clip(tmp_path / "turned.mp4", width=160, height=96, seconds=1, rotation=90)
+    assert sizes(list(decoder.decode(str(wide)))) == {(64, 192)}
+    assert sizes(list(decoder.decode(str(tall)))) == {(160, 96)}
+    again = list(decoder.decode(str(wide)))
+    assert [segment.frame_index for segment in again] == [[0, 12]]
+    settings = DecodeSettings(input=InputSpec(height=64, width=192))
+    with DecoderProcess(settings) as plain:
+        assert (pixels(again) == pixels(list(plain.decode(str(wide))))).all()
+
+
+def test_what_is_no_video_ends_in_its_verdict(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    [segment] = decoder.decode(str(tmp_path / "text.mp4"))
+    assert str(verdict_of([segment]).outcome) == "undecodable"
+
+
+def test_a_damaged_first_frame_costs_that_frame(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
+    options = {"g": "12", "bf": "0", "sc_threshold": "0"}
+    clip = write_clip(tmp_path / "clip.mp4", seconds=4, options=options, muxer={"movflags": "faststart"})
+    data = clip.read_bytes()
+    damage(clip, at=(data.index(b"mdat") + 700) / len(data), size=1000)
+    segments = list(decoder.decode(str(clip)))
+    verdict = verdict_of(segments)
+    assert str(verdict.outcome) == "partial"
+    assert 0 not in [index for segment in segments for index in segment.frame_index]
+    assert sizes(segments) == {(96, 160)}
+
+
+def test_sides_over_the_limit_shrink_together() -> None:
+    assert fit(720, 1280) == (720, 1280)
+    assert fit(4320, 7680) == (2304, 4096)
+    assert fit(1, 100_000) == (1, 4096)
+    assert fit(720, 1280, 640) == (360, 640)

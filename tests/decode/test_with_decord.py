@@ -1,0 +1,140 @@
+"""decord against PyAV: the same frames, in spite of what decord gets wrong by itself."""
+
+import itertools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from media import damage, read_number, write_clip
+
+pytest.importorskip("decord", reason="decord has wheels for Linux on x86-64 only")
+
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.video import DecodeError, DecodeLimits, DecodeSettings, VideoFacts
+from artifactscan.decode.with_decord import decode_decord
+from artifactscan.decode.with_pyav import decode_pyav
+from artifactscan.outcomes import Outcome
+
+SETTINGS = DecodeSettings(input=InputSpec(height=48, width=80))
+
+Frames = list[tuple[int, float, np.ndarray]]
+
+
+def decode(path: Path, decoder=decode_decord, settings: DecodeSettings = SETTINGS) -> tuple[Frames, VideoFacts]:
+    frames: Frames = []
+    facts = decoder(str(path), settings, lambda *frame: frames.append(frame))
+    return frames, facts
+
+
+def failure(path: Path, settings: DecodeSettings = SETTINGS) -> DecodeError:
+    with pytest.raises(DecodeError) as raised:
+        decode(path, settings=settings)
+    assert raised.value.facts.decoder == "decord"
+    return raised.value
+
+
+CLIPS: dict[str, dict] = {
+    "closed-groups.mp4": {"options": {"g": "24", "bf": "3"}},
+    "open-groups.mp4": {"options": {"g": "24", "x264-params": "open-gop=1:bframes=3:b-pyramid=normal"}},
+    "open-groups.mkv": {"codec": "libx265", "options": {"x265-params": "keyint=24:bframes=4"}},
+    "edit-list.mp4": {"pts_s": [-0.6 + n / 24 for n in range(96)], "options": {"g": "24"}},
+    "late-start.mp4": {"pts_s": [0.7 + n / 24 for n in range(96)]},
+    "variable-rate.mp4": {
+        "pts_s": np.cumsum([0, *[0.02, 0.3, 0.04, 0.9] * 5]).tolist(),
+        "options": {"g": "4"},
+    },
+    "mpeg4-b.mp4": {"codec": "mpeg4", "options": {"g": "12", "bf": "2"}},
+    "mjpeg.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
+    "vp9.webm": {"codec": "libvpx-vp9"},
+    "flash.flv": {"options": {"g": "24"}},
+    "tiny.mp4": {"width": 16, "height": 16},
+    "tall.mp4": {"width": 64, "height": 1920},
+    "ten-bit.mp4": {"codec": "libx265", "pix_fmt": "yuv420p10le"},
+    "http:-x %03d.mp4": {"options": {"g": "24"}},
+}
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_the_same_frames_as_pyav(tmp_path: Path, name: str) -> None:
+    path = write_clip(tmp_path / name, **{"seconds": 4, **CLIPS[name]})
+    frames, facts = decode(path)
+    expected, expected_facts = decode(path, decode_pyav)
+    assert [index for index, _, _ in frames] == [index for index, _, _ in expected]
+    assert [seconds for _, seconds, _ in frames] == pytest.approx([seconds for _, seconds, _ in expected], abs=2e-3)
+    assert [read_number(pixels) for _, _, pixels in frames] == [read_number(pixels) for _, _, pixels in expected]
+    for (_, _, pixels), (_, _, reference) in zip(frames, expected, strict=True):
+        assert (pixels.dtype, pixels.shape) == (np.uint8, (48, 80, 3))
+        assert pixels.flags.c_contiguous
+        # decord takes the colours its own way: a higher frame, which PyAV takes for BT.709, comes out darker.
+        assert np.abs(pixels.mean(axis=-1) - reference.mean(axis=-1)).mean() < (6 if name != "tall.mp4" else 12)
+    assert (facts.decoder, facts.codec, facts.container) == (
+        "decord",
+        expected_facts.codec,
+        expected_facts.container,
+    )
+    assert (facts.width, facts.height) == (expected_facts.width, expected_facts.height)
+    assert facts.frames_in_video == expected_facts.frames_in_video
+    assert facts.frames_decoded == facts.frames_sampled == expected_facts.frames_sampled
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_rotation_is_applied(tmp_path: Path, rotation: int) -> None:
+    frames, facts = decode(write_clip(tmp_path / "clip.mp4", rotation=rotation, seconds=1))
+    assert [read_number(np.rot90(pixels, rotation // 90)) for _, _, pixels in frames] == [0, 12]
+    assert (facts.width, facts.height) == ((96, 160) if rotation % 180 else (160, 96))
+
+
+@pytest.mark.parametrize(
+    ("name", "clip", "reason"),
+    [
+        ("clip.gif", {"codec": "gif", "pix_fmt": "rgb8", "fps": 20}, "this one is gif"),
+        ("clip.ts", {}, "this one is mpegts"),
+        ("av1.mp4", {"codec": "libsvtav1"}, "decord could not decode it: "),
+        ("b.avi", {"codec": "mpeg4", "options": {"bf": "2"}}, "it does not know when the frames are shown"),
+    ],
+)
+def test_what_decord_gets_wrong_is_refused(tmp_path: Path, name: str, clip: dict, reason: str) -> None:
+    error = failure(write_clip(tmp_path / name, **clip))
+    assert error.outcome is Outcome.UNDECODABLE
+    assert reason in error.reason
+    assert "\n" not in error.reason
+
+
+def test_what_is_no_video_is_not_given_to_decord(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/segment.ts\n")
+    assert failure(path).outcome is Outcome.UNDECODABLE
+
+
+def test_limits(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4")
+    for limits in (DecodeLimits(max_pixels=1000), DecodeLimits(max_video_s=1.0)):
+        error = failure(path, DecodeSettings(input=SETTINGS.input, limits=limits))
+        assert error.outcome is Outcome.TOO_LARGE
+
+
+def test_decord_gives_up_at_damage_or_says_nothing_of_it(tmp_path: Path) -> None:
+    clip = {"width": 320, "height": 192, "seconds": 4, "options": {"g": "24", "crf": "18"}}
+    every = DecodeSettings(input=SETTINGS.input, sample_fps=24)
+    write_clip(tmp_path / "good.mp4", **clip)
+    silent = lost = 0
+    for tenth, size in itertools.product(range(3, 8), (100, 1500)):
+        shutil.copy(tmp_path / "good.mp4", tmp_path / "clip.mp4")
+        path = damage(tmp_path / "clip.mp4", at=tenth / 10, size=size)
+        frames, facts = decode(path, settings=every)
+        _, honest = decode(path, decode_pyav, every)
+        assert facts.frames_decoded == len(frames) > 0
+        assert facts.packets_damaged is None
+        assert honest.frames_decoded is not None
+        assert honest.frames_decoded < 96
+        silent += facts.frames_decoded == facts.frames_sampled
+        lost += facts.frames_decoded != facts.frames_sampled
+    assert silent and lost
+
+
+def test_decord_is_loaded_only_when_it_decodes() -> None:
+    code = "import sys, artifactscan.decoding_decord; sys.exit('decord' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0

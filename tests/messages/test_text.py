@@ -1,0 +1,41 @@
+"""Other people's text, safe to print."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifactscan.messages.text import human_bytes, printable, without_credentials
+
+
+def test_control_characters_are_escaped() -> None:
+    assert printable("a\nb\x1b[31m\u202ec") == "a\\nb\\x1b[31m\\u202ec"
+    assert printable("\udcff") == "\\udcff"
+    assert printable("видео 視頻") == "видео 視頻"
+
+
+@given(st.text(), st.integers(3, 40))
+def test_any_text_becomes_printable_and_fits(text: str, width: int) -> None:
+    shown = printable(text, width)
+    assert shown.isprintable()
+    assert len(shown) <= width
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no answer from http://me:secret@host:9000/b", "no answer from http://…@host:9000/b"),
+        ('input s3://me:secret@bucket/videos: "s3://me:secret@b"', 'input s3://…@bucket/videos: "s3://…@b"'),
+        ("https://h/x?X-Amz-Signature=abc&t=1", "https://h/x?X-Amz-Signature=…&t=1"),
+        ("s3://bucket/a@b.mp4 of me@host is whole?token", "s3://bucket/a@b.mp4 of me@host is whole?token"),
+    ],
+)
+def test_credentials_in_urls_are_not_shown(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_600_000, "2.6 MB"), (10**15, "1.0 PB"), (10**18, "1000.0 PB")],
+)
+def test_bytes(count: int, text: str) -> None:
+    assert human_bytes(count) == text

@@ -1,0 +1,125 @@
+"""Where Ray lives, and what of it reaches a terminal; without starting it."""
+
+import ast
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from ray._private import worker as ray_worker
+from ray.exceptions import AuthenticationError
+from s3_server import S3Server
+
+import artifactscan
+from artifactscan.errors import UsageError
+from artifactscan.pipelines.ray_cluster import connection
+from artifactscan.pipelines.ray_cluster.connection import ROOT, Node, _silent_stderr, _why_not_joined
+
+
+def test_workers_find_both_packages_below_the_root() -> None:
+    assert Path(artifactscan.__file__).parent == ROOT / "src" / "artifactscan"
+
+
+def test_the_library_knows_nothing_of_ray_and_the_pipelines() -> None:
+    modules = sorted((ROOT / "src" / "artifactscan").rglob("*.py"))
+    assert len(modules) > 20
+    for module in modules:
+        for node in ast.walk(ast.parse(module.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            roots = {name.partition(".")[0] for name in names}
+            assert not roots & {"ray", "pipelines", "jobs"}, f"{module.name} imports {roots}"
+
+
+def test_what_c_code_writes_to_stderr_meanwhile_is_lost_and_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
+    os.write(2, b"before ")
+    with _silent_stderr():
+        os.write(2, b"during ")
+        os.write(1, b"result")
+    os.write(2, b"after")
+    assert capfd.readouterr() == ("result", "before after")
+
+
+def test_what_ray_says_of_nodes_and_workers_is_not_among_the_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray_worker, "print_to_stdstream", ray_worker.print_to_stdstream)  # put back afterwards
+    for _ in range(2):
+        connection._rays_words_to_stderr()
+    ray_worker.print_to_stdstream({"lines": ["a node died"], "pid": "raylet", "is_err": False}, ignore_prefix=False)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("a node died") == 1
+
+
+CLUSTER = """
+max_workers: 3
+head_node_type: head
+available_node_types:
+  head: {resources: {CPU: 0}, max_workers: 0}
+  decode: {resources: {CPU: 16}, labels: {artifactscan-stage: decode}, max_workers: 2}
+  classify: {resources: {CPU: 8, GPU: 1}, labels: {artifactscan-stage: classify}, max_workers: 5}
+"""
+
+
+def test_what_the_autoscaler_of_ray_up_may_still_add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "ray_bootstrap_config.yaml"
+    monkeypatch.setattr(connection, "BOOTSTRAP_CONFIG", config)
+    decode, classify = Node(16, 0, "decode"), Node(8, 1, "classify")
+    assert connection._room(()) == (), "there is no such file on other clusters"
+    config.write_text(CLUSTER)
+    assert connection._room(()) == (decode, decode, classify), "max_workers bounds all of them together"
+    assert connection._room((decode, classify)) == (decode,)
+    for damaged in ("", "a: [", "max_workers: many", "available_node_types: 3"):
+        config.write_text(damaged)
+        assert connection._room(()) == ()
+
+
+def test_other_versions_are_told_from_other_reasons() -> None:
+    sides = "started with:\n    Ray: {}\n    Python: {}\n"
+    mismatch = RuntimeError("The cluster was " + sides.format("2.9", "3.9.1") + sides.format("2.60.0", "3.11.7"))
+    assert "the cluster runs Ray 2.9 and Python 3.9.1, this process Ray 2.60.0 and Python" in _why_not_joined(mismatch)
+    assert _why_not_joined(OSError("no one\nthere")).startswith(
+        "the Ray cluster cannot be joined (no one there); start"
+    )
+
+
+def test_stderr_is_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConnectionError, match="no cluster"), _silent_stderr():
+        os.write(2, b"during")
+        raise ConnectionError("no cluster")
+    print("said", file=sys.stderr, flush=True)
+    assert capfd.readouterr().err == "said\n"
+
+
+def test_a_token_that_is_missing_is_told_as_such() -> None:
+    said = _why_not_joined(AuthenticationError("Token authentication is enabled\nbut no token was found"))
+    assert said.startswith("the Ray cluster cannot be joined (no token that it accepts was found); ")
+    assert "give its token in ~/.ray/auth_token or RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token, or" in said
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "http://127.0.0.1:8265"])
+def test_an_address_of_another_kind_is_refused_before_ray_waits_for_it(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UsageError, match=f"RAY_ADDRESS {address} is not where a job can join a cluster; give the host"):
+        connection._init(local=False, import_path="")
+
+
+def test_another_server_at_the_address_is_told_from_a_cluster(
+    _s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = _s3_server.env["AWS_ENDPOINT_URL"].removeprefix("http://")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UsageError, match=rf"RAY_ADDRESS {address}: .* \(what listens there is no Ray head, or"):
+        connection._init(local=False, import_path="")
+
+
+def test_a_machine_too_busy_for_ray_is_not_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because …")
+
+    monkeypatch.setattr(connection.ray, "init", init)
+    with pytest.raises(UsageError, match="Ray did not start on this machine in time"):
+        connection._init(local=True, import_path="")

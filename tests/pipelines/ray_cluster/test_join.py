@@ -1,0 +1,89 @@
+"""What a job is told of the cluster before it works on it, and what it waits for."""
+
+import io
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from artifactscan.errors import UsageError
+from artifactscan.pipelines.ray_cluster import connection, node_wait
+from artifactscan.pipelines.ray_cluster.connection import Node, Resources
+from artifactscan.pipelines.ray_cluster.join import join
+from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+from artifactscan.pipelines.score.rounds import check_cluster
+from artifactscan.pipelines.score.start import start_ray
+from artifactscan.scoring.rates import Rates
+from artifactscan.scoring.settings import ScoreSettings
+from artifactscan.training.settings import FinetuneSettings
+
+DECODING, CLASSIFYING = Node(8, 0, "decode"), Node(4, 1, "classify")
+
+
+@pytest.mark.parametrize(
+    ("decode_actors", "told"),
+    [(3, ""), (50, "51 decoding and classifying processes share 2 CPUs: they get in each other's way\n")],
+)
+def test_more_processes_than_the_cpus_bear_are_said(
+    monkeypatch: pytest.MonkeyPatch, decode_actors: int, told: str
+) -> None:
+    monkeypatch.setattr(connection, "connect", lambda **_: Resources((Node(2, 0),)))
+    settings = ScoreSettings(input="s3://bucket/in", output="s3://bucket/out", decode_actors=decode_actors)
+    said = io.StringIO()
+    rates = Rates(decode_s=0.01, fetch_s=0.0, classify_s=0.01, device="cpu", basis="a test")
+    work = pa.table({"uri": ["s3://bucket/in/clip.mp4"]})
+    for what in (None, work):  # asked before there is work as well, and said once
+        pools = start_ray(settings, lambda _: rates, Console(file=said, width=200), device="cpu", frames=9, work=what)
+    assert pools.decoders == decode_actors
+    assert said.getvalue() == told
+
+
+def test_a_job_waits_for_a_gpu_for_each_of_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Pools] = []
+
+    def wait_for_nodes(
+        resources: Resources, *, use_gpu: bool, gpus: int, wanted: Pools, wait_s: float, out: Console
+    ) -> Resources:
+        assert (use_gpu, gpus, wait_s) == (True, 3, node_wait.NODE_WAIT_S)
+        asked.append(wanted)
+        return Resources((DECODING, CLASSIFYING, CLASSIFYING, CLASSIFYING), joined=True, alive=5)
+
+    empty = Resources((), room=(DECODING, *[CLASSIFYING] * 4), joined=True, alive=1)
+    monkeypatch.setattr(connection, "connect", lambda **_: empty)
+    monkeypatch.setattr(node_wait, "wait_for_nodes", wait_for_nodes)
+    settings = FinetuneSettings(labels=("s3://bucket/labels.csv",), output="s3://bucket/out", workers=3)
+
+    def sized(there: Resources) -> Pools:
+        return size_pools(there, use_gpu=True, decode_actors=1, classify_actors=3)
+
+    resources = join(settings, settings.output, device="auto", sized=sized, out=Console(), gpus=3)
+    assert resources.gpus == 3
+    assert [(wanted.decoders, wanted.classifiers, wanted.classifier_gpus) for wanted in asked] == [(1, 3, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "lacking"),
+    [
+        ((), ["a CPU to decode on", "4 of 4 GPUs"]),
+        ((DECODING, CLASSIFYING), ["3 of 4 GPUs"]),
+        ((DECODING, Node(16, 4, "classify")), []),
+    ],
+)
+def test_what_is_still_lacking_is_counted(nodes: tuple[Node, ...], lacking: list[str]) -> None:
+    assert node_wait.missing(Resources(nodes), use_gpu=True, gpus=4) == lacking
+
+
+def test_a_cluster_is_checked_before_the_plan_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(connection, "connect", lambda **_: pytest.fail("a Ray of this machine alone comes later"))
+    check_cluster("/clips", "/store", shared_filesystem=False)
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    monkeypatch.setattr(connection, "connect", lambda **_: Resources((), joined=True, alive=2))
+    check_cluster("/clips.parquet", "s3://bucket/store", shared_filesystem=False)  # the driver reads a manifest
+    with pytest.raises(UsageError, match="/clips is a local path, and the Ray cluster has 2 nodes"):
+        check_cluster("/clips", "s3://bucket/store", shared_filesystem=False)
+    probed: list[str] = []
+    monkeypatch.setattr(connection, "_check_seen_by_all", probed.append)
+    check_cluster("/not-there", "/store", shared_filesystem=True)
+    assert probed == ["/store"]

@@ -1,0 +1,197 @@
+"""How many actors do what, on clusters of several kinds."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from artifactscan.errors import UsageError
+from artifactscan.pipelines.ray_cluster.connection import Node, Resources
+from artifactscan.pipelines.ray_cluster.pools import DECODE_NICENESS, GROWTH, SPARE_CPUS, Pools, size_pools
+from artifactscan.scoring.rates import Rates
+
+DECODE, CLASSIFY = {"artifactscan-stage": "decode"}, {"artifactscan-stage": "classify"}
+
+
+def pools(*nodes: Node, gpu: bool, decoders: int = 0, classifiers: int = 0, **values) -> Pools:
+    resources = Resources(nodes, **{name: values.pop(name) for name in ("room", "joined") if name in values})
+    return size_pools(resources, use_gpu=gpu, decode_actors=decoders, classify_actors=classifiers, **values)
+
+
+def rates(decode_s: float, classify_s: float) -> Rates:
+    return Rates(decode_s=decode_s, fetch_s=0.0, classify_s=classify_s, device="cuda", basis="a test")
+
+
+def booked_cpus(pools: Pools) -> float:
+    return pools.decoders * pools.decoder_cpus + pools.classifiers * pools.classifier_cpus
+
+
+def test_two_cores_without_a_gpu_do_both() -> None:
+    sized = pools(Node(2), gpu=False)
+    assert (sized.decoders, sized.classifiers, sized.classifier_threads) == (2, 1, 2)
+    assert sized.classifier_gpus == 0
+    assert sized.niceness == DECODE_NICENESS
+    assert booked_cpus(sized) == pytest.approx(2 - SPARE_CPUS, abs=1e-3)
+    assert sized.decoder_cpus > SPARE_CPUS, "no fourth actor finds room"
+
+
+def test_every_gpu_classifies_and_the_other_cores_decode() -> None:
+    sized = pools(Node(16, 2), gpu=True)
+    assert (sized.decoders, sized.classifiers, sized.classifier_gpus) == (13, 2, 1.0)
+    assert sized.niceness == 0
+
+
+@pytest.mark.parametrize("cpus", [2, 3, 4, 64])
+@pytest.mark.parametrize("gpus", [0, 1, 8])
+@pytest.mark.parametrize("decoders", [0, 1, 50])
+@pytest.mark.parametrize("classifiers", [0, 1, 16])
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_pool_fits_into_its_cluster(cpus: int, gpus: int, decoders: int, classifiers: int, count: int) -> None:
+    sized = pools(*[Node(cpus, gpus)] * count, gpu=gpus > 0, decoders=decoders, classifiers=classifiers)
+    assert sized.decoders == decoders or not decoders
+    assert sized.classifiers == classifiers or not classifiers
+    assert sized.classifiers * sized.classifier_gpus <= gpus * count + 1e-9
+    assert booked_cpus(sized) <= count * (cpus - SPARE_CPUS) + 1e-9, "room is left for tasks that write"
+    assert min(sized.decoder_cpus, sized.classifier_cpus) > 0
+
+
+def test_nodes_without_a_gpu_classify_each_with_its_own_cores() -> None:
+    sized = pools(*[Node(16)] * 4, gpu=False)
+    assert (sized.classifiers, sized.classifier_threads, sized.decoders) == (4, 16, 64)
+    assert 17 * sized.decoder_cpus <= 16 - SPARE_CPUS, "what one node is meant to hold leaves room there"
+
+
+def test_labelled_nodes_do_what_their_label_says() -> None:
+    sized = pools(Node(16, 0, "decode"), Node(16, 0, "decode"), Node(8, 1, "classify"), gpu=True)
+    assert (sized.decoders, sized.classifiers) == (32, 1)
+    assert (sized.decoder_label, sized.classifier_label) == (DECODE, CLASSIFY)
+    assert 16 * sized.decoder_cpus <= 16 - SPARE_CPUS
+    unlabelled = pools(Node(16), Node(8, 1), gpu=True)
+    assert (unlabelled.decoders, unlabelled.decoder_label, unlabelled.classifier_label) == (21, None, None)
+
+
+def test_a_node_without_a_label_does_what_no_other_is_kept_for() -> None:
+    sized = pools(Node(16), Node(8, 1, "classify"), gpu=True)
+    assert (sized.decoders, sized.decoder_label, sized.classifier_label) == (16, None, CLASSIFY)
+
+
+def test_no_more_decoders_than_the_gpus_can_take() -> None:
+    nodes = [Node(64, 0, "decode"), Node(8, 2, "classify")]
+    assert pools(*nodes, gpu=True, rates=rates(0.05, 0.001)).decoders == 64
+    assert pools(*nodes, gpu=True, rates=rates(0.05, 0.01)).decoders == 13, "a quarter more than the ten they take"
+    assert pools(*nodes, gpu=True, rates=rates(0.05, 0.01), decoders=40).decoders == 40
+
+
+def test_an_autoscaler_is_asked_for_what_the_work_is_worth() -> None:
+    room = (*[Node(16, 0, "decode")] * 10, *[Node(8, 1, "classify")] * 4)
+    few = pools(gpu=True, room=room, joined=True, rates=rates(0.05, 0.01), frames=20_000)
+    assert (few.decoders, few.classifiers) == (2, 1), "1,000 s of decoding are worth two cores"
+    assert (few.most_decoders, few.most_classifiers) == (2, 1), "and Ray Data asks for no more"
+    many = pools(gpu=True, room=room, joined=True, rates=rates(0.05, 0.01), frames=10_000_000)
+    assert (many.decoders, many.classifiers) == (25, 4), "four GPUs take twenty decoders, and a quarter more"
+    there = pools(
+        Node(16, 0, "decode"), Node(8, 1, "classify"), gpu=True, room=room, rates=rates(0.05, 0.001), frames=1
+    )
+    assert (there.decoders, there.classifiers) == (16, 1), "what is there is used"
+
+
+def test_pools_grow_with_a_cluster_but_not_beyond_what_was_asked_for() -> None:
+    alone, joined = pools(Node(4), gpu=False), pools(Node(4), gpu=False, joined=True)
+    assert (alone.most_decoders, alone.most_classifiers) == (alone.decoders, alone.classifiers)
+    assert (joined.most_decoders, joined.most_classifiers) == (4 * GROWTH, GROWTH)
+    fixed = pools(Node(4), gpu=False, joined=True, decoders=3, classifiers=2)
+    assert (fixed.most_decoders, fixed.most_classifiers) == (3, 2)
+
+
+def test_what_a_cluster_lacks_is_said() -> None:
+    with pytest.raises(UsageError, match="--device cuda: the Ray cluster has no GPU; add a GPU node, or use"):
+        pools(Node(4), gpu=True)
+    with pytest.raises(
+        UsageError, match=r"no CPU on a node that may decode \(1 node, 8 CPUs and 1 GPUs in all\); wait"
+    ):
+        pools(Node(8, 1, "classify"), gpu=True)
+    with pytest.raises(UsageError, match="no CPU on a node that may decode"):
+        pools(gpu=False)
+    with pytest.raises(UsageError, match="has 1 CPUs, and 2 are needed"):
+        pools(Node(1), gpu=False)
+
+
+SLOW_CLASSIFIER = rates(0.05, 0.01)
+"""Five decoders keep one busy."""
+CLUSTERS = [
+    ((Node(2),), False),
+    ((Node(4),), False),
+    ((Node(16),), False),
+    ((Node(16, 1),), True),
+    ((Node(64, 1),), True),
+    ((Node(16, stage="decode"), Node(8, 1, stage="classify")), True),
+    ((Node(64, stage="decode"), Node(8, 2, stage="classify")), True),
+    ((Node(4, stage="decode"), Node(2, stage="classify")), False),
+]
+
+
+@pytest.mark.parametrize("pack", [True, False], ids=["packed", "spread"])
+@pytest.mark.parametrize("times", [1, 3, 16])
+@pytest.mark.parametrize(("kinds", "gpu"), CLUSTERS)
+def test_ray_data_wants_as_many_more_decoders_as_the_nodes_hold(
+    kinds: tuple[Node, ...], gpu: bool, times: int, pack: bool
+) -> None:
+    """At the start, and when as many nodes have joined; of what is free it only knows the sum."""
+    sized = pools(*kinds * times, gpu=gpu, joined=True, rates=SLOW_CLASSIFIER if gpu else None)
+    apart = sized.decoder_label is not None
+    cluster = Placed(kinds * times, pack and (apart or not gpu))  # Ray packs to half of a node, and then spreads
+    for count, cpus, gpus, label in (
+        (sized.decoders, sized.decoder_cpus, 0.0, sized.decoder_label),
+        (sized.classifiers, sized.classifier_cpus, sized.classifier_gpus, sized.classifier_label),
+    ):
+        assert all(cluster.place(cpus, gpus, label) for _ in range(count)), "the pools themselves have room"
+
+    def wanted() -> int:
+        return int((cluster.free_cpus - sized.scattered_cpus) / sized.decoder_cpus + 1e-6)
+
+    def hold(label: dict[str, str] | None) -> int:
+        return cluster.room(sized.decoder_cpus, label)
+
+    assert wanted() <= hold(sized.decoder_label)
+    assert wanted() >= hold(sized.decoder_label) - times, "of idle cores, one a node may stay so"
+    cluster.join(node for node in kinds * times if node.stage != "classify")
+    assert wanted() <= hold(sized.decoder_label)
+
+
+class Placed:
+    """Nodes on which actors are placed, one after the other, where Ray may place them."""
+
+    def __init__(self, nodes: Iterable[Node], pack: bool):
+        self.pack = pack
+        self.nodes: list[Node] = []
+        self.free: list[list[float]] = []
+        self.join(nodes)
+
+    def join(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            self.nodes.append(node)
+            self.free.append([float(node.cpus), float(node.gpus)])
+
+    @property
+    def free_cpus(self) -> float:
+        return sum(cpus for cpus, _ in self.free)
+
+    def place(self, cpus: float, gpus: float, label: dict[str, str] | None) -> bool:
+        fit = [
+            free
+            for node, free in zip(self.nodes, self.free, strict=True)
+            if label in (None, {"artifactscan-stage": node.stage}) and cpus <= free[0] + 1e-9 and gpus <= free[1] + 1e-9
+        ]
+        if not fit:
+            return False
+        chosen = (min if self.pack else max)(fit)
+        chosen[0] -= cpus
+        chosen[1] -= gpus
+        return True
+
+    def room(self, cpus: float, label: dict[str, str] | None) -> int:
+        """How many more of them the nodes hold."""
+        return sum(
+            int(free[0] / cpus + 1e-6)
+            for node, free in zip(self.nodes, self.free, strict=True)
+            if label in (None, {"artifactscan-stage": node.stage})
+        )

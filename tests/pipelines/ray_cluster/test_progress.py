@@ -1,0 +1,147 @@
+"""What a run says of itself while it runs."""
+
+import io
+import re
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+import ray
+from ray.exceptions import RayError
+
+from artifactscan.corpus.listing import video_id
+from artifactscan.pipelines.ray_cluster import progress
+from artifactscan.pipelines.ray_cluster.progress import Progress, Snapshot, Tally, line
+
+TOLD = r"2/3 videos  48 frames  [\d.]+ videos/s  [\d.]+ frames/s  1 scored, 1 crashed  ETA \d+:\d\d"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def tally(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A tally in this process rather than in an actor."""
+    monkeypatch.setattr(progress, "read", Tally.read)
+    tally = Tally()
+    tally.add(48, {"a0": "scored", "a1": "crashed"}, [])
+    return tally
+
+
+def test_a_tally_adds_up() -> None:
+    tally = Tally()
+    assert tally.read() == Snapshot()
+    tally.add(3, {"a0": "scored", "a1": "crashed"}, ["a note"])
+    tally.add(0, {}, [])
+    tally.add(4, {"a2": "scored"}, ["a note", "another"])
+    assert tally.read() == Snapshot(7, Counter(scored=2, crashed=1), {"a note", "another"})
+    assert tally.read().videos == 3
+
+
+def test_a_video_that_is_done_again_counts_once() -> None:
+    """With the ids that videos have, of which some begin alike."""
+    tally, ids = Tally(total=1000), [video_id(f"s3://bucket/{n}.mp4", "etag") for n in range(1000)]
+    for video in ids:
+        tally.add(2, {video: "scored"}, [])
+    tally.add(6, {ids[0]: "scored", ids[1]: "crashed", ids[2]: "scored"}, [])
+    assert tally.read() == Snapshot(2006, Counter(scored=1000))
+
+
+def test_a_line_has_counts_rates_and_the_time_left() -> None:
+    snapshot = Snapshot(frames=1200, outcomes=Counter(undecodable=2, scored=30))
+    assert line(snapshot, total=2000, elapsed_s=16.0) == (
+        "32/2,000 videos  1,200 frames  2.0 videos/s  75.0 frames/s  30 scored, 2 undecodable  ETA 16:24"
+    )
+
+
+def test_a_line_before_the_first_video_is_done() -> None:
+    for elapsed_s in (0.0, 5.0):
+        told = line(Snapshot(), total=5, elapsed_s=elapsed_s)
+        assert told == "0/5 videos  0 frames  0.0 videos/s  0.0 frames/s  starting  ETA -"
+    assert line(Snapshot(frames=64), total=5, elapsed_s=4.0) == (
+        "0/5 videos  64 frames  0.0 videos/s  16.0 frames/s  starting  ETA -"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "clock"),
+    [(0.4, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3599.4, "59:59"), (3599.6, "1:00:00"), (90_061.0, "25:01:01")],
+)
+def test_the_time_left(seconds: float, clock: str) -> None:
+    """One of two videos is done, so what is left takes as long as what is done."""
+    assert line(Snapshot(outcomes=Counter(scored=1)), total=2, elapsed_s=seconds).endswith(f"  ETA {clock}")
+
+
+@pytest.mark.parametrize(("stream", "before"), [(io.StringIO, ""), (Terminal, "\r\x1b[2K")])
+def test_the_last_word_is_a_line_of_its_own(tally: Any, stream: type[io.StringIO], before: str) -> None:
+    said = stream()
+    with Progress(tally, total=3, quiet=False, stream=said):
+        pass
+    assert re.fullmatch(re.escape(before) + TOLD + "\n", said.getvalue())
+
+
+@pytest.mark.parametrize(("stream", "between"), [(io.StringIO, "\n"), (Terminal, "\r\x1b[2K")])
+def test_a_terminal_rewrites_its_line_and_a_log_gets_new_ones(
+    tally: Any, stream: type[io.StringIO], between: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "TERMINAL_INTERVAL_S", 0.001)
+    monkeypatch.setattr(progress, "LOG_INTERVAL_S", 0.001)
+    said = stream()
+    with Progress(tally, total=3, quiet=False, stream=said):
+        end = time.monotonic() + 30
+        while said.getvalue().count("ETA") < 3 and time.monotonic() < end:
+            time.sleep(0.001)
+    lines = said.getvalue().removesuffix("\n").removeprefix("\r\x1b[2K").split(between)
+    assert len(lines) >= 3
+    assert all(re.fullmatch(TOLD, told) for told in lines)
+
+
+def test_a_log_does_not_say_the_last_word_twice(tally: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "TERMINAL_INTERVAL_S", 0.001)
+    said = io.StringIO()
+    with Progress(tally, total=3, quiet=False, stream=said):
+        end = time.monotonic() + 30
+        while not said.getvalue() and time.monotonic() < end:
+            time.sleep(0.001)
+    assert re.fullmatch(TOLD + "\n", said.getvalue())
+
+
+def test_a_cluster_with_nothing_free_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "read", Tally.read)
+    monkeypatch.setattr(progress, "LOG_INTERVAL_S", 0.0)
+    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 0.2})
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
+    tally: Any = Tally()
+    waiting = "no process has begun yet, 0.2 of 4 CPUs and 0 of 1 GPUs are free"
+    for told in (waiting, "starting"):
+        said = io.StringIO()
+        with Progress(tally, total=3, quiet=False, stream=said):
+            pass
+        assert said.getvalue().endswith(f"{told}  ETA -\n")
+        tally.arrived("decoder", "node")
+
+
+def test_quiet_says_nothing(tally: Any) -> None:
+    said = io.StringIO()
+    with Progress(tally, total=3, quiet=True, stream=said) as quiet:
+        assert not quiet.thread.is_alive()
+    assert said.getvalue() == ""
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_cluster_that_is_gone_is_left_to_others_to_report(tally: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def gone(tally: Tally) -> Snapshot:
+        asked.append(tally)
+        raise RayError("the head node died")
+
+    monkeypatch.setattr(progress, "read", gone)
+    said = io.StringIO()
+    with Progress(tally, total=3, quiet=False, stream=said):
+        pass
+    assert asked == [tally]
+    assert said.getvalue() == ""

@@ -1,0 +1,74 @@
+"""How work is dealt out to decoders, and what each graph wants of Ray Data; without Ray."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import ray
+from parts import attempt
+
+from artifactscan.pipelines.ray_cluster import ray_data
+from artifactscan.pipelines.ray_cluster.connection import Node, Resources
+from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+from artifactscan.schemas import PARTS
+from artifactscan.storage.parquet import read_table
+
+
+@pytest.fixture
+def dealt(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sizes of the blocks that work of such weights is dealt out in, in order."""
+    monkeypatch.setattr(ray_data.ray.data, "from_blocks", lambda blocks: blocks)
+
+    def deal(weights: list[int], pools: Pools) -> list[int]:
+        work = pa.table({"video_id": [str(n) for n in range(len(weights))], "slice_bytes": weights})
+        blocks: Any = ray_data.deal_out(work, ray_data.videos_per_block(work, pools), pools)
+        rows = [row for block in blocks for row in block["video_id"].to_pylist()]
+        assert rows == work["video_id"].to_pylist(), "each once, in order"
+        return [block.num_rows for block in blocks]
+
+    return deal
+
+
+def two_decoders() -> Pools:
+    return size_pools(Resources((Node(2),)), use_gpu=False, decode_actors=0, classify_actors=0)
+
+
+def test_few_videos_are_a_block_each(dealt: Any) -> None:
+    assert dealt([1] * 20, two_decoders()) == [1] * 20
+
+
+def test_many_are_dealt_out_in_blocks_and_the_last_singly(dealt: Any) -> None:
+    sizes = dealt([1] * 1000, two_decoders())
+    assert sizes[:31] == [32] * 31
+    assert sizes[31:] == [1] * 8
+
+
+def test_heavy_ones_come_singly_and_first(dealt: Any) -> None:
+    sizes = dealt([ray_data.HEAVY_BYTES] * 3 + [1] * 1000, two_decoders())
+    assert sizes[:4] == [1, 1, 1, 32]
+    assert sum(sizes) == 1003
+
+
+def test_more_videos_than_the_driver_can_hold_blocks_for(dealt: Any) -> None:
+    sizes = dealt([1] * 1_000_000, two_decoders())
+    assert max(sizes) == 50 and len(sizes) <= ray_data.MOST_BLOCKS + 2 * ray_data.SINGLES_PER_DECODER
+
+
+def test_what_no_node_has_room_for_is_kept_from_ray_data() -> None:
+    pools = size_pools(Resources((Node(2),) * 16, joined=True), use_gpu=False, decode_actors=0, classify_actors=0)
+    ray_data.set_context(pools)
+    context = ray.data.DataContext.get_current()
+    assert context.execution_options.exclude_resources.cpu == pytest.approx(pools.scattered_cpus, abs=1e-3)
+    assert pools.scattered_cpus > 0
+    ray_data.set_context()
+    assert context.execution_options.exclude_resources.cpu == 0, "the next graph's are its own"
+
+
+def test_what_is_scored_lands_as_a_part(tmp_path: Path) -> None:
+    rows = pa.Table.from_pylist(attempt("clip.mp4", [2, 1]), PARTS)
+    for scored in (rows, rows.slice(0, 0), rows):
+        ray_data.land(str(tmp_path / "parts"), scored)
+    written = sorted((tmp_path / "parts").iterdir())
+    assert len(written) == 2, "a part of its own each time, and none for nothing"
+    assert all(read_table(str(part)).equals(rows) for part in written)

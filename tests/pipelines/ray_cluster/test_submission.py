@@ -1,0 +1,52 @@
+"""What a submitted job tells of itself when it is refused; on a real cluster it is tested in tests/cluster."""
+
+import pytest
+
+from artifactscan.audit.settings import AuditSettings
+from artifactscan.errors import CutOffError, UsageError
+from artifactscan.evaluation.settings import EvaluateSettings
+from artifactscan.extract.settings import ExtractSettings
+from artifactscan.pipelines.audit.run import audit
+from artifactscan.pipelines.evaluate.run import evaluate_checkpoint
+from artifactscan.pipelines.extract.run import extract
+from artifactscan.pipelines.ray_cluster import submission
+from artifactscan.pipelines.score.run import score
+from artifactscan.pipelines.train.run import finetune
+from artifactscan.scoring.settings import ScoreSettings
+from artifactscan.training.settings import FinetuneSettings
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """What the driver of a submitted job would have written beside its log."""
+    told: list[dict[str, str]] = []
+    monkeypatch.setenv(submission._VARIABLE, "{}")
+    monkeypatch.setattr(submission, "tell_job", lambda **facts: told.append(facts))
+    return told
+
+
+def test_a_refusal_shows_in_the_metadata_even_before_there_is_a_store(told: list[dict[str, str]]) -> None:
+    with pytest.raises(UsageError, match="--input clips is relative"):
+        score(ScoreSettings(input="clips", output="/scores"))
+    with pytest.raises(UsageError, match="--corpus clips is relative"):
+        audit(AuditSettings(corpus="clips", store="/audit"))
+    assert told == [{"verdict": "refused"}] * 2
+
+
+def test_no_submitted_job_takes_a_relative_path(told: list[dict[str, str]]) -> None:
+    with pytest.raises(UsageError, match=r"--labels labels\.csv is relative, but a submitted job runs in a copy"):
+        finetune(FinetuneSettings(labels=("/labels.csv", "labels.csv"), output="/trained"))
+    with pytest.raises(UsageError, match="--cache frames is relative"):
+        evaluate_checkpoint(EvaluateSettings(checkpoint="builtin", labels=("/l.csv",), output="/out", cache="frames"))
+    with pytest.raises(UsageError, match="--output frames is relative"):
+        extract(ExtractSettings(input="s3://bucket/clips", output="frames"))
+
+
+@pytest.mark.parametrize("error", [CutOffError("S3 is gone"), KeyboardInterrupt(), ValueError("ours")])
+def test_what_was_cut_off_is_said_as_the_job_says_it(told: list[dict[str, str]], error: BaseException) -> None:
+    with pytest.raises(type(error)), submission.telling_of_a_bad_end(cut_off="cut off: ask again"):
+        raise error
+    assert told == [{"verdict": "cut off: ask again"}]
+    with submission.telling_of_a_bad_end(cut_off="cut off"):
+        pass
+    assert len(told) == 1

@@ -1,0 +1,81 @@
+"""By what a call of the job is known again."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from checkpoints import CHECKPOINT
+
+from artifactscan.pipelines.score.request import Request, make_request
+from artifactscan.scoring.settings import ScoreSettings
+
+SETTINGS = ScoreSettings(input="/clips", output="/scores")
+
+ANOTHER: dict[str, tuple[Any, str]] = {
+    # field: another value, and the part of the request that it changes
+    "input": ("/clips2", "scope"),
+    "include": (("*.mp4",), "scope"),
+    "exclude": (("*.gif",), "scope"),
+    "limit": (5, "scope"),
+    "since": ("2026-11-01", "scope"),
+    "sample_fps": (4.0, "spec"),
+    "decoder": ("pyav", "spec"),
+    "video_timeout_s": (1.0, "limits"),
+    "child_memory_bytes": (1, "limits"),
+    "max_pixels": (1, "limits"),
+    "max_video_s": (1.0, "limits"),
+    "max_object_bytes": (1, "limits"),
+    "output": ("/scores2", ""),
+    "checkpoint": ("/the/same/elsewhere", ""),
+    "retry_failed": (True, ""),
+    "plan": (True, ""),
+    "segment_frames": (8, ""),
+    "batch_frames": (8, ""),
+    "device": ("cpu", ""),
+    "precision": ("fp32", "spec"),
+    "compile": (True, ""),
+    "decode_actors": (3, ""),
+    "classify_actors": (3, ""),
+    "slice_bytes": (0, ""),
+    "shared_filesystem": (True, ""),
+    "node_wait_s": (1.0, ""),
+    "price_per_hour": ((1.0,), ""),
+    "node_cpus": (4, ""),
+    "log_format": ("json", ""),
+    "max_failed": (1.0, ""),
+    "quiet": (True, ""),
+}
+
+
+def changed(request: Request) -> set[str]:
+    """The parts of ``request`` that differ from those of SETTINGS."""
+    usual = make_request(SETTINGS, CHECKPOINT)
+    return {part for part in ("spec", "scope", "limits") if getattr(request, part) != getattr(usual, part)}
+
+
+def test_a_request_is_the_same_each_time() -> None:
+    request = make_request(SETTINGS, CHECKPOINT)
+    assert make_request(replace(SETTINGS), replace(CHECKPOINT)).digest == request.digest
+    assert (request.spec.sample_fps, request.spec.input) == (2.0, CHECKPOINT.card.input)
+    assert request.spec.checkpoint_digest == CHECKPOINT.digest
+
+
+def test_there_is_another_value_above_for_every_setting() -> None:
+    assert ANOTHER.keys() == {field.name for field in fields(ScoreSettings)}
+
+
+@pytest.mark.parametrize("name", ANOTHER)
+def test_each_setting_changes_its_own_part_of_the_request(name: str) -> None:
+    value, part = ANOTHER[name]
+    request = make_request(replace(SETTINGS, **{name: value}), CHECKPOINT)
+    assert changed(request) == ({part} if part else set())
+    assert (request.digest != make_request(SETTINGS, CHECKPOINT).digest) is bool(part)
+
+
+def test_other_weights_are_another_spec() -> None:
+    assert changed(make_request(SETTINGS, replace(CHECKPOINT, weights=b"other"))) == {"spec"}
+
+
+def test_one_place_spelled_in_two_ways_is_one_scope() -> None:
+    for spelling in ("/clips/", "/in/../clips", "file:///clips"):
+        assert changed(make_request(replace(SETTINGS, input=spelling), CHECKPOINT)) == set()

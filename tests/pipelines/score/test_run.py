@@ -1,0 +1,242 @@
+"""One run without Ray: what it is known by, and all of it where nothing is left to score."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkpoints import CHECKPOINT
+from parts import THRESHOLDS, attempt, failure, write_part
+from rich.console import Console
+
+from artifactscan.cli.job import failures_exit_code
+from artifactscan.errors import UsageError
+from artifactscan.model.checkpoint import Checkpoint, save_checkpoint
+from artifactscan.pipelines.ray_cluster.connection import ROOT
+from artifactscan.pipelines.score.request import Job, make_request
+from artifactscan.pipelines.score.run import _check_weights, _plan, _record, as_usage_errors, score
+from artifactscan.scoring.settings import ScoreSettings
+from artifactscan.scoring.settle import Settlement, settle
+from artifactscan.scoring.stopwatch import Stopwatch
+from artifactscan.storage.lease import Lease
+from artifactscan.storage.parquet import parquet_files, read_table
+from artifactscan.store.layout import RunRecord, Store
+
+SETTINGS = ScoreSettings(input="/clips", output="/scores")
+
+
+@pytest.mark.parametrize(
+    ("failed", "listed", "max_failed", "code"),
+    [
+        (0, 0, 0.0, 0),
+        (0, 10, 0.0, 0),
+        (1, 10**6, 0.0, 1),
+        (5, 100, 0.05, 0),
+        (6, 100, 0.05, 1),
+        (10, 10, 1.0, 0),
+    ],
+)
+def test_more_failures_than_allowed_are_an_exit_code(
+    failed: int, listed: int, max_failed: float, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failures_exit_code(failed, listed, max_failed) == code
+    assert bool(capsys.readouterr().err) is bool(code)
+
+
+def test_too_many_failures_are_said_in_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert failures_exit_code(1500, 10_000, 0.05) == 1
+    said = capsys.readouterr()
+    assert said.err == "failed: 1,500 of 10,000 videos have no frame scored, more than --max-failed 0.05 allows\n"
+    assert said.out == ""
+
+
+def job_of(settings: ScoreSettings, checkpoint: Checkpoint = CHECKPOINT) -> Job:
+    return Job(settings, Store(settings.output), checkpoint, make_request(settings, checkpoint), Console())
+
+
+def record_of(settlement: Settlement, *, trained: bool, notes: set[str]) -> Any:
+    checkpoint = replace(CHECKPOINT, card=replace(CHECKPOINT.card, trained=trained))
+    started = datetime(2026, 1, 2, tzinfo=UTC)
+    return _record(job_of(SETTINGS, checkpoint), "run1", settlement, notes, Stopwatch({"plan": 1.5}), started)
+
+
+def test_a_record_says_what_ran_and_what_came_of_it() -> None:
+    settlement = Settlement(
+        {"scored": 3, "crashed": 1}, listed=4, removed=2, without_frames=1, frames=30, events=5, precisions=["bf16"]
+    )
+    record = record_of(settlement, trained=True, notes=set())
+    request = make_request(SETTINGS, CHECKPOINT)
+    assert (record.run, record.scope_digest, record.limits_digest) == ("run1", request.scope, request.limits)
+    assert record.spec_digest == request.spec.digest
+    assert record.spec["sample_fps"] == 2.0
+    assert record.settings["input"] == "/clips"
+    assert record.checkpoint["digest"] == CHECKPOINT.digest
+    assert record.versions["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert record.versions["artifactscan"] == version("artifactscan")
+    assert record.precision == ["bf16"]
+    assert (record.started, record.seconds) == ("2026-01-02T00:00:00+00:00", {"plan": 1.5})
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(record.finished)).total_seconds() < 60
+    assert record.counts == {"listed": 4, "removed": 2, "without_frames": 1, "frames": 30, "events": 5}
+    assert record.outcomes == {"scored": 3, "crashed": 1}
+    assert record.notes == []
+
+
+def test_a_record_notes_what_happened_otherwise_than_asked() -> None:
+    assert record_of(Settlement(damaged_parts=2), trained=False, notes={"b", "a"}).notes == [
+        "a",
+        "b",
+        "the checkpoint is not trained: the scores mean nothing",
+        "2 parts were cut off while being written; their videos were done again",
+    ]
+
+
+def test_a_price_without_a_plan_is_not_taken_for_an_order_to_score(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--price-per-hour goes with --plan"):
+        score(replace(SETTINGS, input=str(tmp_path), output=str(tmp_path / "store"), price_per_hour=(0.4,)))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_store_is_not_put_where_its_corpus_is(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, input=str(tmp_path), output=f"{tmp_path}/")
+    with pytest.raises(
+        UsageError, match=f"--input and --output are both {tmp_path}; give the store a place of its own"
+    ):
+        score(settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_an_earlier_run_scored_with_are_not_checked_again(tmp_path: Path) -> None:
+    """They are none at all here, which the check would refuse."""
+    settings = replace(SETTINGS, output=str(tmp_path), checkpoint=str(tmp_path / "checkpoint"))
+    scored = replace(record_of(Settlement(frames=3), trained=True, notes=set()), run="run1")
+
+    def check(*earlier: RunRecord, **changed: Any) -> None:
+        job = job_of(replace(settings, **changed))
+        job.__dict__["earlier"] = list(earlier)
+        _check_weights(job)
+
+    check(scored)
+    check(checkpoint="builtin")
+    others = [
+        replace(scored, counts=scored.counts | {"frames": 0}),
+        replace(scored, checkpoint=scored.checkpoint | {"digest": "another"}),
+        replace(scored, versions=scored.versions | {"timm": "0.1"}),
+        replace(scored, versions=scored.versions | {"torch": "1.0"}),
+    ]
+    with pytest.raises(UsageError, match="'any' is not a timm model"):
+        check(*others)
+    check(*others, scored)
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path) -> tuple[ScoreSettings, Store]:
+    """A run that was killed when the last part had landed: one video scored in two segments, one undecodable."""
+    clips, store = tmp_path / "clips", Store(str(tmp_path / "store"))
+    for name in ("good.mp4", "bad.mp4"):
+        (clips / name).parent.mkdir(exist_ok=True)
+        (clips / name).write_bytes(name.encode())
+    save_checkpoint(CHECKPOINT, str(tmp_path / "checkpoint"))
+    settings = ScoreSettings(input=str(clips), output=store.root, checkpoint=str(tmp_path / "checkpoint"))
+    manifest = Path(store.manifest("run1"))
+    manifest.parent.mkdir(parents=True)
+    _plan(job_of(settings), manifest)
+    bad, good = read_table(str(manifest), ["uri", "etag", "video_id"]).to_pylist()
+    write_part(store, "run1", "one", attempt(good["uri"], [2, 1], etag=good["etag"]))
+    write_part(store, "run1", "two", [{**failure(bad["uri"]), "video_id": bad["video_id"]}])
+    return settings, store
+
+
+def test_the_same_command_finishes_a_run_that_was_cut_off(
+    cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, store = cut_off
+    assert score(settings) == 1, "half of the videos have no frame"
+    said = capsys.readouterr().out
+    assert "continuing run run1, which was cut off\n0 of the 2 videos that it had to do are left\n" in said
+    assert said.endswith("these scores come from an untrained checkpoint and mean nothing\n")
+    [record] = store.committed()
+    assert (record.run, record.outcomes) == ("run1", {"scored": 1, "undecodable": 1})
+    assert (record.counts["frames"], record.counts["without_frames"]) == (3, 1)
+    assert record.seconds.keys() == {"settle"}, "Ray was not started"
+
+
+def test_once_more_there_is_nothing_to_do(
+    cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, store = cut_off
+    lenient = replace(settings, max_failed=0.5)
+    for _ in range(2):
+        assert score(lenient) == 0
+    assert "nothing to do: all 2 videos are settled by earlier runs in" in capsys.readouterr().out
+    assert score(settings) == 1, "what earlier runs could not score still counts"
+    assert store.run_ids() == ["run1"]
+
+
+def test_a_plan_changes_nothing_and_says_what_would_be_continued(
+    cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, store = cut_off
+    before = sorted(Path(store.root).rglob("*"))
+    assert score(replace(settings, plan=True)) == 0
+    assert "run run1 of the same command was cut off and would be continued\n" in capsys.readouterr().out
+    assert sorted(Path(store.root).rglob("*")) == before
+
+
+def test_what_changed_since_the_cut_is_done_in_the_same_call(
+    cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, store = cut_off
+    Path(settings.input, "bad.mp4").unlink()
+    assert score(replace(settings, max_failed=0.5)) == 0
+    second, first = store.committed()
+    assert (first.run, first.outcomes) == ("run1", {"scored": 1, "undecodable": 1})
+    assert (second.outcomes, second.counts["removed"]) == ({"unchanged": 1}, 1)
+
+
+def test_tables_of_a_run_that_was_cut_off_are_not_left_for_readers(cut_off: tuple[ScoreSettings, Store]) -> None:
+    settings, store = cut_off
+    settle(store, "run1", thresholds=THRESHOLDS, sample_fps=2.0)
+    Path(settings.input, "good.mp4").unlink()
+    only_bad = replace(settings, limit=1, max_failed=1.0)
+    with pytest.raises(UsageError, match="not a timm model"):  # the new run ends before it begins
+        score(only_bad)
+    assert parquet_files(store.frames("run1")) == parquet_files(store.videos("run1")) == []
+
+
+def test_a_store_that_somebody_works_on_is_left_alone(cut_off: tuple[ScoreSettings, Store]) -> None:
+    settings, store = cut_off
+    with Lease(store.lease), pytest.raises(UsageError, match="is working on this store"):
+        score(settings)
+    assert store.committed() == []
+
+
+def test_a_storage_that_refuses_is_one_sentence(cut_off: tuple[ScoreSettings, Store], tmp_path: Path) -> None:
+    settings, _ = cut_off
+    (tmp_path / "file").write_text("")
+    for plan in (True, False):
+        with pytest.raises(UsageError, match=r"file.*(Not a directory|not a folder)"):
+            score(replace(settings, output=str(tmp_path / "file"), plan=plan))
+
+
+def test_whoever_read_the_output_and_has_gone_is_no_mistake_in_the_command() -> None:
+    with pytest.raises(BrokenPipeError), as_usage_errors():
+        raise BrokenPipeError
+
+
+def test_another_request_does_not_continue_it(cut_off: tuple[ScoreSettings, Store]) -> None:
+    settings, store = cut_off
+    for change in ({"sample_fps": 4.0}, {"limit": 1}, {"max_pixels": 1}):
+        request = make_request(replace(settings, **change), CHECKPOINT)
+        assert store.unfinished(request.digest, store.uncommitted()) is None
+    assert store.unfinished(make_request(settings, CHECKPOINT).digest, store.uncommitted()) == "run1"
+
+
+def test_a_driver_loads_neither_ray_nor_torch_before_there_is_work() -> None:
+    script = "import sys, pipelines.scoring; print(sorted({'ray', 'torch', 'timm', 'av'} & sys.modules.keys()))"
+    path = f"{ROOT}:{ROOT / 'src'}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={"PYTHONPATH": path})
+    assert (done.stdout, done.stderr) == ("[]\n", "")

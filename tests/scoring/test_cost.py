@@ -1,0 +1,41 @@
+"""Hours of nodes and money for a plan."""
+
+import pytest
+from parts import record
+
+from artifactscan.scoring.cost import estimate
+from artifactscan.scoring.rates import REFERENCE, Rates, measured
+
+GPU = Rates(decode_s=0.36, fetch_s=0.0, classify_s=0.0036, device="cuda", basis="a test")
+
+
+def test_nodes_that_decode_and_nodes_with_a_gpu() -> None:
+    cost = estimate(1_000_000, GPU, node_cpus=20, prices=(0.5, 2.0))
+    assert (cost.core_hours, cost.classifier_hours) == (pytest.approx(100), pytest.approx(1))
+    assert cost.node_hours == (pytest.approx(5), pytest.approx(1))
+    assert cost.cost == pytest.approx(5 * 0.5 + 1 * 2.0)
+    assert estimate(1_000_000, GPU, node_cpus=20, prices=(2.0,)).cost == pytest.approx(12)
+    assert estimate(1_000_000, GPU, node_cpus=20).cost is None
+
+
+def test_nodes_that_do_both() -> None:
+    both = Rates(decode_s=0.36, fetch_s=0.0, classify_s=0.072, device="cpu", basis="a test")
+    cost = estimate(100_000, both, node_cpus=10, prices=(0.5,))
+    assert cost.node_hours == (pytest.approx(10 / 10 + 2),)
+    assert cost.cost == pytest.approx(1.5)
+
+
+def test_the_latest_run_of_the_spec_on_the_device_counts() -> None:
+    took = {"frames": 1000, "decode_s": 50.0, "fetch_s": 10.0, "classify_s": 20.0, "device": "cpu"}
+    runs = [record("a"), record("b"), record("c", spec="other"), record("d")]
+    runs[0].rates.update(took)
+    runs[1].rates.update(took, decode_s=70.0)
+    runs[2].rates.update(took, decode_s=90.0)
+    rates = measured(runs, spec="spec", device="cpu")
+    assert (rates.decode_s, rates.fetch_s, rates.classify_s) == (0.07, 0.01, 0.02)
+    assert rates.basis == "measured over 1,000 frames, the latest of run b"
+    runs[1].rates.update(frames=500, decode_s=35.0, fetch_s=5.0, classify_s=10.0)
+    assert measured(runs, spec="spec", device="cpu").decode_s == pytest.approx(85 / 1500), "few frames are not enough"
+    assert measured(runs[1:], spec="spec", device="cpu") is REFERENCE["cpu"]
+    assert measured(runs, spec="spec", device="cuda") is REFERENCE["cuda"]
+    assert measured([], spec="spec", device="cpu") is REFERENCE["cpu"]

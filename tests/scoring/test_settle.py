@@ -1,0 +1,195 @@
+"""Settling: whatever landed how often in which order, the tables hold everything once, or the ledger does not close."""
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parts import THRESHOLDS, attempt, failure, manifest_row, record, score, write_manifest, write_part
+
+from artifactscan.errors import LedgerError
+from artifactscan.labels import SCORE_COLUMNS
+from artifactscan.schemas import EVENTS, FRAMES, VIDEOS
+from artifactscan.scoring.settle import Settlement, settle
+from artifactscan.scoring.work import remaining_work
+from artifactscan.storage.parquet import parquet_files, read_table
+from artifactscan.store.layout import Store
+
+RUN = "run1"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path))
+
+
+def settled(store: Store) -> Settlement:
+    return settle(store, RUN, thresholds=THRESHOLDS, sample_fps=2.0)
+
+
+def tables(store: Store, folder: str) -> list[dict]:
+    files = parquet_files(folder)
+    return pa.concat_tables([read_table(file) for file in files]).to_pylist()
+
+
+def frames_of(store: Store) -> list[tuple[str, int]]:
+    return [(row["uri"], row["frame_index"]) for row in tables(store, store.frames(RUN))]
+
+
+def test_each_listed_object_gets_one_row_and_each_frame_one(store: Store) -> None:
+    write_manifest(
+        store,
+        RUN,
+        [
+            manifest_row("/a"),
+            manifest_row("/b", status="changed"),
+            manifest_row("/c", status="again"),
+            manifest_row("/d", status="settled", settled_run="run0", settled_outcome="partial"),
+            manifest_row("/e", status="settled", settled_run="run0", settled_outcome="crashed"),
+            manifest_row("/f", status="removed"),
+        ],
+    )
+    write_part(store, RUN, "one", [*attempt("/a", [2, 1]), failure("/c")])
+    write_part(store, RUN, "two", attempt("/b", [3]))
+    settlement = settled(store)
+    ledger = {row["uri"]: row for row in tables(store, store.videos(RUN))}
+    assert {uri: row["outcome"] for uri, row in ledger.items()} == {
+        "/a": "scored",
+        "/b": "scored",
+        "/c": "undecodable",
+        "/d": "unchanged",
+        "/e": "unchanged",
+    }
+    assert ledger["/c"]["reason"] == "it is broken"
+    assert (ledger["/d"]["settled_run"], ledger["/d"]["settled_outcome"]) == ("run0", "partial")
+    assert frames_of(store) == [("/a", 0), ("/a", 1), ("/a", 2), ("/b", 0), ("/b", 1), ("/b", 2)]
+    assert settlement.outcomes == {"scored": 2, "undecodable": 1, "unchanged": 2}
+    assert (settlement.listed, settlement.removed, settlement.frames) == (5, 1, 6)
+    assert settlement.without_frames == 2, "one failed now, one failed in the run that settled it"
+
+
+def test_scores_and_their_summary(store: Store) -> None:
+    write_manifest(store, RUN, [manifest_row("/a")])
+    write_part(store, RUN, "one", attempt("/a", [2, 2]))
+    settled(store)
+    frames, [video] = tables(store, store.frames(RUN)), tables(store, store.videos(RUN))
+    for label, column in enumerate(SCORE_COLUMNS):
+        expected = [score("/a", frame, label) for frame in range(4)]
+        assert [row[column] for row in frames] == pytest.approx(expected)
+        name = column.removeprefix("p_")
+        assert video[f"max_{name}"] == pytest.approx(max(expected))
+        assert video[f"mean_{name}"] == pytest.approx(sum(expected) / 4)
+        assert video[f"frames_over_{name}"] == sum(p >= 0.5 for p in expected)
+
+
+def test_of_several_attempts_one_complete_one_counts(store: Store) -> None:
+    write_manifest(store, RUN, [manifest_row("/a"), manifest_row("/b")])
+    incomplete = attempt("/a", [2, 2, 2], name="z")
+    write_part(store, RUN, "one", [incomplete[0], incomplete[2]])
+    write_part(store, RUN, "two", attempt("/a", [3, 3], name="b") + attempt("/b", [1], name="c"))
+    write_part(store, RUN, "three", attempt("/a", [3, 3], name="b") + attempt("/b", [1], name="d"))
+    assert settled(store).frames == 7
+    assert frames_of(store) == [("/a", n) for n in range(6)] + [("/b", 0)]
+
+
+@pytest.mark.parametrize("name", ["0", "z"])
+def test_an_attempt_with_frames_counts_before_one_without(store: Store, name: str) -> None:
+    """Ray does a block again, of which the first try had failed and landed."""
+    write_manifest(store, RUN, [manifest_row("/a")])
+    write_part(store, RUN, "one", [failure("/a", "unreadable", name=name)])
+    write_part(store, RUN, "two", attempt("/a", [3], name="b"))
+    assert settled(store).outcomes == {"scored": 1}
+    assert len(frames_of(store)) == 3
+
+
+def test_a_segment_that_lost_frames_on_the_way_is_not_complete(store: Store) -> None:
+    write_manifest(store, RUN, [manifest_row("/a")])
+    rows = attempt("/a", [2, 2])
+    write_part(store, RUN, "one", [{**rows[0], "frames": rows[0]["frames"][:1]}, rows[1]])
+    with pytest.raises(LedgerError, match="1 of 1 listed objects have no outcome"):
+        settled(store)
+
+
+def test_a_missing_video_keeps_the_ledger_open(store: Store) -> None:
+    write_manifest(store, RUN, [manifest_row("/a"), manifest_row("/b")])
+    write_part(store, RUN, "one", attempt("/a", [1]))
+    with pytest.raises(LedgerError, match=r"1 of 2 listed objects have no outcome \(such as /b\)"):
+        settled(store)
+    assert parquet_files(store.videos(RUN)) == []
+
+
+def test_a_part_that_was_cut_off_counts_for_nothing(store: Store) -> None:
+    write_manifest(store, RUN, [manifest_row("/a"), manifest_row("/b")])
+    write_part(store, RUN, "one", attempt("/a", [2]))
+    cut = Path(write_part(store, RUN, "two", attempt("/b", [2], name="lost")))
+    cut.write_bytes(cut.read_bytes()[:-20])
+    assert remaining_work(store, RUN)["uri"].to_pylist() == ["/b"]
+    write_part(store, RUN, "three", attempt("/b", [2], name="again"))
+    assert remaining_work(store, RUN).num_rows == 0
+    settlement = settled(store)
+    assert (settlement.frames, settlement.damaged_parts) == (4, 1)
+
+
+def test_settling_again_starts_from_nothing(store: Store) -> None:
+    write_manifest(store, RUN, [manifest_row("/a")])
+    write_part(store, RUN, "one", attempt("/a", [2]))
+    settled(store)
+    before = tables(store, store.frames(RUN)), tables(store, store.videos(RUN)), tables(store, store.events(RUN))
+    settled(store)
+    assert before == (
+        tables(store, store.frames(RUN)),
+        tables(store, store.videos(RUN)),
+        tables(store, store.events(RUN)),
+    )
+
+
+def test_a_committed_run_is_left_alone(store: Store) -> None:
+    write_manifest(store, RUN, [manifest_row("/a")])
+    write_part(store, RUN, "one", attempt("/a", [2]))
+    settled(store)
+    store.commit(record(RUN))
+    with pytest.raises(LedgerError, match="run run1 is settled already, by another process"):
+        settled(store)
+    assert frames_of(store) == [("/a", 0), ("/a", 1)]
+
+
+def test_tables_without_rows_still_have_their_columns(store: Store) -> None:
+    write_manifest(store, RUN, [manifest_row("/a")])
+    write_part(store, RUN, "one", [failure("/a", "timed_out")])
+    settlement = settled(store)
+    assert (settlement.frames, settlement.events, settlement.without_frames) == (0, 0, 1)
+    for folder, schema in ((store.frames(RUN), FRAMES), (store.events(RUN), EVENTS), (store.videos(RUN), VIDEOS)):
+        [file] = parquet_files(folder)
+        assert pq.read_schema(file).equals(schema)
+
+
+def test_the_largest_object_is_done_first(store: Store) -> None:
+    rows = [manifest_row(f"/{size}", size_bytes=size) for size in (5, 50, None, 7)]
+    write_manifest(
+        store, RUN, [*rows, manifest_row("/old", status="settled", settled_run="r", settled_outcome="scored")]
+    )
+    assert remaining_work(store, RUN)["uri"].to_pylist() == ["/50", "/7", "/5", "/None"]
+
+
+@given(data=st.data())
+@settings(max_examples=25)
+def test_any_order_and_any_repeats_settle_to_the_same_frames(data: st.DataObject) -> None:
+    videos = {f"/v{n}": data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3)) for n in range(3)}
+    whole = [row for uri, sizes in videos.items() for row in attempt(uri, sizes, name="whole")]
+    torn = [row for uri, sizes in videos.items() for row in attempt(uri, sizes, name="torn")[:-1]]
+    repeated = data.draw(st.lists(st.sampled_from(whole), max_size=6))
+    rows = data.draw(st.permutations([*whole, *torn, *repeated]))
+    cut = data.draw(st.integers(0, len(rows)))
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        write_manifest(store, RUN, [manifest_row(uri) for uri in videos])
+        for name, part in (("one", rows[:cut]), ("two", rows[cut:])):
+            if part:
+                write_part(store, RUN, name, part)
+        assert remaining_work(store, RUN).num_rows == 0
+        settlement = settled(store)
+        assert frames_of(store) == [(uri, frame) for uri, sizes in videos.items() for frame in range(sum(sizes))]
+        assert settlement.outcomes == {"scored": 3}

@@ -1,0 +1,75 @@
+"""Digests: the same for the same values on every machine, another for everything that scores depend on."""
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.scoring.spec import Spec
+from artifactscan.storage.digest import digest
+
+SPEC = Spec(
+    sample_fps=2.0,
+    decoder="auto",
+    precision="auto",
+    input=InputSpec(height=224, width=224),
+    checkpoint_digest="0123456789abcdef",
+    decoding_version=1,
+)
+OTHER = {
+    "sample_fps": 4.0,
+    "decoder": "decord",
+    "precision": "bf16",
+    "input": replace(SPEC.input, width=398),
+    "checkpoint_digest": "fedcba9876543210",
+    "decoding_version": 2,
+}
+OTHER_INPUT = {"height": 225, "width": 225, "resize": "area", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_a_digest_is_frozen() -> None:
+    """Otherwise no stored score would be reused by the next version."""
+    assert digest({"b": [1, 2.0, None], "a": "é"}) == "14bd98c300a59a63"
+    assert SPEC.digest == "de900907856dcebe"
+
+
+@given(st.dictionaries(st.text(), JSON, min_size=2))
+@settings(max_examples=30)
+def test_the_order_of_keys_does_not_matter(values: dict[str, Any]) -> None:
+    assert digest(dict(reversed(values.items()))) == digest(values)
+
+
+def test_the_order_of_entries_and_the_kind_of_a_value_do() -> None:
+    different = [[1, 2], [2, 1], ["1", 2], [12], [[1], 2], {"1": 2}, None, False, 0, ""]
+    assert len({digest(value) for value in different}) == len(different)
+
+
+def test_times_and_tuples_have_a_digest() -> None:
+    assert digest((1, 2)) == digest([1, 2])
+    assert digest(datetime(2026, 1, 1, tzinfo=UTC)) == digest("2026-01-01 00:00:00+00:00")
+
+
+def test_there_is_another_value_below_for_every_field() -> None:
+    assert OTHER.keys() == {field.name for field in fields(Spec)}
+    assert OTHER_INPUT.keys() == {field.name for field in fields(InputSpec)}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_everything_a_score_depends_on_is_in_the_digest(name: str) -> None:
+    assert replace(SPEC, **{name: OTHER[name]}).digest != SPEC.digest
+
+
+@pytest.mark.parametrize("name", OTHER_INPUT)
+def test_so_is_every_part_of_the_input(name: str) -> None:
+    other: dict[str, Any] = {name: OTHER_INPUT[name]}
+    assert replace(SPEC, input=replace(SPEC.input, **other)).digest != SPEC.digest

@@ -1,0 +1,75 @@
+"""Parquet that somebody else may have written runs no code of theirs."""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from artifactscan.storage.parquet import open_plain, read_batches, read_table
+
+PICKLED = {b"ARROW:extension:name": b"ray.data.arrow_pickled_object", b"ARROW:extension:metadata": b""}
+"""What marks a column whose values Ray Data unpickles."""
+
+
+class Payload:
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> tuple[str, Path]:
+    """A file with a pickle in it, and the folder that unpickling makes."""
+    made = tmp_path / "made"
+    column = pa.array([pickle.dumps(Payload(made))], pa.large_binary())
+    schema = pa.schema([pa.field("uri", pa.string()), pa.field("video_id", pa.large_binary(), metadata=PICKLED)])
+    pq.write_table(pa.table([pa.array(["a.mp4"]), column], schema=schema), tmp_path / "hostile.parquet")
+    return str(tmp_path / "hostile.parquet"), made
+
+
+def test_without_the_check_it_would_run(hostile: tuple[str, Path]) -> None:
+    import ray.data  # noqa: F401 - it registers the type
+
+    path, made = hostile
+    pq.ParquetFile(path).read()["video_id"].to_pylist()
+    assert made.is_dir()
+
+
+@pytest.mark.parametrize("read", [read_table, lambda path, columns: list(read_batches(path, columns))])
+def test_a_table_of_a_store_with_a_pickle_is_refused(read, hostile: tuple[str, Path]) -> None:
+    import ray.data  # noqa: F401
+
+    path, made = hostile
+    with pytest.raises(pa.ArrowInvalid, match="the column video_id is of a type whose values run code"):
+        read(path, ["uri"])
+    assert not made.exists()
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda inner: pa.list_(inner),
+        lambda inner: pa.struct([pa.field("a", pa.list_(inner))]),
+        lambda inner: pa.map_(pa.string(), inner),
+    ],
+)
+def test_nested_ones_are_found(nest: Callable[[pa.Field], pa.DataType], tmp_path: Path) -> None:
+    import ray.data  # noqa: F401
+
+    column = pa.field("x", nest(pa.field("inner", pa.large_binary(), metadata=PICKLED)))
+    pq.write_table(pa.schema([column]).empty_table(), tmp_path / "nested.parquet")
+    with pytest.raises(pa.ArrowInvalid, match="the column x is of a type whose values run code"):
+        open_plain(tmp_path / "nested.parquet")
+
+
+def test_plain_types_are_read(tmp_path: Path) -> None:
+    ids = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16)], pa.binary(16)))
+    table = pa.table({"f": ids, "a": [1], "b": [["x"]], "c": [{"d": 1.5}], "e": pa.array(["z"]).dictionary_encode()})
+    pq.write_table(table, tmp_path / "plain.parquet")
+    assert open_plain(tmp_path / "plain.parquet").read().to_pylist() == table.to_pylist()

@@ -1,0 +1,58 @@
+"""Reading a store back by spec and video."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from parts import THRESHOLDS, attempt, failure, manifest_row, record, score, write_manifest, write_part
+
+from artifactscan.corpus.listing import video_id
+from artifactscan.schemas import FRAMES
+from artifactscan.scoring.settle import settle
+from artifactscan.store.layout import Store
+from artifactscan.store.read import stored_frames, stored_verdicts
+
+
+def add_run(store: Store, run: str, rows: list[dict], parts: list[dict], *, commit: bool = True, spec: str = "spec"):
+    write_manifest(store, run, rows)
+    write_part(store, run, "one", parts)
+    settle(store, run, thresholds=THRESHOLDS, sample_fps=2.0)
+    if commit:
+        store.commit(record(run, spec=spec))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Run 1 scored /a and could not read /b, run 2 scored /b; run 3 is another spec's, run 4 was cut off."""
+    store = Store(str(tmp_path))
+    add_run(
+        store,
+        "run1",
+        [manifest_row("/a"), manifest_row("/b")],
+        [*attempt("/a", [2, 1]), failure("/b", "unreadable")],
+    )
+    settled = manifest_row("/a", status="settled", settled_run="run1", settled_outcome="scored")
+    add_run(store, "run2", [settled, manifest_row("/b", status="again")], attempt("/b", [2]))
+    add_run(store, "run3", [manifest_row("/c")], attempt("/c", [1]), spec="other")
+    add_run(store, "run4", [manifest_row("/d")], attempt("/d", [1]), commit=False)
+    return store
+
+
+IDS = {uri: video_id(uri, "1") for uri in ("/a", "/b", "/c", "/d")}
+
+
+def test_frames_of_every_committed_run_of_the_spec(store: Store) -> None:
+    frames = stored_frames(store, "spec", pa.array(IDS.values()))
+    assert frames.schema.equals(FRAMES)
+    found = sorted(zip(frames["uri"].to_pylist(), frames["frame_index"].to_pylist(), strict=True))
+    assert found == [("/a", 0), ("/a", 1), ("/a", 2), ("/b", 0), ("/b", 1)]
+    [motion] = [row["p_motion"] for row in frames.to_pylist() if (row["uri"], row["frame_index"]) == ("/b", 1)]
+    assert motion == pytest.approx(score("/b", 1, 2))
+    assert set(stored_frames(store, "spec", pa.array([IDS["/b"]]))["uri"].to_pylist()) == {"/b"}
+    assert stored_frames(store, "spec", pa.array([IDS["/c"]])).num_rows == 0
+
+
+def test_the_latest_verdict_counts(store: Store) -> None:
+    verdicts = stored_verdicts(store, "spec", pa.array(IDS.values()))
+    assert {video: row["outcome"] for video, row in verdicts.items()} == {IDS["/a"]: "scored", IDS["/b"]: "scored"}
+    assert verdicts[IDS["/a"]]["frames_decoded"] == 3

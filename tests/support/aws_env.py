@@ -1,0 +1,22 @@
+"""The AWS environment of this process, and the clients made for it."""
+
+import os
+
+import pytest
+
+from artifactscan.storage import files
+
+
+def set_aws_env(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> None:
+    """Makes ``env`` the whole AWS environment of this process."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """Has the next request made by a client for the environment of then."""
+    for cached in (files.s3_client, files._s3_filesystem, files._listing_client):
+        cached.cache_clear()
