@@ -59,7 +59,7 @@ def sampled_frames(size_bytes: int, sample_fps: float, slice: Slice) -> range:
 
 
 class WaitingReader:
-    """Stands in for artifactscan.reading.VideoReader: every object is a sound video as long as its size says."""
+    """Stands in for artifactscan.decode.reader.VideoReader: every object is a sound video as long as its size says."""
 
     def __init__(self, settings: DecodeSettings, decode_s: float):
         self._settings = settings

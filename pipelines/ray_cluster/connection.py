@@ -27,11 +27,13 @@ from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+import artifactscan
 from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster.head_watch import watch_head
 
-ROOT = Path(__file__).resolve().parent.parent
+IMPORT_ROOT = Path(artifactscan.__file__).resolve().parent.parent
+"""The folder that holds the package artifactscan: site-packages, or src/ of a checkout."""
 """The repository's root: below it the workers find `pipelines` and `src/artifactscan`."""
 
 _QUIET = {
@@ -104,7 +106,7 @@ def connect() -> Resources:
     local = "RAY_ADDRESS" not in os.environ
     for name, value in (_QUIET | (_LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
-    import_path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH", "")])])
+    import_path = os.pathsep.join([str(IMPORT_ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
     _rays_words_to_stderr()
     if not ray.is_initialized():

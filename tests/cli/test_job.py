@@ -72,8 +72,8 @@ def test_with_json_a_wrong_flag_is_an_object_too(capsys: pytest.CaptureFixture[s
 
 def test_who_stops_reading_ends_the_job_with_a_code_of_its_own() -> None:
     code = """
-from artifactscan.cli import report_errors
-from artifactscan.summary import console
+from artifactscan.cli.job import report_errors
+from artifactscan.messages.console import console
 with report_errors() as ended:
     for _ in range(100_000):
         console().print("a line of a table")

@@ -13,10 +13,9 @@ from aws_env import set_aws_env
 from listed import ODD_NAMES, list_all, make, names, uris
 from s3_server import GeneratedBucket, S3Server, aws_env
 
-from artifactscan.corpus import listing
 from artifactscan.corpus.listing import VIDEO_PATTERNS, ListSettings, list_corpus
 from artifactscan.errors import UsageError
-from artifactscan.storage import retries
+from artifactscan.storage import files, retries
 
 # S3
 
@@ -57,7 +56,7 @@ def test_a_page_as_aws_writes_it():
         "<ETag>&#34;abc-2&#34;</ETag><Size>5</Size><Owner><ID>x</ID></Owner></Contents></ListBucketResult>"
     )
     response, result = {"status_code": 200, "body": body.encode()}, {}
-    listing.files._parse_page(response, result)
+    files._parse_page(response, result)
     time_us = int(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()) * 1_000_000
     assert result == {"Entries": [("a b\n+%2F.mp4", 5, "abc-2", time_us)]}
     assert b"Contents" not in response["body"]
@@ -67,7 +66,7 @@ def test_a_page_as_aws_writes_it():
 def test_a_million_objects_take_the_memory_of_few(monkeypatch):
     """Shown on 20,000 and 60,000: three times the objects, the same peak."""
     script = (
-        "import resource, sys; from artifactscan.corpus import *\n"
+        "import resource, sys; from artifactscan.corpus.listing import *\n"
         "rows = sum(b.num_rows for b in list_corpus('s3://generated/videos', ListSettings()))\n"
         "print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

@@ -136,5 +136,5 @@ def test_decord_gives_up_at_damage_or_says_nothing_of_it(tmp_path: Path) -> None
 
 
 def test_decord_is_loaded_only_when_it_decodes() -> None:
-    code = "import sys, artifactscan.decoding_decord; sys.exit('decord' in sys.modules)"
+    code = "import sys, artifactscan.decode.with_decord; sys.exit('decord' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0

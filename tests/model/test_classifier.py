@@ -115,9 +115,9 @@ def test_cuda_without_a_gpu(checkpoint: Checkpoint) -> None:
 _SHORT_OF_MEMORY = """
 import resource, sys
 import numpy as np
-from artifactscan.backbone import initialise, probe_frames
-from artifactscan.classifier import Classifier
-from artifactscan.classify_settings import ClassifySettings
+from artifactscan.model.backbone import initialise, probe_frames
+from artifactscan.model.classifier import Classifier
+from artifactscan.model.classify_settings import ClassifySettings
 
 checkpoint = initialise("test_resnet.r160_in1k", height=192, width=192, seed=3)
 frames = np.tile(probe_frames(checkpoint.card.input, 8), (16, 1, 1, 1))

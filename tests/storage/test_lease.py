@@ -17,7 +17,7 @@ from artifactscan.storage.lease import STALE_S, Lease
 
 HOLD = """
 import sys
-from artifactscan.lease import Lease
+from artifactscan.storage.lease import Lease
 with Lease(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

@@ -244,7 +244,7 @@ def test_a_file_system_that_knows_no_locks_or_is_full(
     if what == "flock":
         monkeypatch.setattr("artifactscan.storage.node_cache.fcntl.flock", refuse)
     else:
-        monkeypatch.setattr("artifactscan.shared_copies.json.dump", refuse)
+        monkeypatch.setattr("artifactscan.storage.node_cache.json.dump", refuse)
     for data in (b"1", b"2"):
         copy, own = shared_copy("film", file_with(data))
         assert own

@@ -19,7 +19,7 @@ AHEAD_BYTES = 256 << 20
 
 
 class Decoder(Protocol):
-    """What decodes one local file at a time, as artifactscan.isolation.DecoderProcess does."""
+    """What decodes one local file at a time, as DecoderProcess does."""
 
     def decode(self, path: str, slice: Slice = ...) -> Iterator[Segment]: ...
 

@@ -27,7 +27,7 @@ def initial_checkpoint(init: str, backbone: str, *, height: int = 0, width: int 
     ``init``: ``imagenet`` for timm's own weights, ``none`` for a seed's, a .safetensors file with timm's names, or a
     checkpoint folder, both local or s3://. Height and width in pixels, 0 for the backbone's own or that of the
     checkpoint. UsageError for weights that cannot be had or are not this backbone's, and as
-    artifactscan.backbone.build.
+    artifactscan.model.backbone.build.
     """
     if init == NONE:
         return initialise(backbone, height=height, width=width, seed=seed)

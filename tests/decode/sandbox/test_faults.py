@@ -166,9 +166,9 @@ def test_a_broken_installation_is_an_error_not_a_crashed_video(
 
 OWNER = """
 import sys
-from artifactscan.inputs import InputSpec
-from artifactscan.isolation import DecoderProcess
-from artifactscan.video import DecodeSettings
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.video import DecodeSettings
 process = DecoderProcess(DecodeSettings(input=InputSpec(height=48, width=80), decoder="decord"))
 process.start()
 print(process.pid, flush=True)

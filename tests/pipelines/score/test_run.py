@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from checkpoints import CHECKPOINT
 from parts import THRESHOLDS, attempt, failure, write_part
+from paths import ROOT
 from rich.console import Console
 
 from artifactscan.cli.job import failures_exit_code
 from artifactscan.errors import UsageError
 from artifactscan.model.checkpoint import Checkpoint, save_checkpoint
-from artifactscan.pipelines.ray_cluster.connection import ROOT
 from artifactscan.pipelines.score.request import Job, make_request
 from artifactscan.pipelines.score.run import _check_weights, _plan, _record, as_usage_errors, score
 from artifactscan.scoring.settings import ScoreSettings
@@ -236,7 +236,8 @@ def test_another_request_does_not_continue_it(cut_off: tuple[ScoreSettings, Stor
 
 
 def test_a_driver_loads_neither_ray_nor_torch_before_there_is_work() -> None:
-    script = "import sys, pipelines.scoring; print(sorted({'ray', 'torch', 'timm', 'av'} & sys.modules.keys()))"
-    path = f"{ROOT}:{ROOT / 'src'}"
+    heavy = "{'ray', 'torch', 'timm', 'av'}"
+    script = f"import sys, artifactscan.pipelines.score.run; print(sorted({heavy} & sys.modules.keys()))"
+    path = str(ROOT / "src")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={"PYTHONPATH": path})
     assert (done.stdout, done.stderr) == ("[]\n", "")
