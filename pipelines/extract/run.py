@@ -109,7 +109,7 @@ def _record(settings: ExtractSettings, checkpoints: dict[str, Checkpoint]) -> by
 
 def _list(settings: ExtractSettings) -> pa.Table:
     """The LISTING with a column ``file``: the path below the input, by which labels name a clip."""
-    batches = list(list_corpus(settings.input, settings.scoring("builtin").listing()))
+    batches = list(list_corpus(settings.input, settings.listing()))
     table = pa.Table.from_batches(batches, LISTING)
     root = storage.normalise(settings.input).rstrip("/")
     files = [_below(uri, root) for uri in table["uri"].to_pylist()]
@@ -142,7 +142,7 @@ def _labels(settings: ExtractSettings, listing: pa.Table) -> pa.Table:
 def _choose(settings: ExtractSettings, checkpoints: dict[str, Checkpoint], listing: pa.Table) -> Choice:
     if checkpoints:
         return _choose_by_scores(settings, checkpoints, listing)
-    if not settings.limits().bind:
+    if not settings.selection().bind:
         return Choice(frames=None, verdicts={})
     surveyed = _run(settings, _work(listing, None), None)
     rows = [
@@ -152,7 +152,7 @@ def _choose(settings: ExtractSettings, checkpoints: dict[str, Checkpoint], listi
     ]
     names = ["video_id", "frame_index", "pts_s"]
     frames = pa.Table.from_pylist(rows, pa.schema([INDEX.field(column) for column in names]))
-    chosen = choose(frames, settings.limits())
+    chosen = choose(frames, settings.selection())
     empty = {column: pa.nulls(chosen.num_rows, INDEX.field(column).type) for column in ("value", *SCORE_COLUMNS)}
     chosen = pa.table({**{column: chosen[column] for column in names}, **empty})
     return Choice(frames=chosen, verdicts={video["video_id"]: video for video in surveyed})
@@ -183,7 +183,7 @@ def _choose_by_scores(settings: ExtractSettings, checkpoints: dict[str, Checkpoi
         mean = pa.array(scores[:, :, number].mean(axis=0), pa.float32())
         frames = frames.set_column(frames.column_names.index(column), column, mean)
     shown = pa.nulls(frames.num_rows, pa.float64()) if values is None else pa.array(values)
-    return Choice(frames=choose(frames.append_column("value", shown), settings.limits(), values), verdicts=verdicts)
+    return Choice(frames=choose(frames.append_column("value", shown), settings.selection(), values), verdicts=verdicts)
 
 
 def _work(listing: pa.Table, frames: pa.Table | None) -> pa.Table:
@@ -213,7 +213,7 @@ def _run(settings: ExtractSettings, work: pa.Table, images: ImageSettings | None
         return graph.run_extract_graph(
             work,
             pools=pools,
-            decoding=settings.decoding() if images else settings.scoring("builtin").decoding(_SURVEY_INPUT),
+            decoding=settings.image_decoding() if images else settings.decoding(_SURVEY_INPUT),
             native_size=images is not None and not settings.height,
             images=images,
             tally=tally,

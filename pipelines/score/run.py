@@ -24,7 +24,7 @@ from artifactscan.schemas import MANIFEST
 from artifactscan.scoring.cost import estimate
 from artifactscan.scoring.plan import Plan, load_settled, make_plan, without_frames
 from artifactscan.scoring.rates import last_device
-from artifactscan.scoring.settings import ScoreSettings, as_record
+from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.scoring.settle import Settlement, settle
 from artifactscan.scoring.stopwatch import Stopwatch
 from artifactscan.scoring.summary import print_plan, print_run
@@ -225,7 +225,7 @@ def _record(
         scope_digest=request.scope,
         limits_digest=request.limits,
         spec=asdict(request.spec),
-        settings=as_record(job.settings),
+        settings=asdict(job.settings),
         checkpoint={
             "digest": checkpoint.digest,
             "backbone": checkpoint.card.backbone,

@@ -75,9 +75,9 @@ def test_flags_fill_the_settings() -> None:
         *("--export", "cvat", "csv", "--height", "90", "--width", "160"),
     )
     assert settings.checkpoint == ("a", "b")
-    assert settings.limits() == Limits(count=9, per_video=3, min_gap_s=1.5)
+    assert settings.selection() == Limits(count=9, per_video=3, min_gap_s=1.5)
     assert settings.export == ("cvat", "csv")
-    assert settings.decoding().input == InputSpec(height=90, width=160)
+    assert settings.image_decoding().input == InputSpec(height=90, width=160)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The settings of the audit's jobs: frozen dataclasses, filled by flags and by a YAML file alike."""
+"""The settings of the jobs that audit, report and replay."""
 
 from dataclasses import dataclass, field
 

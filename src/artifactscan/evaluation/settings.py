@@ -1,16 +1,16 @@
-"""The settings of the evaluation job: one frozen dataclass, filled by flags and by a YAML file alike."""
+"""The settings of the job that evaluates a checkpoint on labelled frames."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from artifactscan.decode.video import DecodeLimits
-from artifactscan.errors import UsageError
 from artifactscan.evaluation.bootstrap import BootstrapSettings
 from artifactscan.model.classify_settings import ClassifySettings
+from artifactscan.settings.groups import ClusterSettings, DeviceSettings, check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
+class EvaluateSettings(DeviceSettings, ClusterSettings):
     """Evaluates a checkpoint on labelled frames that it was not trained on."""
 
     checkpoint: str
@@ -35,27 +35,13 @@ class EvaluateSettings:
 
     batch_frames: int = 0
     """Frames per forward pass; 0: 128 on a GPU, 16 on a CPU."""
-    device: Literal["auto", "cuda", "cpu"] = "auto"
-    """auto: cuda where the cluster has a GPU."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto: bf16 where the hardware has it and no score moves by 0.01 or more."""
     cache: str = ""
     """Folder or s3:// prefix that keeps decoded frames; empty: OUTPUT/frames."""
-    shared_filesystem: bool = False
-    """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
-    node_wait_s: float = 0.0
-    """Seconds to wait for the first nodes of an autoscaler; 0: 15 minutes for that of `ray up`, else none."""
-    decode_actors: int = 0
-    """Decoding processes; 0: as many as the CPUs allow."""
     video_timeout_s: float = 600.0
     """Seconds one clip may take to decode; every frame of it is."""
 
     def __post_init__(self) -> None:
-        for name in ("resamples", "seed", "batch_frames", "decode_actors", "node_wait_s"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give 0 or more")
-        if not self.video_timeout_s > 0:
-            raise UsageError(f"--video-timeout-s is {self.video_timeout_s}; give a number above 0")
+        check_numbers(self)
 
     def bootstrap(self) -> BootstrapSettings:
         """How intervals are made."""

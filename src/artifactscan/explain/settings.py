@@ -1,24 +1,21 @@
-"""The settings of the explaining job: one frozen dataclass, filled by flags and by a YAML file alike."""
+"""The settings of the job that explains scores with heat maps."""
 
 import math
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass
 
 from artifactscan.decode.input_spec import MAX_SIDE, InputSpec
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
-from artifactscan.decode.video import DecodeLimits, DecodeSettings
+from artifactscan.decode.video import DecodeSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.model.classify_settings import ClassifySettings
+from artifactscan.settings.groups import DeviceSettings, SamplingSettings, check_numbers
 
 MAX_FRAMES = 64
 """Frames explained at a time: one row each of the contact sheet."""
 
-_LIMITS = DecodeLimits()
-
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainSettings:
+class ExplainSettings(SamplingSettings, DeviceSettings):
     """Shows where in a video's frames a checkpoint sees each artifact label, as heat maps over the frames."""
 
     video: str
@@ -40,30 +37,8 @@ class ExplainSettings:
     max_side: int = 1280
     """Pixels of a picture's longer side; larger videos are shrunk to it, smaller ones keep their size."""
 
-    sample_fps: float = 2.0
-    """Sampled frames per second of presentation time, for --top."""
-    decoder: Literal["auto", "pyav", "decord"] = "auto"
-    """auto: pyav, and decord where pyav fails."""
-    video_timeout_s: float = _LIMITS.video_timeout_s
-    """Seconds the video may take to decode."""
-    child_memory_bytes: int = _LIMITS.child_memory_bytes
-    """Address space the decoding process may add while decoding."""
-    max_pixels: int = _LIMITS.max_pixels
-    """Pixels per frame above which a video is too large."""
-    max_video_s: float = _LIMITS.max_video_s
-    """Seconds of video above which it is too large."""
-    max_object_bytes: int = _LIMITS.max_object_bytes
-    """Bytes of an object above which it is too large."""
-
-    device: Literal["auto", "cuda", "cpu"] = "auto"
-    """auto: cuda where there is a GPU."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Of the scores, as in scoring; heat maps are computed in fp32."""
-
     def __post_init__(self) -> None:
-        for name in ("sample_fps", *(field.name for field in fields(DecodeLimits))):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give a number above 0")
+        check_numbers(self)
         if not 1 <= self.top <= MAX_FRAMES:
             raise UsageError(f"--top is {self.top}; give a number from 1 to {MAX_FRAMES}")
         if not 1 <= self.max_side <= MAX_SIDE:
@@ -113,12 +88,8 @@ class ExplainSettings:
             input=input_spec,
             sample_fps=EVERY_FRAME_FPS if named else self.sample_fps,
             decoder=self.decoder,
-            limits=DecodeLimits(**{field.name: getattr(self, field.name) for field in fields(DecodeLimits)}),
+            limits=self.limits(),
         )
-
-    def classifying(self) -> ClassifySettings:
-        """How frames become scores."""
-        return ClassifySettings(device=self.device, precision=self.precision)
 
 
 def _parts(texts: tuple[str, ...]) -> list[str]:

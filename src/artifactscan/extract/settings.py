@@ -1,27 +1,23 @@
-"""The settings of the extraction job: one frozen dataclass, filled by flags and by a YAML file alike."""
+"""The settings of the job that extracts frames to label."""
 
 from dataclasses import dataclass, fields
 from typing import Literal
 
 from artifactscan.annotation.exchange import Tool
 from artifactscan.annotation.selection import Limits, Measure
-from artifactscan.corpus.listing import VIDEO_PATTERNS
 from artifactscan.decode.input_spec import InputSpec
-from artifactscan.decode.video import DecodeLimits, DecodeSettings
+from artifactscan.decode.video import DecodeSettings
 from artifactscan.errors import UsageError
 from artifactscan.scoring.settings import ScoreSettings
+from artifactscan.settings.groups import ClusterSettings, CorpusSettings, DeviceSettings, SegmentSettings, check_numbers
 
 ImageFormat = Literal["png", "jpeg"]
 
-_LIMITS = DecodeLimits()
-
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractSettings:
+class ExtractSettings(CorpusSettings, SegmentSettings, DeviceSettings, ClusterSettings):
     """Writes the frames of a corpus that are worth labelling as images, with an index and files for labelling tools."""
 
-    input: str
-    """Folder, single file, s3://bucket/prefix, or a .parquet/.csv manifest with a column `uri`."""
     output: str
     """Folder or s3://bucket/prefix for frames/, index.parquet, ledger.parquet and export/."""
 
@@ -56,50 +52,12 @@ class ExtractSettings:
     replace: bool = False
     """Replace the frames, index and exports that an earlier extraction left in OUTPUT."""
 
-    include: tuple[str, ...] = VIDEO_PATTERNS
-    """Globs of the files to take, against the path below the input or the bare name."""
-    exclude: tuple[str, ...] = ()
-    """Globs of the files to leave out; wins over --include."""
-    limit: int | None = None
-    """Take at most this many files."""
-    since: str | None = None
-    """Take only files modified at or after this ISO 8601 time, e.g. 2026-11-01 or 2026-11-01T06:00:00+00:00."""
-
-    sample_fps: float = 2.0
-    """Sampled frames per second of presentation time."""
-    decoder: Literal["auto", "pyav", "decord"] = "auto"
-    """auto: pyav (the faster), and decord where pyav fails; the ledger says which decoded each video."""
-    segment_frames: int = 64
-    """Frames of one video handed on at a time; bounds memory."""
-    video_timeout_s: float = _LIMITS.video_timeout_s
-    """Seconds one video may take to decode."""
-    child_memory_bytes: int = _LIMITS.child_memory_bytes
-    """Address space the decoding process may add while decoding."""
-    max_pixels: int = _LIMITS.max_pixels
-    """Pixels per frame above which a video is too large."""
-    max_video_s: float = _LIMITS.max_video_s
-    """Seconds of video above which it is too large."""
-    max_object_bytes: int = _LIMITS.max_object_bytes
-    """Bytes of an object above which it is too large."""
-
-    device: Literal["auto", "cuda", "cpu"] = "auto"
-    """Where checkpoints run; auto: cuda where the cluster has a GPU."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto: bf16 where the hardware has it and no score moves by 0.01 or more."""
-    decode_actors: int = 0
-    """Decoding processes; 0: as many as the CPUs allow."""
-
-    max_failed: float = 0.05
-    """Exit with 1 when more than this share of the videos gave no frame."""
-    shared_filesystem: bool = False
-    """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
-    node_wait_s: float = 0.0
-    """Seconds to wait for the first nodes of an autoscaler; 0: 15 minutes for that of `ray up`, else none."""
     quiet: bool = False
     """No progress line."""
 
     def __post_init__(self) -> None:
-        self.scoring("builtin")  # it checks all that the two jobs share
+        check_numbers(self)
+        self.listing()  # raises for a --since that cannot be read
         for name in ("count", "per_video"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} is {value}; give 1 or more")
@@ -107,8 +65,6 @@ class ExtractSettings:
             raise UsageError(f"--min-gap-s is {self.min_gap_s}; give 0 or more")
         if not 1 <= self.jpeg_quality <= 100:
             raise UsageError(f"--jpeg-quality is {self.jpeg_quality}; give a number from 1 to 100")
-        if not 0 <= self.max_failed <= 1:
-            raise UsageError(f"--max-failed is {self.max_failed}; give a share between 0 and 1")
         self._check_choice()
         self._check_size()
 
@@ -127,18 +83,17 @@ class ExtractSettings:
                 f"--height is {self.height} and --width is {self.width}; give both, or neither for the video's own size"
             )
         try:
-            self.decoding()
+            self.image_decoding()
         except ValueError as error:
             raise UsageError(f"--height and --width cannot be used: {error}") from None
 
-    def limits(self) -> Limits:
+    def selection(self) -> Limits:
         """How many frames to choose, and how far apart."""
         return Limits(count=self.count, per_video=self.per_video, min_gap_s=self.min_gap_s)
 
-    def decoding(self) -> DecodeSettings:
-        """How videos become images; the input is a stand-in where they keep their own size."""
-        size = InputSpec(height=self.height or 16, width=self.width or 16)
-        return self.scoring("builtin").decoding(size)
+    def image_decoding(self) -> DecodeSettings:
+        """How videos become images; the input is a placeholder where they keep their own size."""
+        return self.decoding(InputSpec(height=self.height or 16, width=self.width or 16))
 
     def scoring(self, checkpoint: str) -> ScoreSettings:
         """How the scoring job is asked for the scores to choose by."""

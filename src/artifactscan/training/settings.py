@@ -1,4 +1,4 @@
-"""The settings of the fine-tuning job: one frozen dataclass, filled by flags and by a YAML file alike."""
+"""The settings of the job that fine-tunes backbones."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,13 +10,14 @@ from artifactscan.evaluation.bootstrap import BootstrapSettings
 from artifactscan.evaluation.splits import Protocol, SplitSettings
 from artifactscan.evaluation.thresholds import Goal, parse_goal
 from artifactscan.model.checkpoint import BACKBONES
+from artifactscan.settings.groups import ClusterSettings, DeviceSettings, check_numbers
 from artifactscan.training.recipe import TrainSettings, taken_from
 
 ALL_BACKBONES = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneSettings(TrainSettings):
+class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
     """Fine-tunes a backbone on labelled frames, measures it on frames held out, and leaves a checkpoint."""
 
     labels: tuple[str, ...]
@@ -56,22 +57,14 @@ class FinetuneSettings(TrainSettings):
 
     workers: int = 1
     """Processes that train together, each on a GPU of its own or sharing the CPUs."""
-    device: Literal["auto", "cuda", "cpu"] = "auto"
-    """auto: cuda where the cluster has a GPU."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto: bf16 on a GPU, fp32 on a CPU."""
     max_failures: int = 3
     """Times one training goes on after a worker was lost."""
     cache: str = ""
     """Folder or s3:// prefix that keeps decoded frames; empty: OUTPUT/frames."""
-    decode_actors: int = 0
-    """Decoding processes; 0: as many as the CPUs allow."""
     video_timeout_s: float = 600.0
     """Seconds one clip may take to decode; every frame of it is."""
-    shared_filesystem: bool = False
-    """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
-    node_wait_s: float = 0.0
-    """Seconds to wait for the first nodes of an autoscaler; 0: 15 minutes for that of `ray up`, else none."""
     quiet: bool = False
     """No progress lines."""
 
@@ -81,13 +74,9 @@ class FinetuneSettings(TrainSettings):
             raise UsageError(f"--workers is {self.workers}; give 1 or more")
         if self.batch_frames < self.workers:
             raise UsageError(f"--batch-frames is {self.batch_frames} for {self.workers} --workers; give each a frame")
-        for name in ("height", "width", "max_failures", "decode_actors", "synthetic", "resamples", "node_wait_s"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give 0 or more")
+        check_numbers(self)
         if max(self.height, self.width) > MAX_SIDE:
             raise UsageError(f"--height {self.height} and --width {self.width}: give at most {MAX_SIDE} pixels a side")
-        if not self.video_timeout_s > 0:
-            raise UsageError(f"--video-timeout-s is {self.video_timeout_s}; give a number above 0")
         self.goal()
         self.splitting("videos")
 

@@ -1,0 +1,1 @@
+"""Groups of settings that several jobs share, each with its flags, defaults and checks."""
