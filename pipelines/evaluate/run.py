@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage
-from artifactscan.cli.job import EXIT_OK
-from artifactscan.evaluation.evaluate import evaluate
+from artifactscan.cli.exit_codes import EXIT_OK
+from artifactscan.evaluation.metric_table import evaluate
 from artifactscan.evaluation.predictions import logits_of, predictions_table
-from artifactscan.evaluation.report import print_evaluation, write_evaluation
+from artifactscan.evaluation.evaluation_report import print_evaluation, write_evaluation
 from artifactscan.evaluation.settings import EvaluateSettings
 from artifactscan.evaluation.tuning import Tuning
 from artifactscan.labels import SCORE_COLUMNS
@@ -23,7 +23,7 @@ from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.pipelines.ray_cluster.submission import check_paths
 from artifactscan.storage.failures import as_cut_off_errors
 from artifactscan.storage.parquet import write_table
-from artifactscan.training.labelled import Labelled, gather
+from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
 
 FRAMES_PER_CALL = 64
 """Frames handed to a classifier at a time; it batches them as the scoring job does."""
@@ -54,7 +54,7 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
     checkpoint = load_checkpoint(settings.checkpoint)
-    labelled = gather(settings.labels, settings.clips, rule=settings.label_rule)
+    labelled = load_labelled_frames(settings.labels, settings.clips, rule=settings.label_rule)
     card = checkpoint.card
     if not card.trained:
         out.print(f"checkpoint {settings.checkpoint}: not trained, its figures mean nothing", style="yellow")
@@ -77,7 +77,7 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     return EXIT_OK
 
 
-def _seen(checkpoint: Checkpoint, labelled: Labelled) -> tuple[str, ...]:
+def _seen(checkpoint: Checkpoint, labelled: LabelledFrames) -> tuple[str, ...]:
     """What a reader must know where the checkpoint was trained on some of the clips."""
     seen = sum(clip.name in checkpoint.card.trained_on for clip in labelled.clips.values())
     if not seen:
@@ -89,13 +89,13 @@ def _seen(checkpoint: Checkpoint, labelled: Labelled) -> tuple[str, ...]:
 
 
 def _logits(
-    settings: EvaluateSettings, checkpoint: Checkpoint, labelled: Labelled, root: str, out: Console
+    settings: EvaluateSettings, checkpoint: Checkpoint, labelled: LabelledFrames, root: str, out: Console
 ) -> np.ndarray:
     """float64 (frames, labels), in the order of the labels and before calibration."""
     from ray.data import ActorPoolStrategy
 
     from artifactscan.model.backbone import check_weights
-    from artifactscan.pipelines.ingest import labelled_frames
+    from artifactscan.pipelines.ingest import build_frame_table
     from artifactscan.pipelines.ray_cluster import ray_data
     from artifactscan.pipelines.ray_cluster.connection import Resources
     from artifactscan.pipelines.ray_cluster.join import join, uses_gpu

@@ -1,0 +1,1 @@
+"""Labelled clips decoded into the frame table that training and evaluation read."""

@@ -1,4 +1,4 @@
-"""One fine-tuning, whole: gather, decode, measure on frames held out, train on all of them, write the checkpoint.
+"""One fine-tuning, whole: load_labelled_frames, decode, measure on frames held out, train on all of them, write the checkpoint.
 
 OUTPUT/<backbone>/checkpoint/                 what jobs/score.py takes; card.json is written last
 OUTPUT/<backbone>/<protocol>/                 out-of-fold predictions.parquet and the evaluation of them
@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage
-from artifactscan.cli.job import EXIT_OK
+from artifactscan.cli.exit_codes import EXIT_OK
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.comparison import Candidate, comparison
-from artifactscan.evaluation.evaluate import Evaluation, evaluate
-from artifactscan.evaluation.report import as_record, print_evaluation, write_evaluation
+from artifactscan.evaluation.metric_table import Evaluation, evaluate
+from artifactscan.evaluation.evaluation_report import as_record, print_evaluation, write_evaluation
 from artifactscan.evaluation.splits import Protocol, Split, check_split, hold_out, make_splits
 from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.messages.console import console
@@ -38,16 +38,16 @@ from artifactscan.storage.failures import as_cut_off_errors
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import write_table
 from artifactscan.store.versions import versions_of
-from artifactscan.training.cost import measure_cost
-from artifactscan.training.history import write_history
-from artifactscan.training.initial import initial_checkpoint
-from artifactscan.training.labelled import Labelled, gather
+from artifactscan.training.backbone_cost import measure_backbone_cost
+from artifactscan.training.epoch_history import write_history
+from artifactscan.training.initial_weights import initial_checkpoint
+from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
 from artifactscan.training.settings import FinetuneSettings
 
 if TYPE_CHECKING:
     from artifactscan.pipelines.ray_cluster.pools import Pools
     from artifactscan.pipelines.train.fit import Placement
-    from artifactscan.pipelines.train.runs import Job, Model, RunOutcome
+    from artifactscan.pipelines.train.folds import Job, Model, RunOutcome
 
 RECORD_NAME, COMPARISON_NAME, LEASE_NAME = "finetune.json", "comparison.md", "lease.json"
 FINAL = "final"
@@ -68,7 +68,7 @@ _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
+class FoldSummary:
     """What a final training takes from the measured ones."""
 
     tuning: Tuning
@@ -83,7 +83,7 @@ def finetune(settings: FinetuneSettings) -> int:
     check_paths(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
-    labelled = gather(settings.labels, settings.clips, rule=settings.label_rule)
+    labelled = load_labelled_frames(settings.labels, settings.clips, rule=settings.label_rule)
     for protocol in settings.protocols():
         _splits(settings, labelled, protocol)  # what cannot be divided shows before anything is decoded
     _final_split(settings, labelled)
@@ -137,7 +137,7 @@ def _finished(root: str, request: dict[str, Any]) -> bool:
     return True
 
 
-def _request(settings: FinetuneSettings, labelled: Labelled, initial: Checkpoint) -> dict[str, Any]:
+def _request(settings: FinetuneSettings, labelled: LabelledFrames, initial: Checkpoint) -> dict[str, Any]:
     """What was asked; its digest leaves out what changes nothing about what is learned."""
     asked = {name: value for name, value in asdict(settings).items() if name not in _IN_PASSING}
     etags = {file: clip.etag for file, clip in labelled.clips.items()}
@@ -146,7 +146,7 @@ def _request(settings: FinetuneSettings, labelled: Labelled, initial: Checkpoint
     return {"digest": digest([asked, data, versions]), "settings": asdict(settings), **data, "versions": versions}
 
 
-def _with_synthetic(settings: FinetuneSettings, root: str, labelled: Labelled, out: Console) -> Labelled:
+def _with_synthetic(settings: FinetuneSettings, root: str, labelled: LabelledFrames, out: Console) -> LabelledFrames:
     if not settings.synthetic:
         return labelled
     from artifactscan.training import synthetic
@@ -156,7 +156,7 @@ def _with_synthetic(settings: FinetuneSettings, root: str, labelled: Labelled, o
     return synthetic.with_synthetic(labelled, synthetic.write_pairs(folder, settings.synthetic, seed=settings.seed))
 
 
-def _start_ray(settings: FinetuneSettings, labelled: Labelled, out: Console) -> tuple["Pools", "Placement"]:
+def _start_ray(settings: FinetuneSettings, labelled: LabelledFrames, out: Console) -> tuple["Pools", "Placement"]:
     from artifactscan.pipelines.ray_cluster.connection import Resources
     from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
     from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
@@ -175,7 +175,7 @@ def _start_ray(settings: FinetuneSettings, labelled: Labelled, out: Console) -> 
     return pools, placement
 
 
-def _initial(settings: FinetuneSettings, backbone: str, labelled: Labelled) -> Checkpoint:
+def _initial(settings: FinetuneSettings, backbone: str, labelled: LabelledFrames) -> Checkpoint:
     """UsageError where its weights have seen clips that they would be tested on."""
     initial = initial_checkpoint(
         settings.init, backbone, height=settings.height, width=settings.width, seed=settings.seed
@@ -192,7 +192,7 @@ def _initial(settings: FinetuneSettings, backbone: str, labelled: Labelled) -> C
 def _finetune_backbone(job: "Job", backbone: str, initial: Checkpoint) -> tuple[dict[str, Evaluation], Checkpoint]:
     import ray
 
-    from artifactscan.pipelines.ingest import labelled_frames
+    from artifactscan.pipelines.ingest import build_frame_table
     from artifactscan.pipelines.train import runs
 
     settings = job.settings
@@ -208,7 +208,7 @@ def _finetune_backbone(job: "Job", backbone: str, initial: Checkpoint) -> tuple[
         frames=labelled_frames.frames_of(table),
     )
     evaluations: dict[str, Evaluation] = {}
-    measured: dict[str, Learned] = {}
+    measured: dict[str, FoldSummary] = {}
     histories: list[pa.Table] = []
     for protocol in settings.protocols():
         splits = _splits(settings, job.labelled, protocol)
@@ -220,13 +220,13 @@ def _finetune_backbone(job: "Job", backbone: str, initial: Checkpoint) -> tuple[
     return evaluations, checkpoint
 
 
-def _splits(settings: FinetuneSettings, labelled: Labelled, protocol: Protocol) -> Sequence[Split]:
+def _splits(settings: FinetuneSettings, labelled: LabelledFrames, protocol: Protocol) -> Sequence[Split]:
     return make_splits(labelled.files, labelled.y, settings.splitting(protocol))
 
 
 def _measure(
     job: "Job", model: "Model", protocol: Protocol, splits: Sequence[Split], outcomes: Sequence["RunOutcome"]
-) -> tuple[Evaluation, Learned]:
+) -> tuple[Evaluation, FoldSummary]:
     """The evaluation of frames held out, written and told; and what a final training takes from it."""
     settings, goal = job.settings, job.settings.goal()
     tested = pa.concat_tables(
@@ -249,11 +249,11 @@ def _measure(
     job.out.print(Text(f"\n{model.name}", style="bold"))
     print_evaluation(evaluation, job.out)
     epochs = max(1, round(float(np.mean([outcome.best_epoch for outcome in outcomes]))))
-    return evaluation, Learned(tuning=final, how=how, epochs=epochs)
+    return evaluation, FoldSummary(tuning=final, how=how, epochs=epochs)
 
 
 def _final(
-    job: "Job", model: "Model", evaluations: dict[str, Evaluation], measured: dict[str, Learned]
+    job: "Job", model: "Model", evaluations: dict[str, Evaluation], measured: dict[str, FoldSummary]
 ) -> tuple[Checkpoint, pa.Table]:
     """Trains on everything for as long as the folds did best, and writes the checkpoint, its card last.
 
@@ -303,7 +303,7 @@ def _beside(job: "Job") -> str:
     return f"and {synthetic:,} synthetic ones " if synthetic else ""
 
 
-def _final_split(settings: FinetuneSettings, labelled: Labelled) -> Split:
+def _final_split(settings: FinetuneSettings, labelled: LabelledFrames) -> Split:
     """Everything to train on; but without a protocol some videos to tune on.
 
     UsageError where that cannot be: a label without positives or negatives, or one video only.
@@ -317,7 +317,7 @@ def _final_split(settings: FinetuneSettings, labelled: Labelled) -> Split:
 
 
 def _compare(job: "Job", evaluations: dict[str, dict[str, Evaluation]], checkpoints: dict[str, Checkpoint]) -> None:
-    costs = {name: measure_cost(checkpoint) for name, checkpoint in checkpoints.items()}
+    costs = {name: measure_backbone_cost(checkpoint) for name, checkpoint in checkpoints.items()}
     sheet = comparison(
         [Candidate(name=name, evaluations=evaluations[name], **asdict(cost)) for name, cost in costs.items()]
     )

@@ -64,7 +64,7 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
     )
 
 
-class Told:
+class LogPrinter:
     """Prints what a log is told, each line after ``prefix``, while it is entered."""
 
     def __init__(self, log: ActorProxy[TrainingLog], *, prefix: str, quiet: bool, stream: TextIO | None = None):
@@ -73,7 +73,7 @@ class Told:
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True, name="training log")
 
-    def __enter__(self) -> "Told":
+    def __enter__(self) -> "LogPrinter":
         self.thread.start()
         return self
 

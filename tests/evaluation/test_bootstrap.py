@@ -10,8 +10,8 @@ from predicted import predictions
 from sklearn import metrics as sk
 
 from artifactscan.errors import UsageError
-from artifactscan.evaluation.bootstrap import BootstrapSettings, bootstrap, interval, weighted_figures
-from artifactscan.evaluation.metrics import LABEL_METRICS, Frames, figures
+from artifactscan.evaluation.bootstrap import BootstrapSettings, bootstrap, interval, weighted_metrics
+from artifactscan.evaluation.label_metrics import LABEL_METRICS, Frames, figures
 from artifactscan.evaluation.predictions import read_predictions
 from artifactscan.evaluation.tuning import Tuning
 from artifactscan.labels import LABELS
@@ -36,7 +36,7 @@ def test_with_weights_of_1_it_is_the_figure_itself(data: st.DataObject) -> None:
     y = data.draw(st.lists(st.booleans(), min_size=4 * count, max_size=4 * count))
     scores = np.array(p, np.float32).reshape(-1, 4)
     frames = Frames(y=np.array(y).reshape(-1, 4), p=scores, flags=scores >= 0.5)
-    found, expected = weighted_figures(frames, np.ones((1, count))), figures(frames)
+    found, expected = weighted_metrics(frames, np.ones((1, count))), figures(frames)
     np.testing.assert_allclose(found.by_label[0], expected.by_label, atol=2e-6)
     assert found.exact_match[0] == pytest.approx(expected.exact_match)
 
@@ -44,7 +44,7 @@ def test_with_weights_of_1_it_is_the_figure_itself(data: st.DataObject) -> None:
 def test_weighted_figures_equal_scikit_learns_with_the_same_sample_weights() -> None:
     frames, _ = frames_of()
     weights = np.random.default_rng(0).integers(0, 4, (5, len(frames.y))).astype(float)
-    found = weighted_figures(frames, weights)
+    found = weighted_metrics(frames, weights)
     for resample, weight in enumerate(weights):
         for i in range(len(LABELS)):
             y, p, flags = frames.y[:, i], frames.p[:, i], frames.flags[:, i]
@@ -67,7 +67,7 @@ def test_weighted_figures_equal_scikit_learns_with_the_same_sample_weights() -> 
 def test_weights_stand_for_repeated_frames() -> None:
     frames, _ = frames_of()
     counts = np.random.default_rng(0).integers(0, 4, len(frames.y))
-    found = weighted_figures(frames, counts[np.newaxis].astype(float))
+    found = weighted_metrics(frames, counts[np.newaxis].astype(float))
     repeated = figures(frames.where(np.repeat(np.arange(len(counts)), counts)))
     np.testing.assert_allclose(found.by_label[0], repeated.by_label, atol=1e-6)
 

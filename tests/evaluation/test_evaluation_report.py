@@ -12,9 +12,9 @@ from rich.console import Console
 from artifactscan.errors import CutOffError
 from artifactscan.evaluation.bootstrap import BootstrapSettings
 from artifactscan.evaluation.comparison import Candidate, comparison
-from artifactscan.evaluation.evaluate import Evaluation, evaluate
-from artifactscan.evaluation.report import as_record, markdown, print_evaluation, write_evaluation
-from artifactscan.evaluation.sheet import Sheet
+from artifactscan.evaluation.metric_table import Evaluation, evaluate
+from artifactscan.evaluation.evaluation_report import as_record, markdown, print_evaluation, write_evaluation
+from artifactscan.evaluation.text_table import TextTable
 from artifactscan.evaluation.tuning import cross_tune
 from artifactscan.labels import LABELS
 
@@ -184,7 +184,7 @@ def test_backbones_are_compared_under_both_protocols_beside_the_paper(videos: Ev
 
 
 def test_names_in_a_table_are_only_text() -> None:
-    sheet = Sheet(title="a_b", headings=("x", "y"), rows=(("[red]a|b\x1b[0m", ("1", "<b>")),))
+    sheet = TextTable(title="a_b", headings=("x", "y"), rows=(("[red]a|b\x1b[0m", ("1", "<b>")),))
     assert "| \\[red\\]a\\|b\\x1b\\[0m | 1<br>\\<b\\> |" in sheet.markdown()
     out = io.StringIO()
     sheet.print(Console(file=out, width=60))

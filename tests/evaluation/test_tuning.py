@@ -7,9 +7,9 @@ from sklearn.metrics import precision_score
 
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.calibration import fit_calibration
-from artifactscan.evaluation.metrics import two_classed
+from artifactscan.evaluation.label_metrics import has_both_classes
 from artifactscan.evaluation.predictions import read_predictions
-from artifactscan.evaluation.thresholds import Goal
+from artifactscan.evaluation.thresholds import ThresholdGoal
 from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import Calibration
@@ -19,9 +19,9 @@ READ = read_predictions(TABLE)
 
 
 def test_calibration_is_fitted_first_and_thresholds_are_those_of_calibrated_probabilities() -> None:
-    tuned = tune(TABLE, Goal(precision=0.8))
+    tuned = tune(TABLE, ThresholdGoal(precision=0.8))
     frames = tuned.apply(READ)
-    assert two_classed(READ.y).all()
+    assert has_both_classes(READ.y).all()
     for i, label in enumerate(LABELS):
         expected = fit_calibration(READ.logits[:, i], READ.y[:, i], READ.videos)
         assert tuned.calibration[label] == expected
@@ -78,7 +78,7 @@ def test_a_label_of_one_class_is_left_alone_and_said() -> None:
 def test_a_goal_out_of_reach_is_said() -> None:
     table = TABLE.to_pandas()
     table["logit_motion"] = 0.0
-    tuned = tune(table, Goal(precision=0.95))
+    tuned = tune(table, ThresholdGoal(precision=0.95))
     share = table["y_motion"].mean()
     (note,) = [note for note in tuned.notes if note.startswith("motion")]
     assert note.startswith("motion reaches no precision=0.95 on the frames to tune on: the threshold is ")

@@ -23,7 +23,7 @@ from artifactscan.jobs.score import main as score
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.model.checkpoint import BACKBONES, load_checkpoint
 from artifactscan.schemas import METRICS, PREDICTIONS
-from artifactscan.training.history import HISTORY
+from artifactscan.training.epoch_history import HISTORY
 
 pytestmark = pytest.mark.long
 

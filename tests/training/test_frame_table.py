@@ -1,4 +1,4 @@
-"""Labelled frames are the scoring job's own, whether they lie on its grid or not."""
+"""LabelledFrames frames are the scoring job's own, whether they lie on its grid or not."""
 
 import dataclasses
 from pathlib import Path
@@ -23,7 +23,7 @@ from artifactscan.training.frame_table import (
     frame_table,
     keep_labelled,
 )
-from artifactscan.training.labelled import Clip, Labelled, gather
+from artifactscan.training.labelled_frames import Clip, LabelledFrames, load_labelled_frames
 
 SPEC = InputSpec(height=48, width=80)
 
@@ -33,7 +33,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_labelled(tmp_path_factory.mktemp("data") / "set", clips=2)
 
 
-def decode(labelled: Labelled) -> pa.Table:
+def decode(labelled: LabelledFrames) -> pa.Table:
     with DecoderProcess(every_frame(SPEC)) as process:
         reader = VideoReader(process, max_object_bytes=1 << 30)
         tables = []
@@ -43,7 +43,7 @@ def decode(labelled: Labelled) -> pa.Table:
 
 
 def test_frames_are_those_labelled_and_pixels_those_scored(table: Path) -> None:
-    labelled = gather([str(table)], [])
+    labelled = load_labelled_frames([str(table)], [])
     decoded = decode(labelled).sort_by("row")
     check_whole(decoded, labelled)
     assert decoded.schema == FRAME_TABLE
@@ -65,32 +65,32 @@ def test_what_cannot_be_had_is_told(table: Path, tmp_path: Path) -> None:
     beyond = write_rows(
         table.parent / "beyond.csv", [("clips/clip0.mp4", 40, 0, 0, 0, 0), ("clips/clip0.mp4", 1, *"0000")]
     )
-    labelled = gather([str(beyond)], [])
+    labelled = load_labelled_frames([str(beyond)], [])
     with pytest.raises(UsageError, match=r"frame 40 of 'clips/clip0\.mp4', which has 12 frames, 0 to 11; correct"):
         check_whole(decode(labelled), labelled)
     broken = write_labelled(tmp_path / "broken", clips=1)
     truncate(broken.parent / "clips/clip0.mp4", keep=0.2)
-    labelled = gather([str(broken)], [])
+    labelled = load_labelled_frames([str(broken)], [])
     with pytest.raises(UsageError, match=r"clip 'clips/clip0\.mp4' is undecodable .* \(3 more labelled frames"):
         check_whole(decode(labelled), labelled)
 
 
 def test_the_table_is_another_one_for_other_labels_clips_or_sizes(table: Path) -> None:
-    labelled = gather([str(table)], [])
+    labelled = load_labelled_frames([str(table)], [])
     same = frame_table("/cache", labelled, SPEC)
     assert same == frame_table("/cache", labelled, dataclasses.replace(SPEC, mean=(0.5, 0.5, 0.5)))
     others = [
         frame_table("/cache", labelled, dataclasses.replace(SPEC, height=64)),
         frame_table("/cache", labelled, dataclasses.replace(SPEC, resize="area")),
-        frame_table("/cache", Labelled(table=labelled.table.slice(1), clips=labelled.clips), SPEC),
+        frame_table("/cache", LabelledFrames(table=labelled.table.slice(1), clips=labelled.clips), SPEC),
     ]
     changed = {file: Clip(uri=clip.uri, etag="other", size_bytes=1) for file, clip in labelled.clips.items()}
-    others.append(frame_table("/cache", Labelled(table=labelled.table, clips=changed), SPEC))
+    others.append(frame_table("/cache", LabelledFrames(table=labelled.table, clips=changed), SPEC))
     assert len({same.root, *(other.root for other in others)}) == 5
 
 
 def test_the_index_closes_it(table: Path, tmp_path: Path) -> None:
-    labelled = gather([str(table)], [])
+    labelled = load_labelled_frames([str(table)], [])
     kept = FrameTable(str(tmp_path / "table"))
     assert not kept.exists()
     kept.close(decode(labelled))

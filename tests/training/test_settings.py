@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from artifactscan.cli.job import parse_settings
+from artifactscan.cli.flags import parse_settings
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.settings import EvaluateSettings
 from artifactscan.training.recipe import TrainSettings

@@ -8,7 +8,7 @@ from labelled_clips import write_labelled
 
 from artifactscan.labels import LABELS
 from artifactscan.training import synthetic
-from artifactscan.training.labelled import gather
+from artifactscan.training.labelled_frames import load_labelled_frames
 
 
 def test_pairs_are_drawn_once_and_come_after_the_labelled_frames(
@@ -23,7 +23,7 @@ def test_pairs_are_drawn_once_and_come_after_the_labelled_frames(
     monkeypatch.setattr(synthetic, "write_corpus", None)
     assert synthetic.write_pairs(folder, 1, seed=3) == labels, "they are there, and are not drawn again"
 
-    own = gather([str(write_labelled(tmp_path / "own", clips=2, seconds=0.5))], [])
+    own = load_labelled_frames([str(write_labelled(tmp_path / "own", clips=2, seconds=0.5))], [])
     both = synthetic.with_synthetic(own, labels)
     count = own.table.num_rows
     assert both.table.slice(0, count).equals(own.table)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from artifactscan.errors import UsageError
-from artifactscan.evaluation.metrics import CALIBRATION_BINS, LABEL_METRICS, Figures, Frames
+from artifactscan.evaluation.label_metrics import CALIBRATION_BINS, LABEL_METRICS, MetricValues, Frames
 from artifactscan.labels import LABELS
 
 _WEIGHTS_AT_A_TIME = 2_000_000
@@ -35,15 +35,15 @@ class BootstrapSettings:
             raise UsageError(f"confidence is {self.confidence}; give a share above 0 and below 1, such as 0.95")
 
 
-def bootstrap(frames: Frames, videos: np.ndarray, settings: BootstrapSettings) -> Figures:
-    """Figures of each resample (leading axis): as many videos as there are, drawn with replacement, all their frames.
+def bootstrap(frames: Frames, videos: np.ndarray, settings: BootstrapSettings) -> MetricValues:
+    """MetricValues of each resample (leading axis): as many videos as there are, drawn with replacement, all their frames.
 
     ``videos``, (frames,), names each frame's video. NaN for a label that a resample has in one class only.
 
     The calibration error of a resample counts the noise of drawing as error too: left alone, its percentiles would lie
     above the figure itself. They are moved down by the mean of that excess.
     """
-    parts = [weighted_figures(frames, weights) for weights in _weights(videos, settings)]
+    parts = [weighted_metrics(frames, weights) for weights in _weights(videos, settings)]
     by_label = np.concatenate([part.by_label for part in parts])
     error = LABEL_METRICS.index("calibration_error")
     for label in range(len(LABELS)):
@@ -51,7 +51,7 @@ def bootstrap(frames: Frames, videos: np.ndarray, settings: BootstrapSettings) -
         measured = _calibration_error(frames.y[:, label], frames.p[:, label], np.ones((1, len(frames.y))))
         if np.isfinite(resampled).any():
             resampled -= np.nanmean(resampled) - measured
-    return Figures(by_label=by_label, exact_match=np.concatenate([part.exact_match for part in parts]))
+    return MetricValues(by_label=by_label, exact_match=np.concatenate([part.exact_match for part in parts]))
 
 
 def interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +78,7 @@ def _weights(videos: np.ndarray, settings: BootstrapSettings) -> Iterator[np.nda
         yield drawn[start : start + step, codes].astype(np.float64)
 
 
-def weighted_figures(frames: Frames, weights: np.ndarray) -> Figures:
+def weighted_metrics(frames: Frames, weights: np.ndarray) -> MetricValues:
     """The figures with each frame counting ``weights`` times, float64 (resamples, frames)."""
     by_label = np.stack(
         [
@@ -88,7 +88,7 @@ def weighted_figures(frames: Frames, weights: np.ndarray) -> Figures:
         axis=-1,
     )
     right = (frames.y == frames.flags).all(axis=1)
-    return Figures(by_label=by_label, exact_match=weights @ right / weights.sum(axis=1))
+    return MetricValues(by_label=by_label, exact_match=weights @ right / weights.sum(axis=1))
 
 
 def _label_figures(y: np.ndarray, p: np.ndarray, flags: np.ndarray, weights: np.ndarray) -> np.ndarray:

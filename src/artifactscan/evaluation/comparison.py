@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from artifactscan.evaluation.evaluate import Evaluation
-from artifactscan.evaluation.report import PAPER_FIGURE, estimate_lines
-from artifactscan.evaluation.sheet import Cell, Sheet
+from artifactscan.evaluation.metric_table import Evaluation
+from artifactscan.evaluation.evaluation_report import PAPER_FIGURE, estimate_lines
+from artifactscan.evaluation.text_table import Cell, TextTable
 from artifactscan.evaluation.splits import PROTOCOLS
 
 _COLUMNS = (
@@ -33,7 +33,7 @@ class Candidate:
     """That it was timed on."""
 
 
-def comparison(candidates: Sequence[Candidate]) -> Sheet:
+def comparison(candidates: Sequence[Candidate]) -> TextTable:
     """The table that ends a run over all backbones; ``.print(…)`` for a terminal, ``.markdown()`` for a file."""
     rows: list[tuple[Cell, ...]] = []
     for candidate in candidates:
@@ -49,7 +49,7 @@ def comparison(candidates: Sequence[Candidate]) -> Sheet:
     rows.append((("ResNet-50", "in arXiv 2504.21334"), *paper))
     figures = (f"{protocol}: {metric.replace('_', ' ')}" for protocol, metric in _COLUMNS)
     protocols = "; ".join(f"protocol {name}: {meaning}" for name, meaning in PROTOCOLS.items())
-    return Sheet(
+    return TextTable(
         title=f"Backbones, macro figures; {protocols}",
         headings=("backbone", "cost", *figures),
         rows=tuple(rows),

@@ -10,7 +10,7 @@ from artifactscan.model.checkpoint import DEFAULT_THRESHOLD
 
 
 @dataclass(frozen=True, kw_only=True)
-class Goal:
+class ThresholdGoal:
     """What thresholds are chosen for."""
 
     precision: float | None = None
@@ -37,20 +37,20 @@ class ChosenThreshold:
     """False where no threshold reaches the goal; then it is the one of highest precision, or the default."""
 
 
-def parse_goal(text: str) -> Goal:
+def parse_goal(text: str) -> ThresholdGoal:
     """``f1`` or ``precision=0.9``; UsageError for anything else."""
     if text == "f1":
-        return Goal()
+        return ThresholdGoal()
     name, _, share = text.partition("=")
     try:
         if name != "precision":
             raise ValueError
-        return Goal(precision=float(share))
+        return ThresholdGoal(precision=float(share))
     except ValueError:
         raise UsageError(f"threshold goal {text!r} is not known; give f1 or, for example, precision=0.9") from None
 
 
-def choose_threshold(p: np.ndarray, y: np.ndarray, goal: Goal) -> ChosenThreshold:
+def choose_threshold(p: np.ndarray, y: np.ndarray, goal: ThresholdGoal) -> ChosenThreshold:
     """Chooses on frames that are neither training nor test.
 
     ``p`` float32 (frames,) in 0..1, ``y`` bool (frames,). For F1 the best one, the highest of equals; for a precision

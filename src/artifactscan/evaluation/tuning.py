@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.calibration import fit_calibration
-from artifactscan.evaluation.metrics import Frames
+from artifactscan.evaluation.label_metrics import Frames
 from artifactscan.evaluation.predictions import Predictions, probabilities, read_predictions
-from artifactscan.evaluation.thresholds import ChosenThreshold, Goal, choose_threshold
+from artifactscan.evaluation.thresholds import ChosenThreshold, ThresholdGoal, choose_threshold
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import DEFAULT_THRESHOLD, Calibration
 
@@ -37,17 +37,17 @@ class Tuning:
         return Frames(y=predictions.y, p=p, flags=p >= thresholds)
 
 
-def tune(predictions: pa.Table | pd.DataFrame, goal: Goal | None = None) -> Tuning:
+def tune(predictions: pa.Table | pd.DataFrame, goal: ThresholdGoal | None = None) -> Tuning:
     """Fits calibration, then chooses thresholds on the calibrated probabilities.
 
     ``predictions`` has the PREDICTIONS schema and only frames that their model was neither trained nor tested on: a
     split's ``tune`` side, or, for a checkpoint trained on everything, all out-of-fold predictions. ``goal`` is the best
     F1 by default. UsageError for a table that cannot be used.
     """
-    return _tune(read_predictions(predictions), goal or Goal())
+    return _tune(read_predictions(predictions), goal or ThresholdGoal())
 
 
-def cross_tune(predictions: pa.Table | pd.DataFrame, goal: Goal | None = None) -> dict[int, Tuning]:
+def cross_tune(predictions: pa.Table | pd.DataFrame, goal: ThresholdGoal | None = None) -> dict[int, Tuning]:
     """For each fold, the tuning by all other folds' out-of-fold predictions: no clip is spent on tuning alone.
 
     For sets too small to keep a tuning side: cross-fitting. No prediction is of a frame that its model was trained on,
@@ -61,10 +61,10 @@ def cross_tune(predictions: pa.Table | pd.DataFrame, goal: Goal | None = None) -
             f"the predictions have only fold {folds[0]}, and tuning across folds needs 2 or more; "
             "predict more folds, or tune on frames kept for it"
         )
-    return {fold: _tune(read.where(read.folds != fold), goal or Goal()) for fold in folds}
+    return {fold: _tune(read.where(read.folds != fold), goal or ThresholdGoal()) for fold in folds}
 
 
-def _tune(predictions: Predictions, goal: Goal) -> Tuning:
+def _tune(predictions: Predictions, goal: ThresholdGoal) -> Tuning:
     calibration = {
         label: fit_calibration(predictions.logits[:, column], predictions.y[:, column], predictions.videos)
         for column, label in enumerate(LABELS)
@@ -81,7 +81,7 @@ def _tune(predictions: Predictions, goal: Goal) -> Tuning:
     )
 
 
-def _note(label: str, chosen: ChosenThreshold, y: np.ndarray, goal: Goal) -> str:
+def _note(label: str, chosen: ChosenThreshold, y: np.ndarray, goal: ThresholdGoal) -> str:
     if chosen.reached:
         return ""
     if np.isnan(chosen.precision):

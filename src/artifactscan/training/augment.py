@@ -1,27 +1,27 @@
-"""What frames may look like and still show the same artifacts: mirrored, a little other colours, gently cropped.
+"""Augmentation that neither adds nor hides an artifact: mirroring, small changes of colour, small crops.
 
-What makes or hides an artifact is not in here. Blur and compression smear like a texture defect and take away the
-broken outlines that boundary is about; noise is a texture defect; cut-out and mixing of frames remove objects or double
-them, which is what object is about; large crops lose defects at the edge while the label still says that they are
-there; frames upside down break gravity, which motion is about.
+Left out on purpose: blur, compression and noise look like texture defects or hide boundary defects; cut-out and mixing
+of frames remove or double objects, as object defects do; large crops lose defects at the edge while the label stays;
+frames upside down break gravity, as motion defects do.
 """
 
 import torch
 from torch.nn import functional
 
 _CROPPED_SHARE = 0.5
-"""Of the frames: the others keep every pixel, so that interpolation is nothing a model could learn from."""
+"""Share of frames that are cropped: the others keep every pixel, so that interpolation tells nothing about labels."""
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def augment(
     frames: torch.Tensor, generator: torch.Generator, *, flip: bool = True, colour: float = 0.1, crop: float = 0.1
 ) -> torch.Tensor:
-    """Varies each frame on its own: (frames, 3, height, width), uint8 or float in 0..255, to float32 in 0..255.
+    """Augments each frame on its own: (frames, 3, height, width), uint8 or float in 0..255, to float32 in 0..255.
 
-    ``generator``, on the CPU, decides all: the same one gives the same frames on every device. ``flip`` mirrors half of
-    them; ``colour`` is the largest change of brightness, contrast and saturation; ``crop`` the largest share of height
-    and width that half of them lose, the rest being enlarged to the full size again (bicubic, no blur).
+    All random numbers come from ``generator``, on the CPU, so that results are the same on every device. ``flip``
+    mirrors half of the frames; ``colour`` is the largest relative change of brightness, contrast and saturation;
+    ``crop`` is the largest share of height and width that half of the frames lose before they are enlarged to the full
+    size again (bicubic).
     """
     frames = frames.float()
     count = len(frames)
@@ -37,7 +37,7 @@ def augment(
 
 
 def _recolour(frames: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """``factors``: (3, frames) of brightness, contrast and saturation."""
+    """Scales brightness, contrast and saturation by ``factors``, (3, frames)."""
     brightness, contrast, saturation = (factor[:, None, None, None] for factor in factors)
     frames = frames * brightness
     mean = frames.mean(dim=(1, 2, 3), keepdim=True)
@@ -48,7 +48,7 @@ def _recolour(frames: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
 
 
 def _crop(frames: torch.Tensor, scale: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-    """Windows of ``scale``, (frames,), times the size, at ``place``, (2, frames) in 0..1, enlarged to the full size."""
+    """Crops windows of ``scale`` (frames,) times the size, at ``place`` (2, frames) in 0..1, enlarged to the full size."""
     shift = (2 * place - 1) * (1 - scale)
     matrix = torch.zeros(len(frames), 2, 3, device=frames.device)
     matrix[:, 0, 0] = matrix[:, 1, 1] = scale

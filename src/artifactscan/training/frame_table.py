@@ -25,7 +25,7 @@ from artifactscan.messages.text import printable
 from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.storage.digest import digest
 from artifactscan.storage.parquet import read_table, write_table
-from artifactscan.training.labelled import Labelled
+from artifactscan.training.labelled_frames import LabelledFrames
 
 SEGMENT_BYTES = 16 << 20
 """Pixels handed on at a time while decoding: every frame of a clip passes, and few are kept."""
@@ -93,7 +93,7 @@ class FrameTable:
         write_table(index.select(INDEX.names).cast(INDEX).sort_by("row"), self.index_uri)
 
 
-def frame_table(folder: str, labelled: Labelled, spec: InputSpec) -> FrameTable:
+def frame_table(folder: str, labelled: LabelledFrames, spec: InputSpec) -> FrameTable:
     """The table of these labels at this size, whether it is there yet or not."""
     etags = [(file, labelled.clips[file].etag) for file in sorted(labelled.clips)]
     pixels = [spec.height, spec.width, spec.resize, DECODING_VERSION]
@@ -110,7 +110,7 @@ def every_frame(spec: InputSpec, decoding: DecodeSettings | None = None) -> Deco
     return replace(every, segment_frames=frames_within(SEGMENT_BYTES, every))
 
 
-def clips_to_decode(labelled: Labelled) -> pa.Table:
+def clips_to_decode(labelled: LabelledFrames) -> pa.Table:
     """CLIPS rows, largest object first so that no long clip holds up the end."""
     wanted: dict[str, list[dict[str, int]]] = {file: [] for file in labelled.clips}
     for row, cells in enumerate(labelled.table.to_pylist()):
@@ -157,7 +157,7 @@ def keep_labelled(clip: dict[str, Any], segments: Iterable[Segment]) -> pa.Table
     return pa.Table.from_pylist(rows, FRAME_TABLE)
 
 
-def check_whole(table: pa.Table, labelled: Labelled) -> None:
+def check_whole(table: pa.Table, labelled: LabelledFrames) -> None:
     """UsageError, in the words of the first problem, unless each labelled frame has its pixels.
 
     ``table``: the columns row and problem of FRAME_TABLE.

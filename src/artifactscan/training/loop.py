@@ -12,7 +12,7 @@ from torch import nn
 
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import UsageError
-from artifactscan.evaluation.metrics import two_classed
+from artifactscan.evaluation.label_metrics import has_both_classes
 from artifactscan.model.backbone import normalise
 from artifactscan.training.augment import augment
 from artifactscan.training.recipe import TrainSettings
@@ -114,7 +114,7 @@ def tuning_score(y: np.ndarray, logits: np.ndarray) -> float:
     """Macro average precision over the labels that some and not all frames show; NaN where there is none."""
     from sklearn.metrics import average_precision_score
 
-    labels = np.flatnonzero(two_classed(y.astype(bool)))
+    labels = np.flatnonzero(has_both_classes(y.astype(bool)))
     scores = [average_precision_score(y[:, label], logits[:, label]) for label in labels]
     return float(np.mean(scores)) if scores else math.nan
 

@@ -1,4 +1,4 @@
-"""How one model is trained; picklable, and apart from torch so that a command line need not load it."""
+"""The hyperparameters of one training."""
 
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -11,31 +11,31 @@ Balance = Literal["none", "sqrt", "full"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """How a model is fitted to labelled frames."""
+    """How a model is trained on labelled frames."""
 
     epochs: int = 20
-    """Passes over the frames, at most."""
+    """Largest number of passes over the frames."""
     patience: int = 6
     """Epochs without a better macro average precision on the tuning side after which training stops; 0: never."""
     batch_frames: int = 32
     """Frames per update, all workers together."""
     learning_rate: float = 3e-4
-    """Of the head, at its highest."""
+    """Peak rate of the head."""
     layer_decay: float = 0.8
     """Each layer further from the head learns at this share of the next one's rate; 1: all at the same rate."""
     freeze_epochs: int = 0
-    """Epochs at the start in which the head alone learns."""
+    """Epochs at the start in which only the head is trained."""
     warmup_share: float = 0.1
-    """Of all updates: those in which the rate rises, before it falls along a cosine."""
+    """Share of all updates in which the learning rate rises, before it falls along a cosine."""
     weight_decay: float = 0.05
     loss: Loss = "bce"
     """bce: binary cross-entropy; asymmetric: easy negatives count less (arXiv 2009.14119)."""
     balance: Balance = "sqrt"
     """Weight of a label's positives: none is 1, full is negatives per positive, sqrt its square root."""
     smoothing: float = 0.0
-    """Moves each target this share of the way to one half."""
+    """Label smoothing: moves each target this share of the way to one half."""
     ema_decay: float = 0.99
-    """Of the moving average of weights that is evaluated and kept; 0: the weights themselves."""
+    """Decay of the moving average of weights that is evaluated and kept; 0: the weights themselves."""
     flip: bool = True
     """Mirror half of the frames left to right."""
     colour: float = 0.1
@@ -58,8 +58,8 @@ class TrainSettings:
             raise UsageError(f"--layer-decay is {self.layer_decay}; give a share above 0, at most 1")
 
 
-def taken_from(settings: object) -> TrainSettings:
-    """The training part of a job's settings, whose fields have the same names."""
+def training_part(settings: TrainSettings) -> TrainSettings:
+    """Only the fields of TrainSettings, of a job's settings that inherit them."""
     return TrainSettings(**{field.name: getattr(settings, field.name) for field in fields(TrainSettings)})
 
 

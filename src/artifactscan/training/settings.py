@@ -8,10 +8,10 @@ from artifactscan.decode.video import DecodeLimits
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.bootstrap import BootstrapSettings
 from artifactscan.evaluation.splits import Protocol, SplitSettings
-from artifactscan.evaluation.thresholds import Goal, parse_goal
+from artifactscan.evaluation.thresholds import ThresholdGoal, parse_goal
 from artifactscan.model.checkpoint import BACKBONES
 from artifactscan.settings.groups import ClusterSettings, DeviceSettings, check_numbers
-from artifactscan.training.recipe import TrainSettings, taken_from
+from artifactscan.training.recipe import TrainSettings, training_part
 
 ALL_BACKBONES = "all"
 
@@ -92,7 +92,7 @@ class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
 
     def training(self) -> TrainSettings:
         """How each model is fitted."""
-        return taken_from(self)
+        return training_part(self)
 
     def splitting(self, protocol: Protocol) -> SplitSettings:
         """How labelled frames are divided."""
@@ -104,7 +104,7 @@ class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
             seed=self.seed,
         )
 
-    def goal(self) -> Goal:
+    def goal(self) -> ThresholdGoal:
         """What thresholds are chosen for."""
         return parse_goal(self.threshold_goal)
 

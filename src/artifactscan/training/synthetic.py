@@ -8,7 +8,7 @@ import pyarrow as pa
 from artifactscan import storage
 from artifactscan.annotation.labels_table import LABELLED
 from artifactscan.synthesis.corpus import SynthesisSettings, write_corpus
-from artifactscan.training.labelled import Labelled, gather
+from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
 
 LABELS_NAME = "labels.csv"
 FILE_PREFIX = "synthetic:"
@@ -33,11 +33,11 @@ def write_pairs(folder: str, pairs: int, *, seed: int) -> str:
     return labels
 
 
-def with_synthetic(labelled: Labelled, labels: str) -> Labelled:
+def with_synthetic(labelled: LabelledFrames, labels: str) -> LabelledFrames:
     """``labelled`` with the frames of the synthetic clips in the table ``labels`` after its own."""
-    drawn = gather([labels], [])
+    drawn = load_labelled_frames([labels], [])
     files = pa.array([FILE_PREFIX + file for file in drawn.files])
     position = drawn.table.schema.get_field_index("file")
     renamed = drawn.table.set_column(position, LABELLED.field("file"), files)
     clips = {FILE_PREFIX + file: clip for file, clip in drawn.clips.items()}
-    return Labelled(table=pa.concat_tables([labelled.table, renamed]), clips={**labelled.clips, **clips})
+    return LabelledFrames(table=pa.concat_tables([labelled.table, renamed]), clips={**labelled.clips, **clips})

@@ -1,4 +1,4 @@
-"""Labelled clips into the frame table on Ray Data: each clip decoded once, by the scoring job's own decoder."""
+"""LabelledFrames clips into the frame table on Ray Data: each clip decoded once, by the scoring job's own decoder."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -24,7 +24,7 @@ from artifactscan.training.frame_table import (
     frame_table,
     keep_labelled,
 )
-from artifactscan.training.labelled import Labelled
+from artifactscan.training.labelled_frames import LabelledFrames
 
 
 class DecodeLabelled:
@@ -39,7 +39,7 @@ class DecodeLabelled:
             yield keep_labelled(rows[video], (segment for _, segment in pairs))
 
 
-def ingest(labelled: Labelled, spec: InputSpec, folder: str, *, pools: Pools, limits: DecodeLimits) -> FrameTable:
+def ingest(labelled: LabelledFrames, spec: InputSpec, folder: str, *, pools: Pools, limits: DecodeLimits) -> FrameTable:
     """The frame table of these labels at this size: as an earlier run left it in ``folder``, or decoded now.
 
     UsageError for labels that name frames a clip does not have, for clips that cannot be decoded, and while another
@@ -52,7 +52,7 @@ def ingest(labelled: Labelled, spec: InputSpec, folder: str, *, pools: Pools, li
     return table
 
 
-def _decode(labelled: Labelled, spec: InputSpec, table: FrameTable, *, pools: Pools, limits: DecodeLimits) -> None:
+def _decode(labelled: LabelledFrames, spec: InputSpec, table: FrameTable, *, pools: Pools, limits: DecodeLimits) -> None:
     storage.remove_tree(table.root)  # what a run that was cut off left
     filesystem, parts = storage.filesystem(table.parts)
     decoding = every_frame(spec, DecodeSettings(input=spec, limits=limits))

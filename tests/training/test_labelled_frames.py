@@ -7,7 +7,7 @@ from labelled_clips import FRAMES, write_labelled, write_rows
 
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.training.labelled import gather
+from artifactscan.training.labelled_frames import load_labelled_frames
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def table(tmp_path: Path) -> Path:
 
 def test_both_readings_of_the_folder(table: Path) -> None:
     from_above, from_clips, none = (
-        gather([str(table)], clips) for clips in ([str(table.parent)], [str(table.parent / "clips")], [])
+        load_labelled_frames([str(table)], clips) for clips in ([str(table.parent)], [str(table.parent / "clips")], [])
     )
     assert from_above.clips == from_clips.clips == none.clips
     assert from_above.files == ["clips/clip0.mp4"] * len(FRAMES) + ["clips/clip1.mp4"] * len(FRAMES)
@@ -28,12 +28,12 @@ def test_both_readings_of_the_folder(table: Path) -> None:
 def test_several_tables(table: Path, tmp_path: Path) -> None:
     other = write_labelled(tmp_path / "other", clips=1, seconds=0.5)
     with pytest.raises(UsageError, match=r"name a clip 'clips/clip0\.mp4'.*rename one of the two"):
-        gather([str(table), str(other)], [])
+        load_labelled_frames([str(table), str(other)], [])
     (other.parent / "clips/clip0.mp4").rename(other.parent / "clips/else.mp4")
     write_rows(other, [("clips/else.mp4", 1, 0, 1, 0, 1)])
-    assert gather([str(table), str(other)], []).table.num_rows == 9
+    assert load_labelled_frames([str(table), str(other)], []).table.num_rows == 9
     with pytest.raises(UsageError, match="3 folders for 2 --labels"):
-        gather([str(table), str(other)], ["a", "b", "c"])
+        load_labelled_frames([str(table), str(other)], ["a", "b", "c"])
 
 
 def test_one_clip_under_two_names_is_refused(table: Path, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_one_clip_under_two_names_is_refused(table: Path, tmp_path: Path) -> Non
     clips = str(table.parent / "clips")
     other = write_rows(tmp_path / "other.csv", [("clip0.mp4", 1, 0, 1, 0, 1)])
     with pytest.raises(UsageError, match=r"clip0\.mp4 twice, as 'clips/clip0\.mp4' and 'clip0\.mp4'; use one"):
-        gather([str(table), str(other)], [clips])
+        load_labelled_frames([str(table), str(other)], [clips])
 
 
 def test_a_majority_is_of_all_tables_votes(table: Path) -> None:
@@ -51,25 +51,25 @@ def test_a_majority_is_of_all_tables_votes(table: Path) -> None:
         rows = [f"clips/clip0.mp4,{FRAMES[0]},{vote},0,0,0,annotator {number}.{n}" for n, vote in enumerate(votes)]
         tables.append(table.parent / f"votes{number}.csv")
         tables[-1].write_text("\n".join([f"file,frame_index,{','.join(LABELS)},annotator", *rows]))
-    merged = gather([str(one) for one in tables], [str(table.parent)], rule="majority")
+    merged = load_labelled_frames([str(one) for one in tables], [str(table.parent)], rule="majority")
     assert merged.y.tolist() == [[1, 0, 0, 0]]
 
 
 def test_labels_that_contradict_need_a_rule(table: Path) -> None:
     again = write_rows(table.parent / "again.csv", [("clips/clip0.mp4", 1, 1, 1, 1, 1)])
     with pytest.raises(UsageError, match=r"frame 1 of 'clips/clip0\.mp4' differently"):
-        gather([str(table), str(again)], [])
-    assert gather([str(table), str(again)], [], rule="any").y[0].tolist() == [1, 1, 1, 1]
+        load_labelled_frames([str(table), str(again)], [])
+    assert load_labelled_frames([str(table), str(again)], [], rule="any").y[0].tolist() == [1, 1, 1, 1]
 
 
 def test_the_digest_is_of_what_labels_say(table: Path) -> None:
-    before = gather([str(table)], []).digest
+    before = load_labelled_frames([str(table)], []).digest
     table.write_text(table.read_text() + "\n")
-    assert gather([str(table)], []).digest == before
+    assert load_labelled_frames([str(table)], []).digest == before
     rows = table.read_text().splitlines()
     rows[1] = rows[1][:-1] + str(1 - int(rows[1][-1]))
     table.write_text("\n".join(rows))
-    assert gather([str(table)], []).digest != before
+    assert load_labelled_frames([str(table)], []).digest != before
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_the_digest_is_of_what_labels_say(table: Path) -> None:
 def test_bad_tables(table: Path, rows: list[tuple], words: str) -> None:
     write_rows(table, rows)
     with pytest.raises(UsageError, match=words):
-        gather([str(table)], [])
+        load_labelled_frames([str(table)], [])

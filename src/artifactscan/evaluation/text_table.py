@@ -14,7 +14,7 @@ Cell = str | tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheet:
+class TextTable:
     """Title, headings, rows as long as the headings, and a line below."""
 
     title: str
@@ -39,7 +39,7 @@ class Sheet:
         for row in self.rows:
             table.add_row(*(Text("\n".join(map(printable, _lines(cell)))) for cell in row))
         out.print(Text(printable(self.title), style="bold"))
-        # Figures are never broken: on a narrow terminal without lines, on a still narrower one past its edge.
+        # MetricValues are never broken: on a narrow terminal without lines, on a still narrower one past its edge.
         out.print(table, width=max(out.width, sum(widths) + len(widths)), crop=False)
         if self.caption:
             out.print(Text(self.caption))

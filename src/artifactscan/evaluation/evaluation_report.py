@@ -9,9 +9,9 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError
-from artifactscan.evaluation.evaluate import ALL, Estimate, Evaluation
-from artifactscan.evaluation.metrics import EXACT_MATCH, LABEL_METRICS, MACRO, OVERALL
-from artifactscan.evaluation.sheet import Cell, Sheet
+from artifactscan.evaluation.metric_table import ALL, MetricEstimate, Evaluation
+from artifactscan.evaluation.label_metrics import EXACT_MATCH, LABEL_METRICS, MACRO, OVERALL
+from artifactscan.evaluation.text_table import Cell, TextTable
 from artifactscan.evaluation.splits import PROTOCOLS
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
@@ -92,13 +92,13 @@ def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def estimate_lines(estimate: Estimate) -> tuple[str, str, str]:
+def estimate_lines(estimate: MetricEstimate) -> tuple[str, str, str]:
     """Value, interval and majority, a line each."""
     bounds = "–" if estimate.low is None else f"{figure(estimate.low)}–{figure(estimate.high)}"
     return figure(estimate.value), bounds, figure(estimate.majority)
 
 
-def _sheets(evaluation: Evaluation) -> list[Sheet]:
+def _sheets(evaluation: Evaluation) -> list[TextTable]:
     sheets = [_figures(evaluation)]
     if evaluation.folds > 1:
         sheets.append(_by_fold(evaluation))
@@ -109,7 +109,7 @@ def _protocol(evaluation: Evaluation) -> str:
     return f"protocol {evaluation.protocol} ({PROTOCOLS[evaluation.protocol]})"
 
 
-def _figures(evaluation: Evaluation) -> Sheet:
+def _figures(evaluation: Evaluation) -> TextTable:
     rows: list[tuple[Cell, ...]] = []
     confidence = f"{evaluation.bootstrap.confidence * 100:g} % interval"
     for metric in LABEL_METRICS:
@@ -124,7 +124,7 @@ def _figures(evaluation: Evaluation) -> Sheet:
     rows.append((heading, *("" for _ in LABELS), exact))
     folds = "1 fold" if evaluation.folds == 1 else f"{evaluation.folds} folds together"
     positives = ", ".join(f"{label} {evaluation.positives[label]:,}" for label in LABELS)
-    return Sheet(
+    return TextTable(
         title=f"Evaluation, {_protocol(evaluation)}",
         headings=("", *LABELS, MACRO),
         rows=tuple(rows),
@@ -142,19 +142,19 @@ def _always_yes(evaluation: Evaluation) -> str:
     return f"Always answering yes has macro F1 {sum(2 * share / (1 + share) for share in shares) / len(shares):.3f}."
 
 
-def _by_fold(evaluation: Evaluation) -> Sheet:
+def _by_fold(evaluation: Evaluation) -> TextTable:
     folds = (*(str(fold) for fold in evaluation.tuning), ALL)
     rows = [
         (fold, *(figure(evaluation.estimate(metric, fold=fold).value) for metric in LABEL_METRICS)) for fold in folds
     ]
-    return Sheet(
+    return TextTable(
         title=f"Macro by fold, {_protocol(evaluation)}",
         headings=("fold", *(metric.replace("_", " ") for metric in LABEL_METRICS)),
         rows=tuple(rows),
     )
 
 
-def _tuning(evaluation: Evaluation) -> Sheet:
+def _tuning(evaluation: Evaluation) -> TextTable:
     tunings = list(evaluation.tuning.values())
     if all(tuning is tunings[0] for tuning in tunings):
         tunings = tunings[:1]
@@ -171,7 +171,7 @@ def _tuning(evaluation: Evaluation) -> Sheet:
         )
     goals = sorted({tuning.goal or "given" for tuning in tunings})
     each = f", one of each for folds {', '.join(map(str, evaluation.tuning))}" if len(tunings) > 1 else ""
-    return Sheet(
+    return TextTable(
         title=f"Thresholds ({', '.join(goals)}) and calibration, {_protocol(evaluation)}",
         headings=("label", "threshold", "scale", "offset"),
         rows=tuple(rows),

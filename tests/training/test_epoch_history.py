@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from artifactscan.storage.parquet import read_table
-from artifactscan.training.history import HISTORY, history_table, write_history
+from artifactscan.training.epoch_history import HISTORY, history_table, write_history
 
 
 def row(run: str, epoch: int, *, tuned: bool = True) -> dict:

@@ -57,8 +57,8 @@ class Frames:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Figures:
-    """Figures of one set of frames, or of each of many resamples of it (leading axis)."""
+class MetricValues:
+    """MetricValues of one set of frames, or of each of many resamples of it (leading axis)."""
 
     by_label: np.ndarray
     """float64 (…, metrics, labels) in the order of LABEL_METRICS and LABELS; NaN for a label with one class only."""
@@ -72,17 +72,17 @@ class Figures:
         return self.by_label[..., labels].mean(axis=-1)
 
 
-def two_classed(y: np.ndarray) -> np.ndarray:
+def has_both_classes(y: np.ndarray) -> np.ndarray:
     """bool (labels,): the label is there in some and not in all frames of ``y``, bool (frames, labels)."""
     return np.asarray(y.any(axis=0) & ~y.all(axis=0))
 
 
-def figures(frames: Frames) -> Figures:
+def figures(frames: Frames) -> MetricValues:
     """The figures of at least one frame."""
     y, p, flags = (torch.from_numpy(np.ascontiguousarray(values)) for values in (frames.y, frames.p, frames.flags))
     y, flags = y.int(), flags.int()
     by_label = np.full((len(LABEL_METRICS), len(LABELS)), np.nan)
-    for label in np.flatnonzero(two_classed(frames.y)):
+    for label in np.flatnonzero(has_both_classes(frames.y)):
         truth, score, flag = (column[:, label].contiguous() for column in (y, p, flags))
         values = {
             "accuracy": binary_accuracy(flag, truth),
@@ -95,7 +95,7 @@ def figures(frames: Frames) -> Figures:
             "calibration_error": binary_calibration_error(score, truth, n_bins=CALIBRATION_BINS, norm="l1"),
         }
         by_label[:, label] = [float(values[metric]) for metric in LABEL_METRICS]
-    return Figures(
+    return MetricValues(
         by_label=by_label, exact_match=np.array(multilabel_exact_match(flags, y, num_labels=len(LABELS)).item())
     )
 

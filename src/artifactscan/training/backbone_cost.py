@@ -16,19 +16,19 @@ _TIMED_FRAMES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Of one backbone at its own input size."""
+class BackboneCost:
+    """The cost of one backbone at its own input size."""
 
     parameters: int
     gflops: float
-    """Of one frame, a multiply-add counted once, as timm and the papers do."""
+    """GFLOPs per frame; a multiply-add counts once, as in timm and the papers."""
     frames_per_s: float
-    """Scoring on this machine, on ``device``."""
+    """Scoring speed on this machine, on ``device``."""
     device: str
 
 
-def measure_cost(checkpoint: Checkpoint) -> Cost:
-    """Counts and times a checkpoint on frames of its own size, on this machine's GPU or else its CPU."""
+def measure_backbone_cost(checkpoint: Checkpoint) -> BackboneCost:
+    """Measures a checkpoint on frames of its own input size, on this machine's GPU or else its CPU."""
     model = load(checkpoint)
     frame = probe_frames(checkpoint.card.input, count=1)
     counter = FlopCounterMode(display=False)
@@ -36,10 +36,10 @@ def measure_cost(checkpoint: Checkpoint) -> Cost:
         model(normalise(torch.from_numpy(frame), checkpoint.card.input))
     classifier = Classifier(checkpoint, ClassifySettings())
     frames = np.concatenate([probe_frames(checkpoint.card.input)] * (_TIMED_FRAMES // 8))
-    classifier.scores([frames])  # the first call is slower
+    classifier.scores([frames])  # warm-up
     started = time.monotonic()
     classifier.scores([frames])
-    return Cost(
+    return BackboneCost(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         gflops=counter.get_total_flops() / 2e9,
         frames_per_s=len(frames) / (time.monotonic() - started),

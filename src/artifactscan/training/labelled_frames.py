@@ -32,8 +32,8 @@ class Clip:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Labelled:
-    """Labelled frames, sorted by file and frame index, then synthetic ones; row numbers count from 0 in this order."""
+class LabelledFrames:
+    """LabelledFrames frames, sorted by file and frame index, then synthetic ones; row numbers count from 0 in this order."""
 
     table: pa.Table
     """LABELLED, each frame once."""
@@ -55,7 +55,7 @@ class Labelled:
         return digest([self.table[name].to_pylist() for name in ("file", "frame_index", *LABELS)])
 
 
-def gather(labels: Sequence[str], clips: Sequence[str], *, rule: Rule = "error") -> Labelled:
+def load_labelled_frames(labels: Sequence[str], clips: Sequence[str], *, rule: Rule = "error") -> LabelledFrames:
     """Reads labels tables and finds their clips.
 
     ``clips``: a folder or s3:// prefix for each table in ``labels``, one for all of them, or none: then the folder that
@@ -89,7 +89,7 @@ def gather(labels: Sequence[str], clips: Sequence[str], *, rule: Rule = "error")
         raise UsageError(f"labels {', '.join(labels)} have no rows; label at least some frames")
     with ThreadPoolExecutor(_STAT_THREADS) as pool:
         found = dict(zip(uris, pool.map(_look, uris.values()), strict=True))
-    return Labelled(table=merged, clips=found)
+    return LabelledFrames(table=merged, clips=found)
 
 
 def _look(uri: str) -> Clip:

@@ -7,7 +7,7 @@ from predicted import predictions
 from sklearn import metrics as sk
 from torchmetrics.functional import classification as tm
 
-from artifactscan.evaluation.metrics import LABEL_METRICS, Figures, Frames, figures, majority, two_classed
+from artifactscan.evaluation.label_metrics import LABEL_METRICS, MetricValues, Frames, figures, majority, has_both_classes
 from artifactscan.evaluation.predictions import read_predictions
 from artifactscan.evaluation.tuning import Tuning
 from artifactscan.labels import LABELS
@@ -47,7 +47,7 @@ def test_a_label_of_one_class_is_undefined_in_every_figure() -> None:
     found = figures(by_hand())
     assert np.isnan(found.by_label[:, 1:3]).all()
     assert np.isfinite(found.by_label[:, [0, 3]]).all()
-    defined = two_classed(by_hand().y)
+    defined = has_both_classes(by_hand().y)
     assert defined.tolist() == [True, False, False, True]
     assert found.macro(defined)[LABEL_METRICS.index("accuracy")] == pytest.approx(0.75)
     assert np.isnan(found.macro(np.zeros(4, bool))).all()
@@ -75,7 +75,7 @@ def test_figures_equal_those_of_scikit_learn(seed: int) -> None:
 def test_macros_equal_those_of_torchmetrics() -> None:
     some = frames()
     y, p, flags = torch.tensor(some.y).int(), torch.tensor(some.p), torch.tensor(some.flags).int()
-    macro = dict(zip(LABEL_METRICS, figures(some).macro(two_classed(some.y)), strict=True))
+    macro = dict(zip(LABEL_METRICS, figures(some).macro(has_both_classes(some.y)), strict=True))
     for metric, expected in {
         "accuracy": tm.multilabel_accuracy(flags, y, len(LABELS)),
         "f1": tm.multilabel_f1_score(flags, y, len(LABELS)),
@@ -109,6 +109,6 @@ def test_the_majority_answers_the_more_frequent_of_yes_and_no() -> None:
 
 def test_macro_is_undefined_where_one_of_its_labels_is() -> None:
     by_label = np.array([[[0.2, 0.4, np.nan, 0.6]] * len(LABEL_METRICS)])[0][np.newaxis]
-    found = Figures(by_label=by_label, exact_match=np.array([1.0]))
+    found = MetricValues(by_label=by_label, exact_match=np.array([1.0]))
     assert found.macro(np.array([True, True, False, True])) == pytest.approx(np.full((1, len(LABEL_METRICS)), 0.4))
     assert np.isnan(found.macro(np.ones(4, bool))).all()

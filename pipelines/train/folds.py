@@ -17,8 +17,8 @@ from artifactscan.pipelines.ray_cluster.pools import Pools
 from artifactscan.pipelines.train import fit, training_log
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import read_table, write_table
-from artifactscan.training.history import history_table
-from artifactscan.training.labelled import Labelled
+from artifactscan.training.epoch_history import history_table
+from artifactscan.training.labelled_frames import LabelledFrames
 from artifactscan.training.settings import FinetuneSettings
 
 
@@ -42,8 +42,8 @@ class Job:
     root: str
     request: str
     """Digest of what was asked; trainings of another request are left alone."""
-    labelled: Labelled
-    learned: Labelled
+    labelled: LabelledFrames
+    learned: LabelledFrames
     """What is decoded: the labelled frames, then the synthetic ones, which trainings learn from as well."""
     pools: Pools
     placement: fit.Placement
@@ -80,7 +80,7 @@ def train_split(
         )
     synthetic = np.arange(job.labelled.table.num_rows, job.learned.table.num_rows)
     log = training_log.start_log()
-    with training_log.Told(log, prefix=f"{model.name} {run}", quiet=job.settings.quiet):
+    with training_log.LogPrinter(log, prefix=f"{model.name} {run}", quiet=job.settings.quiet):
         trained = fit.train(
             model.frames,
             fit.Rows(fit=np.concatenate([split.fit, synthetic]), tune=split.tune, test=split.test),

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.bootstrap import BootstrapSettings, bootstrap, interval
-from artifactscan.evaluation.metrics import (
+from artifactscan.evaluation.label_metrics import (
     EXACT_MATCH,
     LABEL_METRICS,
     MACRO,
@@ -17,7 +17,7 @@ from artifactscan.evaluation.metrics import (
     Frames,
     figures,
     majority,
-    two_classed,
+    has_both_classes,
 )
 from artifactscan.evaluation.predictions import Predictions, read_predictions
 from artifactscan.evaluation.splits import PROTOCOLS, Protocol
@@ -30,7 +30,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class MetricEstimate:
     """One figure; None where it is not defined."""
 
     value: float | None
@@ -57,11 +57,11 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     """What a reader must know to read the figures right, a sentence each."""
 
-    def estimate(self, metric: str, label: str = MACRO, fold: str = ALL) -> Estimate:
+    def estimate(self, metric: str, label: str = MACRO, fold: str = ALL) -> MetricEstimate:
         """One figure of the table; KeyError for one that is not in it."""
         for row in self.metrics.to_pylist():
             if (row["metric"], row["label"], row["fold"]) == (metric, label, fold):
-                return Estimate(**{name: row[name] for name in ("value", "low", "high", "majority")})
+                return MetricEstimate(**{name: row[name] for name in ("value", "low", "high", "majority")})
         raise KeyError((metric, label, fold))
 
 
@@ -148,7 +148,7 @@ def _apply(read: Predictions, tunings: Mapping[int, Tuning]) -> Frames:
 def _pooled_rows(frames: Frames, videos: np.ndarray, settings: BootstrapSettings) -> tuple[list[dict], list[str]]:
     """The rows of fold ``all`` with their intervals, and the notes on them."""
     rows, notes = _rows(ALL, frames), []
-    for label, positives, defined in zip(LABELS, frames.y.sum(axis=0), two_classed(frames.y), strict=True):
+    for label, positives, defined in zip(LABELS, frames.y.sum(axis=0), has_both_classes(frames.y), strict=True):
         if not defined:
             notes.append(f"{_one_class(label, positives, len(frames.y))}, and {label} is left out of every macro")
     count = len(set(videos))
@@ -159,7 +159,7 @@ def _pooled_rows(frames: Frames, videos: np.ndarray, settings: BootstrapSettings
     resampled = bootstrap(frames, videos, settings)
     limits = {
         **_limits(LABELS, resampled.by_label, settings),
-        **_limits((MACRO,), resampled.macro(two_classed(frames.y))[..., np.newaxis], settings),
+        **_limits((MACRO,), resampled.macro(has_both_classes(frames.y))[..., np.newaxis], settings),
         **_limits((OVERALL,), resampled.exact_match[:, np.newaxis, np.newaxis], settings),
     }
     for row in rows:
@@ -187,7 +187,7 @@ def _limits(
 def _rows(fold: str, frames: Frames) -> list[dict]:
     """The METRICS rows of some frames, without protocol and interval."""
     found, chance = figures(frames), figures(majority(frames.y))
-    defined = two_classed(frames.y)
+    defined = has_both_classes(frames.y)
     positives = frames.y.sum(axis=0)
     reasons = {
         label: None if defined[i] else _one_class(label, positives[i], len(frames.y)) for i, label in enumerate(LABELS)

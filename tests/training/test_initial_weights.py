@@ -11,7 +11,7 @@ import torch
 from artifactscan.errors import UsageError
 from artifactscan.model.backbone import initialise, load
 from artifactscan.model.checkpoint import load_checkpoint, save_checkpoint
-from artifactscan.training.initial import initial_checkpoint
+from artifactscan.training.initial_weights import initial_checkpoint
 
 SMALL = "test_resnet.r160_in1k"
 

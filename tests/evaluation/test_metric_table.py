@@ -9,8 +9,8 @@ from predicted import predictions
 
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.bootstrap import BootstrapSettings
-from artifactscan.evaluation.evaluate import Estimate, Evaluation, evaluate
-from artifactscan.evaluation.metrics import LABEL_METRICS, figures
+from artifactscan.evaluation.metric_table import MetricEstimate, Evaluation, evaluate
+from artifactscan.evaluation.label_metrics import LABEL_METRICS, figures
 from artifactscan.evaluation.predictions import predictions_table, read_predictions
 from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.labels import LABELS
@@ -103,7 +103,7 @@ def test_a_label_of_one_class_is_null_with_a_reason_and_out_of_every_macro() -> 
 def test_frames_of_one_class_throughout_leave_only_the_exact_match() -> None:
     table = TABLE.to_pandas().assign(**{f"y_{label}": 1 for label in LABELS})
     found = evaluate(table, bootstrap=FEW)
-    assert found.estimate("accuracy") == Estimate(value=None, low=None, high=None, majority=None)
+    assert found.estimate("accuracy") == MetricEstimate(value=None, low=None, high=None, majority=None)
     assert found.estimate("exact_match", "overall").majority == 1
 
 
@@ -190,7 +190,7 @@ def test_perfect_and_reversed_predictions() -> None:
         )
         found = evaluate(table, bootstrap=FEW)
         for metric in ("accuracy", "balanced_accuracy", "f1", "auroc"):
-            assert found.estimate(metric) == Estimate(
+            assert found.estimate(metric) == MetricEstimate(
                 value=expected, low=expected, high=expected, majority=0.5 if metric != "f1" else 0
             )
         assert found.estimate("calibration_error").value == pytest.approx(1 - expected, abs=1e-3)
