@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from artifactscan.audit.night import EXIT_PASS
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.schemas import ARRIVALS, CANARIES
+from artifactscan.audit.night_tables import ARRIVALS, CANARIES
 from artifactscan.audit.statistics.flag_rates import measure
 from artifactscan.audit.verdict import judge
 from artifactscan.labels import LABELS

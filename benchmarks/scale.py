@@ -36,8 +36,8 @@ from artifactscan.audit import canaries  # noqa: E402
 from artifactscan.audit.audit_store import AuditStore  # noqa: E402
 from artifactscan.audit.night import Night, Verdict  # noqa: E402
 from artifactscan.audit.policy import Policy, as_record  # noqa: E402
-from artifactscan.audit.schemas import ARRIVALS, PICTURES, PREVALENCE, SAMPLING  # noqa: E402
-from artifactscan.audit.schemas import CANARIES as CANARY_SCHEMA  # noqa: E402
+from artifactscan.audit.night_tables import ARRIVALS, PICTURES, PREVALENCE, SAMPLING  # noqa: E402
+from artifactscan.audit.night_tables import CANARIES as CANARY_SCHEMA  # noqa: E402
 from artifactscan.audit.statistics.flag_rates import measure  # noqa: E402
 from artifactscan.corpus.listing import list_corpus  # noqa: E402
 from artifactscan.demo import marks  # noqa: E402

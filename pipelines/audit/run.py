@@ -13,16 +13,16 @@ from artifactscan import storage
 from artifactscan.annotation.labels_table import read_labels
 from artifactscan.audit import canaries
 from artifactscan.audit.audit_store import AuditStore, new_night_id
-from artifactscan.audit.figures import Basis, Figures, baseline_nights
-from artifactscan.audit.groups import check_matches, load_grouping
+from artifactscan.audit.measure import Basis, Figures, baseline_nights
+from artifactscan.audit.video_groups import check_matches, load_grouping
 from artifactscan.audit.night import Night
 from artifactscan.audit.notify import check_webhook, notify
 from artifactscan.audit.pictures import draw, worst
 from artifactscan.audit.policy import Policy, load_policy
 from artifactscan.audit.policy import as_record as policy_record
 from artifactscan.audit.print_verdict import print_night
-from artifactscan.audit.reporting import assemble, point_to, write_pages
-from artifactscan.audit.schemas import PICTURES, SAMPLING
+from artifactscan.audit.write_pages import assemble, point_to, write_pages
+from artifactscan.audit.night_tables import PICTURES, SAMPLING
 from artifactscan.audit.settings import SECRETS, AuditSettings
 from artifactscan.audit.verdict import judge, moved, remarks
 from artifactscan.corpus.listing import list_corpus

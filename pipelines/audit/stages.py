@@ -8,18 +8,18 @@ import pyarrow as pa
 from rich.console import Console
 
 from artifactscan import storage
-from artifactscan.audit import canaries, resampled
+from artifactscan.audit import canaries, sampling_check
 from artifactscan.audit.arrivals import regroup, statuses, unclaimed
 from artifactscan.audit.audit_store import AuditStore
-from artifactscan.audit.current_state import due, outcomes, quarantined, rates, standing, tried
-from artifactscan.audit.figures import Basis, Figures, figures, gather_night
-from artifactscan.audit.groups import without_group, without_splinters
-from artifactscan.audit.human import beside_flags
+from artifactscan.audit.corpus_state import due, outcomes, quarantined, rates, standing, tried
+from artifactscan.audit.measure import Basis, Figures, figures, gather_night
+from artifactscan.audit.video_groups import without_group, without_splinters
+from artifactscan.audit.human_labels import beside_flags
 from artifactscan.audit.night import Night
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.schemas import ARRIVALS
+from artifactscan.audit.night_tables import ARRIVALS
 from artifactscan.audit.settings import AuditSettings
-from artifactscan.audit.wording import counted
+from artifactscan.audit.formatting import counted
 from artifactscan.corpus.listing import VIDEO_PATTERNS
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.outcomes import HAS_FRAMES
@@ -176,10 +176,10 @@ def _slow_lane(job: Audit, quarantine: pa.Table, found: Findings) -> tuple[int, 
 def _score_denser(job: Audit, arrivals: pa.Table) -> None:
     """Scores a share of the night's videos at double the rate."""
     store = job.store.resample
-    chosen = resampled.choose(arrivals, job.settings.resample_share, job.night)
+    chosen = sampling_check.choose(arrivals, job.settings.resample_share, job.night)
     if not chosen.num_rows:
         return
-    rate = job.settings.sample_fps * resampled.DOUBLE
+    rate = job.settings.sample_fps * sampling_check.DOUBLE
     job.out.print(f"scoring {counted(chosen.num_rows, 'video')} again at {rate:g} frames per second")
     manifest = storage.join(store.root, "chosen.parquet")
     write_table(chosen.select(["uri"]), manifest)

@@ -10,8 +10,8 @@ from parts import THRESHOLDS
 from scored_runs import FPS, motion, write_run
 
 from artifactscan.audit.arrivals import _summary, gather, regroup, statuses, unclaimed
-from artifactscan.audit.groups import Grouping
-from artifactscan.audit.schemas import ARRIVALS
+from artifactscan.audit.video_groups import Grouping
+from artifactscan.audit.night_tables import ARRIVALS
 from artifactscan.errors import LedgerError
 from artifactscan.labels import LABELS
 from artifactscan.schemas import EVENTS, FRAMES

@@ -9,7 +9,7 @@ import pytest
 from nights import FIRST, SECOND, a_night
 
 from artifactscan.audit.audit_store import AuditStore, new_night_id
-from artifactscan.audit.schemas import SAMPLING
+from artifactscan.audit.night_tables import SAMPLING
 from artifactscan.errors import UsageError
 
 

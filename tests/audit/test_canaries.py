@@ -9,7 +9,7 @@ import pytest
 from scored_runs import motion, write_run
 
 from artifactscan.audit import canaries
-from artifactscan.audit.schemas import CANARIES
+from artifactscan.audit.night_tables import CANARIES
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.store.layout import Store

@@ -11,9 +11,9 @@ from PIL import Image
 from scored_runs import motion, write_run
 
 from artifactscan.audit.arrivals import gather
-from artifactscan.audit.groups import Grouping
+from artifactscan.audit.video_groups import Grouping
 from artifactscan.audit.pictures import draw, of_video, worst
-from artifactscan.audit.schemas import ARRIVALS, PICTURES
+from artifactscan.audit.night_tables import ARRIVALS, PICTURES
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.corpus.listing import video_id
 from artifactscan.demo import marks

@@ -9,7 +9,7 @@ from arrived import arrived, many, video
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Verdict
 from artifactscan.audit.policy import Policy, RateLimit, RiseLimit
-from artifactscan.audit.schemas import ARRIVALS, CANARIES
+from artifactscan.audit.night_tables import ARRIVALS, CANARIES
 from artifactscan.audit.statistics.flag_rates import measure
 from artifactscan.audit.verdict import judge, moved, remarks
 from artifactscan.labels import LABELS

@@ -18,7 +18,7 @@ from s3_server import S3Server
 from artifactscan.audit import canaries
 from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.night import Night
-from artifactscan.audit.schemas import ARRIVALS, CANARIES, CELLS, PICTURES, SAMPLING
+from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PICTURES, SAMPLING
 from artifactscan.demo.marks import SHOWN_FROM_S, SHOWN_TO_S, write_checkpoint, write_clip, write_night
 from artifactscan.jobs.audit import main as audit
 from artifactscan.jobs.report import main as report

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from artifactscan.audit.schemas import ARRIVALS
+from artifactscan.audit.night_tables import ARRIVALS
 from artifactscan.labels import LABELS
 
 

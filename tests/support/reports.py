@@ -22,7 +22,7 @@ from artifactscan.audit.night import (
     WorstVideo,
 )
 from artifactscan.audit.policy import Policy, RateLimit, RiseLimit, as_record
-from artifactscan.audit.schemas import ALL, ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
+from artifactscan.audit.night_tables import ALL, ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.labels import LABELS
 from artifactscan.schemas import FRAMES
 from artifactscan.scoring.events import find_events

@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifactscan.audit.groups import Grouping, below
-from artifactscan.audit.schemas import ARRIVALS
+from artifactscan.audit.video_groups import Grouping, below
+from artifactscan.audit.night_tables import ARRIVALS
 from artifactscan.errors import LedgerError
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import TRANSIENT
 from artifactscan.schemas import EVENTS, FRAMES
 from artifactscan.scoring.events import EventSettings, find_events
-from artifactscan.storage.concurrent import run_ahead
+from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.store.layout import RunRecord, Store
 
@@ -105,7 +105,7 @@ def _ledger(store: Store, record: RunRecord) -> pa.Table:
 def _frames(store: Store, record: RunRecord) -> Iterator[pa.Table]:
     folder, found = store.frames(record.run), 0
     try:
-        for frames in run_ahead(read_table, parquet_files(folder)):
+        for frames in map_in_order(read_table, parquet_files(folder)):
             found += frames.num_rows
             if frames.num_rows:
                 yield frames.cast(FRAMES)

@@ -23,7 +23,7 @@ import pyarrow as pa
 from artifactscan import storage
 from artifactscan.audit.night import NIGHT_VERSION, Night, Verdict
 from artifactscan.errors import UsageError
-from artifactscan.storage.concurrent import run_ahead
+from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import read_table, write_table
 from artifactscan.store.layout import Store, new_run_id
 
@@ -78,7 +78,7 @@ class AuditStore:
 
     def nights(self) -> list[Night]:
         """The committed nights, oldest first; UsageError for one that this version cannot read."""
-        return [night for night in run_ahead(self._night, self._ids()) if night is not None]
+        return [night for night in map_in_order(self._night, self._ids()) if night is not None]
 
     def discard_uncommitted(self, committed: list[Night]) -> None:
         """Removes what an audit that was cut off left of its night; its scores are in scores/ and stay."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from artifactscan import storage
 from artifactscan.audit.audit_store import AuditStore
-from artifactscan.audit.schemas import CANARIES
+from artifactscan.audit.night_tables import CANARIES
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import Outcome

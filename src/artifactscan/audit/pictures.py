@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from artifactscan.audit.night import Picture
-from artifactscan.audit.schemas import PICTURES
+from artifactscan.audit.night_tables import PICTURES
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.errors import UsageError
 from artifactscan.explain.explain import fetched_video, scored_frames

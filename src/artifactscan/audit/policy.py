@@ -17,7 +17,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 from artifactscan import storage
-from artifactscan.audit.schemas import ALL
+from artifactscan.audit.night_tables import ALL
 from artifactscan.cli.yaml_text import parse_yaml
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Night
 from artifactscan.audit.rejudge import Anew, Rejudged
-from artifactscan.audit.wording import counted
+from artifactscan.audit.formatting import counted
 from artifactscan.messages.text import printable
 
 _NAMED = 5

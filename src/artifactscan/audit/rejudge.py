@@ -10,14 +10,14 @@ from artifactscan import storage
 from artifactscan.audit import canaries
 from artifactscan.audit.arrivals import regroup
 from artifactscan.audit.audit_store import AuditStore
-from artifactscan.audit.figures import Basis, Figures, baseline_nights, figures, gather_night
-from artifactscan.audit.groups import load_grouping, without_splinters
-from artifactscan.audit.human import beside_flags
+from artifactscan.audit.measure import Basis, Figures, baseline_nights, figures, gather_night
+from artifactscan.audit.video_groups import load_grouping, without_splinters
+from artifactscan.audit.human_labels import beside_flags
 from artifactscan.audit.night import Night, Verdict
 from artifactscan.audit.policy import Policy, load_policy, parse_policy
 from artifactscan.audit.policy import as_record as policy_record
-from artifactscan.audit.reporting import assemble, point_to, write_pages
-from artifactscan.audit.schemas import ARRIVALS, PICTURES
+from artifactscan.audit.write_pages import assemble, point_to, write_pages
+from artifactscan.audit.night_tables import ARRIVALS, PICTURES
 from artifactscan.audit.settings import ReportSettings
 from artifactscan.audit.verdict import judge, remarks
 from artifactscan.errors import LedgerError, UsageError

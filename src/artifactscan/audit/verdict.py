@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Verdict
 from artifactscan.audit.policy import Policy, RateLimit
-from artifactscan.audit.schemas import ALL
-from artifactscan.audit.wording import NAME_CHARS, counted, percent, percent_between, points, points_between, q_value
+from artifactscan.audit.night_tables import ALL
+from artifactscan.audit.formatting import NAME_CHARS, counted, percent, percent_between, points, points_between, q_value
 from artifactscan.messages.text import printable
 from artifactscan.outcomes import HAS_FRAMES
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reports import make_report, with_arrivals
 
 from artifactscan.audit.page.csv_export import cell, videos_csv
-from artifactscan.audit.schemas import ARRIVALS
+from artifactscan.audit.night_tables import ARRIVALS
 from artifactscan.messages.text import printable
 
 

@@ -12,7 +12,7 @@ from reports import make_report, poisoned
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.page.markdown import code, escaped, render_markdown
-from artifactscan.audit.schemas import ARRIVALS, CELLS
+from artifactscan.audit.night_tables import ARRIVALS, CELLS
 from artifactscan.messages.text import printable
 from artifactscan.schemas import EVENTS
 

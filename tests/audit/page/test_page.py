@@ -20,7 +20,7 @@ from artifactscan.audit.page.content_policy import content_policy, player_link
 from artifactscan.audit.page.html import MAX_CELLS, MAX_TREND_GROUPS, render_html
 from artifactscan.audit.page.sections import changes, next_steps, ordered_cells
 from artifactscan.audit.page.video_list import embedded, listing
-from artifactscan.audit.schemas import ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
+from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
 from artifactscan.schemas import EVENTS

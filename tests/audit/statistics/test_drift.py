@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.schemas import ARRIVALS, CELLS
+from artifactscan.audit.night_tables import ARRIVALS, CELLS
 from artifactscan.audit.statistics.drift import add_drift, population_stability_index
 from artifactscan.audit.statistics.flag_rates import measure
 from artifactscan.labels import LABELS

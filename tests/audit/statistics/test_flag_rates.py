@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.schemas import ALL, ARRIVALS, CELLS
+from artifactscan.audit.night_tables import ALL, ARRIVALS, CELLS
 from artifactscan.audit.statistics.flag_rates import measure
 from artifactscan.audit.statistics.rise import dispersion
 from artifactscan.labels import LABELS

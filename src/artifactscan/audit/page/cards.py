@@ -11,7 +11,7 @@ from artifactscan.audit.night import Picture, Report, WorstVideo
 from artifactscan.audit.page.charts import Timeline, timeline
 from artifactscan.audit.page.content_policy import player_link
 from artifactscan.audit.page.sections import rows_of
-from artifactscan.audit.wording import counted, seconds
+from artifactscan.audit.formatting import counted, seconds
 from artifactscan.labels import LABELS
 
 MAX_EVENTS = 12

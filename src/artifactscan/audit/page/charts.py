@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from artifactscan.audit.wording import night_time, percent, percent_between, seconds
+from artifactscan.audit.formatting import night_time, percent, percent_between, seconds
 from artifactscan.labels import LABELS
 
 PANEL_WIDTH, PANEL_HEIGHT = 300, 140

@@ -9,14 +9,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from artifactscan.audit import wording
+from artifactscan.audit import formatting
 from artifactscan.audit.night import Night, Report
 from artifactscan.audit.page import charts, sections
 from artifactscan.audit.page.cards import cards
 from artifactscan.audit.page.content_policy import content_policy
 from artifactscan.audit.page.video_list import MAX_LISTED, embedded, listing
 from artifactscan.audit.policy import describe
-from artifactscan.audit.schemas import ALL
+from artifactscan.audit.night_tables import ALL
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 
@@ -171,10 +171,10 @@ def _records(night: Night) -> dict[str, list[tuple[str, str]]]:
         "This night": [
             ("night", night.night),
             ("corpus", night.corpus),
-            ("began", wording.clock(night.started)),
-            ("ended", wording.clock(night.finished)),
+            ("began", formatting.clock(night.started)),
+            ("ended", formatting.clock(night.finished)),
             ("scoring runs", ", ".join(night.runs) or "none"),
-            ("compared with", ", ".join(map(wording.night_time, night.baseline)) or "none"),
+            ("compared with", ", ".join(map(formatting.night_time, night.baseline)) or "none"),
         ],
         "Scorer": [
             *sections.flat(night.checkpoint, "checkpoint."),
@@ -206,7 +206,7 @@ def _environment() -> jinja2.Environment:
         finalize=_visible,
     )
     figures: dict[str, Callable[..., str]] = {
-        name: getattr(wording, name)
+        name: getattr(formatting, name)
         for name in (
             *("percent", "percent_between", "points", "points_between", "number", "q_value"),
             *("seconds", "counted", "night_time", "clock"),
@@ -220,7 +220,7 @@ def _environment() -> jinja2.Environment:
         "thousands": lambda count: f"{count:,}",
     }
     environment.globals |= {
-        "name_chars": wording.NAME_CHARS,
+        "name_chars": formatting.NAME_CHARS,
         "max_reasons": MAX_REASONS,
         "strip_width": charts.STRIP_WIDTH,
         "strip_height": charts.STRIP_HEIGHT,

@@ -14,8 +14,8 @@ from artifactscan.audit.page.sections import (
     rows_of,
     without_score,
 )
-from artifactscan.audit.schemas import ALL
-from artifactscan.audit.wording import counted, night_time, percent, percent_between, points, points_between, q_value
+from artifactscan.audit.night_tables import ALL
+from artifactscan.audit.formatting import counted, night_time, percent, percent_between, points, points_between, q_value
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Night, Report
 from artifactscan.audit.policy import Policy, RiseLimit, parse_policy
-from artifactscan.audit.schemas import ALL
+from artifactscan.audit.night_tables import ALL
 from artifactscan.audit.settings import SECRETS
-from artifactscan.audit.wording import counted, night_time, percent
+from artifactscan.audit.formatting import counted, night_time, percent
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 from artifactscan.outcomes import HAS_FRAMES

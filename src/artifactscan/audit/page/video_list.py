@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from markupsafe import Markup
 
-from artifactscan.audit.wording import NAME_CHARS
+from artifactscan.audit.formatting import NAME_CHARS
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from artifactscan.audit.schemas import ALL, CELLS
-from artifactscan.audit.statistics.members import members
+from artifactscan.audit.night_tables import ALL, CELLS
+from artifactscan.audit.statistics.group_members import members
 from artifactscan.labels import LABELS
 
 DECILES = np.arange(1, 10) / 10

@@ -8,8 +8,8 @@ import pyarrow as pa
 from scipy import stats
 
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.schemas import CELLS
-from artifactscan.audit.statistics.members import Members, group_names, members
+from artifactscan.audit.night_tables import CELLS
+from artifactscan.audit.statistics.group_members import Members, group_names, members
 from artifactscan.audit.statistics.resampling import RESAMPLES, interval, resampled_rate, resampled_ratio
 from artifactscan.audit.statistics.rise import dispersion, rise_p_values
 from artifactscan.labels import LABELS

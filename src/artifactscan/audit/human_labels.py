@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan.annotation.labels_table import read_labels
-from artifactscan.audit.groups import below
+from artifactscan.audit.video_groups import below
 from artifactscan.labels import LABELS
 from artifactscan.store.layout import Store
 from artifactscan.store.read import stored_frames

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from artifactscan import storage
-from artifactscan.audit.schemas import ALL
+from artifactscan.audit.night_tables import ALL
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
 from artifactscan.storage import failures

@@ -7,14 +7,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifactscan.audit import resampled
+from artifactscan.audit import sampling_check
 from artifactscan.audit.arrivals import gather
 from artifactscan.audit.audit_store import AuditStore
-from artifactscan.audit.groups import Grouping
+from artifactscan.audit.video_groups import Grouping
 from artifactscan.audit.night import Night
 from artifactscan.audit.policy import Policy
-from artifactscan.audit.schemas import ARRIVALS, CELLS, PREVALENCE, SAMPLING
-from artifactscan.audit.statistics.correction import prevalence
+from artifactscan.audit.night_tables import ARRIVALS, CELLS, PREVALENCE, SAMPLING
+from artifactscan.audit.statistics.prevalence import prevalence
 from artifactscan.audit.statistics.drift import add_drift
 from artifactscan.audit.statistics.flag_rates import measure
 from artifactscan.schemas import EVENTS
@@ -38,7 +38,7 @@ class Basis:
     policy: Policy
     resample_share: float
     labelled: pa.Table | None = None
-    """As artifactscan.audit.human.beside_flags makes it."""
+    """As artifactscan.audit.human_labels.beside_flags makes it."""
 
     @property
     def sample_fps(self) -> float:
@@ -47,7 +47,7 @@ class Basis:
     @property
     def denser_spec_digest(self) -> str:
         """Of the scores at double the rate."""
-        return digest({**self.spec, "sample_fps": self.sample_fps * resampled.DOUBLE})
+        return digest({**self.spec, "sample_fps": self.sample_fps * sampling_check.DOUBLE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def figures(
 
 def _sampling(basis: Basis, night: str, arrivals: pa.Table, events: pa.Table) -> pa.Table:
     """Of the videos chosen for it, those that have scores at double the rate."""
-    chosen = resampled.choose(arrivals, basis.resample_share, night)["video_id"].combine_chunks()
+    chosen = sampling_check.choose(arrivals, basis.resample_share, night)["video_id"].combine_chunks()
     frames = stored_frames(basis.store.resample, basis.denser_spec_digest, chosen)
     frames = frames.sort_by([("uri", "ascending"), ("frame_index", "ascending")])
     scored = pc.unique(frames["video_id"])
@@ -110,11 +110,11 @@ def _sampling(basis: Basis, night: str, arrivals: pa.Table, events: pa.Table) ->
     found = find_events(
         frames,
         basis.thresholds,
-        sample_fps=basis.sample_fps * resampled.DOUBLE,
+        sample_fps=basis.sample_fps * sampling_check.DOUBLE,
         durations_s={video: row["duration_s"] for video, row in verdicts.items()},
-        settings=basis.events.at_rate(resampled.DOUBLE),
+        settings=basis.events.at_rate(sampling_check.DOUBLE),
     )
-    return resampled.missed(events, found, scored)
+    return sampling_check.missed(events, found, scored)
 
 
 def baseline_nights(nights: Sequence[Night], policy: Policy, scorer: str, named: str | None = None) -> list[Night]:

@@ -10,14 +10,14 @@ import pyarrow.compute as pc
 from artifactscan import storage
 from artifactscan.audit import pictures
 from artifactscan.audit.audit_store import AuditStore
-from artifactscan.audit.links import expiry, link
+from artifactscan.audit.video_links import expiry, link
 from artifactscan.audit.night import Night, Report, WorstVideo
 from artifactscan.audit.page.csv_export import videos_csv
 from artifactscan.audit.page.html import render_html
 from artifactscan.audit.page.markdown import render_markdown
-from artifactscan.audit.schemas import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
+from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.schemas import EVENTS
-from artifactscan.storage.concurrent import run_ahead
+from artifactscan.storage.concurrent import map_in_order
 from artifactscan.store.read import stored_frames
 
 TREND_NIGHTS = 60
@@ -85,7 +85,7 @@ def point_to(store: AuditStore, night: Night) -> None:
 def _trends(store: AuditStore, earlier: Sequence[Night], night: Night, cells: pa.Table) -> pa.Table:
     columns = [name for name in TRENDS.names if name != "night"]
     before = earlier[1 - TREND_NIGHTS :]
-    tables = [*run_ahead(lambda one: store.table(one, "cells", CELLS), before), cells]
+    tables = [*map_in_order(lambda one: store.table(one, "cells", CELLS), before), cells]
     return pa.concat_tables(
         [TRENDS.empty_table()]
         + [

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifactscan.audit.schemas import SAMPLING
+from artifactscan.audit.night_tables import SAMPLING
 from artifactscan.labels import LABELS
 
 DOUBLE = 2

@@ -7,8 +7,8 @@ from arrived import arrived, video
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactscan.audit.schemas import ALL, ARRIVALS
-from artifactscan.audit.statistics.members import group_names, members
+from artifactscan.audit.night_tables import ALL, ARRIVALS
+from artifactscan.audit.statistics.group_members import group_names, members
 
 NAMES = ("a=1", "a=2", "b=1")
 rows = st.lists(

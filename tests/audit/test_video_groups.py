@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from artifactscan.audit.groups import (
+from artifactscan.audit.video_groups import (
     MAX_VALUES,
     Grouping,
     below,

@@ -8,7 +8,7 @@ import pytest
 from parts import THRESHOLDS
 from scored_runs import motion, write_run
 
-from artifactscan.audit.current_state import due, outcomes, quarantined, rates, run_time, standing, tried
+from artifactscan.audit.corpus_state import due, outcomes, quarantined, rates, run_time, standing, tried
 from artifactscan.corpus.listing import video_id
 from artifactscan.store.layout import RunRecord, Store
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import HAS_FRAMES, TRANSIENT, Outcome
 from artifactscan.schemas import LISTING, VIDEOS
-from artifactscan.storage.concurrent import run_ahead
+from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.store.layout import RunRecord, Store
 
@@ -28,11 +28,11 @@ def standing(store: Store, runs: Sequence[RunRecord], listed_by: RunRecord | Non
     if listed_by is None:
         return pa.schema([*columns, ("run", pa.string())]).empty_table()
     listed = pa.concat_tables(
-        run_ahead(lambda file: read_table(file, ["video_id"]), parquet_files(store.videos(listed_by.run)))
+        map_in_order(lambda file: read_table(file, ["video_id"]), parquet_files(store.videos(listed_by.run)))
     )
     files = [(record.run, file) for record in runs for file in store.ledger_files(record.run)]
     # One search in all ledgers together: the table of a million ids to search in takes seconds to build.
-    rows = pa.concat_tables(run_ahead(lambda one: _ledger(*one), files))
+    rows = pa.concat_tables(map_in_order(lambda one: _ledger(*one), files))
     rows = rows.filter(pc.is_in(rows["video_id"], listed["video_id"].combine_chunks()))
     if pc.count_distinct(rows["video_id"]).as_py() == rows.num_rows:
         return rows
@@ -77,7 +77,7 @@ def tried(store: Store) -> pa.Array:
     """The video_ids whose bytes a store's runs could judge; what could not even be read was not tried."""
     files = [file for record in store.committed() for file in store.ledger_files(record.run)]
     ids = [pa.array([], pa.string())]
-    for rows in run_ahead(lambda file: read_table(file, ["video_id", "outcome"]), files):
+    for rows in map_in_order(lambda file: read_table(file, ["video_id", "outcome"]), files):
         judged = rows.filter(pc.invert(pc.is_in(rows["outcome"], _TRANSIENT)))
         ids.append(judged["video_id"].combine_chunks())
     return pa.concat_arrays(ids)

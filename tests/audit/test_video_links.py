@@ -9,7 +9,7 @@ import pytest
 from s3_server import S3Server
 
 from artifactscan import storage
-from artifactscan.audit.links import expiry, link
+from artifactscan.audit.video_links import expiry, link
 from artifactscan.audit.settings import MAX_LINK_LIFE_H, AuditSettings
 from artifactscan.errors import UsageError
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from parts import THRESHOLDS
 from scored_runs import motion, write_run
 
-from artifactscan.audit.current_state import standing
-from artifactscan.audit.human import beside_flags
+from artifactscan.audit.corpus_state import standing
+from artifactscan.audit.human_labels import beside_flags
 from artifactscan.store.layout import Store
 
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from arrived import arrived, video
 
-from artifactscan.audit.schemas import ARRIVALS, PREVALENCE
-from artifactscan.audit.statistics.correction import prevalence, rogan_gladen
+from artifactscan.audit.night_tables import ARRIVALS, PREVALENCE
+from artifactscan.audit.statistics.prevalence import prevalence, rogan_gladen
 from artifactscan.labels import LABELS
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifactscan.audit.schemas import ALL
+from artifactscan.audit.night_tables import ALL
 from artifactscan.outcomes import HAS_FRAMES
 
 

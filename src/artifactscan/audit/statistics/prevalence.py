@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from artifactscan.audit.schemas import ALL, PREVALENCE
-from artifactscan.audit.statistics.members import members
+from artifactscan.audit.night_tables import ALL, PREVALENCE
+from artifactscan.audit.statistics.group_members import members
 from artifactscan.audit.statistics.resampling import RESAMPLES, interval, resampled_ratio, resampled_sums, unvaried
 from artifactscan.labels import LABELS
 

@@ -4,8 +4,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactscan.audit.resampled import choose, missed
-from artifactscan.audit.schemas import ARRIVALS, SAMPLING
+from artifactscan.audit.sampling_check import choose, missed
+from artifactscan.audit.night_tables import ARRIVALS, SAMPLING
 from artifactscan.schemas import EVENTS
 
 
