@@ -18,7 +18,7 @@ from torch import nn
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.predictions import Y_COLUMNS
 from artifactscan.labels import LABELS
-from artifactscan.model.backbone import load
+from artifactscan.model.backbone import load_model
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.pipelines.train.fit import BEST_NAME, FACTS_NAME, STATE_NAME
 from artifactscan.training.loop import Trainer, check_finite, predict, tuning_score, updates_per_epoch
@@ -46,7 +46,7 @@ class Worker:
         mine = self.held[self.rank :: self.world]
         self.held_pixels, held_y = self._frames(f"held-{self.rank}", mine)
         self.tune_y = self._together(held_y)[: self.tune_frames]
-        core = load(initial).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        core = load_model(initial).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = make_optimiser(core, self.settings)
         updates = self.settings.epochs * updates_per_epoch(
             len(share) * self.world, self.world, self.settings.batch_frames

@@ -1,4 +1,4 @@
-"""Backbones: what is built, what is loaded, and what the fresh ones are fitted to."""
+"""Backbones: built, loaded from a checkpoint, and initialised from a seed."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,11 +14,11 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.model.backbone import (
-    build,
+    build_model,
     check_weights,
     head,
     initialise,
-    load,
+    load_model,
     normalise,
     pooled_features,
     probe_frames,
@@ -52,7 +52,7 @@ def probe(checkpoint: Checkpoint, count: int = 8) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", [SMALL, SMALL_VIT])
 def test_a_backbone_takes_frames_that_are_not_square_and_gives_a_logit_per_label(name: str) -> None:
-    model = build(card(name))
+    model = build_model(card(name))
     assert not any(module.training for module in model.modules())
     with torch.inference_mode():
         frames = torch.zeros(2, 3, 64, 96)
@@ -71,7 +71,7 @@ def test_a_backbone_takes_frames_that_are_not_square_and_gives_a_logit_per_label
     ],
 )
 def test_a_backbone_that_cannot_be_used_is_refused(name: str, words: str) -> None:
-    for make in (lambda: build(card(name)), lambda: initialise(name)):
+    for make in (lambda: build_model(card(name)), lambda: initialise(name)):
         with pytest.raises(UsageError) as raised:
             make()
         assert str(raised.value).startswith(words)
@@ -83,7 +83,7 @@ def test_a_size_out_of_bounds_is_refused() -> None:
     assert str(raised.value) == f"backbone {SMALL}: input height 5000 is not a whole number from 1 to 4096"
 
 
-def test_a_size_left_open_is_the_backbones_own() -> None:
+def test_without_a_size_the_backbones_default_is_taken() -> None:
     own = timm.get_pretrained_cfg(SMALL)
     assert own is not None
     spec = initialise(SMALL).card.input
@@ -94,13 +94,13 @@ def test_a_size_left_open_is_the_backbones_own() -> None:
 
 def test_a_fresh_checkpoint_spreads_its_logits_over_the_probe_frames(checkpoint: Checkpoint) -> None:
     with torch.inference_mode():
-        logits = load(checkpoint)(probe(checkpoint))
+        logits = load_model(checkpoint)(probe(checkpoint))
     torch.testing.assert_close(logits.mean(dim=0), torch.zeros(4), atol=1e-3, rtol=0)
     torch.testing.assert_close(logits.std(dim=0), torch.full((4,), 0.5), atol=1e-3, rtol=0)
 
 
-def test_statistics_are_those_of_what_passed_through(checkpoint: Checkpoint) -> None:
-    model = load(checkpoint)
+def test_batch_norm_statistics_are_those_of_the_probe_frames(checkpoint: Checkpoint) -> None:
+    model = load_model(checkpoint)
     first = next(module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
     assert first.running_mean is not None and first.momentum == 0.1
     inputs: list[torch.Tensor] = []
@@ -118,27 +118,27 @@ def test_making_a_checkpoint_leaves_the_callers_random_numbers_alone() -> None:
 
 
 def test_loading_gives_the_weights_that_were_saved(checkpoint: Checkpoint) -> None:
-    model = load(checkpoint)
+    model = load_model(checkpoint)
     assert not any(module.training for module in model.modules())
     saved, loaded = safetensors.torch.load(checkpoint.weights), model.state_dict()
     assert saved.keys() == loaded.keys()
     assert all(torch.equal(saved[name], loaded[name]) for name in saved)
 
 
-def test_weights_in_half_precision_are_computed_with_in_full(checkpoint: Checkpoint) -> None:
+def test_weights_in_half_precision_are_loaded_as_fp32(checkpoint: Checkpoint) -> None:
     def halved(weights: Weights) -> Weights:
         return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
 
     half = with_weights(checkpoint, halved)
-    loaded, full = load(half).state_dict(), safetensors.torch.load(checkpoint.weights)
+    loaded, full = load_model(half).state_dict(), safetensors.torch.load(checkpoint.weights)
     for name, tensor in full.items():
         assert loaded[name].dtype == tensor.dtype, name
         assert torch.equal(loaded[name], tensor.half().float().to(tensor.dtype)), name
 
 
-def test_buffers_that_no_checkpoint_holds_are_computed_when_loading() -> None:
+def test_buffers_that_are_not_saved_are_computed_when_loading() -> None:
     fresh = initialise("test_vit_relpos", height=64, width=64)
-    model, built = load(fresh), build(fresh.card)
+    model, built = load_model(fresh), build_model(fresh.card)
     unsaved = {name: buffer for name, buffer in built.named_buffers() if name not in built.state_dict()}
     assert unsaved
     loaded = dict(model.named_buffers())
@@ -170,11 +170,11 @@ def test_buffers_that_no_checkpoint_holds_are_computed_when_loading() -> None:
     ],
     ids=["lack", "surplus", "numbers", "shape"],
 )
-def test_weights_that_do_not_fit_are_named(
+def test_weights_that_do_not_fit_the_card_are_named(
     checkpoint: Checkpoint, change: Callable[[Weights], Weights], words: str
 ) -> None:
     wrong = with_weights(checkpoint, change)
-    for use in (check_weights, load):
+    for use in (check_weights, load_model):
         with pytest.raises(UsageError) as raised:
             use(wrong)
         assert str(raised.value) == words

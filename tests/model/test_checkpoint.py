@@ -1,4 +1,4 @@
-"""Checkpoint folders: there and back, and one sentence for each way one can be wrong."""
+"""Checkpoint folders: written and read back; each error is one sentence."""
 
 import json
 import re
@@ -36,10 +36,14 @@ def refusal(folder: Path | str) -> str:
     return str(raised.value)
 
 
-def test_there_and_back(checkpoint: Checkpoint, folder: Path, s3: S3Server) -> None:
-    assert load_checkpoint(str(folder)) == checkpoint
+def test_a_checkpoint_is_read_as_it_was_written(checkpoint: Checkpoint, folder: Path, s3: S3Server) -> None:
+    assert load_checkpoint(folder) == load_checkpoint(str(folder)) == checkpoint
     save_checkpoint(checkpoint, s3.uri("models/one"))
     assert load_checkpoint(s3.uri("models/one")) == checkpoint
+
+
+def test_a_checkpoint_has_a_short_repr(checkpoint: Checkpoint) -> None:
+    assert repr(checkpoint) == f"Checkpoint({SMALL}, 48x80 pixels, not trained, digest {checkpoint.digest})"
 
 
 def test_the_same_seed_gives_the_same_checkpoint(checkpoint: Checkpoint) -> None:
@@ -47,7 +51,7 @@ def test_the_same_seed_gives_the_same_checkpoint(checkpoint: Checkpoint) -> None
     assert initialise(SMALL, height=48, width=80, seed=2).digest != checkpoint.digest
 
 
-def test_the_digest_is_of_what_scores_and_flags_depend_on(checkpoint: Checkpoint) -> None:
+def test_the_digest_covers_what_scores_and_flags_depend_on(checkpoint: Checkpoint) -> None:
     card = checkpoint.card
     for same in ({"metrics": {"f1": 0.5}}, {"origin": "elsewhere"}, {"data_digest": "1"}):
         assert replace(checkpoint, card=replace(card, **same)).digest == checkpoint.digest
@@ -106,7 +110,7 @@ def test_a_card_is_never_left_beside_the_weights_of_another(
     assert not (folder / "card.json").exists()
 
 
-def test_missing_parts(folder: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_named(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     assert refusal(folder).startswith(f"checkpoint {folder} has no model.safetensors; give a folder with")
     (folder / "card.json").unlink()
@@ -136,7 +140,7 @@ def test_a_card_that_cannot_be_used(folder: Path, change: dict[str, Any], words:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\udcff"])
-def test_a_card_that_is_no_json(folder: Path, text: str) -> None:
+def test_a_card_that_is_not_json(folder: Path, text: str) -> None:
     (folder / "card.json").write_bytes(text.encode(errors="surrogateescape"))
     assert refusal(folder).startswith(f"checkpoint card {folder}/card.json cannot be used: ")
 

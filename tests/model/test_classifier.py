@@ -1,4 +1,4 @@
-"""Scores that depend on the frame and the checkpoint alone."""
+"""Scores depend on the frame and the checkpoint alone, however frames are batched."""
 
 import subprocess
 import sys
@@ -34,18 +34,18 @@ def frames(checkpoint: Checkpoint) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def expected(checkpoint: Checkpoint, frames: np.ndarray) -> np.ndarray:
-    """What timm's own model says, eager, in one batch, with a sigmoid."""
+    """Scores of timm's model, eager, in one batch."""
     return plain_scores(checkpoint, frames)
 
 
 def plain_scores(checkpoint: Checkpoint, frames: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         pixels = normalise(torch.from_numpy(frames), checkpoint.card.input)
-        return torch.sigmoid(backbone.load(checkpoint)(pixels)).numpy()
+        return torch.sigmoid(backbone.load_model(checkpoint)(pixels)).numpy()
 
 
 def test_the_scores_spread(expected: np.ndarray) -> None:
-    """Otherwise the tests below would show nothing."""
+    """Otherwise the tests below prove nothing."""
     assert expected.std(axis=0).min() > 0.03
 
 
@@ -72,11 +72,41 @@ def test_folding_and_memory_layout_do_not_matter(name: str) -> None:
     np.testing.assert_allclose(scores, plain_scores(checkpoint, frames), atol=1e-3 if "efficientnet" in name else 1e-4)
 
 
-def test_no_frames(checkpoint: Checkpoint) -> None:
-    assert Classifier(checkpoint, FP32).scores([]).shape == (0, len(LABELS))
+def test_a_checkpoint_is_all_a_classifier_needs(
+    checkpoint: Checkpoint, frames: np.ndarray, expected: np.ndarray
+) -> None:
+    classifier = Classifier(checkpoint)
+    scores = classifier.scores(frames)
+    assert (scores.dtype, scores.shape) == (np.float32, (24, len(LABELS)))
+    np.testing.assert_allclose(scores[:8], expected[:8], atol=MAX_SCORE_CHANGE)  # the probe frames, even in bf16
+    assert np.array_equal(scores, classifier.scores([frames]))
+    device, precision, batch = classifier.device, classifier.precision, classifier.batch_frames
+    assert repr(classifier) == f"Classifier({SMALL}, 64x112 pixels, {device}, {precision}, batches of {batch})"
 
 
-def test_frames_that_may_not_be_written_to(checkpoint: Checkpoint, frames: np.ndarray, expected: np.ndarray) -> None:
+def test_no_frames(checkpoint: Checkpoint, frames: np.ndarray) -> None:
+    classifier = Classifier(checkpoint, FP32)
+    for nothing in ([], frames[:0], [frames[:0]]):
+        scores = classifier.scores(nothing)
+        assert (scores.dtype, scores.shape) == (np.float32, (0, len(LABELS)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (np.zeros((2, 112, 64, 3), np.uint8), "frames are uint8 of shape (2, 112, 64, 3)"),
+        (np.zeros((64, 112, 3), np.uint8), "frames are uint8 of shape (64, 112, 3)"),
+        (np.zeros((2, 64, 112, 3), np.float32), "frames are float32 of shape (2, 64, 112, 3)"),
+    ],
+    ids=["size", "one frame", "type"],
+)
+def test_frames_of_another_shape_or_type_are_refused(checkpoint: Checkpoint, wrong: np.ndarray, words: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        Classifier(checkpoint, FP32).scores(wrong)
+    assert str(raised.value) == f"{words}; give uint8 RGB of shape (n, 64, 112, 3), which is the checkpoint's input"
+
+
+def test_frames_in_read_only_memory(checkpoint: Checkpoint, frames: np.ndarray, expected: np.ndarray) -> None:
     locked = np.frombuffer(frames.tobytes(), np.uint8).reshape(frames.shape)
     np.testing.assert_allclose(Classifier(checkpoint, FP32).scores([locked]), expected, atol=1e-4)
 
@@ -90,7 +120,7 @@ def test_calibration_is_applied(checkpoint: Checkpoint, frames: np.ndarray, expe
     np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits)), atol=1e-4)
 
 
-def test_bf16_where_it_is_asked_for(checkpoint: Checkpoint, frames: np.ndarray, expected: np.ndarray) -> None:
+def test_bf16_on_request(checkpoint: Checkpoint, frames: np.ndarray, expected: np.ndarray) -> None:
     classifier = Classifier(checkpoint, replace(FP32, precision="bf16"))
     assert classifier.precision == "bf16"
     assert classifier.notes[0].startswith("bf16, which moves a score of the probe frames by up to 0.")
@@ -98,7 +128,7 @@ def test_bf16_where_it_is_asked_for(checkpoint: Checkpoint, frames: np.ndarray, 
     assert 0 < change < 0.1
 
 
-def test_auto_takes_bf16_only_where_scores_hardly_move(checkpoint: Checkpoint, frames: np.ndarray) -> None:
+def test_auto_takes_bf16_only_where_no_score_moves_much(checkpoint: Checkpoint, frames: np.ndarray) -> None:
     exact = Classifier(checkpoint, FP32).scores([frames[:8]])
     classifier = Classifier(checkpoint, replace(FP32, precision="auto"))
     change = np.abs(classifier.scores([frames[:8]]) - exact).max()

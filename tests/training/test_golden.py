@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from artifactscan.evaluation.predictions import sigmoid
-from artifactscan.model.backbone import initialise, load, probe_frames
+from scipy.special import expit
+from artifactscan.model.backbone import initialise, load_model, probe_frames
 from artifactscan.model.checkpoint import BACKBONES
 from artifactscan.training.loop import Trainer, predict
 from artifactscan.training.optimisation import freeze, make_average, make_loss, make_optimiser, make_schedule
@@ -33,7 +33,7 @@ def scores_after_an_epoch(backbone: str) -> np.ndarray:
     initial = initialise(backbone, height=SIDE, width=SIDE, seed=0)
     pixels = probe_frames(initial.card.input, count=8)
     y = np.array([[frame >> label & 1 for label in (0, 1, 2, 0)] for frame in range(8)], np.int8)
-    model = load(initial)
+    model = load_model(initial)
     optimiser = make_optimiser(model, SETTINGS)
     trainer = Trainer(
         model=model,
@@ -48,7 +48,7 @@ def scores_after_an_epoch(backbone: str) -> np.ndarray:
     )
     freeze(model, False)
     trainer.train_epoch(pixels, y, epoch=1)
-    return sigmoid(predict(trainer.average.module, pixels[:2], initial.card.input, device=trainer.device))
+    return expit(predict(trainer.average.module, pixels[:2], initial.card.input, device=trainer.device))
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from artifactscan.errors import UsageError
-from artifactscan.model.backbone import initialise, load, probe_frames
+from artifactscan.model.backbone import initialise, load_model, probe_frames
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.training.loop import (
     Trainer,
@@ -41,7 +41,7 @@ def initial() -> Checkpoint:
 
 
 def make_trainer(initial: Checkpoint, y: np.ndarray, settings: TrainSettings = SETTINGS) -> Trainer:
-    model = load(initial)
+    model = load_model(initial)
     optimiser = make_optimiser(model, settings)
     trainer = Trainer(
         model=model,
@@ -79,7 +79,7 @@ def test_it_learns_and_repeats(initial: Checkpoint, data: tuple[np.ndarray, np.n
 
 
 def test_logits_do_not_depend_on_the_batch(initial: Checkpoint, data: tuple[np.ndarray, np.ndarray]) -> None:
-    model = load(initial)
+    model = load_model(initial)
     model.train()
     one, many = (predict(model, data[0], initial.card.input, device=CPU, batch=batch) for batch in (1, 16))
     assert np.abs(one - many).max() < 1e-4

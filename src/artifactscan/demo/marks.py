@@ -20,7 +20,7 @@ import torch
 from av.video.stream import VideoStream
 from torch import nn
 
-from artifactscan.model.backbone import head, initialise, load, normalise, pooled_features
+from artifactscan.model.backbone import head, initialise, load_model, normalise, pooled_features
 from artifactscan.model.checkpoint import Checkpoint, save_checkpoint
 from artifactscan.labels import LABELS
 
@@ -57,7 +57,7 @@ def checkpoint(backbone: str) -> Checkpoint:
     rng = np.random.default_rng(0)
     shown = rng.random((TRAINING_FRAMES, len(LABELS))) < 0.5
     frames = torch.from_numpy(np.stack([draw(places(rng, row), rng) for row in shown]))
-    model = load(fresh)
+    model = load_model(fresh)
     with torch.no_grad():
         features = torch.cat([pooled_features(model, normalise(part, fresh.card.input)) for part in frames.split(16)])
         mean, std = features.mean(dim=0), features.std(dim=0) + 1e-6

@@ -15,7 +15,7 @@ from pytorch_grad_cam import GradCAM
 from torch import nn
 
 from artifactscan.errors import UsageError
-from artifactscan.model.backbone import head, load, normalise
+from artifactscan.model.backbone import head, load_model, normalise
 from artifactscan.model.checkpoint import Checkpoint
 
 
@@ -54,7 +54,7 @@ class ExplainedModel(nn.Module):
 
     def __init__(self, checkpoint: Checkpoint):
         super().__init__()
-        self.backbone = load(checkpoint)
+        self.backbone = load_model(checkpoint)
         self.features = _Features(self.backbone)
         calibration = [checkpoint.card.calibration[label] for label in checkpoint.card.labels]
         self.register_buffer("scale", torch.tensor([one.scale for one in calibration]))

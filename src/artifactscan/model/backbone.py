@@ -1,4 +1,4 @@
-"""timm backbones with a four-logit head: made from a seed, or from a checkpoint's weights."""
+"""timm backbones with a head of four logits: built with random weights, or loaded from a checkpoint."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,11 @@ from artifactscan.model.checkpoint import Card, Checkpoint
 
 PROBE_FRAMES = 8
 LOGIT_STD = 0.5
-"""Of the logits that a checkpoint fresh from a seed gives the probe frames."""
+"""Standard deviation of the logits that a checkpoint from ``initialise`` gives for the probe frames."""
 _PROBE_SEED = 2504
 
 
-def build(card: Card) -> nn.Module:
+def build_model(card: Card) -> nn.Module:
     """The backbone of ``card`` with random weights, on the CPU, in evaluation mode.
 
     UsageError for a name that timm does not know, an input size the backbone cannot take, or a head that is not
@@ -31,7 +31,7 @@ def build(card: Card) -> nn.Module:
         close = timm.list_models(f"{card.backbone.split('_')[0]}*")[:5]
         hint = f"; near it are {', '.join(close)}" if close else ""
         raise UsageError(f"backbone {card.backbone!r} is not a timm model{hint}")
-    # Transformers hold a position per patch, so they must know the size; the others take any.
+    # Transformers have an embedding per position, so their size is fixed; the others take any.
     fixed = timm_config(card.backbone).fixed_input_size
     size: dict[str, Any] = {"img_size": (card.input.height, card.input.width)} if fixed else {}
     try:
@@ -46,36 +46,42 @@ def build(card: Card) -> nn.Module:
 
 
 def head(model: nn.Module) -> nn.Module:
-    """The layer that turns pooled features into logits."""
+    """The linear layer that turns pooled features into logits."""
     return cast(Any, model).get_classifier()
 
 
 def pooled_features(model: nn.Module, frames: torch.Tensor) -> torch.Tensor:
-    """What the head takes: float (frames, features) of normalised float (frames, 3, height, width)."""
+    """The input of the head: float (n, features) for normalised float (n, 3, height, width)."""
     timm_model = cast(Any, model)
     return timm_model.forward_head(timm_model.forward_features(frames), pre_logits=True)
 
 
-def load(checkpoint: Checkpoint) -> nn.Module:
+def calibration_tensors(card: Card) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and offset of the card's calibration, float32 (labels,) each."""
+    calibration = [card.calibration[label] for label in card.labels]
+    return torch.tensor([one.scale for one in calibration]), torch.tensor([one.offset for one in calibration])
+
+
+def load_model(checkpoint: Checkpoint) -> nn.Module:
     """The backbone with the checkpoint's weights, on the CPU, in evaluation mode; UsageError where they do not fit."""
     weights = check_weights(checkpoint)
     with torch.device("meta"):
-        model = build(checkpoint.card)
+        model = build_model(checkpoint.card)
     weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
     model.load_state_dict(weights, assign=True)
-    if any(buffer.is_meta for buffer in model.buffers()):  # buffers that no checkpoint holds, computed when built
-        model = build(checkpoint.card)
+    if any(buffer.is_meta for buffer in model.buffers()):  # some buffers are computed when built, not saved
+        model = build_model(checkpoint.card)
         model.load_state_dict(weights)
     return model.eval()
 
 
 def check_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """The weights; UsageError unless they are numbers and those of the card's backbone, by name and shape."""
+    """The weights; UsageError where names or shapes are not those of the card's backbone, or a value is not finite."""
     with torch.device("meta"):
-        expected = {name: tuple(tensor.shape) for name, tensor in build(checkpoint.card).state_dict().items()}
-    found = checkpoint.shapes()
+        expected = {name: tuple(tensor.shape) for name, tensor in build_model(checkpoint.card).state_dict().items()}
+    found = checkpoint.tensor_shapes()
     backbone = checkpoint.card.backbone
-    for name in expected.keys() ^ found.keys():
+    for name in sorted(expected.keys() ^ found.keys()):
         what = "lack" if name in expected else "have a surplus tensor"
         raise UsageError(f"checkpoint weights {what} {name}: they are not those of the card's backbone {backbone}")
     for name, shape in expected.items():
@@ -92,21 +98,21 @@ def check_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 
 
 def initialise(backbone: str, *, height: int = 0, width: int = 0, seed: int = 0) -> Checkpoint:
-    """A checkpoint fresh from ``seed``; height and width in pixels, 0 for the backbone's own.
+    """A checkpoint with random weights from ``seed``; height and width in pixels, 0 for the backbone's default.
 
-    Normalisation statistics and head are fitted to the probe frames, so that scores spread over 0..1 as a trained
-    model's do, and differences in precision or batching show. UsageError as ``build``.
+    Batch norms and head are fitted to the probe frames, so that scores spread over 0..1 as a trained model's do, and
+    differences in precision or batching show in tests. UsageError as ``build_model``.
     """
     card = Card(
         backbone=backbone,
-        input=own_input(backbone, height=height, width=width),
+        input=default_input(backbone, height=height, width=width),
         origin=f"random weights from seed {seed}, timm {timm.__version__}, torch {torch.__version__}",
     )
     with torch.random.fork_rng(devices=[]), torch.no_grad(), _one_thread():
         torch.manual_seed(seed)
-        model = build(card)
+        model = build_model(card)
         frames = normalise(torch.from_numpy(probe_frames(card.input)), card.input)
-        with _collecting_statistics(model):
+        with _fitting_batch_norms(model):
             model(frames)
         logits = model(frames)
         linear = cast(nn.Linear, head(model))
@@ -119,7 +125,7 @@ def initialise(backbone: str, *, height: int = 0, width: int = 0, seed: int = 0)
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums differ in their last bits with the number of threads, and so would a checkpoint's digest."""
+    """Runs torch on one thread: the last bits of sums, and with them a checkpoint's digest, depend on their number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -129,48 +135,51 @@ def _one_thread() -> Iterator[None]:
 
 
 def normalise(frames: torch.Tensor, spec: InputSpec) -> torch.Tensor:
-    """uint8 (frames, height, width, 3) to float32 (frames, 3, height, width), channels last in memory."""
+    """uint8 (n, height, width, 3) to float32 (n, 3, height, width), channels last in memory."""
     mean = torch.tensor(spec.mean, device=frames.device) * 255
     std = torch.tensor(spec.std, device=frames.device) * 255
     return ((frames.float() - mean) / std).permute(0, 3, 1, 2)
 
 
 def probe_frames(spec: InputSpec, count: int = PROBE_FRAMES) -> np.ndarray:
-    """Seeded pictures with soft shapes, edges and grain: uint8 (count, height, width, 3), the same on every machine."""
+    """Synthetic frames of soft shapes, edges and grain: uint8 (count, height, width, 3), the same on every machine."""
     generator = torch.Generator().manual_seed(_PROBE_SEED)
     size = (spec.height, spec.width)
     soft = functional.interpolate(torch.rand(count, 3, 7, 11, generator=generator), size, mode="bilinear")
     hard = functional.interpolate(torch.rand(count, 3, 5, 6, generator=generator), size, mode="nearest")
     grain = torch.rand(count, 3, *size, generator=generator)
-    # Each frame has its own mix, from nearly flat to nearly all grain, so that their features differ widely.
+    # Each frame is a different mix, from nearly flat to nearly all grain, so that features differ widely.
     mix = torch.rand(3, count, 1, 1, 1, generator=generator) ** 3
     picture = (mix[0] * soft + mix[1] * hard + mix[2] * grain) / mix.sum(dim=0).clamp_min(0.5)
     return (picture * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def own_input(backbone: str, *, height: int = 0, width: int = 0) -> InputSpec:
-    """The backbone's own input, with the size changed where one is given, in pixels; UsageError for one too large."""
+def default_input(backbone: str, *, height: int = 0, width: int = 0) -> InputSpec:
+    """The input that timm trained the backbone on; height and width in pixels replace its own where they are not 0.
+
+    UsageError for a size over 4096.
+    """
     if not timm.is_model(backbone):
-        return InputSpec(height=height or 224, width=width or 224)  # build has the words for it
+        return InputSpec(height=height or 224, width=width or 224)  # build_model raises for it
     config = timm_config(backbone)
-    own = config.input_size
+    _, own_height, own_width = config.input_size
     resize = config.interpolation if config.interpolation in RESIZE_KERNELS else "bicubic"
     try:
         return InputSpec(
-            height=height or own[1], width=width or own[2], resize=resize, mean=config.mean, std=config.std
+            height=height or own_height, width=width or own_width, resize=resize, mean=config.mean, std=config.std
         )
     except ValueError as error:
         raise UsageError(f"backbone {backbone}: {error}") from None
 
 
 def timm_config(backbone: str) -> Any:
-    """timm's own description of the inputs a model was made for."""
+    """timm's pretrained configuration of a model: input size, interpolation, mean, std."""
     return timm.get_pretrained_cfg(backbone)
 
 
 @contextmanager
-def _collecting_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch normalisation takes the plain average of what passes through."""
+def _fitting_batch_norms(model: nn.Module) -> Iterator[None]:
+    """Sets the statistics of batch norms to the plain average over the frames that pass through the model."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

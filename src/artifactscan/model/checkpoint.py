@@ -1,7 +1,8 @@
-"""A checkpoint is a folder: model.safetensors and card.json, which says what the weights are and how to use them."""
+"""Checkpoint folders: model.safetensors with the weights, card.json with what they are and how they are used."""
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -19,9 +20,9 @@ from artifactscan.storage.digest import digest
 
 BUILTIN = "builtin"
 BUILTIN_FOLDER = Path(__file__).with_name("builtin")
-"""Beside the checkpoint: its model card, and the notice on the weights it was trained from."""
+"""The checkpoint in this package, its model card, and the licence notice of the weights it was trained from."""
 BACKBONES: tuple[str, ...] = ("resnet50", "efficientnet_b3", "efficientnet_b4", "vit_base_patch16_224")
-"""timm's names of the paper's four; any other timm model with one linear head works too."""
+"""timm names of the four backbones of arXiv 2504.21334; any other timm model with one linear head works too."""
 CARD_VERSION = 1
 CARD_NAME, WEIGHTS_NAME = "card.json", "model.safetensors"
 DEFAULT_THRESHOLD = 0.5
@@ -37,7 +38,7 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What card.json says of a checkpoint."""
+    """The content of card.json."""
 
     backbone: str
     """A timm model name."""
@@ -45,18 +46,18 @@ class Card:
     labels: tuple[str, ...] = LABELS
     """Logit ``i`` belongs to ``labels[i]``; always LABELS."""
     thresholds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(LABELS, DEFAULT_THRESHOLD))
-    """Per label: the probability from which on a frame counts as showing it."""
+    """Per label: a frame shows it where its probability is at or over this."""
     calibration: Mapping[str, Calibration] = field(default_factory=lambda: dict.fromkeys(LABELS, Calibration()))
     trained: bool = False
-    """False for weights fresh from a seed, whose scores mean nothing."""
+    """False for random weights, whose scores mean nothing."""
     origin: str = ""
-    """Where the weights come from, in words."""
+    """Where the weights come from, as text."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    """Figures and how they were obtained."""
+    """Measured figures and how they were obtained."""
     data_digest: str | None = None
-    """Of the labels it was trained on."""
+    """Digest of the labels it was trained on."""
     trained_on: tuple[str, ...] = ()
-    """The clips that its weights have seen, name and size of each: figures over them say what it remembers."""
+    """Name and size of each clip it was trained on: figures measured on these are not figures on unseen videos."""
     card_version: int = CARD_VERSION
 
     def standing(self) -> str | None:
@@ -69,51 +70,58 @@ class Card:
             return None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Checkpoint:
-    """A checkpoint in memory; picklable, so that a driver can hand it to actors on other machines."""
+    """A checkpoint in memory: its card, and its weights as bytes. Picklable, so that Ray can hand it to actors."""
 
     card: Card
     weights: bytes
     """The content of model.safetensors."""
 
+    def __repr__(self) -> str:
+        size = f"{self.card.input.height}x{self.card.input.width} pixels"
+        trained = "trained" if self.card.trained else "not trained"
+        return f"Checkpoint({self.card.backbone}, {size}, {trained}, digest {self.digest})"
+
     @property
     def digest(self) -> str:
-        """16 hex digits over all that scores, flags and events depend on: weights, and the card without its story."""
+        """16 hex digits over all that scores, flags and events depend on: the weights and five fields of the card."""
         card = asdict(self.card)
         kept = {name: card[name] for name in ("backbone", "input", "labels", "thresholds", "calibration")}
         return digest([kept, sha256(self.weights).hexdigest()])
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each tensor by name; UsageError for a damaged file."""
         return {name: tuple(tensor["shape"]) for name, tensor in deserialize(self.weights)}
 
 
-def load_checkpoint(source: str) -> Checkpoint:
-    """Reads a checkpoint folder, local or s3://; ``builtin`` is the one in this package.
+def load_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
+    """Reads a checkpoint.
 
-    UsageError, naming the file, for a part that is missing, damaged or meant for other labels.
+    ``source``: a folder with card.json and model.safetensors, local or s3://; or "builtin", the one in this package.
+    UsageError, naming the file, where one of the two is missing, damaged or made for other labels.
     """
+    source = os.fspath(source)
     folder = storage.normalise(str(BUILTIN_FOLDER) if source == BUILTIN else source)
     card_uri, weights_uri = storage.join(folder, CARD_NAME), storage.join(folder, WEIGHTS_NAME)
     card = _parse_card(_read(card_uri, source), card_uri)
     checkpoint = Checkpoint(card=card, weights=_read(weights_uri, source))
     try:
-        checkpoint.shapes()
+        checkpoint.tensor_shapes()
     except SafetensorError as error:
         raise UsageError(f"checkpoint file {weights_uri} is damaged or cut off ({error}); copy it again") from None
     return checkpoint
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
-    """Writes a checkpoint folder, local or s3://; the card last, so that a folder that has one is whole.
+    """Writes a checkpoint folder, local or s3://; the card last, so that a folder with a card is complete.
 
-    CutOffError where it cannot be written; then the folder has no card.
+    CutOffError where it cannot be written; the folder then has no card.
     """
     folder = storage.normalise(folder)
     card_uri = storage.join(folder, CARD_NAME)
     try:
-        storage.remove_tree(card_uri)  # that of another checkpoint, whose weights go now
+        storage.remove_tree(card_uri)  # it may be that of another checkpoint
         storage.write_bytes(storage.join(folder, WEIGHTS_NAME), checkpoint.weights)
         storage.write_bytes(card_uri, json.dumps(asdict(checkpoint.card), indent=2).encode())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Runs a checkpoint over frames: batches across videos in, one probability per label and frame out."""
+"""Scores frames with a checkpoint, in batches across videos: one probability per frame and label."""
 
 import copy
 import logging
@@ -12,63 +12,94 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.model.backbone import head, load, normalise, pooled_features, probe_frames
+from artifactscan.model.backbone import (
+    calibration_tensors,
+    head,
+    load_model,
+    normalise,
+    pooled_features,
+    probe_frames,
+)
 from artifactscan.model.checkpoint import Card, Checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
-from artifactscan.model.memory import keep_freed_memory
+from artifactscan.model.malloc import keep_freed_memory
 
 BATCH_FRAMES = {"cuda": 128, "cpu": 16}
-"""Frames per forward pass where none are asked for: a GPU needs many to be busy, a CPU's caches like few."""
+"""Default frames per forward pass: a GPU needs many to be busy; few fit into the caches of a CPU."""
 MAX_SCORE_CHANGE = 0.01
-"""bf16 is not chosen by itself where it moves a score of the probe frames by this much."""
+"""Precision auto falls back to fp32 where bf16 moves a score of the probe frames by this much or more."""
 
 MAX_FOLDING_CHANGE = 1e-3
-"""Batch norms stay where folding them moves a logit by more: the model uses their input elsewhere, too."""
+"""Batch norms are not folded where folding moves a logit by more: the model uses their input elsewhere too."""
 _BF16_CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
-_OUT_OF_MEMORY = ("DefaultCPUAllocator", "could not create a memory object", "could not create a primitive")
-"""What torch and oneDNN say on a CPU."""
+_CPU_OUT_OF_MEMORY = ("DefaultCPUAllocator", "could not create a memory object", "could not create a primitive")
+"""Messages of torch and oneDNN, which raise plain RuntimeErrors on a CPU."""
 _log = logging.getLogger(__name__)
 
 
 class Classifier:
     """A checkpoint ready to score frames on one device.
 
-    ``device`` and ``precision`` are what it runs at, ``notes`` says in words what is otherwise than asked.
+    ``device``: "cuda" or "cpu"; ``precision``: "bf16" or "fp32"; ``batch_frames``: frames per forward pass;
+    ``input``: the checkpoint's InputSpec; ``notes``: one sentence for each of these that was chosen or changed here.
     """
 
-    def __init__(self, checkpoint: Checkpoint, settings: ClassifySettings, *, threads: int = 0):
-        """``threads``: CPU threads to use; 0 leaves torch's own choice."""
+    def __init__(self, checkpoint: Checkpoint, settings: ClassifySettings | None = None, *, threads: int = 0):
+        """Loads the weights and chooses device and precision, in seconds.
+
+        ``settings``: how to run it; None for the defaults. ``threads``: CPU threads of torch; 0 leaves torch's choice.
+        UsageError for weights that do not fit the card, and for device "cuda" without a GPU.
+        """
+        settings = settings or ClassifySettings()
         if threads:
             torch.set_num_threads(threads)
         self.notes: list[str] = []
-        self.device = _device(settings.device)
+        self.device = choose_device(settings.device)
         if self.device == "cpu":
             keep_freed_memory()
+        else:
+            torch.backends.cudnn.benchmark = True
+            torch.backends.cudnn.allow_tf32 = False  # TF32 has only 10 bits of mantissa, which is not fp32
         self.input = checkpoint.card.input
         self.batch_frames = settings.batch_frames or BATCH_FRAMES[self.device]
+        self._backbone = checkpoint.card.backbone
         probe = probe_frames(self.input)
-        model = _with_folded_batch_norms(load(checkpoint), normalise(torch.from_numpy(probe[:1]), self.input))
-        self._scorer = self._prepared(_Scorer(model, checkpoint.card, self.device, bf16=False), settings)
+        model = _fold_batch_norms(load_model(checkpoint), normalise(torch.from_numpy(probe[:1]), self.input))
+        self._scorer = self._prepare(_Scorer(model, checkpoint.card, self.device, bf16=False), settings)
         self.precision = "fp32"
-        # Compiled kernels belong to one batch size, and cuDNN looks for the best ones anew at each size.
+        # A compiled model takes one batch size, and cuDNN tunes its kernels anew for each size.
         self._sizes_per_batch = 1 if settings.compile else 4 if self.device == "cuda" else 0
         if settings.precision == "bf16" or (settings.precision == "auto" and _has_bf16(self.device)):
-            self._consider_bf16(model, checkpoint.card, settings, probe)
+            self._try_bf16(model, checkpoint.card, settings, probe)
 
-    def scores(self, clips: Sequence[np.ndarray]) -> np.ndarray:
-        """float32 (frames, labels) in 0..1 for all frames of ``clips``, each uint8 (frames, height, width, 3).
+    def __repr__(self) -> str:
+        size = f"{self.input.height}x{self.input.width} pixels"
+        return f"Classifier({self._backbone}, {size}, {self.device}, {self.precision}, batches of {self.batch_frames})"
 
-        A batch that does not fit into memory is halved, for good; MemoryError where one frame does not fit.
-        UsageError where the checkpoint's scores are not numbers.
+    def scores(self, frames: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """The probability of each label for each frame: float32 (n, 4) from 0 to 1, columns in the order of LABELS.
+
+        ``frames``: uint8 RGB (n, height, width, 3) at the checkpoint's input size, pixels; or a sequence of such
+        arrays, one per clip, whose frames are batched together and scored in order. A batch that does not fit into
+        memory is halved, for all later ones too.
+
+        UsageError for frames of another type or shape, and where the model's scores are not finite; MemoryError where
+        not even one frame fits into memory.
         """
-        frames_in_all = sum(len(clip) for clip in clips)
-        if not frames_in_all:
-            return np.empty((0, len(LABELS)), np.float32)
+        clips = [frames] if isinstance(frames, np.ndarray) else frames
+        shape = (self.input.height, self.input.width, 3)
+        for clip in clips:
+            if clip.ndim != 4 or clip.shape[1:] != shape or clip.dtype != np.uint8:
+                wanted = ", ".join(map(str, shape))
+                raise UsageError(
+                    f"frames are {clip.dtype} of shape {clip.shape}; give uint8 RGB of shape (n, {wanted}), which is "
+                    "the checkpoint's input"
+                )
         results: list[torch.Tensor] = []
         with torch.inference_mode():
             for batch in _batches(clips, lambda: self.batch_frames):
                 results += self._forward(batch)
-            scores = torch.cat(results).cpu().numpy()
+            scores = torch.cat(results).cpu().numpy() if results else np.empty((0, len(LABELS)), np.float32)
         if not np.isfinite(scores).all():
             raise UsageError(
                 f"the checkpoint gives scores that are not numbers, in {self.precision}; "
@@ -77,7 +108,7 @@ class Classifier:
         return scores
 
     def _forward(self, batch: np.ndarray) -> list[torch.Tensor]:
-        """Scores of one batch, still on the device: in one piece, or in halves where it does not fit."""
+        """Scores of one batch, still on the device: in one piece, or in smaller ones where it does not fit."""
         try:
             return [self._scorer(self._to_device(batch))[: len(batch)]]
         except RuntimeError as error:
@@ -86,7 +117,7 @@ class Classifier:
             self._halve(len(batch), error)
         if self.device == "cuda":
             torch.cuda.empty_cache()
-        size = self.batch_frames  # a piece that does not fit either makes it smaller still
+        size = self.batch_frames
         pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
         return [scores for piece in pieces for scores in self._forward(piece)]
 
@@ -99,7 +130,7 @@ class Classifier:
         _log.warning(self.notes[-1])
 
     def _padded(self, frames: int) -> int:
-        """The size at which a batch of ``frames`` is run: one of a few."""
+        """The size that a batch of ``frames`` is padded to, so that few different sizes are run."""
         if not self._sizes_per_batch:
             return frames
         step = -(-self.batch_frames // self._sizes_per_batch)
@@ -108,25 +139,26 @@ class Classifier:
     def _to_device(self, batch: np.ndarray) -> torch.Tensor:
         if missing := self._padded(len(batch)) - len(batch):
             batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.uint8)])
-        # A copy where the batch is a view of a read-only block, which torch does not take.
+        # torch takes no read-only memory, which views of Ray's blocks are.
         frames = torch.from_numpy(batch if batch.flags.writeable else batch.copy())
         if self.device == "cpu":
             return frames
-        # From pinned memory the copy runs while this thread gathers the next batch; torch keeps the pages until then.
+        # From pinned memory the copy overlaps with gathering the next batch; torch keeps the pages until it is done.
         return frames.pin_memory().to(self.device, non_blocking=True)
 
-    def _prepared(self, scorer: "_Scorer", settings: ClassifySettings) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _prepare(self, scorer: "_Scorer", settings: ClassifySettings) -> Callable[[torch.Tensor], torch.Tensor]:
         scorer.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if not settings.compile:
             return scorer
-        # Freezing takes the weights for constants; on a GPU it gains nothing and holds them twice.
+        # Freezing makes the weights constants; on a GPU it gains nothing and keeps a second copy.
         return torch.compile(scorer, options={"freezing": self.device == "cpu"})
 
-    def _consider_bf16(self, model: nn.Module, card: Card, settings: ClassifySettings, probe: np.ndarray) -> None:
-        exact, scores = self._scorer, self.scores([probe])
-        self._scorer = self._prepared(_Scorer(model, card, self.device, bf16=True), settings)
+    def _try_bf16(self, model: nn.Module, card: Card, settings: ClassifySettings, probe: np.ndarray) -> None:
+        """Switches to bf16, and back with precision auto where that moves a score too much."""
+        exact, scores = self._scorer, self.scores(probe)
+        self._scorer = self._prepare(_Scorer(model, card, self.device, bf16=True), settings)
         self.precision = "bf16"
-        change = float(np.abs(self.scores([probe]) - scores).max())
+        change = float(np.abs(self.scores(probe) - scores).max())
         if settings.precision == "auto" and change >= MAX_SCORE_CHANGE:
             self._scorer, self.precision = exact, "fp32"
             self.notes.append(f"fp32, not bf16, which moves a score of the probe frames by up to {change:.3f}")
@@ -135,27 +167,38 @@ class Classifier:
 
 
 class _Scorer(nn.Module):
-    """uint8 frames (frames, height, width, 3) to calibrated probabilities, float32 (frames, labels)."""
+    """uint8 frames (n, height, width, 3) to calibrated probabilities, float32 (n, labels)."""
 
     def __init__(self, model: nn.Module, card: Card, device: str, *, bf16: bool):
         super().__init__()
         self.model = model
         self.head = head(model)
         self.input, self.device_type, self.bf16 = card.input, device, bf16
-        calibration = [card.calibration[label] for label in card.labels]
-        self.register_buffer("scale", torch.tensor([one.scale for one in calibration]))
-        self.register_buffer("offset", torch.tensor([one.offset for one in calibration]))
+        scale, offset = calibration_tensors(card)
+        self.register_buffer("scale", scale)
+        self.register_buffer("offset", offset)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         pixels = normalise(frames, self.input)
         with torch.autocast(self.device_type, torch.bfloat16, enabled=self.bf16):
             features = pooled_features(self.model, pixels)
-        # The head costs nothing, and rounding its logits to 8 bits would move scores more than all the rest.
+        # In fp32: the head costs nothing, and rounding its logits to bf16 would move scores more than all the rest.
         return torch.sigmoid(self.head(features.float()) * self.scale + self.offset)
 
 
+def choose_device(wanted: str) -> str:
+    """``cuda`` or ``cpu`` for a setting ``auto``, ``cuda`` or ``cpu``, by what torch finds in this process.
+
+    UsageError for ``cuda`` without a GPU.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UsageError("--device cuda: torch finds no GPU here; use --device cpu, or a machine with a GPU and driver")
+    return ("cuda" if available else "cpu") if wanted == "auto" else wanted
+
+
 def _batches(clips: Sequence[np.ndarray], size: Callable[[], int]) -> Iterator[np.ndarray]:
-    """The frames of all clips in batches of at most ``size()``, asked anew for each; copies only across clips."""
+    """The frames of all clips in batches of at most ``size()``, called before each; copies only across clips."""
     waiting: list[np.ndarray] = []
     for clip in clips:
         while len(clip):
@@ -169,20 +212,8 @@ def _batches(clips: Sequence[np.ndarray], size: Callable[[], int]) -> Iterator[n
         yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
 
 
-def _device(wanted: str) -> str:
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise UsageError("--device cuda: torch finds no GPU here; use --device cpu, or a machine with a GPU and driver")
-    if wanted == "auto":
-        wanted = "cuda" if available else "cpu"
-    if wanted == "cuda":
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: TF32 has the mantissa of bf16 and two bits
-    return wanted
-
-
 def _has_bf16(device: str) -> bool:
-    """Whether the hardware computes in bf16 by itself rather than by emulation."""
+    """Whether the hardware computes in bf16 natively rather than by emulation."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
@@ -190,19 +221,23 @@ def _has_bf16(device: str) -> bool:
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return any(words in str(error) for words in _OUT_OF_MEMORY)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _CPU_OUT_OF_MEMORY)
 
 
-def _with_folded_batch_norms(model: nn.Module, probe: torch.Tensor) -> nn.Module:
-    """``model`` with each batch norm folded into the convolution whose output it takes, or as it was.
+def _fold_batch_norms(model: nn.Module, probe: torch.Tensor) -> nn.Module:
+    """``model`` with each batch norm folded into the convolution before it, or unchanged where that moves the logits.
 
-    Which ones those are shows in a forward pass of ``probe``, float (frames, 3, height, width); a second one shows
-    whether the logits stayed the same.
+    ``probe``: float (n, 3, height, width), from which the pairs of layers are found and the logits compared.
     """
     folded = copy.deepcopy(model)
-    logits = _fold_batch_norms(folded, probe)
+    logits, pairs = _find_conv_norm_pairs(folded, probe)
+    for conv_name, norm_name in pairs:
+        conv = cast(nn.Conv2d, folded.get_submodule(conv_name))
+        norm = cast(nn.BatchNorm2d, folded.get_submodule(norm_name))
+        folded.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
+        # timm's batch norms also apply the dropout and activation that follow.
+        rest = [getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)]
+        folded.set_submodule(norm_name, nn.Sequential(*rest))
     with torch.inference_mode():
         change = float((folded(probe) - logits).abs().max())
     if not change <= MAX_FOLDING_CHANGE:
@@ -211,37 +246,29 @@ def _with_folded_batch_norms(model: nn.Module, probe: torch.Tensor) -> nn.Module
     return folded
 
 
-def _fold_batch_norms(model: nn.Module, probe: torch.Tensor) -> torch.Tensor:
-    """Folds in place; returns the logits of ``probe`` before."""
-    maker: dict[int, str] = {}
-    """id of a convolution's output → the convolution's name; the outputs are kept, so that no id is used twice."""
-    kept: list[torch.Tensor] = []
+def _find_conv_norm_pairs(model: nn.Module, probe: torch.Tensor) -> tuple[torch.Tensor, list[tuple[str, str]]]:
+    """The logits of ``probe``, and the names of each convolution and of the batch norm that takes its output."""
+    conv_by_output: dict[int, str] = {}
+    outputs: list[torch.Tensor] = []  # kept alive, so that no id is used twice
     pairs: list[tuple[str, str]] = []
     hooks = []
     for name, module in model.named_modules():
         if type(module) is nn.Conv2d:
 
-            def after(_module, _inputs, output, name=name) -> None:
-                maker[id(output)] = name
-                kept.append(output)
+            def after_conv(_module, _inputs, output, name=name) -> None:
+                conv_by_output[id(output)] = name
+                outputs.append(output)
 
-            hooks.append(module.register_forward_hook(after))
+            hooks.append(module.register_forward_hook(after_conv))
         elif isinstance(module, nn.BatchNorm2d):
 
-            def before(_module, inputs, name=name) -> None:
-                if (conv := maker.get(id(inputs[0]))) is not None:
+            def before_norm(_module, inputs, name=name) -> None:
+                if (conv := conv_by_output.get(id(inputs[0]))) is not None:
                     pairs.append((conv, name))
 
-            hooks.append(module.register_forward_pre_hook(before))
+            hooks.append(module.register_forward_pre_hook(before_norm))
     with torch.inference_mode():
         logits = model(probe)
     for hook in hooks:
         hook.remove()
-    for conv_name, norm_name in pairs:
-        conv = cast(nn.Conv2d, model.get_submodule(conv_name))
-        norm = cast(nn.BatchNorm2d, model.get_submodule(norm_name))
-        model.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
-        # timm's own batch norms carry the dropout and activation that follow.
-        rest = [getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)]
-        model.set_submodule(norm_name, nn.Sequential(*rest))
-    return logits
+    return logits, pairs

@@ -1,4 +1,4 @@
-"""How frames become scores; apart from the classifier, so that a driver or a decoder need not load torch for it."""
+"""How a checkpoint is run. Separate from the classifier, so that the driver and decoders need not import torch."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ class ClassifySettings:
     """How a checkpoint is run."""
 
     batch_frames: int = 0
-    """Frames per forward pass; 0: BATCH_FRAMES of artifactscan.classifier for the device."""
+    """Frames per forward pass; 0: 128 on a GPU, 16 on a CPU."""
     device: str = "auto"
-    """auto (cuda where there is one), cuda or cpu."""
+    """auto (cuda where this process has a GPU), cuda or cpu."""
     precision: str = "auto"
-    """auto (bf16 where the hardware has it and no score of the probe moves by MAX_SCORE_CHANGE), bf16 or fp32."""
+    """auto (bf16 where the hardware has it and no score of the probe frames moves by 0.01 or more), bf16 or fp32."""
     compile: bool = False
-    """Compile the model: slow to start, faster after; needs a C++ compiler on a CPU."""
+    """Compile the model: slow to start, faster afterwards; needs a C++ compiler on a CPU."""
