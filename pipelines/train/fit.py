@@ -24,7 +24,7 @@ from ray.train.torch import TorchTrainer
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
-from artifactscan.model.memory import KEEP_FREED_MEMORY
+from artifactscan.model.malloc import KEEP_FREED_MEMORY_ENV
 from artifactscan.pipelines.ray_cluster.connection import Resources
 from artifactscan.pipelines.ray_cluster.join import uses_gpu
 from artifactscan.pipelines.train.training_log import TrainingLog
@@ -150,7 +150,7 @@ def train(
             failure_config=FailureConfig(max_failures=max_failures, max_preemption_failures=-1),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             logging_config=LoggingConfig(log_level="CRITICAL"),
-            worker_runtime_env={} if placement.use_gpu else {"env_vars": KEEP_FREED_MEMORY},
+            worker_runtime_env={} if placement.use_gpu else {"env_vars": KEEP_FREED_MEMORY_ENV},
         ),
         datasets=datasets,
         # Each worker reads a dataset of its own, so that which frames it trains on does not depend on who is faster.
