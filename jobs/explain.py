@@ -18,19 +18,22 @@ import sys
 if __name__ == "__main__":
     import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.cli.exit_codes import report_errors
+from artifactscan.cli.flags import parse_settings
 from artifactscan.explain.settings import ExplainSettings
+
+SETTINGS = ExplainSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
-    with report_errors() as ended:
-        settings = parse_settings(ExplainSettings, arguments, description=__doc__ or "")
-        from artifactscan.explain.explain import explain, tell  # loads torch
+    with report_errors() as job_exit:
+        settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
+        from artifactscan.explain.explanation import explain_video, print_explanation  # loads torch
 
-        tell(explain(settings))
-        ended.code = 0
-    return ended.code
+        print_explanation(explain_video(settings))
+        job_exit.code = 0
+    return job_exit.code
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Heat maps that show where the evidence is."""
+"""Heat maps peak where the evidence for a label is."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ ALL = range(len(LABELS))
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Models this small only lose by more."""
+    """Models this small are slower on several threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -54,15 +54,15 @@ def test_a_label_has_the_same_map_whichever_others_are_asked_for(checkpoint: Che
     np.testing.assert_allclose(mapper.maps(frame, [2, 0]), mapper.maps(frame, ALL)[[2, 0]], atol=1e-4)
 
 
-def test_what_is_explained_is_what_scores(checkpoint: Checkpoint) -> None:
-    """The classifier folds batch norms, lays memory out anew and goes another way through the model."""
+def test_the_explained_model_gives_the_scores_of_the_classifier(checkpoint: Checkpoint) -> None:
+    """The classifier folds batch norms, and uses another memory layout and other methods of the model."""
     calibration = {**checkpoint.card.calibration, "motion": Calibration(scale=0.5, offset=-1.0)}
     calibrated = replace(checkpoint, card=replace(checkpoint.card, calibration=calibration))
     frames = probe_frames(checkpoint.card.input)
     with torch.inference_mode():
         pixels = normalise(torch.from_numpy(frames), checkpoint.card.input)
         explained = torch.sigmoid(HeatMapper(calibrated).model(pixels)).numpy()
-    scores = Classifier(calibrated, ClassifySettings(precision="fp32", device="cpu")).scores([frames])
+    scores = Classifier(calibrated, ClassifySettings(precision="fp32", device="cpu")).scores(frames)
     np.testing.assert_allclose(explained, scores, atol=1e-4)
 
 
@@ -84,7 +84,7 @@ def test_the_map_of_a_convolutional_backbone_adds_up_to_the_logit() -> None:
     np.testing.assert_allclose(maps, expected / expected.amax(dim=(1, 2), keepdim=True), atol=2e-3)
 
 
-def test_nothing_that_speaks_for_a_label_is_no_heat() -> None:
+def test_a_map_is_empty_where_nothing_speaks_for_the_label() -> None:
     fresh = initialise(SMALL, height=64, width=64)
     weights = safetensors.torch.load(fresh.weights)
     weights["fc.weight"][1] = 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artifactscan.explain.overlays import MAX_OPACITY, Cell, contact_sheet, overlay, png, thumbnail
+from artifactscan.explain.overlays import MAX_OPACITY, Tile, contact_sheet, overlay, png, thumbnail
 
 
 def test_no_heat_leaves_the_frame_as_it_is() -> None:
@@ -40,8 +40,8 @@ def test_thumbnails_keep_the_aspect(height: int, width: int, shape: tuple[int, .
 
 def test_a_contact_sheet_has_a_row_per_frame_and_every_picture_where_it_belongs() -> None:
     colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 200, 200), (200, 0, 200)]
-    cells = [Cell(picture=np.full((180, 320, 3), colour, np.uint8), title="one", strong=True) for colour in colours]
-    sheet = np.asarray(Image.open(io.BytesIO(contact_sheet([cells[:3], cells[3:]], "clip"))).convert("RGB"))
+    tiles = [Tile(picture=np.full((180, 320, 3), colour, np.uint8), title="one", strong=True) for colour in colours]
+    sheet = np.asarray(Image.open(io.BytesIO(contact_sheet([tiles[:3], tiles[3:]], "clip"))).convert("RGB"))
     assert sheet.shape == (44 + 2 * 210, 8 + 3 * 328, 3)
     for number, colour in enumerate(colours):
         x, y = 8 + number % 3 * 328 + 160, 44 + number // 3 * 210 + 22 + 90
@@ -50,7 +50,7 @@ def test_a_contact_sheet_has_a_row_per_frame_and_every_picture_where_it_belongs(
 
 
 def test_titles_may_be_hostile() -> None:
-    cell = Cell(picture=np.zeros((9, 16, 3), np.uint8), title="$\\frac$ 動画")
+    tile = Tile(picture=np.zeros((9, 16, 3), np.uint8), title="$\\frac$ 動画")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert contact_sheet([[cell]], "$x\n" + "動" * 500).startswith(b"\x89PNG")
+        assert contact_sheet([[tile]], "$x\n" + "動" * 500).startswith(b"\x89PNG")

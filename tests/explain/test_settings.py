@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from artifactscan.cli.job import parse_settings
+from artifactscan.cli.flags import parse_settings
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
 from artifactscan.errors import UsageError

@@ -1,4 +1,4 @@
-"""The explaining job from a clip to its pictures: what it writes, and that what cannot be used ends in one sentence."""
+"""The explain job from a clip to its pictures; each refusal is one sentence."""
 
 import io
 import re
@@ -33,7 +33,7 @@ FP32 = ("--precision", "fp32", "--device", "cpu")
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Models this small only lose by more."""
+    """Models this small are slower on several threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -76,7 +76,7 @@ def index_of(output: Path) -> list[dict]:
 
 
 def scores_of(clip: str, checkpoint: str) -> dict[int, np.ndarray]:
-    """Frame index → scores, as the scoring job comes to them."""
+    """Frame index → scores, decoded and scored as the scoring job does."""
     loaded = load_checkpoint(checkpoint)
     classifier = Classifier(loaded, ClassifySettings(precision="fp32", device="cpu"))
     spec = loaded.card.input

@@ -12,10 +12,10 @@ from artifactscan.audit.night import Picture
 from artifactscan.audit.night_tables import PICTURES
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.errors import UsageError
-from artifactscan.explain.explain import fetched_video, scored_frames
 from artifactscan.explain.heatmaps import HeatMapper
 from artifactscan.explain.overlays import overlay, thumbnail
 from artifactscan.explain.settings import ExplainSettings
+from artifactscan.explain.video_frames import fetched_video, scored_frames
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.classifier import Classifier

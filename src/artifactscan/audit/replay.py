@@ -14,7 +14,7 @@ from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import DecoderProcess
 from artifactscan.decode.video import Verdict
 from artifactscan.errors import UsageError
-from artifactscan.explain.explain import Explanation, explain
+from artifactscan.explain.explanation import Explanation, explain_video
 from artifactscan.explain.settings import MAX_FRAMES, ExplainSettings
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
@@ -198,4 +198,4 @@ def _heat_maps(
         decoder=row["decoder"] or asked.decoder,
         **limits,
     )
-    return explain(chosen)
+    return explain_video(chosen)

@@ -1,4 +1,4 @@
-"""Pictures of heat maps: over one frame, and a contact sheet of many."""
+"""Pictures of heat maps: an overlay on one frame, and a contact sheet of many."""
 
 import io
 import warnings
@@ -14,31 +14,31 @@ from PIL import Image
 from artifactscan.messages.text import printable
 
 COLOURS = "turbo"
-"""matplotlib's; from blue through green and yellow to red."""
+"""Colour map of matplotlib, from blue through green and yellow to red."""
 MAX_OPACITY = 0.6
-"""Of the colour where the heat is 1; where it is 0 the frame shows as it is, so that the defect stays visible."""
+"""Opacity of the colour where the heat is 1; where it is 0 the frame is unchanged, so that the defect stays visible."""
 
 _PNG_LEVEL = 3
 """A little larger than at the default of 6, and much faster."""
-_CELL_WIDTH_PX, _CELL_GAP_PX, _TITLE_PX, _HEADER_PX, _FONT_PX = 320, 8, 22, 44, 13
+_TILE_WIDTH_PX, _TILE_GAP_PX, _TITLE_PX, _HEADER_PX, _FONT_PX = 320, 8, 22, 44, 13
 _DPI = 100
 _OVER, _UNDER = "#b3261e", "#444444"
 _TITLE_CHARS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class Tile:
     """One picture of a contact sheet."""
 
     picture: np.ndarray
     """uint8 RGB, (height, width, 3)."""
     title: str
     strong: bool = False
-    """Set off the title: the score is at or over its threshold."""
+    """Whether the title is bold and red: the score is at or over its threshold."""
 
 
 def overlay(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The frame, uint8 (H, W, 3), with the heat map, float32 (h, w) from 0 to 1, stretched over it; as the frame."""
+    """Draws a heat map, float32 (h, w) from 0 to 1, over a frame, uint8 RGB (H, W, 3), stretched to its size."""
     height, width = frame.shape[:2]
     stretched = Image.fromarray(heat.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
     heat = np.clip(np.asarray(stretched), 0, 1)
@@ -48,47 +48,47 @@ def overlay(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def thumbnail(picture: np.ndarray) -> np.ndarray:
-    """uint8 RGB at most as wide as a cell of the contact sheet."""
+    """The picture, uint8 RGB, shrunk where it is wider than a tile of the contact sheet."""
     height, width = picture.shape[:2]
-    if width <= _CELL_WIDTH_PX:
+    if width <= _TILE_WIDTH_PX:
         return picture
-    size = (_CELL_WIDTH_PX, max(1, round(height * _CELL_WIDTH_PX / width)))
+    size = (_TILE_WIDTH_PX, max(1, round(height * _TILE_WIDTH_PX / width)))
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
-def contact_sheet(rows: Sequence[Sequence[Cell]], title: str) -> bytes:
-    """A PNG of all cells, a row below the other, all of one size; ``title`` is cut in the middle where it is long."""
+def contact_sheet(rows: Sequence[Sequence[Tile]], title: str) -> bytes:
+    """A PNG of all tiles, one line of tiles per row, all of one size; a long ``title`` is cut in the middle."""
     columns = len(rows[0])
     height, width = rows[0][0].picture.shape[:2]
-    cell_px = round(height * _CELL_WIDTH_PX / width)
-    step_x, step_y = _CELL_WIDTH_PX + _CELL_GAP_PX, cell_px + _TITLE_PX + _CELL_GAP_PX
-    sheet_px = np.array([columns * step_x + _CELL_GAP_PX, len(rows) * step_y + _HEADER_PX])
+    tile_px = round(height * _TILE_WIDTH_PX / width)
+    step_x, step_y = _TILE_WIDTH_PX + _TILE_GAP_PX, tile_px + _TITLE_PX + _TILE_GAP_PX
+    sheet_px = np.array([columns * step_x + _TILE_GAP_PX, len(rows) * step_y + _HEADER_PX])
     figure = Figure(figsize=tuple(sheet_px / _DPI), dpi=_DPI, facecolor="white")
-    size = np.array([_CELL_WIDTH_PX, cell_px]) / sheet_px
+    size = np.array([_TILE_WIDTH_PX, tile_px]) / sheet_px
 
     def write(x_px: float, y_px: float, text: str, **style: Any) -> None:
         x, y = np.array([x_px, sheet_px[1] - y_px]) / sheet_px
         figure.text(x, y, text, va="center", parse_math=False, fontsize=_FONT_PX * 72 / _DPI, **style)
 
-    write(_CELL_GAP_PX, _HEADER_PX / 2, printable(title, _TITLE_CHARS), weight="bold")
+    write(_TILE_GAP_PX, _HEADER_PX / 2, printable(title, _TITLE_CHARS), weight="bold")
     for number, row in enumerate(rows):
-        for column, cell in enumerate(row):
-            x_px, y_px = _CELL_GAP_PX + column * step_x, _HEADER_PX + number * step_y
-            style = {"color": _OVER, "weight": "bold"} if cell.strong else {"color": _UNDER}
-            write(x_px, y_px + _TITLE_PX / 2, cell.title, **style)
-            corner = np.array([x_px, sheet_px[1] - y_px - _TITLE_PX - cell_px]) / sheet_px
+        for column, tile in enumerate(row):
+            x_px, y_px = _TILE_GAP_PX + column * step_x, _HEADER_PX + number * step_y
+            style = {"color": _OVER, "weight": "bold"} if tile.strong else {"color": _UNDER}
+            write(x_px, y_px + _TITLE_PX / 2, tile.title, **style)
+            corner = np.array([x_px, sheet_px[1] - y_px - _TITLE_PX - tile_px]) / sheet_px
             axes = figure.add_axes((*corner, *size))
-            axes.imshow(cell.picture, aspect="auto", interpolation="antialiased")
+            axes.imshow(tile.picture, aspect="auto", interpolation="antialiased")
             axes.set_axis_off()
     file = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a file's name may be in a script that the font lacks
+        warnings.filterwarnings("ignore", "Glyph")  # the font lacks some scripts of file names
         figure.savefig(file, format="png", dpi=_DPI)
     return file.getvalue()
 
 
 def png(picture: np.ndarray) -> bytes:
-    """A whole PNG file from uint8 RGB, (height, width, 3)."""
+    """A PNG file of a picture, uint8 RGB (height, width, 3)."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG", compress_level=_PNG_LEVEL)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Which frames are taken, and that they are those of scoring."""
+"""Frames named by index or time, and those with the highest values; their pixels are those of scoring."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from isolated import SAMPLED, SETTINGS
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
 from artifactscan.decode.sandbox.supervisor import DecoderProcess
 from artifactscan.decode.video import DecodeError, VideoFacts
-from artifactscan.explain.choosing import Frame, Highest, Named, UnknownFrame, watch
+from artifactscan.explain.frame_pickers import Frame, HighestFrames, NamedFrames, UnknownFrameError, pick_frames
 from artifactscan.outcomes import Outcome
 
 FACTS = VideoFacts(frames_in_video=10, duration_s=1.0)
@@ -22,9 +22,9 @@ def frame(index: int, brightness: int = 0) -> Frame:
     return Frame(index=index, pts_s=index / 10, pixels=np.full((2, 3, 3), brightness, np.uint8))
 
 
-def chosen(named: Named, indices: list[int]) -> list[int]:
-    named.look([frame(index) for index in indices[:4]])
-    named.look([frame(index) for index in indices[4:]])
+def chosen(named: NamedFrames, indices: list[int]) -> list[int]:
+    named.add([frame(index) for index in indices[:4]])
+    named.add([frame(index) for index in indices[4:]])
     return [one.index for one in named.chosen(FACTS)]
 
 
@@ -39,43 +39,59 @@ def chosen(named: Named, indices: list[int]) -> list[int]:
 def test_frames_by_index_and_by_the_time_they_are_on_screen(
     indices: tuple[int, ...], times_s: tuple[float, ...], expected: list[int]
 ) -> None:
-    assert chosen(Named(indices, times_s), list(range(10))) == expected
+    assert chosen(NamedFrames(indices, times_s), list(range(10))) == expected
 
 
 @pytest.mark.parametrize(
     ("named", "came_out", "words"),
     [
-        (Named([10]), range(10), "has no frame 10: it has the frames 0 to 9"),
-        (Named([], [1.0]), range(10), "has no frame at 1 s: it ends at 1 s"),
-        (Named([4]), [0, 1, 2, 3, 6, 7, 8, 9], "has no frame 4 to show: it is damaged or on screen for no time; nam"),
-        (Named([], [0.45]), [0, 1, 2, 3, 6, 7, 8, 9], "has no frame to show at 0.45 s: it is damaged there; name an"),
-        (Named([], [0.0]), [1, 2, 3, 4, 5, 6, 7, 8, 9], "has no frame to show at 0 s: it is damaged there; name ano"),
-        (Named([], [0.95]), [0, 1, 2, 3, 4], "has no frame to show at 0.95 s: it is damaged there; name another time"),
+        (NamedFrames([10]), range(10), "has no frame 10: it has the frames 0 to 9"),
+        (NamedFrames([], [1.0]), range(10), "has no frame at 1 s: it ends at 1 s"),
+        (
+            NamedFrames([4]),
+            [0, 1, 2, 3, 6, 7, 8, 9],
+            "has no frame 4 to show: it is damaged or on screen for no time; nam",
+        ),
+        (
+            NamedFrames([], [0.45]),
+            [0, 1, 2, 3, 6, 7, 8, 9],
+            "has no frame to show at 0.45 s: it is damaged there; name an",
+        ),
+        (
+            NamedFrames([], [0.0]),
+            [1, 2, 3, 4, 5, 6, 7, 8, 9],
+            "has no frame to show at 0 s: it is damaged there; name ano",
+        ),
+        (
+            NamedFrames([], [0.95]),
+            [0, 1, 2, 3, 4],
+            "has no frame to show at 0.95 s: it is damaged there; name another time",
+        ),
     ],
 )
-def test_a_frame_that_is_not_there_is_named(named: Named, came_out: list[int], words: str) -> None:
-    with pytest.raises(UnknownFrame) as raised:
+def test_a_frame_that_cannot_be_shown_is_named(named: NamedFrames, came_out: list[int], words: str) -> None:
+    with pytest.raises(UnknownFrameError) as raised:
         chosen(named, list(came_out))
     assert str(raised.value).startswith(words)
 
 
 def test_a_frame_next_to_damage_is_taken_at_its_own_time() -> None:
-    assert chosen(Named([], [0.3, 0.6]), [0, 1, 2, 3, 6, 7]) == [3, 6]
+    assert chosen(NamedFrames([], [0.3, 0.6]), [0, 1, 2, 3, 6, 7]) == [3, 6]
 
 
-def test_the_highest_frames_are_kept_whichever_run_they_come_in() -> None:
-    highest = Highest(3, lambda pixels: pixels[:, 0, 0, 0].astype(float))
+def test_the_frames_with_the_highest_values_are_kept() -> None:
+    highest = HighestFrames(3, lambda pixels: pixels[:, 0, 0, 0].astype(float))
     for run in ([(0, 5), (1, 9), (2, 5)], [], [(3, 1), (4, 7), (5, 5)]):
-        highest.look([frame(index, brightness) for index, brightness in run])
+        highest.add([frame(index, brightness) for index, brightness in run])
     assert [one.index for one in highest.chosen(FACTS)] == [0, 1, 4]
 
 
-def test_the_pixels_of_every_frame_are_those_that_scoring_sees(clip: str) -> None:
+def test_pixels_are_those_that_scoring_sees(clip: str) -> None:
     with DecoderProcess(SETTINGS) as decoder:
         scored = b"".join(segment.pixels for segment in decoder.decode(clip))
     every_frame = replace(SETTINGS, sample_fps=EVERY_FRAME_FPS)
-    named, facts = watch(clip, every_frame, lambda: Named([*SAMPLED, 13], [2.01]))
-    frames = {one.index: one for one in named.chosen(facts)}
+    picked, facts = pick_frames(clip, every_frame, lambda: NamedFrames([*SAMPLED, 13], [2.01]))
+    frames = {one.index: one for one in picked}
     assert sorted(frames) == sorted([*SAMPLED, 13])
     assert facts.frames_decoded == facts.frames_in_video == 96
     assert b"".join(frames[index].pixels.tobytes() for index in SAMPLED) == scored
@@ -87,6 +103,6 @@ def test_a_video_without_frames(tmp_path: Path) -> None:
     path = tmp_path / "no.mp4"
     path.write_bytes(b"not a video")
     with pytest.raises(DecodeError) as raised:
-        watch(str(path), SETTINGS, lambda: Named([0]))
+        pick_frames(str(path), SETTINGS, lambda: NamedFrames([0]))
     assert raised.value.outcome is Outcome.UNDECODABLE
     assert raised.value.reason
