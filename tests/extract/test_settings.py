@@ -5,7 +5,7 @@ from dataclasses import MISSING, fields
 import pytest
 
 from artifactscan.annotation.selection import Limits
-from artifactscan.cli.job import parse_settings
+from artifactscan.cli.flags import parse_settings
 from artifactscan.corpus.listing import VIDEO_PATTERNS
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import UsageError

@@ -19,7 +19,7 @@ from artifactscan.annotation.selection import disagreement
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.sandbox.supervisor import DecoderProcess
 from artifactscan.decode.video import DecodeSettings
-from artifactscan.extract.images import LEDGER
+from artifactscan.extract.extraction_tables import LEDGER
 from artifactscan.jobs.extract import main
 from artifactscan.jobs.labels import main as labels_main
 from artifactscan.labels import LABELS, SCORE_COLUMNS

@@ -1,4 +1,4 @@
-"""Frames to image files: which ones, named how, and nothing left of an attempt that did not count."""
+"""Frames to image files: the wanted ones, and none from an attempt without the verdict."""
 
 import io
 from pathlib import Path
@@ -12,7 +12,8 @@ from PIL import Image
 
 from artifactscan.decode.sandbox.supervisor import Segment
 from artifactscan.decode.video import Verdict, VideoFacts
-from artifactscan.extract.images import EXTRACTED, ImageSettings, take_frames
+from artifactscan.extract.extraction_tables import EXTRACTED
+from artifactscan.extract.write_frames import ImageWriter, take_frames
 from artifactscan.outcomes import Outcome
 
 PICTURES = [draw_frame(number, 32, 16) for number in range(4)]
@@ -35,7 +36,7 @@ def segment(attempt: str, frames: list[int], outcome: Outcome | None = None) -> 
 
 def test_png_keeps_every_pixel_and_jpeg_nearly() -> None:
     for format, worst in (("png", 0), ("jpeg", 12)):
-        data = ImageSettings(root="", format=format).encode(PICTURES[1])
+        data = ImageWriter(root="", format=format).encode(PICTURES[1])
         with Image.open(io.BytesIO(data)) as image:
             assert image.format == format.upper()
             error = np.abs(np.asarray(image).astype(int) - PICTURES[1])
@@ -44,7 +45,7 @@ def test_png_keeps_every_pixel_and_jpeg_nearly() -> None:
 
 def test_the_wanted_frames_are_written(tmp_path: Path) -> None:
     segments = [segment("x", [0, 1]), segment("x", [2, 3], Outcome.PARTIAL)]
-    row = take_frames(ROW | {"wanted": [1, 2]}, segments, ImageSettings(root=str(tmp_path)))
+    row = take_frames(ROW | {"wanted": [1, 2]}, segments, ImageWriter(root=str(tmp_path)))
     assert (row["outcome"], row["codec"], row["file"]) == ("partial", "h264", "a b.mp4")
     assert [(frame["frame_index"], frame["pts_s"], frame["width"], frame["height"]) for frame in row["frames"]] == [
         (1, 0.5, 32, 16),
@@ -58,16 +59,16 @@ def test_the_wanted_frames_are_written(tmp_path: Path) -> None:
     assert pa.Table.from_pylist([row], EXTRACTED).num_rows == 1
 
 
-def test_an_attempt_that_did_not_count_leaves_no_image(tmp_path: Path) -> None:
-    images = ImageSettings(root=str(tmp_path))
-    row = take_frames(ROW, [segment("x", [0, 1]), segment("y", [1, 2], Outcome.SCORED)], images)
+def test_a_failed_attempt_leaves_no_image(tmp_path: Path) -> None:
+    writer = ImageWriter(root=str(tmp_path))
+    row = take_frames(ROW, [segment("x", [0, 1]), segment("y", [1, 2], Outcome.SCORED)], writer)
     assert [frame["frame_index"] for frame in row["frames"]] == [1, 2]
     assert {f"frames/{file.name}" for file in tmp_path.rglob("*.png")} == {frame["image"] for frame in row["frames"]}
-    row = take_frames(ROW, [segment("x", [0, 1, 2]), segment("y", [], Outcome.CHANGED)], images)
+    row = take_frames(ROW, [segment("x", [0, 1, 2]), segment("y", [], Outcome.CHANGED)], writer)
     assert (row["frames"], list(tmp_path.rglob("*.png"))) == ([], [])
 
 
-def test_without_images_only_the_frames_are_told() -> None:
+def test_without_a_writer_frames_are_only_listed() -> None:
     row = take_frames(ROW, [segment("x", [0, 3], Outcome.SCORED)], None)
     assert [(frame["frame_index"], frame["image"]) for frame in row["frames"]] == [(0, None), (3, None)]
 
@@ -75,4 +76,4 @@ def test_without_images_only_the_frames_are_told() -> None:
 def test_a_disk_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "frames").write_text("in the way")
     with pytest.raises(OSError):
-        take_frames(ROW, [segment("x", [0], Outcome.SCORED)], ImageSettings(root=str(tmp_path)))
+        take_frames(ROW, [segment("x", [0], Outcome.SCORED)], ImageWriter(root=str(tmp_path)))

@@ -1,0 +1,65 @@
+"""Runs the extraction graph on a Ray that is started or joined once, when it is first needed."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.extract.settings import ExtractSettings
+from artifactscan.extract.write_frames import ImageWriter
+from artifactscan.messages.console import console
+
+if TYPE_CHECKING:
+    from artifactscan.pipelines.ray_cluster.pools import Pools
+
+_LISTING_INPUT = InputSpec(height=16, width=16)
+"""Frames are decoded to this size when only their indices and times are wanted."""
+
+
+class FrameExtractor:
+    """Takes frames from videos on Ray."""
+
+    def __init__(self, settings: ExtractSettings):
+        self._settings = settings
+
+    @cached_property
+    def pools(self) -> "Pools":
+        """How many actors decode; starts or joins Ray, UsageError where the cluster cannot be used."""
+        from artifactscan.pipelines.ray_cluster.connection import Resources  # Ray takes seconds to import and to start
+        from artifactscan.pipelines.ray_cluster.join import join
+        from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+
+        settings = self._settings
+
+        def sized(resources: Resources) -> Pools:
+            return size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
+
+        places = settings.input, settings.output
+        return sized(join(settings, *places, device="cpu", sized=sized, out=console()))
+
+    def write_frames(self, work: pa.Table, writer: ImageWriter) -> list[dict[str, Any]]:
+        """Writes the wanted frames of WORK rows and returns EXTRACTED rows."""
+        return self._run(work, writer)
+
+    def list_frames(self, work: pa.Table) -> list[dict[str, Any]]:
+        """EXTRACTED rows of WORK rows, with no image written."""
+        return self._run(work, None)
+
+    def _run(self, work: pa.Table, writer: ImageWriter | None) -> list[dict[str, Any]]:
+        if not work.num_rows:
+            return []
+        pools, settings = self.pools, self._settings
+        from artifactscan.pipelines.extract import graph
+        from artifactscan.pipelines.ray_cluster import progress
+
+        tally = progress.start_tally(work.num_rows)
+        with progress.Progress(tally, total=work.num_rows, quiet=settings.quiet):
+            return graph.run_extract_graph(
+                work,
+                pools=pools,
+                decoding=settings.image_decoding() if writer else settings.decoding(_LISTING_INPUT),
+                native_size=writer is not None and not settings.height,
+                writer=writer,
+                tally=tally,
+            )
