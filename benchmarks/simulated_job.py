@@ -80,7 +80,7 @@ def _arguments() -> argparse.Namespace:
 
 def _watched_graph() -> tuple[Course, threading.Event]:
     """Has the graph be looked at while it runs, and the driver until the event is set."""
-    course, stop, run_graph, deal_out = Course(), threading.Event(), graph.run_graph, ray_data.deal_out
+    course, stop, run_graph, make_dataset = Course(), threading.Event(), graph.run_graph, ray_data.make_dataset
 
     def watched_run(*values: Any, **named: Any) -> str:
         course.began = time.time()
@@ -91,11 +91,11 @@ def _watched_graph() -> tuple[Course, threading.Event]:
             course.ended = time.time()
 
     def watched_deal(*values: Any, **named: Any) -> Any:
-        dataset = deal_out(*values, **named)
+        dataset = make_dataset(*values, **named)
         course.dealt = time.time()
         return dataset
 
-    graph.run_graph, ray_data.deal_out = watched_run, watched_deal
+    graph.run_graph, ray_data.make_dataset = watched_run, watched_deal
     return course, stop
 
 
@@ -103,7 +103,7 @@ def _sample(course: Course, tally: Any, stop: threading.Event) -> None:
     driver = psutil.Process()
     while not stop.wait(SAMPLE_S):
         with suppress(RayError):  # the tally is behind: the next sample will do
-            snapshot = progress.read(tally)
+            snapshot = progress.read_tally(tally)
             memory = driver.memory_info()
             course.samples.append(
                 {

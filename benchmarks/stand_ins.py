@@ -129,7 +129,7 @@ class WaitingDecode(graph.Decode):
     def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally]):
         self.reader = WaitingReader(settings, self.waits.decode_s)
         self.tally, self.log = tally, actor_log(run)
-        ray_data.arrive("decode", tally)
+        ray_data.report_actor("decode", tally)
         _wait_for_others(tally, self.waits.together)
 
 
@@ -146,12 +146,12 @@ class WaitingClassify(graph.Classify):
         self.input = checkpoint.card.input
         self.classifier = WaitingClassifier(self.waits.classify_s)
         self.tally = tally
-        ray_data.arrive("classify", tally)
+        ray_data.report_actor("classify", tally)
 
 
 def _wait_for_others(tally: ActorProxy[Tally], count: int) -> None:
     end = time.monotonic() + TOGETHER_LIMIT_S
-    while len(progress.read(tally).nodes) < count:
+    while len(progress.read_tally(tally).nodes) < count:
         if time.monotonic() > end:
             raise TimeoutError(f"fewer than {count} actors started in {TOGETHER_LIMIT_S:g} s")
         time.sleep(TOGETHER_POLL_S)

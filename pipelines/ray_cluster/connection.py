@@ -1,4 +1,4 @@
-"""Connecting to Ray, quietly, and reading what the cluster has."""
+"""Starts or joins Ray, with its messages in its log files, and reads which nodes the cluster has."""
 
 import logging
 import os
@@ -34,7 +34,6 @@ from artifactscan.pipelines.ray_cluster.head_watch import watch_head
 
 IMPORT_ROOT = Path(artifactscan.__file__).resolve().parent.parent
 """The folder that holds the package artifactscan: site-packages, or src/ of a checkout."""
-"""The repository's root: below it the workers find `pipelines` and `src/artifactscan`."""
 
 _QUIET = {
     "RAY_TQDM": "0",
@@ -45,44 +44,43 @@ _QUIET = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
 _LOCAL = {"RAY_worker_niceness": "0"}
-"""On one machine Ray's own processes would otherwise preempt inference, whose threads wait for one another."""
+"""On one machine Ray's own processes would otherwise preempt inference, whose threads wait for each other."""
 
 MIN_CPUS = 2
-"""One for the actors, whatever they book, and one for Ray Data's own tasks. A single core is declared as two."""
+"""One for the actors and one for Ray Data's own tasks. A machine with one core is declared to Ray as having two."""
 CONNECT_TIMEOUT_S = 10.0
 _VERSIONS = re.compile(r"(Ray|Python): (\S+)")
-"""How Ray tells the cluster's versions, and then ours, where they differ."""
-
+"""Ray's error names the cluster's versions first and then ours."""
 
 STAGE_LABEL = "artifactscan-stage"
-"""Label of a node: `decode` or `classify` where it is kept for one of them; nodes without it do
-what no node is kept for."""
+"""Label of a node that does one stage only: `decode` or `classify`. Nodes without it do the stages that no node is
+labelled for."""
 BOOTSTRAP_CONFIG = Path("~/ray_bootstrap_config.yaml")
-"""Where `ray up` leaves on the head what its autoscaler may start."""
+"""The file on the head in which `ray up` lists the nodes that its autoscaler may start."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node that can work, or one that an autoscaler could add."""
+    """One node of the cluster, or one that an autoscaler could add."""
 
     cpus: int
     gpus: int = 0
     stage: str | None = None
-    """decode or classify where it is kept for that."""
+    """decode or classify for a node that does only that."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What the cluster has in all."""
+    """What the cluster has."""
 
     nodes: tuple[Node, ...]
     """The nodes with CPUs or GPUs."""
-    room: tuple[Node, ...] = ()
-    """Nodes that its autoscaler may still add; none where there is no autoscaler, or what it may is not known."""
+    addable: tuple[Node, ...] = ()
+    """Nodes that its autoscaler may still add; none without an autoscaler, or where its limits are not known."""
     alive: int = 1
-    """All nodes, a head without work too."""
+    """The number of all nodes, including a head without CPUs."""
     joined: bool = False
-    """Whether it is a cluster that was there before, to which nodes may come and from which they may go."""
+    """Whether the job joined an existing cluster, whose nodes may come and go."""
 
     @property
     def cpus(self) -> int:
@@ -93,22 +91,22 @@ class Resources:
         return sum(node.gpus for node in self.nodes)
 
     @property
-    def grown(self) -> tuple[Node, ...]:
-        """The nodes there are and those that may come."""
-        return self.nodes + self.room
+    def possible_nodes(self) -> tuple[Node, ...]:
+        """The nodes that are there and those that an autoscaler may add."""
+        return self.nodes + self.addable
 
 
 def connect() -> Resources:
-    """Starts Ray on this machine, or joins the cluster in RAY_ADDRESS; Ray's own chatter stays in its log files.
+    """Starts Ray on this machine, or joins the cluster in RAY_ADDRESS, which may have no nodes yet.
 
-    UsageError where no cluster answers at RAY_ADDRESS, or one of other versions. What it holds may be nothing yet.
+    Ray's own messages stay in its log files. UsageError where the cluster cannot be joined.
     """
     local = "RAY_ADDRESS" not in os.environ
     for name, value in (_QUIET | (_LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
     import_path = os.pathsep.join([str(IMPORT_ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
-    _rays_words_to_stderr()
+    _send_ray_messages_to_stderr()
     if not ray.is_initialized():
         _init(local, import_path)
         if not local:
@@ -116,51 +114,51 @@ def connect() -> Resources:
         if local and ray.cluster_resources().get("CPU", 0) < MIN_CPUS:
             ray.shutdown()
             _init(local, import_path, num_cpus=MIN_CPUS)
-    import_module("ray.data")  # sets up the handlers that are silenced below
+    import_module("ray.data")  # adds the log handlers that are silenced below
     logging.getLogger("ray").setLevel(logging.ERROR)
     for handler in logging.getLogger("ray.data").handlers:
         of_ray = type(handler).__module__.startswith("ray.")
-        if of_ray and not isinstance(handler, logging.FileHandler):  # what fails is said once, in our words
+        if of_ray and not isinstance(handler, logging.FileHandler):  # the job prints its errors itself
             handler.setLevel(logging.CRITICAL)
     return read_resources()
 
 
 def read_resources() -> Resources:
-    """What the cluster that this process has joined holds now."""
+    """The current nodes of the cluster that this process has joined."""
     alive = [node for node in ray.nodes() if node["Alive"]]
     nodes = (_node(node["Resources"], node.get("Labels", {})) for node in alive)
     working = tuple(node for node in nodes if node.cpus or node.gpus)
     joined = "RAY_ADDRESS" in os.environ
-    return Resources(working, room=_room(working) if joined else (), alive=len(alive), joined=joined)
+    return Resources(working, addable=_addable_nodes(working) if joined else (), alive=len(alive), joined=joined)
 
 
 def _node(resources: Mapping[str, float], labels: Mapping[str, str]) -> Node:
     return Node(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), labels.get(STAGE_LABEL))
 
 
-def _room(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """The nodes that the autoscaler of `ray up` may still add, as the head's own configuration says."""
+def _addable_nodes(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The nodes that the autoscaler of `ray up` may still add, from the configuration on the head."""
     try:
         config = yaml.safe_load(BOOTSTRAP_CONFIG.expanduser().read_text())
         types, head = config["available_node_types"], config["head_node_type"]
-        left, room = int(config.get("max_workers", 0)), []
+        left, addable = int(config.get("max_workers", 0)), []
         for name, type_ in types.items():
             count = min(int(type_.get("max_workers", 0)), left) if name != head else 0
             left -= count
-            room += [_node(type_.get("resources", {}), type_.get("labels", {}))] * count
+            addable += [_node(type_.get("resources", {}), type_.get("labels", {}))] * count
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
-        return ()  # not the head of such a cluster: it is as it is
+        return ()  # this is not the head of a cluster from `ray up`
     for node in nodes:
-        if node in room:
-            room.remove(node)
-    return tuple(node for node in room if node.cpus or node.gpus)
+        if node in addable:
+            addable.remove(node)
+    return tuple(node for node in addable if node.cpus or node.gpus)
 
 
 def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
     try:
         if not local:
             _check_reachable(os.environ["RAY_ADDRESS"])
-        with _silent_stderr(), _own_handling_of_sigterm():
+        with _silent_stderr(), _keep_sigterm_handler():
             ray.init(
                 address="local" if local else None,
                 num_cpus=num_cpus,
@@ -172,7 +170,7 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
         if local:
             raise
-        raise UsageError(f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}: {_why_not_joined(error)}") from None
+        raise UsageError(f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}: {_explain_join_error(error)}") from None
     except Exception as error:
         if "timed out during startup" not in str(error):
             raise
@@ -181,19 +179,19 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
         ) from None
 
 
-def _rays_words_to_stderr() -> None:
-    """Has what Ray says of nodes and workers go beside the progress: stdout is for tables and verdicts."""
+def _send_ray_messages_to_stderr() -> None:
+    """Sends Ray's messages about nodes and workers to stderr: stdout is for tables and verdicts."""
     if not hasattr(ray_worker.print_to_stdstream, "__wrapped__"):
-        told = ray_worker.print_to_stdstream
+        print_message = ray_worker.print_to_stdstream
 
-        @wraps(told)
-        def tell(data: dict[str, Any], *arguments: Any, **named: Any) -> None:
-            told({**data, "is_err": True}, *arguments, **named)
+        @wraps(print_message)
+        def print_to_stderr(data: dict[str, Any], *arguments: Any, **named: Any) -> None:
+            print_message({**data, "is_err": True}, *arguments, **named)
 
-        ray_worker.print_to_stdstream = tell
+        ray_worker.print_to_stdstream = print_to_stderr
 
 
-def _why_not_joined(error: Exception) -> str:
+def _explain_join_error(error: Exception) -> str:
     if len(found := _VERSIONS.findall(str(error))) == 4:
         theirs, ours = (" and ".join(" ".join(pair) for pair in side) for side in (found[:2], found[2:]))
         return (
@@ -210,10 +208,11 @@ def _why_not_joined(error: Exception) -> str:
 
 
 def _check_reachable(address: str) -> None:
-    """OSError where no Ray answers at host:port, AuthenticationError where it does not take our token; Ray itself tries
-    for minutes, and then ends the process.
+    """Fails in seconds where Ray would retry for minutes and then end the process.
 
-    UsageError for what is neither that nor a word: Ray waits for a client's server without end."""
+    OSError where no Ray answers at host:port, AuthenticationError where it refuses our token, UsageError for an address
+    with a scheme: with ray:// Ray would wait for a client server without end.
+    """
     if "://" in address:
         raise UsageError(
             f"RAY_ADDRESS {address} is not where a job can join a cluster; give the host:port that `ray start --head` "
@@ -226,11 +225,11 @@ def _check_reachable(address: str) -> None:
             try:
                 NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=CONNECT_TIMEOUT_S)
             except grpc.RpcError as error:
-                _raise_as_known(error)
+                _translate_grpc_error(error)
 
 
-def _raise_as_known(error: grpc.RpcError) -> None:
-    """What Ray's answer means, if anything: what a version does not know is left to what comes after."""
+def _translate_grpc_error(error: grpc.RpcError) -> None:
+    """Raises what Ray's answer means; an answer of another kind is left for ray.init to report."""
     assert isinstance(error, grpc.Call)
     if error.code() is grpc.StatusCode.UNAUTHENTICATED:
         raise AuthenticationError(error.details() or "") from None
@@ -239,8 +238,8 @@ def _raise_as_known(error: grpc.RpcError) -> None:
 
 
 @contextmanager
-def _own_handling_of_sigterm() -> Iterator[None]:
-    """Ray takes SIGTERM for itself, and ends the process without a word of ours."""
+def _keep_sigterm_handler() -> Iterator[None]:
+    """Restores our SIGTERM handler after ray.init, whose own ends the process without a message."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -251,7 +250,7 @@ def _own_handling_of_sigterm() -> Iterator[None]:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Keeps what Ray's C++ core says about its own log level off the terminal; its errors are exceptions."""
+    """Hides what Ray's C++ core prints while it starts; its errors are exceptions."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
@@ -264,11 +263,11 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def check_places(resources: Resources, *places: str, shared_filesystem: bool) -> None:
-    """UsageError for a local path on a cluster of several nodes, each of which has a disk of its own.
+    """UsageError for a local path on a cluster of several nodes, each of which has its own disk.
 
-    With ``shared_filesystem`` the path is taken for the same on all nodes, and each is asked whether it sees it so.
+    With ``shared_filesystem`` a local path is allowed where every node sees the same files there.
     """
-    if resources.alive < 2 and not resources.room:
+    if resources.alive < 2 and not resources.addable:
         return
     for place in places:
         if storage.is_s3(storage.normalise(place)):
@@ -278,17 +277,17 @@ def check_places(resources: Resources, *places: str, shared_filesystem: bool) ->
                 f"{place} is a local path, and the Ray cluster has {resources.alive} nodes, which would each use their "
                 "own disk; give s3://bucket/prefix, or --shared-filesystem where all of them mount it"
             )
-        _check_seen_by_all(storage.normalise(place))
+        _check_same_on_all_nodes(storage.normalise(place))
 
 
-def _check_seen_by_all(place: str) -> None:
-    """UsageError where a node does not see what this process sees at ``place``, or at the nearest folder above it."""
+def _check_same_on_all_nodes(place: str) -> None:
+    """UsageError where a node does not see the files that this process sees at ``place``, or at its nearest parent."""
     folder = Path(place)
     while not folder.is_dir():
         folder = folder.parent
     with ExitStack() as stack:
         probe = str(folder)
-        if os.access(folder, os.W_OK):  # a file of now cannot be on another disk by chance
+        if os.access(folder, os.W_OK):  # a new file cannot be on another disk by chance
             probe = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".artifactscan-")).name
         nodes = [node for node in ray.nodes() if node["Alive"]]
         answers = [_exists_on(node["NodeID"], probe) for node in nodes]
@@ -300,8 +299,8 @@ def _check_seen_by_all(place: str) -> None:
                 )
 
 
-def beside_driver() -> NodeAffinitySchedulingStrategy:
-    """Has an actor run on the node of this process, so that it is lost only with it."""
+def on_driver_node() -> NodeAffinitySchedulingStrategy:
+    """Places an actor on the node of this process, so that both are lost together."""
     return _on(ray.get_runtime_context().get_node_id())
 
 

@@ -1,22 +1,13 @@
-"""Ray, started or joined for a scoring run: its first nodes waited for, its pools sized."""
+"""Starts or joins Ray for a job and waits for its first nodes; decides between GPU and CPU."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from rich.console import Console
 
 from artifactscan.pipelines.ray_cluster import connection, node_wait
 from artifactscan.pipelines.ray_cluster.connection import Resources
 from artifactscan.pipelines.ray_cluster.pools import Pools
-
-
-class ClusterSettings(Protocol):
-    """What the settings of every job on a cluster have."""
-
-    @property
-    def shared_filesystem(self) -> bool: ...
-    @property
-    def node_wait_s(self) -> float: ...
+from artifactscan.settings.groups import ClusterSettings
 
 
 def join(
@@ -27,17 +18,17 @@ def join(
     out: Console,
     gpus: int = 1,
 ) -> Resources:
-    """The cluster, once it has its first nodes where an autoscaler may add them; UsageError where it cannot be used.
+    """Starts or joins Ray and waits for the first nodes of an autoscaler; UsageError where the cluster cannot be used.
 
-    ``places``: what every node must reach; ``sized``: what is asked of an autoscaler; ``gpus``: how many it takes to
-    begin, where ``device`` means GPUs.
+    ``places``: paths and URIs that every node must reach; ``sized``: the pools to ask an autoscaler for; ``gpus``: how
+    many are needed to begin, where ``device`` means GPUs.
     """
     resources = connection.connect()
     connection.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
-    wait_s = settings.node_wait_s or (node_wait.NODE_WAIT_S if resources.room else 0.0)
+    wait_s = settings.node_wait_s or (node_wait.NODE_WAIT_S if resources.addable else 0.0)
     use_gpu = uses_gpu(device, resources)
-    if wait_s and node_wait.missing(resources, use_gpu=use_gpu, gpus=gpus):
-        wanted = sized(resources) if resources.room else None
+    if wait_s and node_wait.find_missing(resources, use_gpu=use_gpu, gpus=gpus):
+        wanted = sized(resources) if resources.addable else None
         resources = node_wait.wait_for_nodes(
             resources, use_gpu=use_gpu, gpus=gpus, wanted=wanted, wait_s=wait_s, out=out
         )
@@ -46,5 +37,5 @@ def join(
 
 
 def uses_gpu(device: str, resources: Resources) -> bool:
-    """Whether ``device``, as in the settings, means GPUs on a cluster that has these nodes or may grow to them."""
-    return device == "cuda" or (device == "auto" and any(node.gpus for node in resources.grown))
+    """Whether the setting ``device`` means GPUs on this cluster, now or when an autoscaler has added nodes."""
+    return device == "cuda" or (device == "auto" and any(node.gpus for node in resources.possible_nodes))

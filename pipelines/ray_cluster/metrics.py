@@ -1,12 +1,12 @@
-"""What Prometheus hears of a run: the metrics that actors and the driver keep through ray.util.metrics.
+"""The Prometheus metrics of a run, which actors and the driver record through ray.util.metrics.
 
-Ray puts `ray_` before each name and `_total` behind a counter's, and serves them on every node. They tell how it goes;
-what became of each video is in the ledger, exactly once, while a block that Ray tries again is counted here again, and
-a video in slices by its first.
+Ray serves them on every node, with the prefix `ray_`, and the suffix `_total` for counters. They show progress; the
+outcome of each video, exactly once, is in the ledger. A block that Ray repeats is counted again here, and a video in
+slices is counted with its first slice.
 
-What to know of Ray 2.60: a series begins with the first value, not with zero, so a rate misses what came first. Of a
-histogram Ray keeps the counts by bucket and makes its `_sum` of their middles: quantiles are right to a bucket, sums
-are estimates. A counter outlives the process that counted, a gauge does not.
+Behaviour of Ray 2.60: a series starts with its first value, not with zero, so rates miss that value. Ray computes the
+`_sum` of a histogram from the middles of the buckets: quantiles are exact to a bucket, sums are estimates. A counter
+outlives the process that counted, a gauge does not.
 """
 
 import threading
@@ -17,10 +17,10 @@ from typing import Literal
 from ray.util.metrics import Counter, Gauge, Histogram
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 150, 300)
-"""Up to the time limit of a video."""
+"""Bucket boundaries up to the time limit of a video."""
 _BATCH_FRAMES = (1, 4, 16, 32, 64, 128, 256, 512)
-_HOLD_S = 2.0
-"""Ray drops a gauge that was not set for two of its reports, 20 s, though its process lives: so it is set again."""
+_REFRESH_S = 2.0
+"""Interval at which gauges are set again: Ray drops one that was not set for two of its reports, 20 s."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,21 @@ class Metric:
 
     @property
     def exported(self) -> str:
-        """The name under which Prometheus finds it."""
+        """Its name in Prometheus."""
         return f"ray_{self.name}" + ("_total" if self.kind == "counter" else "")
 
-    def add(self, value: float = 1, **tags: str) -> None:
-        """Counts, sets or observes, as its kind has it. A gauge holds until it is set anew or its process ends."""
-        kept = _kept(self)
-        if isinstance(kept, Counter):
+    def record(self, value: float = 1, **tags: str) -> None:
+        """Adds to a counter, sets a gauge until it is set again or its process ends, or adds to a histogram."""
+        instrument = _instrument(self)
+        if isinstance(instrument, Counter):
             if value > 0:
-                kept.inc(value, tags=tags)
-        elif isinstance(kept, Gauge):
-            kept.set(value, tags=tags)
-            _held[self, *sorted(tags.items())] = value
-            _hold()
+                instrument.inc(value, tags=tags)
+        elif isinstance(instrument, Gauge):
+            instrument.set(value, tags=tags)
+            _gauge_values[self, *sorted(tags.items())] = value
+            _start_refreshing()
         else:
-            kept.observe(value, tags=tags)
+            instrument.observe(value, tags=tags)
 
 
 VIDEOS = Metric("artifactscan_videos", "counter", "Videos done, by outcome.", ("outcome",))
@@ -90,8 +90,8 @@ METRICS: tuple[Metric, ...] = (
 
 
 @cache
-def _kept(metric: Metric) -> Counter | Gauge | Histogram:
-    """The process's own instance: Ray has one of each name in a process."""
+def _instrument(metric: Metric) -> Counter | Gauge | Histogram:
+    """Ray's object for this metric: one per name and process."""
     if metric.kind == "counter":
         return Counter(metric.name, description=metric.description, tag_keys=metric.tags)
     if metric.kind == "gauge":
@@ -101,22 +101,22 @@ def _kept(metric: Metric) -> Counter | Gauge | Histogram:
     )
 
 
-_held: dict[tuple, float] = {}
-"""What each gauge was set to last: the gauge and its tags, and the value."""
+_gauge_values: dict[tuple, float] = {}
+"""(gauge, its tags) → the value it was set to last."""
 
 
 @cache
-def _hold() -> threading.Thread:
-    """The process's thread that keeps its gauges standing."""
-    thread = threading.Thread(target=_set_again, daemon=True, name="gauges")
+def _start_refreshing() -> threading.Thread:
+    """Starts the thread of this process that refreshes its gauges, once."""
+    thread = threading.Thread(target=_refresh_gauges, daemon=True, name="gauges")
     thread.start()
     return thread
 
 
-def _set_again() -> None:
+def _refresh_gauges() -> None:
     pause = threading.Event()
-    while not pause.wait(_HOLD_S):
-        for (metric, *tags), value in list(_held.items()):
-            kept = _kept(metric)
-            assert isinstance(kept, Gauge)
-            kept.set(value, tags=dict(tags))
+    while not pause.wait(_REFRESH_S):
+        for (metric, *tags), value in list(_gauge_values.items()):
+            instrument = _instrument(metric)
+            assert isinstance(instrument, Gauge)
+            instrument.set(value, tags=dict(tags))

@@ -1,4 +1,4 @@
-"""The actors of Ray Data's pools, of which it tells nothing itself: which are lost, and an end to all of them."""
+"""The actors of Ray Data's pools, which it does not expose: which of them restart, and ending them all."""
 
 from contextlib import suppress
 from typing import Any
@@ -9,21 +9,21 @@ from ray._private.worker import global_worker
 from ray.exceptions import RayError
 
 _POOL_WORKER = "MapWorker("
-"""How Ray Data's names for the classes of such actors begin."""
+"""Prefix of Ray Data's class names for pool actors."""
 
 
 def restarting() -> set[str]:
-    """Ids of the actors of this job that Ray starts again, or will once there is room."""
+    """Ids of this job's pool actors that Ray is restarting, or will restart once a node has room."""
     found = actors(job_id=_job_id(), actor_state_name="RESTARTING")
     return {actor for actor, facts in found.items() if _in_pool(facts)}
 
 
 def end_all() -> None:
-    """Ends those that a graph which failed has left; whoever keeps its error would keep them, and they their CPUs."""
-    with suppress(RayError):  # then the cluster is going down, and they with it
+    """Ends the pool actors that a failed graph left: its exception refers to them and would keep their CPUs booked."""
+    with suppress(RayError):  # the cluster is going down, and the actors with it
         for actor, facts in actors(job_id=_job_id()).items():
             if facts["State"] != "DEAD" and _in_pool(facts):
-                with suppress(ValueError, RayError):  # nobody here holds it: it is ending already
+                with suppress(ValueError, RayError):  # it is ending already
                     _core().kill_actor(ray.ActorID.from_hex(actor), True)
 
 

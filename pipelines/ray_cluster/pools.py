@@ -1,33 +1,35 @@
-"""How many actors do what on a cluster, and what each of them books."""
+"""Sizes the actor pools of a cluster: how many decoders and classifiers, and the CPUs and GPUs that each books."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster.connection import MIN_CPUS, STAGE_LABEL, Node, Resources
 from artifactscan.scoring.rates import Rates
 
 DECODE_NICENESS = 10
-"""Without a GPU decoding yields to inference, whose threads wait for one another at every layer."""
+"""Niceness of decoders without a GPU: inference goes first, whose threads wait for each other at every layer."""
 SPARE_CPUS = 0.02
-"""Left on each node for tasks that only write. So little that what many nodes have left would not hold another
-actor, were it in one place: Ray Data adds it up, and an actor that found no node would wait for one."""
+"""CPUs left on each node for tasks that only write. Ray Data adds up what all nodes have left: if the sum were enough
+for an actor, it would start one that no node has room for."""
 LIGHT_CPUS = SPARE_CPUS / 2
-"""What such a task books."""
+"""CPUs that a task which only writes books."""
 GROWTH = 4
-"""Times its size that a pool may grow to when nodes join a cluster that was there before."""
+"""Factor by which a pool may grow when nodes join a cluster that the job has joined."""
 KEEP_BUSY = 1.25
-"""Decoders beyond what the GPUs could take would only hold memory; a quarter more evens out long and short videos."""
+"""Decoders per decoder that the GPUs can serve: a quarter more evens out long and short videos, and further ones would
+only hold memory."""
 WORTH_A_DECODER_S = 600.0
-"""Work that makes another core worth asking an autoscaler for: a node takes minutes to come."""
+"""Seconds of decoding for which another core is asked of an autoscaler: a node takes minutes to start."""
 _STEP = 10_000
-"""Ray counts shares of a CPU to four digits."""
+"""Ray rounds fractions of a CPU to four digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pools:
-    """How many actors do what, and the share of a CPU or GPU each one books."""
+    """The number of decoders and classifiers, and the fraction of a CPU or GPU that each books."""
 
     decoders: int
     decoder_cpus: float
@@ -35,13 +37,13 @@ class Pools:
     classifier_cpus: float
     classifier_gpus: float
     classifier_threads: int
-    """CPU threads of one classifier; 0 leaves torch's own choice."""
+    """CPU threads of one classifier; 0 leaves torch's choice."""
     cpus: int
-    """Of the nodes that there are."""
+    """CPUs of the nodes that are there."""
     idle_places: int
-    """For how many decoders more these nodes have room: where GPUs are the bound, not all cores decode."""
+    """Decoders for which these nodes still have room: where GPUs are the bottleneck, not all cores decode."""
     most_decoders: int
-    """What the pool may grow to when nodes join."""
+    """The size that the pool may grow to when nodes join."""
     most_classifiers: int
     decoder_label: dict[str, str] | None = None
     """Labels of the nodes that decode; None: any."""
@@ -49,8 +51,13 @@ class Pools:
     """Labels of the nodes that classify; None: any."""
 
     @property
-    def scattered_cpus(self) -> float:
-        """CPUs that the nodes have left in pieces, or where none may decode: no node has room for a decoder in them."""
+    def device(self) -> Literal["cuda", "cpu"]:
+        """What the classifiers run on."""
+        return "cuda" if self.classifier_gpus else "cpu"
+
+    @property
+    def fragmented_cpus(self) -> float:
+        """CPUs that no decoder can use: fragments of less than it books, and those of nodes that may not decode."""
         booked = (self.decoders + self.idle_places) * self.decoder_cpus + self.classifiers * self.classifier_cpus
         return max(0.0, self.cpus - booked)
 
@@ -70,41 +77,47 @@ def size_pools(
 ) -> Pools:
     """Pools for a cluster: every GPU classifies and every other core decodes; without a GPU, all cores do both.
 
-    Nodes with the label STAGE_LABEL do only what it says. What an autoscaler may add is counted as far as ``frames``
-    at these ``rates`` are worth it, and there are no more decoders than the GPUs can take.
-    UsageError where nothing could ever decode or classify.
+    Nodes with the label STAGE_LABEL do only that stage. ``rates`` and ``frames``, the sampled frames to expect,
+    limit the decoders to those that the GPUs can serve, and the nodes of an autoscaler to those that the work is worth.
+    ``decode_actors`` and ``classify_actors``: numbers to use instead, if not 0.
+    UsageError where no node, now or later, may decode or classify.
     """
-    decoding, classifying = kept_for("decode", resources.grown), kept_for("classify", resources.grown)
+    decoding, classifying = (
+        nodes_for("decode", resources.possible_nodes),
+        nodes_for("classify", resources.possible_nodes),
+    )
     if use_gpu:
         classifying = tuple(node for node in classifying if node.gpus)
-    check_able(resources, use_gpu=use_gpu)
+    check_sufficient(resources, use_gpu=use_gpu)
     apart = not set(decoding) & set(classifying)
-    there = _places(kept_for("decode", resources.nodes), use_gpu=use_gpu, apart=apart)
-    decoders = decode_actors or _worthwhile(there, _places(decoding, use_gpu=use_gpu, apart=apart), rates, frames)
+    there = _decoder_places(nodes_for("decode", resources.nodes), use_gpu=use_gpu, apart=apart)
+    decoders = decode_actors or _count_decoders(
+        there, _decoder_places(decoding, use_gpu=use_gpu, apart=apart), rates, frames
+    )
     if use_gpu:
         gpus = sum(node.gpus for node in classifying)
-        classifiers = classify_actors or _classifiers(resources, gpus, decoders, rates)
+        classifiers = classify_actors or _count_gpu_classifiers(resources, gpus, decoders, rates)
         if rates and not decode_actors:
             decoders = max(1, min(decoders, math.ceil(KEEP_BUSY * classifiers * rates.decode_s / rates.classify_s)))
         classifier_gpus = 1.0 if classifiers <= gpus else gpus / classifiers
-        classifier_cpus = min(1.0, _bookable(classifying) / (2 * classifiers))
+        classifier_cpus = min(1.0, _bookable_cpus(classifying) / (2 * classifiers))
         booked = 0.0 if apart else classifiers * classifier_cpus
-        decoder_cpus = min(1.0, (_bookable(decoding) - booked) / decoders)
+        decoder_cpus = min(1.0, (_bookable_cpus(decoding) - booked) / decoders)
         threads = 0
     else:
         classifiers = classify_actors or len(classifying)
         cores = sum(node.cpus for node in classifying)
         classifier_gpus, threads = 0.0, max(1, min(cores // classifiers, max(node.cpus for node in classifying)))
         if apart:
-            classifier_cpus = min(1.0, _bookable(classifying) / classifiers)
-            decoder_cpus = min(1.0, _bookable(decoding) / decoders)
+            classifier_cpus = min(1.0, _bookable_cpus(classifying) / classifiers)
+            decoder_cpus = min(1.0, _bookable_cpus(decoding) / decoders)
         else:
-            decoder_cpus = classifier_cpus = min(1.0, _bookable(decoding) / (classifiers + decoders))
-    decoder_cpus, classifier_cpus = _share(decoder_cpus), _share(classifier_cpus)
+            decoder_cpus = classifier_cpus = min(1.0, _bookable_cpus(decoding) / (classifiers + decoders))
+    decoder_cpus, classifier_cpus = _round_cpus(decoder_cpus), _round_cpus(classifier_cpus)
     taken = decoders + (0 if apart else math.ceil(classifiers * classifier_cpus / decoder_cpus))
-    fit = sum(int((node.cpus - SPARE_CPUS) / decoder_cpus) for node in kept_for("decode", resources.nodes))
-    # Ray Data asks an autoscaler for what a pool may grow to: where that is `ray up`'s, no more than the work is worth.
-    grows = GROWTH if resources.joined and not resources.room else 1
+    fit = sum(int((node.cpus - SPARE_CPUS) / decoder_cpus) for node in nodes_for("decode", resources.nodes))
+    # Ray Data asks an autoscaler for the largest size of a pool: where there is one, that is what the work is worth.
+    grows = GROWTH if resources.joined and not resources.addable else 1
     return Pools(
         decoders=decoders,
         decoder_cpus=decoder_cpus,
@@ -116,32 +129,32 @@ def size_pools(
         idle_places=max(0, fit - taken),
         most_decoders=decoders if decode_actors else decoders * grows,
         most_classifiers=classifiers if classify_actors else classifiers * grows,
-        decoder_label=_label("decode", resources.grown),
-        classifier_label=_label("classify", resources.grown),
+        decoder_label=_label("decode", resources.possible_nodes),
+        classifier_label=_label("classify", resources.possible_nodes),
     )
 
 
-def kept_for(stage: str, nodes: Iterable[Node]) -> tuple[Node, ...]:
-    """The nodes that do ``stage``: those labelled so, or where there are none, those without a label."""
+def nodes_for(stage: str, nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """The nodes that do ``stage``: those with its label, or if there are none, those without a label."""
     nodes = tuple(nodes)
     return tuple(node for node in nodes if node.stage == stage) or tuple(node for node in nodes if node.stage is None)
 
 
-def check_able(resources: Resources, *, use_gpu: bool) -> None:
-    """UsageError, which says what is missing, where the cluster cannot decode and classify, and could not grow to."""
-    if use_gpu and not any(node.gpus for node in kept_for("classify", resources.grown)):
+def check_sufficient(resources: Resources, *, use_gpu: bool) -> None:
+    """UsageError, naming what is missing, where the cluster cannot decode and classify even with nodes to be added."""
+    if use_gpu and not any(node.gpus for node in nodes_for("classify", resources.possible_nodes)):
         raise UsageError("--device cuda: the Ray cluster has no GPU; add a GPU node, or use --device cpu")
     for stage in ("decode", "classify"):
-        if not any(node.cpus for node in kept_for(stage, resources.grown)):
+        if not any(node.cpus for node in nodes_for(stage, resources.possible_nodes)):
             raise UsageError(
-                f"the Ray cluster has no CPU on a node that may {stage} ({_in_words(resources)}); "
+                f"the Ray cluster has no CPU on a node that may {stage} ({_describe(resources)}); "
                 "wait for its nodes (--node-wait-s), or add one"
             )
-    if (cpus := sum(node.cpus for node in resources.grown)) < MIN_CPUS:
+    if (cpus := sum(node.cpus for node in resources.possible_nodes)) < MIN_CPUS:
         raise UsageError(f"the Ray cluster has {cpus} CPUs, and {MIN_CPUS} are needed; wait for its nodes, or add one")
 
 
-def _in_words(resources: Resources) -> str:
+def _describe(resources: Resources) -> str:
     nodes = f"{resources.alive} {'node' if resources.alive == 1 else 'nodes'}"
     return f"{nodes}, {resources.cpus} CPUs and {resources.gpus} GPUs in all"
 
@@ -150,33 +163,33 @@ def _label(stage: str, nodes: Iterable[Node]) -> dict[str, str] | None:
     return {STAGE_LABEL: stage} if any(node.stage == stage for node in nodes) else None
 
 
-def _places(nodes: Iterable[Node], *, use_gpu: bool, apart: bool) -> int:
-    """Decoders for which these nodes have a core."""
+def _decoder_places(nodes: Iterable[Node], *, use_gpu: bool, apart: bool) -> int:
+    """The number of decoders for which these nodes have a core."""
     if use_gpu and not apart:
         return sum(max(1, node.cpus - node.gpus - 1) for node in nodes if node.cpus)
     return sum(node.cpus for node in nodes)
 
 
-def _worthwhile(there: int, at_most: int, rates: Rates | None, frames: int | None) -> int:
-    """Decoders to start: all that have a core now, and those of an autoscaler that the work is worth."""
+def _count_decoders(there: int, at_most: int, rates: Rates | None, frames: int | None) -> int:
+    """Decoders to start: one for each core now, and those on an autoscaler's nodes that the work is worth."""
     if rates is None or frames is None:
         return max(1, at_most)
     return max(1, there, min(at_most, math.ceil(frames * rates.decode_s / WORTH_A_DECODER_S)))
 
 
-def _classifiers(resources: Resources, gpus: int, decoders: int, rates: Rates | None) -> int:
+def _count_gpu_classifiers(resources: Resources, gpus: int, decoders: int, rates: Rates | None) -> int:
     """GPUs to use: all there are now, and those of an autoscaler that the decoders can keep busy."""
-    there = sum(node.gpus for node in kept_for("classify", resources.nodes))
+    there = sum(node.gpus for node in nodes_for("classify", resources.nodes))
     if rates is None:
         return gpus
     return max(1, there, min(gpus, math.ceil(decoders * rates.classify_s / rates.decode_s)))
 
 
-def _bookable(nodes: Iterable[Node]) -> float:
-    """CPUs that actors may book so that each node keeps its spare ones, however actors are spread over them."""
+def _bookable_cpus(nodes: Iterable[Node]) -> float:
+    """CPUs that actors may book so that each node keeps SPARE_CPUS, however Ray spreads the actors."""
     cores = [node.cpus for node in nodes if node.cpus]
     return min((n - SPARE_CPUS) / n for n in cores) * sum(cores)
 
 
-def _share(cpus: float) -> float:
+def _round_cpus(cpus: float) -> float:
     return max(1, math.floor(cpus * _STEP)) / _STEP

@@ -1,4 +1,4 @@
-"""What a job that came by `ray job submit` tells of itself beside its log: `ray job list` and the dashboard show it."""
+"""Jobs submitted by `ray job submit`: checks of their paths, and metadata for `ray job list` and the dashboard."""
 
 import asyncio
 import json
@@ -10,35 +10,35 @@ from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
 
-_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+_SUBMITTED_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
-def submitted() -> bool:
+def is_submitted() -> bool:
     """Whether this process is the driver of `ray job submit`."""
-    return _VARIABLE in os.environ
+    return _SUBMITTED_VARIABLE in os.environ
 
 
 def check_paths(settings: object, *names: str) -> None:
-    """UsageError where a setting of these names has a place that this job cannot mean (`storage.check_place`)."""
+    """UsageError for a path in one of these settings that this job cannot use (`storage.check_place`)."""
     for name in names:
         value = getattr(settings, name)
         for place in (value,) if isinstance(value, str) else value or ():
             if place:
-                storage.check_place(f"--{name.replace('_', '-')}", place, submitted=submitted())
+                storage.check_place(f"--{name.replace('_', '-')}", place, submitted=is_submitted())
 
 
-def tell_job(**facts: str) -> str | None:
-    """Adds ``facts`` to the metadata of this submitted job, below `artifactscan_…`; None where that went well.
+def add_job_metadata(**facts: str) -> str | None:
+    """Adds ``facts``, with the prefix `artifactscan_`, to the metadata of this job if it was submitted.
 
-    Ray lets a job be given metadata only from outside, before it starts; its own store of them is written here, and
-    where a version of Ray has another one, what it said is returned: a job does not fail of it.
+    Returns None, or a sentence where it failed, which does not fail the job: Ray has no public API for metadata of a
+    running job, so this writes to its internal storage, which may differ in another version.
     """
-    if not submitted():
+    if not is_submitted():
         return None
     from artifactscan.pipelines.ray_cluster import connection
 
     try:
-        submission = json.loads(os.environ[_VARIABLE])["metadata"]["job_submission_id"]
+        submission = json.loads(os.environ[_SUBMITTED_VARIABLE])["metadata"]["job_submission_id"]
         connection.connect()
         asyncio.run(_add(submission, {f"artifactscan_{name}": value for name, value in facts.items()}))
     except Exception as error:
@@ -47,12 +47,12 @@ def tell_job(**facts: str) -> str | None:
 
 
 @contextmanager
-def telling_of_a_bad_end(*, cut_off: str) -> Iterator[None]:
-    """Has the metadata of this submitted job say that it was refused, or ``cut_off`` where anything else ended it."""
+def record_failure(*, cut_off: str) -> Iterator[None]:
+    """Records in the job's metadata that it was refused (UsageError), or ``cut_off`` for any other exception."""
     try:
         yield
     except BaseException as error:
-        tell_job(verdict="refused" if isinstance(error, UsageError) else cut_off)
+        add_job_metadata(verdict="refused" if isinstance(error, UsageError) else cut_off)
         raise
 
 

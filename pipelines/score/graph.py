@@ -1,7 +1,7 @@
-"""The scoring graph on Ray Data: work in, parts out, at least once.
+"""The scoring graph on Ray Data: rows of work in, parts with scores out, each at least once.
 
-What goes wrong with a video is a row, never an exception: an exception in here is the machine's fault or ours, and
-ends the run, which the same command continues.
+A fault of a video becomes a row with its outcome. An exception is a fault of the machine or a bug: it ends the run,
+which the same command continues.
 """
 
 import time
@@ -27,73 +27,79 @@ from artifactscan.pipelines.ray_cluster import metrics
 from artifactscan.pipelines.ray_cluster.node_watch import NodeWatch
 from artifactscan.pipelines.ray_cluster.pools import Pools
 from artifactscan.pipelines.ray_cluster.progress import Tally
-from artifactscan.pipelines.ray_cluster.ray_data import arrive, cut_off_in_words, deal_out, land, pool, videos_per_block
+from artifactscan.pipelines.ray_cluster.ray_data import (
+    actor_pool,
+    make_dataset,
+    ray_errors_as_cut_off,
+    report_actor,
+    videos_per_block,
+    write_part,
+)
 from artifactscan.schemas import PARTS, SEGMENTS
-from artifactscan.storage.concurrent import run_ahead
+from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.fetch import FetchRetries
 
-SEGMENTS_PER_BATCH = {"cpu": 2, "gpu": 16}
-"""Segments classified in one call; their frames are batched together across videos, and a GPU takes many. Fewer let
-classifying begin earlier."""
+SEGMENTS_PER_BATCH = {"cpu": 2, "cuda": 16}
+"""Segments per call of a classifier, which batches their frames together; small, so that classifying starts early."""
 
 
 class Decode:
-    """CPU actor: videos in, segments out; each video ends in exactly one row that carries its verdict."""
+    """CPU actor: rows of work in, segments out; the last segment of each video or slice carries its verdict."""
 
     def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally]):
         child = DecoderProcess(settings, nice=niceness)
-        child.start()  # its imports take as long as the first fetch
+        child.start()  # it imports its libraries while the first object is fetched
         self.reader = VideoReader(child, max_object_bytes=settings.limits.max_object_bytes)
         self.tally, self.log = tally, actor_log(run)
-        arrive("decode", tally)
+        report_actor("decode", tally)
 
     def __call__(self, work: pa.Table) -> Iterator[pa.Table]:
         for row, segment in self.reader.read(work.to_pylist()):
-            self._tell(row, segment)
+            self._report(row, segment)
             yield _segment_row(row, segment)
 
-    def _tell(self, row: dict[str, Any], segment: Segment) -> None:
+    def _report(self, row: dict[str, Any], segment: Segment) -> None:
         frames = len(segment.frame_index)
-        self.tally.decoded.remote(frames)
-        metrics.FRAMES.add(frames, outcome="decoded")
+        self.tally.add_decoded.remote(frames)
+        metrics.FRAMES.record(frames, outcome="decoded")
         counts = self.reader.take_counts()
-        metrics.FETCHED_BYTES.add(counts.fetched_bytes)
-        metrics.RETRIES.add(counts.fetch_retries, what="fetch")
+        metrics.FETCHED_BYTES.record(counts.fetched_bytes)
+        metrics.RETRIES.record(counts.fetch_retries, what="fetch")
         if (verdict := segment.verdict) is None:
             return
         facts = verdict.facts
-        metrics.FRAMES.add((facts.frames_sampled or 0) - (facts.frames_decoded or 0), outcome="lost")
+        metrics.FRAMES.record((facts.frames_sampled or 0) - (facts.frames_decoded or 0), outcome="lost")
         for metric, seconds in ((metrics.FETCH_SECONDS, facts.fetch_s), (metrics.DECODE_SECONDS, facts.decode_s)):
             if seconds is not None:
-                metric.add(seconds)
+                metric.record(seconds)
         if verdict.reason is not None:
-            told = {"video_id": row["video_id"], "uri": row["uri"], "outcome": str(verdict.outcome)}
-            self.log.info(verdict.reason, extra=told)
+            video = {"video_id": row["video_id"], "uri": row["uri"], "outcome": str(verdict.outcome)}
+            self.log.info(verdict.reason, extra=video)
 
 
 class Classify:
-    """CPU or GPU actor: segments in, the same segments with scores for pixels out."""
+    """CPU or GPU actor: segments in, PARTS rows out, with scores in place of pixels."""
 
     def __init__(
         self, stored: ray.ObjectRef, settings: ClassifySettings, threads: int, run: str, tally: ActorProxy[Tally]
     ):
-        from artifactscan.model.classifier import Classifier  # loads torch, which decoders do without
+        from artifactscan.model.classifier import Classifier  # imports torch, which decoders do without
 
         actor_log(run)
         checkpoint: Checkpoint = ray.get(stored)
         self.input = checkpoint.card.input
         self.classifier = Classifier(checkpoint, settings, threads=threads)
         self.tally = tally
-        arrive("classify", tally)
+        report_actor("classify", tally)
 
     def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
-        yield self._scored(segments)  # of what does not yield, Ray Data hides what it raised
+        yield self._score(segments)  # a generator, because Ray Data hides the cause of what other functions raise
 
-    def _scored(self, segments: pa.Table) -> pa.Table:
+    def _score(self, segments: pa.Table) -> pa.Table:
         counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
         clips = [self._pixels(blob, n) for blob, n in zip(segments["pixels"], counts, strict=True) if n]
         started = time.perf_counter()
-        scores = self.classifier.scores(clips) if clips else np.empty((0, len(SCORE_COLUMNS)), np.float32)
+        scores = self.classifier.scores(clips)
         seconds = time.perf_counter() - started
         frames = pa.StructArray.from_arrays(
             [
@@ -109,21 +115,21 @@ class Classify:
         columns["device"] = pa.array([self.classifier.device] * segments.num_rows, pa.string())
         columns["classify_s"] = pa.array([seconds * n / max(1, len(scores)) for n in counts], pa.float64())
         columns["frames"] = pa.ListArray.from_arrays(offsets, frames, type=PARTS.field("frames").type)
-        self._tell(segments, len(scores), seconds)
+        self._report(segments, len(scores), seconds)
         return pa.table([columns[name] for name in PARTS.names], schema=PARTS)
 
-    def _tell(self, segments: pa.Table, frames: int, seconds: float) -> None:
-        # By its first slice a video is counted, where that ends.
+    def _report(self, segments: pa.Table, frames: int, seconds: float) -> None:
+        # A video in slices is counted with the last segment of its first slice.
         ended = segments.filter(pc.and_(pc.equal(segments["slice"], 0), pc.is_valid(segments["outcome"])))
         outcomes = dict(zip(ended["video_id"].to_pylist(), ended["outcome"].to_pylist(), strict=True))
         self.tally.add.remote(frames=frames, outcomes=outcomes, notes=self.classifier.notes)
         for outcome in outcomes.values():
-            metrics.VIDEOS.add(outcome=outcome)
+            metrics.VIDEOS.record(outcome=outcome)
         if frames:
-            metrics.FRAMES.add(frames, outcome="scored")
-            metrics.CLASSIFY_SECONDS.add(seconds)
-            metrics.BATCH_FRAMES.add(frames)
-            metrics.BATCHES.add(device=self.classifier.device, precision=self.classifier.precision)
+            metrics.FRAMES.record(frames, outcome="scored")
+            metrics.CLASSIFY_SECONDS.record(seconds)
+            metrics.BATCH_FRAMES.record(frames)
+            metrics.BATCHES.record(device=self.classifier.device, precision=self.classifier.precision)
 
     def _pixels(self, blob: pa.LargeBinaryScalar, frames: int) -> np.ndarray:
         shape = (frames, self.input.height, self.input.width, 3)
@@ -141,50 +147,61 @@ def run_graph(
     checkpoint: Checkpoint,
     tally: ActorProxy[Tally],
 ) -> str:
-    """Scores ``work``, slices of a manifest's videos, lands them as Parquet files below ``parts``, and returns Ray
-    Data's own statistics in words.
+    """Scores ``work``, one row per slice, writes the scores as files in ``parts``, and returns Ray Data's statistics.
 
-    CutOffError where the machine or the cluster gives out, NodesLostError where a node was lost whose actors find no
-    other; what has landed stays.
+    CutOffError where the machine or the cluster gives out, NodesLostError where a node was lost whose actors have no
+    room elsewhere; the parts written so far stay.
     """
     per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)
-    # A video may use up its time in silence, and be waited for before; a slice first for another decoder's download and
-    # then, where that fails, for its own. What the tally hears after each, Ray Data may only hear after a block.
+    # Longest legitimate silence: decode timeout plus two fetch retry budgets, as a slice first waits for another
+    # decoder's download and then, if that fails, does its own. Ray Data may hear of it only after a whole block.
     silence_s = decoding.limits.video_timeout_s + 2 * FetchRetries().total_wait_s
-    with cut_off_in_words(), NodeWatch(tally, silence_s=silence_s):
-        dataset = deal_out(work, per_block, pools, silence_s=per_block * silence_s)
-        scored = dataset.map_batches(
-            Decode,
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=pool(pools.decoders, pools.most_decoders),
-            fn_constructor_args=(decoding, pools.niceness, run, tally),
-            num_cpus=pools.decoder_cpus,
-            label_selector=pools.decoder_label,
-        ).map_batches(
-            Classify,
-            batch_size=SEGMENTS_PER_BATCH["gpu" if pools.classifier_gpus else "cpu"],
-            batch_format="pyarrow",
-            compute=pool(pools.classifiers, pools.most_classifiers),
-            fn_constructor_args=(stored, classifying, pools.classifier_threads, run, tally),
-            num_cpus=pools.classifier_cpus,
-            num_gpus=pools.classifier_gpus,
-            label_selector=pools.classifier_label,
+    with ray_errors_as_cut_off(), NodeWatch(tally, silence_s=silence_s):
+        scored = (
+            make_dataset(work, per_block, pools, silence_s=per_block * silence_s)
+            .map_batches(
+                Decode,
+                batch_size=None,
+                batch_format="pyarrow",
+                compute=actor_pool(pools.decoders, pools.most_decoders),
+                fn_constructor_args=(decoding, pools.niceness, run, tally),
+                num_cpus=pools.decoder_cpus,
+                label_selector=pools.decoder_label,
+            )
+            .map_batches(
+                Classify,
+                batch_size=SEGMENTS_PER_BATCH[pools.device],
+                batch_format="pyarrow",
+                compute=actor_pool(pools.classifiers, pools.most_classifiers),
+                fn_constructor_args=(stored, classifying, pools.classifier_threads, run, tally),
+                num_cpus=pools.classifier_cpus,
+                num_gpus=pools.classifier_gpus,
+                label_selector=pools.classifier_label,
+            )
         )
-        # What is left of a video is small, so the driver writes it: write_parquet keeps a result of each part, and of
-        # what it was made, to the end, and a process of its own takes seconds of a core to start.
+        # The driver writes the small rows that are left. write_parquet would keep the result and lineage of each part
+        # to the end, and its task processes take seconds of a core to start.
         batches = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        for _ in run_ahead(partial(land, parts), batches):
+        for _ in map_in_order(partial(write_part, parts), batches):
             pass
         return scored.stats()
 
 
 def _segment_row(row: dict[str, Any], segment: Segment) -> pa.Table:
-    names = ("attempt", "frame_index", "pts_s", "pixels")
-    cut = {"slice": segment.slice.number, "slices": segment.slice.of}
-    values = {"video_id": row["video_id"], "uri": row["uri"], **{name: getattr(segment, name) for name in names}}
-    values |= {"segment": segment.index, "last": segment.verdict is not None, **cut}
+    """One row of SEGMENTS."""
+    values = {
+        "video_id": row["video_id"],
+        "uri": row["uri"],
+        "attempt": segment.attempt,
+        "segment": segment.index,
+        "last": segment.verdict is not None,
+        "slice": segment.slice.number,
+        "slices": segment.slice.of,
+        "frame_index": segment.frame_index,
+        "pts_s": segment.pts_s,
+        "pixels": segment.pixels,
+    }
     if (verdict := segment.verdict) is not None:
         values |= {"outcome": str(verdict.outcome), "reason": verdict.reason, **asdict(verdict.facts)}
     return pa.table({field.name: pa.array([values.get(field.name)], field.type) for field in SEGMENTS}, schema=SEGMENTS)

@@ -1,6 +1,6 @@
-"""What one call of the scoring job is about, and what it is known by."""
+"""What one call of the scoring job is to do, and the digests by which its runs are found again."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from rich.console import Console
@@ -16,18 +16,23 @@ from artifactscan.store.layout import RunRecord, Store
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked, as digests: by these runs are found again, continued and reused."""
+    """The settings that a run is identified by, as digests."""
 
     spec: Spec
+    """Runs of one spec reuse each other's scores."""
     scope: str
+    """Digest of the input and its filters."""
     limits: str
+    """Digest of the decoding limits."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
+        """A run that was cut off is continued by the same request."""
         return digest([self.spec.digest, self.scope, self.limits])
 
 
 def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
+    """The request that ``settings`` make with ``checkpoint``."""
     spec = Spec(
         sample_fps=settings.sample_fps,
         decoder=settings.decoder,
@@ -40,20 +45,27 @@ def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
 
 
 @dataclass(frozen=True)
-class Job:
-    """What one call of the job is about."""
+class ScoringJob:
+    """One call of the scoring job: what it was given, and the runs it found in its store."""
 
     settings: ScoreSettings
     store: Store
     checkpoint: Checkpoint
     request: Request
     out: Console
+    earlier: tuple[RunRecord, ...] = ()
+    """The committed runs of the store, oldest first."""
 
-    @cached_property
-    def earlier(self) -> list[RunRecord]:
-        """The runs that were committed when this was first asked; a request for each, so kept."""
-        return self.store.committed()
+    def after(self, record: RunRecord) -> "ScoringJob":
+        """The same job once the run of ``record`` is committed."""
+        return replace(self, earlier=tuple(sorted([*self.earlier, record], key=lambda one: one.run)))
 
     def rates(self, device: str) -> Rates:
-        """What a frame takes on ``device``, as earlier runs of the same spec measured it."""
+        """Seconds per frame on ``device``, as earlier runs of the same spec measured them."""
         return measured(self.earlier, spec=self.request.spec.digest, device=device)
+
+
+def make_job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> ScoringJob:
+    """The job that ``settings`` describe; its store is not read yet."""
+    store = Store(storage.normalise(settings.output))
+    return ScoringJob(settings, store, checkpoint, make_request(settings, checkpoint), out)

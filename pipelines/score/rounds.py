@@ -1,62 +1,74 @@
-"""The graph over what is still open in a run, round by round until nothing is, and the Ray that it runs on."""
+"""Runs the scoring graph over what is left of a run, in rounds, until every video has a complete attempt."""
 
-import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan import storage
-from artifactscan.corpus.listing import is_manifest
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.messages.logs import log_json
-from artifactscan.pipelines.score.request import Job
-from artifactscan.scoring.plan import FRAMES_PER_MEGABYTE, Plan
+from artifactscan.pipelines.score.request import ScoringJob
+from artifactscan.scoring.attempts import CompleteAttempts, read_complete_attempts
+from artifactscan.scoring.plan import first_local_uri
 from artifactscan.scoring.stopwatch import Stopwatch
 from artifactscan.scoring.work import count_to_do, remaining_work
 
 if TYPE_CHECKING:
-    from artifactscan.pipelines.ray_cluster.pools import Pools
+    from artifactscan.pipelines.score.prepare import PreparedCluster
 
 ROUNDS = 3
-"""Times the graph is run over what is still open before the ledger is said not to close."""
+"""Times that the graph runs to its end before open videos count as an error."""
 MOST_LOST = 20
-"""Times it is begun anew in one call because nodes were lost."""
+"""Times that the graph is started again because nodes were lost."""
 
 
-def score_open_videos(job: Job, run: str, watch: Stopwatch, plan: Plan | None = None) -> set[str]:
-    """Runs the graph over what has no complete attempt yet; returns what happened otherwise than asked, in words.
+def score_open_videos(
+    job: ScoringJob,
+    run: str,
+    watch: Stopwatch,
+    *,
+    frames_per_byte: float,
+    cluster: "PreparedCluster | None" = None,
+    continued: bool = False,
+) -> tuple[CompleteAttempts, set[str]]:
+    """Runs the graph over the videos without a complete attempt, until all have one; returns the attempts and notes.
 
-    Ray is not even started where nothing is open.
+    ``cluster``: as prepared before; None to prepare it once there is work, without which Ray is not started. It is
+    prepared again only after nodes were lost. ``frames_per_byte``: sampled frames to expect; ``continued``: print how
+    much of the run is left. Notes are sentences on what differed from the settings.
+    LedgerError where videos are still open after ROUNDS; CutOffError where the cluster gives out.
     """
-    settings, notes, pools = job.settings, set(), None
-    frames_per_byte = FRAMES_PER_MEGABYTE / 1e6 * settings.sample_fps / 2
-    if plan is not None and plan.bytes_to_read:
-        frames_per_byte = plan.expected_frames / plan.bytes_to_read
+    notes: set[str] = set()
     rounds = lost = 0
-    while rounds < ROUNDS:
-        # What a round leaves open is not cut again: whatever was wrong with its slices, the whole has an outcome.
-        slice_bytes = 0 if rounds else settings.slice_bytes
-        work = remaining_work(job.store, run, slice_bytes=slice_bytes, max_object_bytes=settings.max_object_bytes)
-        if plan is None and not rounds and not lost:
-            left = len(pc.unique(work["video_id"]))
-            job.out.print(f"{left:,} of the {count_to_do(job.store, run):,} videos that it had to do are left")
+    while True:
+        attempts = read_complete_attempts(job.store, run)
+        # Later rounds do not cut: whatever was wrong with a slice, the whole video has an outcome.
+        work = remaining_work(
+            job.store,
+            run,
+            attempts,
+            slice_bytes=0 if rounds else job.settings.slice_bytes,
+            max_object_bytes=job.settings.max_object_bytes,
+        )
+        if continued and not (rounds or lost):
+            left, to_do = len(pc.unique(work["video_id"])), count_to_do(job.store, run)
+            job.out.print(f"{left:,} of the {to_do:,} videos that it had to do are left")
         if not work.num_rows:
-            return notes
-        try:
-            # A run keeps to the device that it began on, even when the node that had it is gone.
-            device = None if pools is None else "cuda" if pools.classifier_gpus else "cpu"
-            frames = round((pc.sum(work["slice_bytes"]).as_py() or 0) * frames_per_byte)
-            pools = start_ray_for(job, watch, frames, work=work, device=device)
-        except UsageError as error:
-            if pools is None:
-                raise
-            raise CutOffError(f"the run was cut off: {error}; the same command continues it") from None
+            return attempts, notes
+        if rounds == ROUNDS:
+            raise LedgerError(
+                f"{work.num_rows} videos of run {run} still have no outcome after {ROUNDS} rounds; "
+                "give the same command again"
+            )
+        del attempts  # they can be large, and the next round reads them again
+        cluster = _ready_cluster(job, cluster, work, frames_per_byte, watch)
         from artifactscan.pipelines.ray_cluster import metrics, node_watch
 
         try:
-            notes |= _run_round(job, run, work, pools, watch)
+            notes |= _run_round(job, run, work, cluster, watch)
             rounds += 1
         except node_watch.NodesLostError:
             lost += 1
@@ -64,53 +76,40 @@ def score_open_videos(job: Job, run: str, watch: Stopwatch, plan: Plan | None = 
                 raise CutOffError(
                     f"the run was cut off: nodes were lost {lost} times; the same command continues it"
                 ) from None
-            metrics.RETRIES.add(what="graph")
+            metrics.RETRIES.record(what="graph")
             notes.add("a node was lost and nothing moved any more: the rest was begun anew")
             job.out.print("a node was lost and nothing moves any more: beginning the rest anew")
-    if left := remaining_work(job.store, run).num_rows:
-        raise LedgerError(
-            f"{left} videos of run {run} still have no outcome after {ROUNDS} rounds; give the same command again"
-        )
-    return notes
 
 
-def check_cluster(corpus: str, store: str, *, shared_filesystem: bool) -> None:
-    """UsageError, before time goes into a plan, where RAY_ADDRESS leads to no cluster, or to one whose nodes would each
-    use their own disk. What nodes there are is asked when there is work for them."""
-    if "RAY_ADDRESS" in os.environ:
-        from artifactscan.pipelines.ray_cluster import connection
+def _ready_cluster(
+    job: ScoringJob, cluster: "PreparedCluster | None", work: pa.Table, frames_per_byte: float, watch: Stopwatch
+) -> "PreparedCluster":
+    """``cluster`` if all its nodes are still there, else prepared anew for ``work``."""
+    from artifactscan.pipelines.score.prepare import prepare_cluster
 
-        # A manifest is read here, and what is not there at all is told better by what reads it.
-        places = [store] if shared_filesystem or is_manifest(corpus) else [corpus, store]
-        resources = connection.connect()
-        connection.check_places(resources, *places, shared_filesystem=shared_filesystem)
-
-
-def start_ray_for(
-    job: Job, watch: Stopwatch, frames: int, *, work: pa.Table | None = None, device: str | None = None
-) -> "Pools":
-    """Starts or joins Ray and says what the cluster is to be used as; UsageError where it cannot be.
-
-    ``frames``: how many are to be expected, by which an autoscaler is asked for nodes; ``work``: what is to be read;
-    ``device``: in place of the settings'.
-    """
-    from artifactscan.pipelines.score.start import start_ray
-
-    with watch.stage("start"):
-        return start_ray(
-            job.settings, job.rates, job.out, device=device or job.settings.device, frames=frames, work=work
-        )
+    if cluster is not None and cluster.is_complete():
+        return cluster
+    frames = round((pc.sum(work["slice_bytes"]).as_py() or 0) * frames_per_byte)
+    # A run keeps its device, even when the node that had it is gone.
+    device = None if cluster is None else cluster.pools.device
+    try:
+        with watch.stage("start"):
+            return prepare_cluster(job, frames=frames, local_uri=first_local_uri(work["uri"]), device=device)
+    except UsageError as error:
+        if cluster is None:
+            raise
+        raise CutOffError(f"the run was cut off: {error}; the same command continues it") from None
 
 
-def _run_round(job: Job, run: str, work: pa.Table, pools: "Pools", watch: Stopwatch) -> set[str]:
-    """Runs the graph once over ``work`` and keeps Ray Data's statistics; returns the classifiers' notes."""
+def _run_round(job: ScoringJob, run: str, work: pa.Table, cluster: "PreparedCluster", watch: Stopwatch) -> set[str]:
+    """Runs the graph once over ``work`` and writes Ray Data's statistics; returns the classifiers' notes."""
     from ray.exceptions import RayError
 
     from artifactscan.pipelines.ray_cluster import progress
     from artifactscan.pipelines.score import graph
 
     settings, checkpoint = job.settings, job.checkpoint
-    total = pc.sum(pc.equal(work["slice"], 0)).as_py() or 0  # by its first slice a video is counted
+    total = pc.sum(pc.equal(work["slice"], 0)).as_py() or 0  # a video is counted with its first slice
     tally = progress.start_tally(total)
     log = log_json(run, sys.stderr) if settings.log_format == "json" else None
     with watch.stage("score"), progress.Progress(tally, total=total, quiet=settings.quiet, log=log):
@@ -118,14 +117,14 @@ def _run_round(job: Job, run: str, work: pa.Table, pools: "Pools", watch: Stopwa
             work,
             job.store.parts(run),
             run=run,
-            pools=pools,
+            pools=cluster.pools,
             decoding=settings.decoding(checkpoint.card.input),
-            classifying=settings.classifying(),
+            classifying=replace(settings.classifying(), device=cluster.pools.device),
             checkpoint=checkpoint,
             tally=tally,
         )
     storage.write_bytes(job.store.stats(run), stats.encode())
     try:
-        return progress.read(tally).notes
+        return progress.read_tally(tally).notes
     except RayError:
         return {"what the classifiers did otherwise than asked is not known: the tally is gone"}

@@ -1,14 +1,16 @@
 """The declared schemas of every table artifactscan writes."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from artifactscan.labels import LABELS, SCORE_COLUMNS
+from artifactscan.outcomes import HAS_FRAMES
 
 IDENTITY = [
     pa.field("video_id", pa.string(), nullable=False),
     pa.field("uri", pa.string(), nullable=False),
 ]
-"""What names one version of one object in every table."""
+"""Identify one version of one object in every table."""
 _OBJECT = [
     pa.field("size_bytes", pa.int64()),
     pa.field("etag", pa.string()),
@@ -17,7 +19,7 @@ _OBJECT = [
 _SCORES = [pa.field(column, pa.float32(), nullable=False) for column in SCORE_COLUMNS]
 
 LISTING = pa.schema(IDENTITY + _OBJECT)
-"""One row per listed object. ``size_bytes`` and ``etag`` are null where the object could not be looked at."""
+"""One row per listed object. ``size_bytes`` and ``etag`` are null where they could not be read."""
 
 MANIFEST = pa.schema(
     [
@@ -27,12 +29,11 @@ MANIFEST = pa.schema(
         pa.field("settled_outcome", pa.string()),
     ]
 )
-"""The listing with what this run does about each object. ``status`` is new, changed (other content under a known
-uri), again (known, but no earlier run could settle it), settled (by ``settled_run``), or removed (listed by the run
-before, gone now)."""
+"""The listing with what a run does about each object. ``status`` is new, changed (other content under a known uri),
+again (known, but no earlier run settled it), settled (by ``settled_run``), or removed (only in the last listing)."""
 
 TO_DO = ("new", "changed", "again")
-"""The statuses of a manifest row that this run must give an outcome."""
+"""Statuses of the manifest rows that the run must give an outcome."""
 
 FRAMES = pa.schema(
     [
@@ -60,7 +61,7 @@ VIDEO_FACTS = [
     pa.field("fetch_s", pa.float64()),
     pa.field("decode_s", pa.float64()),
 ]
-"""The fields of artifactscan.video.VideoFacts, in order; null where decoding did not get that far."""
+"""The fields of artifactscan.decode.video.VideoFacts, in order; null where decoding did not get that far."""
 
 _SUMMARY = [
     field
@@ -84,7 +85,7 @@ VIDEOS = pa.schema(
         *_SUMMARY,
     ]
 )
-"""The ledger: one row per listed object, with its outcome, the reason in words, and a summary per label."""
+"""The ledger: one row per listed object, with its outcome, the reason as a sentence, and a summary per label."""
 
 EVENTS = pa.schema(
     [
@@ -109,7 +110,7 @@ PREDICTIONS = pa.schema(
     ]
 )
 """One row per labelled frame and model that scored it without having trained on it. ``y_…`` is 0 or 1, ``logit_…`` the
-model's output before calibration, ``fold`` the split whose model it was. ``video`` groups what must not be split: two
+model's output before calibration, ``fold`` the split of that model. ``video`` is the group that no split divides: two
 files of one clip share it."""
 
 METRICS = pa.schema(
@@ -126,8 +127,8 @@ METRICS = pa.schema(
     ]
 )
 """One row per figure of an evaluation. ``fold`` is a number or ``all``, ``label`` one of LABELS, ``macro`` or
-``overall``; ``low`` and ``high`` bound the interval; ``majority`` is what always answering each label's majority
-scores. A figure that is not defined is null, and ``reason`` says why."""
+``overall``; ``low`` and ``high`` bound the interval; ``majority`` is the figure of always answering each label's
+majority class. An undefined figure is null, and ``reason`` says why."""
 
 EXPLANATIONS = pa.schema(
     [
@@ -143,8 +144,8 @@ EXPLANATIONS = pa.schema(
         pa.field("picture", pa.string(), nullable=False),
     ]
 )
-"""One row per heat map: a frame and a label. ``checkpoint`` is its digest; ``peak_x`` and ``peak_y`` say where the map
-is highest, from 0 at the left and top to 1, null where it is 0 all over; ``picture`` is a file beside the index."""
+"""One row per heat map: a frame and a label. ``checkpoint`` is its digest; ``peak_x`` and ``peak_y`` are the position
+of the map's maximum, from 0 at the left and top to 1, null for a map of zeros; ``picture`` is a file beside it."""
 
 _SEGMENT_KEY = [
     *IDENTITY,
@@ -154,7 +155,7 @@ _SEGMENT_KEY = [
     pa.field("slice", pa.int32()),
     pa.field("slices", pa.int32()),
 ]
-"""``slice`` of ``slices`` is the part of a long video that the attempt is at, 0 of 1 where it is whole."""
+"""The attempt decodes slice number ``slice`` of ``slices`` of the video; 0 of 1 is the whole video."""
 _VERDICT = [pa.field("outcome", pa.string()), pa.field("reason", pa.string()), *VIDEO_FACTS]
 
 SEGMENTS = pa.schema(
@@ -166,8 +167,8 @@ SEGMENTS = pa.schema(
         pa.field("pixels", pa.large_binary()),
     ]
 )
-"""What decoding hands to classification: one row per segment; ``pixels`` is uint8 RGB, (frames, height, width, 3)
-in C order. Outcome, reason and facts stand on the row with ``last`` true and are null on the others."""
+"""Decoder output: one row per segment; ``pixels`` is uint8 RGB, (frames, height, width, 3) in C order.
+Outcome, reason and facts are on the row with ``last`` true and null on the others."""
 
 PARTS = pa.schema(
     [
@@ -179,5 +180,10 @@ PARTS = pa.schema(
         pa.field("frames", pa.list_(pa.struct([*list(FRAMES)[2:]]))),
     ]
 )
-"""What the graph lands, at least once: a segment with its scores instead of its pixels, and what they took:
-``classify_s`` seconds of a classifier on ``device``. Columns that an earlier version did not write are null."""
+"""What the graph writes, at least once: segments with scores in place of pixels. ``classify_s``: seconds of a
+classifier on ``device``. Columns that an earlier version did not write are null."""
+
+
+def outcomes_with_frames(outcomes: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Boolean mask of the outcomes that have scored frames (HAS_FRAMES)."""
+    return pc.is_in(outcomes, pa.array(sorted(map(str, HAS_FRAMES))))

@@ -7,11 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from parts import THRESHOLDS, attempt, failure, manifest_row, record, write_manifest, write_part
+from parts import attempt, failure, manifest_row, record, settle_run, write_manifest, write_part
 
 from artifactscan.schemas import LISTING
 from artifactscan.scoring.plan import Plan, load_settled, make_plan, without_frames
-from artifactscan.scoring.settle import settle
 from artifactscan.store.layout import Store
 
 
@@ -23,7 +22,7 @@ def store(tmp_path: Path) -> Store:
     write_manifest(store, "run1", rows)
     scored = [row for uri in ("/kept", "/edited", "/gone") for row in attempt(uri, [4])]
     write_part(store, "run1", "one", [*scored, failure("/broken"), failure("/locked", "unreadable")])
-    settle(store, "run1", thresholds=THRESHOLDS, sample_fps=2.0)
+    settle_run(store, "run1")
     store.commit(record("run1"))
     return store
 

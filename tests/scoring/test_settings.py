@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from artifactscan.cli.job import parse_settings
+from artifactscan.cli.flags import parse_settings
 from artifactscan.corpus.listing import VIDEO_PATTERNS
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import UsageError

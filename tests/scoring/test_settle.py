@@ -8,13 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parts import THRESHOLDS, attempt, failure, manifest_row, record, score, write_manifest, write_part
+from parts import attempt, failure, manifest_row, open_work, record, score, settle_run, write_manifest, write_part
 
 from artifactscan.errors import LedgerError
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.schemas import EVENTS, FRAMES, VIDEOS
-from artifactscan.scoring.settle import Settlement, settle
-from artifactscan.scoring.work import remaining_work
 from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.store.layout import Store
 
@@ -24,10 +22,6 @@ RUN = "run1"
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path))
-
-
-def settled(store: Store) -> Settlement:
-    return settle(store, RUN, thresholds=THRESHOLDS, sample_fps=2.0)
 
 
 def tables(store: Store, folder: str) -> list[dict]:
@@ -54,7 +48,7 @@ def test_each_listed_object_gets_one_row_and_each_frame_one(store: Store) -> Non
     )
     write_part(store, RUN, "one", [*attempt("/a", [2, 1]), failure("/c")])
     write_part(store, RUN, "two", attempt("/b", [3]))
-    settlement = settled(store)
+    settlement = settle_run(store, RUN)
     ledger = {row["uri"]: row for row in tables(store, store.videos(RUN))}
     assert {uri: row["outcome"] for uri, row in ledger.items()} == {
         "/a": "scored",
@@ -74,7 +68,7 @@ def test_each_listed_object_gets_one_row_and_each_frame_one(store: Store) -> Non
 def test_scores_and_their_summary(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", attempt("/a", [2, 2]))
-    settled(store)
+    settle_run(store, RUN)
     frames, [video] = tables(store, store.frames(RUN)), tables(store, store.videos(RUN))
     for label, column in enumerate(SCORE_COLUMNS):
         expected = [score("/a", frame, label) for frame in range(4)]
@@ -91,7 +85,7 @@ def test_of_several_attempts_one_complete_one_counts(store: Store) -> None:
     write_part(store, RUN, "one", [incomplete[0], incomplete[2]])
     write_part(store, RUN, "two", attempt("/a", [3, 3], name="b") + attempt("/b", [1], name="c"))
     write_part(store, RUN, "three", attempt("/a", [3, 3], name="b") + attempt("/b", [1], name="d"))
-    assert settled(store).frames == 7
+    assert settle_run(store, RUN).frames == 7
     assert frames_of(store) == [("/a", n) for n in range(6)] + [("/b", 0)]
 
 
@@ -101,7 +95,7 @@ def test_an_attempt_with_frames_counts_before_one_without(store: Store, name: st
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", [failure("/a", "unreadable", name=name)])
     write_part(store, RUN, "two", attempt("/a", [3], name="b"))
-    assert settled(store).outcomes == {"scored": 1}
+    assert settle_run(store, RUN).outcomes == {"scored": 1}
     assert len(frames_of(store)) == 3
 
 
@@ -110,14 +104,14 @@ def test_a_segment_that_lost_frames_on_the_way_is_not_complete(store: Store) -> 
     rows = attempt("/a", [2, 2])
     write_part(store, RUN, "one", [{**rows[0], "frames": rows[0]["frames"][:1]}, rows[1]])
     with pytest.raises(LedgerError, match="1 of 1 listed objects have no outcome"):
-        settled(store)
+        settle_run(store, RUN)
 
 
 def test_a_missing_video_keeps_the_ledger_open(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a"), manifest_row("/b")])
     write_part(store, RUN, "one", attempt("/a", [1]))
     with pytest.raises(LedgerError, match=r"1 of 2 listed objects have no outcome \(such as /b\)"):
-        settled(store)
+        settle_run(store, RUN)
     assert parquet_files(store.videos(RUN)) == []
 
 
@@ -126,19 +120,19 @@ def test_a_part_that_was_cut_off_counts_for_nothing(store: Store) -> None:
     write_part(store, RUN, "one", attempt("/a", [2]))
     cut = Path(write_part(store, RUN, "two", attempt("/b", [2], name="lost")))
     cut.write_bytes(cut.read_bytes()[:-20])
-    assert remaining_work(store, RUN)["uri"].to_pylist() == ["/b"]
+    assert open_work(store, RUN)["uri"].to_pylist() == ["/b"]
     write_part(store, RUN, "three", attempt("/b", [2], name="again"))
-    assert remaining_work(store, RUN).num_rows == 0
-    settlement = settled(store)
+    assert open_work(store, RUN).num_rows == 0
+    settlement = settle_run(store, RUN)
     assert (settlement.frames, settlement.damaged_parts) == (4, 1)
 
 
 def test_settling_again_starts_from_nothing(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", attempt("/a", [2]))
-    settled(store)
+    settle_run(store, RUN)
     before = tables(store, store.frames(RUN)), tables(store, store.videos(RUN)), tables(store, store.events(RUN))
-    settled(store)
+    settle_run(store, RUN)
     assert before == (
         tables(store, store.frames(RUN)),
         tables(store, store.videos(RUN)),
@@ -149,17 +143,17 @@ def test_settling_again_starts_from_nothing(store: Store) -> None:
 def test_a_committed_run_is_left_alone(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", attempt("/a", [2]))
-    settled(store)
+    settle_run(store, RUN)
     store.commit(record(RUN))
     with pytest.raises(LedgerError, match="run run1 is settled already, by another process"):
-        settled(store)
+        settle_run(store, RUN)
     assert frames_of(store) == [("/a", 0), ("/a", 1)]
 
 
 def test_tables_without_rows_still_have_their_columns(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", [failure("/a", "timed_out")])
-    settlement = settled(store)
+    settlement = settle_run(store, RUN)
     assert (settlement.frames, settlement.events, settlement.without_frames) == (0, 0, 1)
     for folder, schema in ((store.frames(RUN), FRAMES), (store.events(RUN), EVENTS), (store.videos(RUN), VIDEOS)):
         [file] = parquet_files(folder)
@@ -171,7 +165,7 @@ def test_the_largest_object_is_done_first(store: Store) -> None:
     write_manifest(
         store, RUN, [*rows, manifest_row("/old", status="settled", settled_run="r", settled_outcome="scored")]
     )
-    assert remaining_work(store, RUN)["uri"].to_pylist() == ["/50", "/7", "/5", "/None"]
+    assert open_work(store, RUN)["uri"].to_pylist() == ["/50", "/7", "/5", "/None"]
 
 
 @given(data=st.data())
@@ -189,7 +183,7 @@ def test_any_order_and_any_repeats_settle_to_the_same_frames(data: st.DataObject
         for name, part in (("one", rows[:cut]), ("two", rows[cut:])):
             if part:
                 write_part(store, RUN, name, part)
-        assert remaining_work(store, RUN).num_rows == 0
-        settlement = settled(store)
+        assert open_work(store, RUN).num_rows == 0
+        settlement = settle_run(store, RUN)
         assert frames_of(store) == [(uri, frame) for uri, sizes in videos.items() for frame in range(sum(sizes))]
         assert settlement.outcomes == {"scored": 3}

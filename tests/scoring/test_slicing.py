@@ -1,28 +1,16 @@
-"""Long videos in slices: together they are the whole, and where they cannot be, the video is done whole."""
+"""Long videos in slices: cut before decoding, joined when settling, and decoded whole where a slice fails."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
-from decoded import H264, SETTINGS, decode
 from hypothesis import given
 from hypothesis import strategies as st
-from isolated import SETTINGS as CHILD_SETTINGS
-from isolated import assert_failed, assert_scored, verdict_of
-from media import damage, write_clip
-from parts import THRESHOLDS, attempt, failure, manifest_row, slice_of, write_manifest, write_part
+from parts import attempt, failure, manifest_row, open_work, settle_run, slice_of, write_manifest, write_part
 
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
-from artifactscan.decode.video import WHOLE, NotSliced, Slice
 from artifactscan.errors import LedgerError
-from artifactscan.outcomes import Outcome
 from artifactscan.schemas import LISTING, PARTS
-from artifactscan.scoring.settle import settle
 from artifactscan.scoring.slicing import MOST_SLICES, cut
-from artifactscan.scoring.work import remaining_work
 from artifactscan.storage.parquet import parquet_files, read_table, write_table
 from artifactscan.store.layout import Store
 
@@ -59,95 +47,7 @@ def test_nothing_is_cut_with_0_nor_what_is_to_be_done_whole() -> None:
     assert cut(work(10**12, 10**9), 10**8, max_bytes=10**10)["slices"].to_pylist() == [1, *[10] * 10]
 
 
-# Decoding
-
-
-@pytest.fixture(scope="module")
-def long_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten groups of a second each."""
-    return write_clip(tmp_path_factory.mktemp("long") / "clip.mp4", seconds=10, options=H264)
-
-
-@pytest.mark.parametrize("of", [2, 3, 7, 64])
-def test_the_slices_of_a_video_are_the_whole(long_one: Path, of: int) -> None:
-    whole, facts = decode(long_one)
-    frames, sampled, decoded = [], 0, 0
-    for number in range(of):
-        part, part_facts = decode(long_one, replace(SETTINGS, slice=Slice(number, of)))
-        frames += part
-        sampled += part_facts.frames_sampled or 0
-        decoded += part_facts.frames_decoded or 0
-        assert (part_facts.frames_in_video, part_facts.duration_s) == (facts.frames_in_video, facts.duration_s)
-        if of <= 7:
-            assert len(part) in range(20 // of - 2, 20 // of + 3), "about as many frames in each"
-    assert [frame[:2] for frame in frames] == [frame[:2] for frame in whole]
-    assert all(np.array_equal(one[2], other[2]) for one, other in zip(frames, whole, strict=True))
-    assert (sampled, decoded) == (facts.frames_sampled, facts.frames_decoded)
-
-
-def test_the_slices_of_a_damaged_video_lose_what_the_whole_loses(tmp_path: Path) -> None:
-    path = damage(write_clip(tmp_path / "clip.mp4", seconds=10, options=H264), at=0.5, size=3_000)
-    whole, facts = decode(path)
-    parts = [decode(path, replace(SETTINGS, slice=Slice(number, 4))) for number in range(4)]
-    assert [frame[0] for part, _ in parts for frame in part] == [frame[0] for frame in whole]
-    assert sum(part.frames_sampled or 0 for _, part in parts) == facts.frames_sampled == 20
-    assert facts.frames_decoded is not None and facts.frames_decoded < 20
-
-
-def test_a_video_of_one_group_is_all_in_the_first_slice(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "clip.mp4", seconds=4, options={**H264, "g": "1000"})
-    assert [len(decode(path, replace(SETTINGS, slice=Slice(number, 3)))[0]) for number in range(3)] == [8, 0, 0]
-
-
-def test_a_codec_that_is_decoded_whole_is_not_sliced(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "clip.webm", codec="libvpx-vp9", seconds=2)
-    for number in range(2):
-        with pytest.raises(NotSliced):
-            decode(path, replace(SETTINGS, slice=Slice(number, 2)))
-
-
-@pytest.fixture(scope="module")
-def child() -> Iterator[DecoderProcess]:
-    with DecoderProcess(CHILD_SETTINGS) as process:
-        yield process
-
-
-def test_slices_from_the_decoding_process(child: DecoderProcess, long_one: Path) -> None:
-    indices = []
-    for number in range(3):
-        segments = list(child.decode(str(long_one), Slice(number, 3)))
-        assert verdict_of(segments).outcome is Outcome.SCORED
-        assert {segment.slice for segment in segments} == {Slice(number, 3)}
-        indices += [index for segment in segments for index in segment.frame_index]
-    assert indices == list(range(0, 240, 12))
-
-
-def test_what_cannot_be_cut_is_whole_in_the_first_slice_and_nothing_in_the_others(
-    child: DecoderProcess, tmp_path: Path
-) -> None:
-    path = write_clip(tmp_path / "clip.webm", codec="libvpx-vp9", seconds=4)
-    first = list(child.decode(str(path), Slice(0, 2)))
-    assert_scored(first, "pyav")
-    assert {segment.slice for segment in first} == {WHOLE}
-    assert list(child.decode(str(path), Slice(1, 2))) == []
-
-
-def test_decord_alone_does_not_cut(long_one: Path) -> None:
-    with DecoderProcess(replace(CHILD_SETTINGS, decoder="decord")) as process:
-        assert verdict_of(list(process.decode(str(long_one), Slice(0, 2)))).facts.frames_decoded == 20
-        assert list(process.decode(str(long_one), Slice(1, 2))) == []
-
-
-def test_a_slice_that_fails_says_so(child: DecoderProcess, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.mp4"
-    broken.write_text("no video")
-    for number in range(2):
-        segments = list(child.decode(str(broken), Slice(number, 2)))
-        assert_failed(segments, Outcome.UNDECODABLE)
-        assert segments[0].slice == Slice(number, 2)
-
-
-# Putting together
+# Joining
 
 
 @pytest.fixture
@@ -158,7 +58,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def settled(store: Store) -> tuple[dict[str, dict], list[tuple[str, int]]]:
-    settle(store, RUN, thresholds=THRESHOLDS, sample_fps=2.0)
+    settle_run(store, RUN)
     ledger = [row for file in parquet_files(store.videos(RUN)) for row in read_table(file).to_pylist()]
     frames = [row for file in parquet_files(store.frames(RUN)) for row in read_table(file).to_pylist()]
     assert len({row["uri"] for row in ledger}) == len(ledger)
@@ -197,9 +97,9 @@ def test_a_video_without_one_of_its_slices_is_not_done_and_only_that_one_is_left
     write_part(store, RUN, "b", attempt("/short", [1]))
     with pytest.raises(LedgerError, match="1 of 2 listed objects have no outcome"):
         settled(store)
-    left = remaining_work(store, RUN, slice_bytes=500)
+    left = open_work(store, RUN, slice_bytes=500)
     assert left.select(["uri", "slice", "slices"]).to_pylist() == [{"uri": "/long", "slice": 1, "slices": 2}]
-    otherwise = remaining_work(store, RUN, slice_bytes=250)
+    otherwise = open_work(store, RUN, slice_bytes=250)
     assert otherwise["slice"].to_pylist() == [0, 1, 2, 3], "cut otherwise, what is there does not count"
 
 
@@ -207,10 +107,10 @@ def test_a_video_without_one_of_its_slices_is_not_done_and_only_that_one_is_left
 def test_where_a_slice_could_not_be_decoded_the_video_is_done_whole_and_that_counts(outcome: str, store: Store) -> None:
     write_part(store, RUN, "a", slice_of(attempt("/long", [3]), 0, 2))
     write_part(store, RUN, "b", [*slice_of([failure("/long", outcome)], 1, 2), *attempt("/short", [1])])
-    left = remaining_work(store, RUN, slice_bytes=500)
+    left = open_work(store, RUN, slice_bytes=500)
     assert left.select(["uri", "slice", "slices"]).to_pylist() == [{"uri": "/long", "slice": 0, "slices": 1}]
     write_part(store, RUN, "c", attempt("/long", [4], name="whole"))
-    assert remaining_work(store, RUN, slice_bytes=500).num_rows == 0
+    assert open_work(store, RUN, slice_bytes=500).num_rows == 0
     ledger, frames = settled(store)
     assert (ledger["/long"]["outcome"], ledger["/long"]["frames_decoded"]) == ("scored", 4)
     assert len(frames) == 5
@@ -220,7 +120,7 @@ def test_where_a_slice_could_not_be_decoded_the_video_is_done_whole_and_that_cou
 def test_a_slice_that_could_not_be_had_or_took_too_long_speaks_for_the_whole(outcome: str, store: Store) -> None:
     write_part(store, RUN, "a", slice_of(attempt("/long", [3]), 0, 2))
     write_part(store, RUN, "b", [*slice_of([failure("/long", outcome)], 1, 2), *attempt("/short", [1])])
-    assert remaining_work(store, RUN, slice_bytes=500).num_rows == 0
+    assert open_work(store, RUN, slice_bytes=500).num_rows == 0
     ledger, frames = settled(store)
     assert (ledger["/long"]["outcome"], ledger["/long"]["reason"]) == (outcome, "it is broken")
     assert [uri for uri, _ in frames] == ["/short"]
@@ -231,7 +131,7 @@ def test_a_failure_beside_all_the_slices_does_not_speak_for_the_whole(store: Sto
     for number in range(2):
         write_part(store, RUN, f"{number}", slice_of(attempt("/long", [3]), number, 2, first_frame=3 * number))
     write_part(store, RUN, "b", [*slice_of([failure("/long", "timed_out")], 1, 2), *attempt("/short", [1])])
-    assert remaining_work(store, RUN, slice_bytes=500).num_rows == 0
+    assert open_work(store, RUN, slice_bytes=500).num_rows == 0
     ledger, frames = settled(store)
     assert ledger["/long"]["outcome"] == "scored"
     assert len(frames) == 7
@@ -242,17 +142,16 @@ def test_a_video_of_whose_slices_none_has_a_frame_is_done_whole(store: Store) ->
     for number in range(2):
         write_part(store, RUN, f"{number}", slice_of([failure("/long", name=f"{number}")], number, 2, **empty))
     write_part(store, RUN, "c", attempt("/short", [1]))
-    left = remaining_work(store, RUN, slice_bytes=500)
+    left = open_work(store, RUN, slice_bytes=500)
     assert left.select(["uri", "slices"]).to_pylist() == [{"uri": "/long", "slices": 1}]
 
 
 def test_a_video_that_could_not_be_cut_is_done_by_its_first_slice(store: Store) -> None:
     write_part(store, RUN, "a", [*attempt("/long", [4]), *attempt("/short", [1])])
-    assert remaining_work(store, RUN, slice_bytes=100).num_rows == 0
+    assert open_work(store, RUN, slice_bytes=100).num_rows == 0
 
 
 def test_parts_of_a_version_that_knew_no_slices(store: Store) -> None:
-
     rows = [*attempt("/long", [2, 1]), *attempt("/short", [1])]
     new = ("slice", "slices", "device", "classify_s")
     write_table(pa.Table.from_pylist(rows, schema=PARTS).drop_columns(list(new)), f"{store.parts(RUN)}/old.parquet")

@@ -16,7 +16,7 @@ from artifactscan.messages.console import console
 from artifactscan.schemas import VIDEOS
 from artifactscan.scoring import summary
 from artifactscan.scoring.plan import Plan
-from artifactscan.scoring.summary import MOST_AFFECTED, name, print_plan, print_run
+from artifactscan.scoring.summary import MOST_AFFECTED, print_plan, print_run, short_uri
 from artifactscan.storage.parquet import write_table
 from artifactscan.store.layout import Store
 
@@ -59,7 +59,7 @@ def cells(text: str) -> list[list[str]]:
 
 
 def test_a_plan_is_told_in_numbers() -> None:
-    plan = Plan(new=1000, changed=2, again=3, settled=4, removed=5, bytes_to_read=2_600_000, expected_frames=31_000)
+    plan = Plan(new=1000, changed=2, again=3, settled=4, removed=5, bytes_to_read=2_500_000, frames_per_byte=0.0124)
     out = io.StringIO()
     print_plan(plan, Console(file=out, width=110))
     assert cells(out.getvalue()) == [
@@ -69,7 +69,7 @@ def test_a_plan_is_told_in_numbers() -> None:
         ["to try again", "3"],
         ["already settled", "4"],
         ["removed since the last run", "5"],
-        ["bytes to read", "2.6 MB"],
+        ["bytes to read", "2.5 MB"],
         ["expected frames", "about 31,000"],
     ]
 
@@ -153,7 +153,7 @@ def test_other_peoples_names_are_neither_markup_nor_control_characters(store: St
     ],
 )
 def test_a_video_is_named_by_the_last_two_parts_of_its_uri(uri: str, expected: str) -> None:
-    assert name(uri) == expected
+    assert short_uri(uri) == expected
 
 
 def test_the_console_is_as_wide_as_a_terminal_and_wide_enough_for_the_tables_elsewhere(
@@ -172,4 +172,4 @@ def test_the_console_is_as_wide_as_a_terminal_and_wide_enough_for_the_tables_els
     [(0.0, "0.00"), (0.001, "under 0.01"), (0.0049, "under 0.01"), (0.005, "0.01"), (1234.5, "1,234.50")],
 )
 def test_what_a_small_corpus_takes_is_not_nothing(value: float, told: str) -> None:
-    assert summary._small(value) == told
+    assert summary._two_decimals(value) == told

@@ -2,8 +2,6 @@
 
 import json
 import re
-import threading
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +16,8 @@ from s3_server import S3Server
 from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.schemas import MANIFEST
-from artifactscan.storage.concurrent import run_ahead
 from artifactscan.storage.parquet import parquet_files, read_batches, read_schema, read_table, write_table
-from artifactscan.store.layout import Store, manifest_schema, new_run_id
+from artifactscan.store.layout import Store, StoredRuns, manifest_schema, new_run_id
 
 NUMBERS = pa.table({"n": list(range(1000)), "text": ["same"] * 1000})
 
@@ -35,6 +32,11 @@ def begin(store: Store, run: str, request: str) -> None:
     """What a run leaves that is cut off right after its plan."""
     rows = [manifest_row("/a")]
     write_table(pa.Table.from_pylist(rows, schema=manifest_schema(MANIFEST, request)), store.manifest(run))
+
+
+def unfinished(store: Store, request: str) -> str | None:
+    """The run that the same request would continue."""
+    return store.find_unfinished(request, store.read_runs().uncommitted)
 
 
 def test_the_layout_is_frozen() -> None:
@@ -58,7 +60,7 @@ def test_run_ids_say_when_and_never_repeat() -> None:
 
 
 def test_a_store_with_nothing_in_it(store: Store) -> None:
-    assert (store.run_ids(), store.committed(), store.unfinished("request", store.uncommitted())) == ([], [], None)
+    assert (store.run_ids(), store.committed(), store.read_runs()) == ([], [], StoredRuns((), ()))
 
 
 def test_a_run_counts_from_its_run_json_on(store: Store) -> None:
@@ -76,20 +78,20 @@ def test_the_latest_run_that_was_cut_off_at_the_same_request_is_found(store: Sto
         begin(store, run, request)
     storage.write_bytes(storage.join(store.parts("e"), "one.parquet"), b"")
     store.commit(record("c"))
-    assert store.unfinished("mine", store.uncommitted()) == "b"
-    assert store.unfinished("another's", store.uncommitted()) == "d"
-    assert store.unfinished("", store.uncommitted()) is None
+    assert unfinished(store, "mine") == "b"
+    assert unfinished(store, "another's") == "d"
+    assert unfinished(store, "") is None
     store.commit(record("b"))
-    assert store.unfinished("mine", store.uncommitted()) == "a"
+    assert unfinished(store, "mine") == "a"
     store.commit(record("a"))
-    assert store.unfinished("mine", store.uncommitted()) is None
+    assert unfinished(store, "mine") is None
 
 
 def test_a_bucket_holds_a_store_as_a_folder_does(s3: S3Server) -> None:
     store = Store(s3.uri("some/store"))
     begin(store, "a", "mine")
     assert store.committed() == []
-    assert store.unfinished("mine", store.uncommitted()) == "a"
+    assert unfinished(store, "mine") == "a"
     assert read_table(store.manifest("a"), ["uri"]).to_pylist() == [{"uri": "/a"}]
     store.commit(record("a"))
     assert store.committed() == [record("a")]
@@ -97,7 +99,7 @@ def test_a_bucket_holds_a_store_as_a_folder_does(s3: S3Server) -> None:
 
 def test_a_manifest_without_a_request_is_nobodys(store: Store) -> None:
     write_table(MANIFEST.empty_table(), store.manifest("a"))
-    assert store.unfinished("request", store.uncommitted()) is None
+    assert unfinished(store, "request") is None
 
 
 def test_a_record_comes_back_as_it_was(store: Store) -> None:
@@ -199,38 +201,10 @@ def test_only_what_was_never_committed_is_discarded(store: Store) -> None:
             write_table(NUMBERS, storage.join(folder, "one.parquet"))
     write_table(NUMBERS, storage.join(store.frames("from elsewhere"), "one.parquet"))
     store.commit(record("a"))
-    assert store.uncommitted() == ["b"]
-    store.discard_tables(store.uncommitted())
+    assert store.read_runs().uncommitted == ("b",)
+    store.discard_tables(store.read_runs().uncommitted)
     for folder in (store.frames("a"), store.events("a"), store.videos("a"), store.frames("from elsewhere")):
         assert len(parquet_files(folder)) == 1
     for folder in (store.frames("b"), store.events("b"), store.videos("b")):
         assert parquet_files(folder) == []
-    assert store.unfinished("mine", store.uncommitted()) == "b", "what it was to do, and what has landed, stays"
-
-
-def test_reading_ahead_keeps_the_order_and_the_errors() -> None:
-    asked = []
-
-    def half(number: int) -> float:
-        asked.append(number)
-        return 1 / number
-
-    assert list(run_ahead(half, range(1, 100))) == [1 / n for n in range(1, 100)]
-    asked.clear()
-    first = next(iter(run_ahead(half, iter(range(1, 10_000)))))
-    assert first == 1 and len(asked) < 50, "it does not run away from its reader"
-    with pytest.raises(ZeroDivisionError):
-        list(run_ahead(half, [1, 0, 2]))
-
-
-def test_who_interrupts_what_is_under_way_hears_of_it(caplog: pytest.LogCaptureFixture) -> None:
-    go_on = threading.Event()
-
-    def items() -> Iterator[float]:
-        yield from (5.0, 5.0)
-        threading.Timer(0.5, go_on.set).start()
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        list(run_ahead(go_on.wait, items()))
-    assert caplog.messages == ["interrupted: 2 requests to the storage are under way and end first"]
+    assert unfinished(store, "mine") == "b", "what it was to do, and what has landed, stays"

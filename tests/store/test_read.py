@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from parts import THRESHOLDS, attempt, failure, manifest_row, record, score, write_manifest, write_part
+from parts import attempt, failure, manifest_row, record, score, settle_run, write_manifest, write_part
 
 from artifactscan.corpus.listing import video_id
 from artifactscan.schemas import FRAMES
-from artifactscan.scoring.settle import settle
 from artifactscan.store.layout import Store
 from artifactscan.store.read import stored_frames, stored_verdicts
 
@@ -16,7 +15,7 @@ from artifactscan.store.read import stored_frames, stored_verdicts
 def add_run(store: Store, run: str, rows: list[dict], parts: list[dict], *, commit: bool = True, spec: str = "spec"):
     write_manifest(store, run, rows)
     write_part(store, run, "one", parts)
-    settle(store, run, thresholds=THRESHOLDS, sample_fps=2.0)
+    settle_run(store, run)
     if commit:
         store.commit(record(run, spec=spec))
 

@@ -1,4 +1,4 @@
-"""Parts as the graph lands them, made by hand: tests lay them out in any order, twice, or cut off."""
+"""Manifests and parts as a run writes them, made by hand, and settling them: no Ray, no video."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,11 +8,15 @@ import pyarrow as pa
 from artifactscan.corpus.listing import video_id
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.schemas import MANIFEST, PARTS
+from artifactscan.scoring.attempts import read_complete_attempts
+from artifactscan.scoring.settle import Settlement, settle
+from artifactscan.scoring.work import remaining_work
 from artifactscan.storage.parquet import write_table
 from artifactscan.store.layout import RunRecord, Store
 
 MODIFIED = datetime(2026, 1, 1, tzinfo=UTC)
 THRESHOLDS = dict.fromkeys(LABELS, 0.5)
+SAMPLE_FPS = 2.0
 
 
 def manifest_row(uri: str, etag: str = "1", status: str = "new", **values: Any) -> dict[str, Any]:
@@ -25,7 +29,7 @@ def write_manifest(store: Store, run: str, rows: list[dict[str, Any]]) -> None:
 
 
 def score(uri: str, frame: int, label: int) -> float:
-    """What the tests' classifier says of a frame: a fixed number of two decimals."""
+    """The made-up score of a frame: a fixed number of two decimals."""
     return (sum(uri.encode()) * 7 + frame * 13 + label * 29) % 100 / 100
 
 
@@ -67,6 +71,17 @@ def write_part(store: Store, run: str, name: str, rows: list[dict]) -> str:
     uri = f"{store.parts(run)}/{name}.parquet"
     write_table(pa.Table.from_pylist(rows, schema=PARTS), uri)
     return uri
+
+
+def open_work(store: Store, run: str, **options: Any) -> pa.Table:
+    """The work that a run's parts leave open."""
+    return remaining_work(store, run, read_complete_attempts(store, run), **options)
+
+
+def settle_run(store: Store, run: str) -> Settlement:
+    """Settles a run from its parts."""
+    attempts = read_complete_attempts(store, run)
+    return settle(store, run, attempts, thresholds=THRESHOLDS, sample_fps=SAMPLE_FPS)
 
 
 def record(run: str, *, spec: str = "spec", scope: str = "scope", limits: str = "limits") -> RunRecord:

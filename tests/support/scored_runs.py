@@ -3,10 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from parts import THRESHOLDS, failure, manifest_row, record, segment, write_manifest, write_part
+from parts import failure, manifest_row, record, segment, settle_run, write_manifest, write_part
 
 from artifactscan.labels import LABELS
-from artifactscan.scoring.settle import settle
 from artifactscan.store.layout import RunRecord, Store
 
 FPS = 2.0
@@ -52,7 +51,7 @@ def write_run(
             frame |= {f"p_{label}": scores[label][number] if label in scores else 0.0 for label in LABELS}
         parts.append(row)
     write_part(store, run, "one", parts)
-    settlement = settle(store, run, thresholds=THRESHOLDS, sample_fps=FPS)
+    settlement = settle_run(store, run)
     committed = replace(
         record(run, spec=spec, scope=scope),
         counts={"frames": settlement.frames, "listed": settlement.listed},

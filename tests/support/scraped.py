@@ -61,7 +61,7 @@ def main() -> None:
     class User:
         def use(self) -> None:
             for metric in METRICS:
-                metric.add(VALUE, **dict.fromkeys(metric.tags, TAG))
+                metric.record(VALUE, **dict.fromkeys(metric.tags, TAG))
 
     users = [User.remote(), User.remote()]
     ray.get([user.use.remote() for user in users])

@@ -1,4 +1,4 @@
-"""What a plan will take: hours of nodes and money, from what earlier runs measured."""
+"""Estimates what a plan costs: hours of nodes and money, at measured rates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,25 +10,30 @@ HOUR_S = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Work in hours of nodes that are never idle: start-up, and waiting for the slower side, come on top."""
+    """Hours of nodes that are never idle; start-up and waiting for the slower stage come on top."""
 
     core_hours: float
-    """Of decoding."""
+    """Core hours of decoding."""
     classifier_hours: float
-    """Of classifiers: GPUs, or nodes without one."""
+    """Hours of classifiers: GPUs, or nodes without one."""
     node_hours: tuple[float, ...]
-    """Of nodes that decode and of nodes with one GPU, or of nodes that do both."""
+    """Hours of decoding nodes and of nodes with one GPU, or of nodes that do both."""
     cost: float | None
-    """In the currency of the prices; None without any."""
+    """In the currency of the prices; None without prices."""
     basis: str
+    """Where the rates come from, as a phrase."""
 
 
 def estimate(frames: int, rates: Rates, *, node_cpus: int, prices: Sequence[float] = ()) -> Estimate:
-    """``node_cpus``: cores of a node that decodes; ``prices``: per hour of such a node, and of one with a GPU."""
+    """The cost of ``frames`` sampled frames.
+
+    ``node_cpus``: cores of a decoding node; ``prices``: per hour of such a node and of one with a GPU, or of one that
+    does both.
+    """
     core_hours, classifier_hours = frames * rates.decode_s / HOUR_S, frames * rates.classify_s / HOUR_S
     decoding = core_hours / node_cpus
     node_hours = (decoding + classifier_hours,) if rates.device == "cpu" else (decoding, classifier_hours)
-    # One price is that of a node which does both.
+    # A single price is that of a node that does both.
     paid = zip(node_hours, [*prices, *prices[-1:]], strict=False)
     return Estimate(
         core_hours=core_hours,

@@ -1,4 +1,4 @@
-"""Frame probabilities to time-coded events: where a label stays over its threshold."""
+"""Finds time-coded events in frame probabilities: where a label stays over its threshold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,15 +13,15 @@ from artifactscan.schemas import EVENTS
 
 @dataclass(frozen=True, kw_only=True)
 class EventSettings:
-    """When neighbouring frames make one event (hysteresis thresholding)."""
+    """When neighbouring frames form one event (hysteresis thresholding)."""
 
     release_ratio: float = 0.8
-    """An event that began at the label's threshold goes on down to this share of it."""
+    """An event starts at the label's threshold and goes on while the probability is at least this share of it."""
     max_gap_frames: int = 1
-    """Sampled frames below that which do not end an event; a label that flickers off for one frame is one event."""
+    """Consecutive sampled frames below that level that do not end an event."""
     min_frames: int = 1
-    """Sampled frames, from an event's first to its last, that it has at least; at two per second most defects that
-    people mark are in one or two."""
+    """Sampled frames from the first to the last of an event, at least. At two frames per second most labelled defects
+    last one or two."""
 
     def __post_init__(self) -> None:
         if not 0 < self.release_ratio <= 1:
@@ -32,7 +32,7 @@ class EventSettings:
             raise UsageError(f"min_frames is {self.min_frames}; give 1 or more")
 
     def at_rate(self, factor: int) -> "EventSettings":
-        """The same in seconds where ``factor`` times as many frames are sampled."""
+        """The same durations where ``factor`` times as many frames are sampled."""
         gap = factor * (self.max_gap_frames + 1) - 1
         return replace(self, max_gap_frames=gap, min_frames=factor * (self.min_frames - 1) + 1)
 
@@ -45,11 +45,11 @@ def find_events(
     durations_s: Mapping[str, float | None] | None = None,
     settings: EventSettings | None = None,
 ) -> pa.Table:
-    """The events of whole videos.
+    """The events of complete videos, as an EVENTS table.
 
-    ``frames`` has the FRAMES schema, sorted by uri and frame_index, every video complete. ``start_s`` is the time of
-    an event's first frame; ``end_s`` is one sampling period after its last, or when that leaves the screen where it
-    stays longer, but not after the video's end (``durations_s`` by video_id). Returns the EVENTS schema.
+    ``frames`` has the FRAMES schema, sorted by uri and frame_index. ``start_s`` is the time of the event's first frame.
+    ``end_s`` is one sampling period after its last frame, or later where that frame is shown for longer, but not after
+    the end of the video (``durations_s`` by video_id).
     """
     settings, durations_s = settings or EventSettings(), durations_s or {}
     rows: list[dict[str, object]] = []
@@ -84,16 +84,16 @@ def find_events(
 
 
 def _positions(times: np.ndarray, step: np.ndarray, sample_fps: float) -> np.ndarray:
-    """Where each frame stands among the frames that were to be sampled, those lost to damage counted.
+    """Position of each frame among the sampled frames, counting those lost to damage.
 
-    Between a frame and the very next one of the video (``step`` 1) nothing can have been lost: it stood still.
+    Between consecutive frames of the video (``step`` 1) none was lost, however long the first was shown.
     """
     periods = np.maximum(1, np.round(np.diff(times) * sample_fps))
     return np.r_[0, np.cumsum(np.where(step == 1, 1, periods))]
 
 
 def _ends(times: np.ndarray, step: np.ndarray, sample_fps: float) -> np.ndarray:
-    """Until when each frame is known to be on screen, or is taken to be."""
+    """Seconds until which each frame counts as shown: one sampling period, or up to the next frame of the video."""
     ends = times + 1.0 / sample_fps
     ends[:-1] = np.where(step == 1, np.maximum(ends[:-1], times[1:]), ends[:-1])
     return ends

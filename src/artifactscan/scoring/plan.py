@@ -1,7 +1,7 @@
-"""The plan: the listing set against what earlier runs settled, and what is left to do."""
+"""Plans a run: compares the listing with what earlier runs settled, and writes the manifest."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,13 +10,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artifactscan.outcomes import HAS_FRAMES, TRANSIENT, Outcome
-from artifactscan.schemas import MANIFEST
+from artifactscan.schemas import MANIFEST, outcomes_with_frames
 from artifactscan.storage.parquet import parquet_files, read_batches
 from artifactscan.store.layout import RunRecord, Store
 
 FRAMES_PER_MEGABYTE = 12.0
-"""Sampled frames per 10⁶ bytes of clip at 2 per second, as in Sora's clips; used only until the store has ledgers of
-its own to go by."""
+"""Sampled frames per 10⁶ bytes of clip at 2 per second, as measured on Sora's clips."""
+
+
+def assumed_frames_per_byte(sample_fps: float) -> float:
+    """Sampled frames per byte of video, where no ledger says how many there are."""
+    return FRAMES_PER_MEGABYTE / 1e6 * sample_fps / 2.0
 
 
 @dataclass
@@ -29,21 +33,21 @@ class Settled:
     """uri → video_id as the last committed run of the same scope listed it."""
     has_last_listing: bool = False
     frames: int = 0
-    """Frames sampled in the videos scored so far…"""
+    """Sampled frames of the videos with frames."""
     frames_bytes: int = 0
-    """… and how many bytes those videos have."""
+    """Bytes of those videos."""
 
 
 def load_settled(
-    store: Store, runs: list[RunRecord], *, spec: str, scope: str, limits: str, retry_failed: bool
+    store: Store, runs: Sequence[RunRecord], *, spec: str, scope: str, limits: str, retry_failed: bool
 ) -> Settled:
     """Reads the ledgers of the committed ``runs`` of one spec.
 
-    Transient outcomes do not settle a video. Failures settle it only under the same limits, and not at
-    all with ``retry_failed``.
+    Transient outcomes do not settle a video. Failures settle it only under the same limits and without
+    ``retry_failed``.
     """
     settled = Settled()
-    pairs: dict[tuple[str, str], tuple[str, str]] = {}  # one tuple per run and outcome, shared by all its videos
+    pairs: dict[tuple[str, str], tuple[str, str]] = {}  # one tuple object per run and outcome saves memory
     for record in (run for run in runs if run.spec_digest == spec):
         failures_count = record.limits_digest == limits and not retry_failed
         columns = ["video_id", "outcome", "size_bytes", "frames_sampled"]
@@ -54,7 +58,7 @@ def load_settled(
                     if outcome in HAS_FRAMES or (failures_count and outcome not in TRANSIENT):
                         pair = (record.run, outcome)
                         settled.by_video[video] = pairs.setdefault(pair, pair)
-                scored = batch.filter(pc.is_in(batch["outcome"], pa.array([str(o) for o in HAS_FRAMES])))
+                scored = batch.filter(outcomes_with_frames(batch["outcome"]))
                 settled.frames += pc.sum(scored["frames_sampled"]).as_py() or 0
                 settled.frames_bytes += pc.sum(scored["size_bytes"]).as_py() or 0
     same_scope = [run for run in runs if run.spec_digest == spec and run.scope_digest == scope]
@@ -68,18 +72,21 @@ def load_settled(
 
 @dataclass
 class Plan:
-    """What a run would do, counted while the manifest was written."""
+    """What a run would do, in counts."""
 
     new: int = 0
     changed: int = 0
-    """Objects under a known uri whose content is another."""
+    """Known uris with other content."""
     again: int = 0
-    """Known and unchanged objects that no earlier run could settle."""
+    """Known, unchanged objects that no earlier run settled."""
     settled: int = 0
     removed: int = 0
-    """Objects of the last run of the same scope that are not there any more."""
+    """Objects of the last run of the same scope that are not listed any more."""
     bytes_to_read: int = 0
-    expected_frames: int = 0
+    frames_per_byte: float = 0.0
+    """Sampled frames per byte: as the ledgers of the spec have it, or as assumed."""
+    local_uri: str | None = None
+    """One of the objects to do that is a local path, if there is any."""
     settled_outcomes: Counter[str] = field(default_factory=Counter)
     first_of_scope: bool = True
 
@@ -88,12 +95,16 @@ class Plan:
         return self.new + self.changed + self.again
 
     @property
+    def expected_frames(self) -> int:
+        return round(self.bytes_to_read * self.frames_per_byte)
+
+    @property
     def listed(self) -> int:
         return self.to_do + self.settled
 
     @property
     def nothing_new(self) -> bool:
-        """True when a committed run already says all there is to say of this listing."""
+        """Whether a committed run already covers this listing completely."""
         return self.to_do == 0 and self.removed == 0 and not self.first_of_scope
 
 
@@ -105,9 +116,9 @@ def make_plan(
     *,
     sample_fps: float,
 ) -> Plan:
-    """Sets a listing against what is settled and writes ``manifest``, batch by batch.
+    """Compares a listing with what is settled and writes ``manifest``, batch by batch.
 
-    Uses up ``settled.last_listing``: what is left in it afterwards is gone from the corpus.
+    Removes every listed uri from ``settled.last_listing``: what is left there is no longer in the corpus.
     """
     plan = Plan(first_of_scope=not settled.has_last_listing)
     with pq.ParquetWriter(manifest, schema, compression="zstd") as writer:
@@ -116,10 +127,8 @@ def make_plan(
         plan.removed = len(settled.last_listing)
         if plan.removed:
             writer.write_table(_removed(settled.last_listing).cast(schema))
-    frames_per_byte = (
-        settled.frames / settled.frames_bytes if settled.frames_bytes else FRAMES_PER_MEGABYTE / 1e6 * sample_fps / 2.0
-    )
-    plan.expected_frames = round(plan.bytes_to_read * frames_per_byte)
+    measured = settled.frames / settled.frames_bytes if settled.frames_bytes else None
+    plan.frames_per_byte = assumed_frames_per_byte(sample_fps) if measured is None else measured
     return plan
 
 
@@ -146,6 +155,7 @@ def _mark(batch: pa.RecordBatch, settled: Settled, plan: Plan) -> pa.RecordBatch
     status_array = pa.array(statuses, pa.string())
     to_do = batch.filter(pc.not_equal(status_array, "settled"))
     plan.bytes_to_read += pc.sum(to_do["size_bytes"]).as_py() or 0
+    plan.local_uri = plan.local_uri or first_local_uri(to_do["uri"])
     return pa.record_batch(
         [*batch.columns, status_array, pa.array(runs, pa.string()), pa.array(outcomes, pa.string())],
         schema=pa.schema([*batch.schema, *list(MANIFEST)[-3:]]),
@@ -160,6 +170,12 @@ def _removed(last_listing: dict[str, str]) -> pa.Table:
     return pa.table(columns, schema=MANIFEST)
 
 
+def first_local_uri(uris: pa.Array | pa.ChunkedArray) -> str | None:
+    """The first of ``uris`` that is a local path, or None."""
+    local = uris.filter(pc.invert(pc.starts_with(uris, "s3://")))
+    return local[0].as_py() if len(local) else None
+
+
 def without_frames(outcomes: Mapping[str, int]) -> int:
-    """How many of the counted videos have no frame scored."""
+    """The number of videos without a scored frame, from counts by outcome."""
     return sum(count for outcome, count in outcomes.items() if Outcome(outcome) not in HAS_FRAMES)

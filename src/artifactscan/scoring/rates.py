@@ -1,4 +1,4 @@
-"""What a frame costs: as earlier runs measured it, or as reference machines did while there is none."""
+"""Seconds that one frame takes: measured by earlier runs, or on reference machines where there is no such run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from artifactscan.store.layout import RunRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Seconds that one sampled frame takes of one worker of each kind."""
+    """Seconds of work per sampled frame, for each kind of worker."""
 
     decode_s: float
-    """Of one core: the whole video's decoding over its sampled frames."""
+    """Seconds of one core: decoding the video, divided by its sampled frames."""
     fetch_s: float
-    """Of waiting for the storage, while another video is decoded."""
+    """Seconds of waiting for the storage, while another video is decoded."""
     classify_s: float
-    """Of one classifier: a GPU, or all cores of a node."""
+    """Seconds of one classifier: a GPU, or all cores of a node."""
     device: str
-    """cuda or cpu: what the classifier ran on."""
+    """cuda or cpu: where the classifier ran."""
     basis: str
-    """Where the figures are from, in words."""
+    """Where the figures come from, as a phrase."""
 
 
 MIN_FRAMES = 1000
-"""The first frames that a classifier takes pay for warming it up: a night of few says little."""
+"""Frames to average over: the first frames of a run are slow, as the classifier warms up."""
 
 REFERENCE = {
     "cuda": Rates(
@@ -41,21 +41,21 @@ REFERENCE = {
         basis="reference: 720p clips on one core, ResNet-50 in fp32 on two cores",
     ),
 }
-"""docs/experiments.md; used until the store has a run of the same spec on the same device."""
+"""From docs/experiments.md; used where the store has no run of the same spec on the same device."""
 
 
 def measured(runs: Iterable[RunRecord], *, spec: str, device: str) -> Rates:
-    """What the latest of the committed ``runs`` of one spec measured on ``device``, or the reference."""
-    took, latest = dict.fromkeys(("frames", "decode_s", "fetch_s", "classify_s"), 0.0), ""
+    """Rates over at least MIN_FRAMES of the latest of ``runs`` with one spec and ``device``, or else REFERENCE."""
+    totals, latest = dict.fromkeys(("frames", "decode_s", "fetch_s", "classify_s"), 0.0), ""
     for record in reversed(list(runs)):
         if record.spec_digest == spec and record.rates.get("device") == device:
-            took = {name: value + record.rates[name] for name, value in took.items()}
+            totals = {name: value + record.rates[name] for name, value in totals.items()}
             latest = latest or record.run
-        if (frames := took["frames"]) >= MIN_FRAMES:
+        if (frames := totals["frames"]) >= MIN_FRAMES:
             return Rates(
-                decode_s=took["decode_s"] / frames,
-                fetch_s=took["fetch_s"] / frames,
-                classify_s=took["classify_s"] / frames,
+                decode_s=totals["decode_s"] / frames,
+                fetch_s=totals["fetch_s"] / frames,
+                classify_s=totals["classify_s"] / frames,
                 device=device,
                 basis=f"measured over {int(frames):,} frames, the latest of run {latest}",
             )
@@ -63,6 +63,6 @@ def measured(runs: Iterable[RunRecord], *, spec: str, device: str) -> Rates:
 
 
 def last_device(runs: Iterable[RunRecord]) -> str | None:
-    """The device that the latest of the ``runs`` classified on, where it was one for all."""
+    """The device of the latest of ``runs`` with frames; None where there is none, or it had several."""
     devices = [run.rates.get("device") for run in runs if run.rates.get("frames")]
     return devices[-1] if devices and devices[-1] in REFERENCE else None

@@ -1,9 +1,4 @@
-"""Settling: parts, which may repeat or be cut off, become tables in which everything stands exactly once.
-
-A video may be in the parts several times: a retried task, a run that was killed and continued, a second decoder. An
-*attempt* is one try at one video; it is complete when its segments 0 … n are all there, the last one carrying the
-verdict. Settling keeps one complete attempt per video and nothing of the others.
-"""
+"""Settles a run: its parts, which may repeat segments, become tables that hold every frame and every video once."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,19 +11,17 @@ from artifactscan import storage
 from artifactscan.errors import LedgerError
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import Outcome
-from artifactscan.schemas import EVENTS, FRAMES, PARTS, TO_DO, VIDEO_FACTS, VIDEOS
+from artifactscan.schemas import EVENTS, FRAMES, PARTS, TO_DO, VIDEO_FACTS, VIDEOS, outcomes_with_frames
 from artifactscan.scoring import slicing
-from artifactscan.scoring.attempts import _WITH_FRAMES, Complete, _of_any_version, complete_attempts
+from artifactscan.scoring.attempts import CompleteAttempts, with_slice_columns
 from artifactscan.scoring.events import find_events
 from artifactscan.scoring.plan import without_frames
-from artifactscan.storage.concurrent import run_ahead
-from artifactscan.storage.parquet import open_plain, parquet_files, read_table, write_table
+from artifactscan.storage.concurrent import map_in_order
+from artifactscan.storage.parquet import open_plain, read_table, write_table
 from artifactscan.store.layout import UNCHANGED_PREFIX, Store
 
 FRAMES_PER_FILE = 200_000
-"""Rows after which a frames file is closed: some megabytes on disk, two hundred in memory while it is made."""
-
-_TO_DO = pa.array(TO_DO)
+"""Rows after which a frames file is closed: some megabytes on disk, about 200 MB of memory while it is made."""
 
 
 @dataclass
@@ -45,24 +38,25 @@ class Settlement:
     precisions: list[str] = field(default_factory=list)
     damaged_parts: int = 0
     rates: dict[str, Any] = field(default_factory=dict)
-    """What the scored frames took in all: ``frames``, ``decode_s``, ``fetch_s``, ``classify_s``, and the ``device``."""
+    """Totals over the scored frames: ``frames``; seconds ``decode_s``, ``fetch_s``, ``classify_s``; ``device``."""
 
 
-def settle(store: Store, run: str, *, thresholds: Mapping[str, float], sample_fps: float) -> Settlement:
+def settle(
+    store: Store, run: str, attempts: CompleteAttempts, *, thresholds: Mapping[str, float], sample_fps: float
+) -> Settlement:
     """Writes frames/, events/ and videos/ of a run from its manifest and parts; the caller then writes run.json.
 
-    Raises LedgerError, with no ledger in videos/, when a listed object has no complete attempt. May be called again
-    after being cut off: it starts from nothing each time; but never for a run that is committed.
+    ``attempts``: the complete ones in the parts of the run. LedgerError, with no ledger in videos/, where a listed
+    object has none, and where the run is committed. After a cut-off it may be called again: it removes what it wrote.
     """
     if storage.exists(store.run_json(run)):
         raise LedgerError(f"run {run} is settled already, by another process; give the same command again")
     for folder in (store.frames(run), store.events(run), store.videos(run)):
         storage.remove_tree(folder)
-    complete = complete_attempts(store, run)
-    settlement = Settlement(damaged_parts=len(complete.damaged_parts))
+    settlement = Settlement(damaged_parts=attempts.damaged_parts)
     verdicts = []
-    for number, segments in enumerate(_whole_videos(store, run, complete)):
-        frames = _frames_of(segments)
+    for number, segments in enumerate(_read_whole_videos(attempts)):
+        frames = _extract_frames(segments)
         last = segments.filter(segments["last"])
         _add_rates(settlement.rates, segments, last)
         durations = dict(zip(last["video_id"].to_pylist(), last["duration_s"].to_pylist(), strict=True))
@@ -75,16 +69,16 @@ def settle(store: Store, run: str, *, thresholds: Mapping[str, float], sample_fp
         settlement.events += events.num_rows
         precisions = pc.unique(segments["precision"]).drop_null().to_pylist()
         settlement.precisions = sorted({*settlement.precisions, *precisions})
-        verdicts.append(_verdicts_of(segments, frames, thresholds))
+        verdicts.append(_summarise_videos(last, frames, thresholds))
     _write_ledger(store, run, verdicts, settlement)
-    _leave_no_table_out(store, run, settlement)
+    _write_empty_tables(store, run, settlement)
     return settlement
 
 
 def _add_rates(rates: dict[str, Any], segments: pa.Table, last: pa.Table) -> None:
-    """Adds what the videos with frames took; only of those that say so."""
+    """Adds the seconds and frames of scored videos to ``rates``; parts of an earlier version have no seconds."""
     timed = segments.filter(pc.is_valid(segments["classify_s"]))
-    done = last.filter(pc.and_(pc.is_in(last["outcome"], _WITH_FRAMES), pc.is_valid(last["classify_s"])))
+    done = last.filter(pc.and_(outcomes_with_frames(last["outcome"]), pc.is_valid(last["classify_s"])))
     for device in pc.unique(timed["device"]).drop_null().to_pylist():
         rates["device"] = device if rates.get("device", device) == device else "mixed"
     columns = {"classify_s": timed["classify_s"], "decode_s": done["decode_s"], "fetch_s": done["fetch_s"]}
@@ -93,28 +87,30 @@ def _add_rates(rates: dict[str, Any], segments: pa.Table, last: pa.Table) -> Non
     rates["frames"] = rates.get("frames", 0) + (pc.sum(pc.list_value_length(timed["frames"])).as_py() or 0)
 
 
-def _whole_videos(store: Store, run: str, complete: Complete) -> Iterator[pa.Table]:
-    """The kept segments, each once, in tables of about FRAMES_PER_FILE frames in which no video is cut in two."""
+def _read_whole_videos(attempts: CompleteAttempts) -> Iterator[pa.Table]:
+    """The segments to keep, each once, in tables of about FRAMES_PER_FILE frames that never split a video.
+
+    Each part is read once. Only the segments of videos that are not complete yet are held beyond a table.
+    """
     seen: set[tuple[str, int, int]] = set()
     waiting: dict[str, list[pa.Table]] = {}
     ready: list[pa.Table] = []
     frames = 0
-    parts = [part for part in parquet_files(store.parts(run)) if part not in set(complete.damaged_parts)]
-    for table in run_ahead(_segments, parts):
-        single: list[int] = []
+    for table in map_in_order(_read_part, attempts.parts):
+        single: list[int] = []  # rows that are a whole video each
         names = ("video_id", "slice", "slices", "attempt", "segment", "last")
         for row, (video, slice, slices, attempt, segment, last) in enumerate(
             zip(*(table[name].to_pylist() for name in names), strict=True)
         ):
-            if not complete.keeps(video, slice, slices, attempt) or (video, slice, segment) in seen:
+            if not attempts.keeps(video, slice, slices, attempt) or (video, slice, segment) in seen:
                 continue
             seen.add((video, slice, segment))
-            if segment == 0 and last and video in complete.attempts:
+            if segment == 0 and last and video in attempts.whole:
                 single.append(row)
                 continue
             waiting.setdefault(video, []).append(table.slice(row, 1))
             segments = pa.concat_tables(waiting[video])
-            if _all_there(segments, slices):
+            if _is_whole(segments, slices):
                 ready.append(slicing.join(segments))
                 frames += pc.sum(pc.list_value_length(segments["frames"])).as_py() or 0
                 del waiting[video]
@@ -128,24 +124,23 @@ def _whole_videos(store: Store, run: str, complete: Complete) -> Iterator[pa.Tab
         yield pa.concat_tables(ready)
 
 
-def _all_there(segments: pa.Table, slices: int) -> bool:
-    """Whether these segments of one video, none of them twice, are all it has."""
+def _is_whole(segments: pa.Table, slices: int) -> bool:
+    """Whether these distinct segments of one video are all of its segments."""
     last = segments.filter(segments["last"])
     return last.num_rows == slices and segments.num_rows == pc.sum(pc.add(last["segment"], 1)).as_py()
 
 
-def _segments(part: str) -> pa.Table:
-    table = _of_any_version(open_plain(pa.BufferReader(storage.read_bytes(part))).read(PARTS.names))
-    for field_ in PARTS:
-        if field_.name not in table.column_names:
-            table = table.append_column(field_.name, pa.nulls(table.num_rows, field_.type))
+def _read_part(part: str) -> pa.Table:
+    table = with_slice_columns(open_plain(pa.BufferReader(storage.read_bytes(part))).read(PARTS.names))
+    for column in PARTS:
+        if column.name not in table.column_names:
+            table = table.append_column(column.name, pa.nulls(table.num_rows, column.type))
     return table.select(PARTS.names).cast(PARTS)
 
 
-def _frames_of(segments: pa.Table) -> pa.Table:
-    """The frames of scored and partial videos, sorted; other outcomes leave no frames."""
-    verdicts = segments.filter(segments["last"]).select(["video_id", "outcome"])
-    scored = verdicts.filter(pc.is_in(verdicts["outcome"], _WITH_FRAMES))["video_id"]
+def _extract_frames(segments: pa.Table) -> pa.Table:
+    """FRAMES rows of the videos whose outcome has frames, sorted by uri and frame_index."""
+    scored = segments.filter(pc.and_(segments["last"], outcomes_with_frames(segments["outcome"])))["video_id"]
     kept = segments.filter(pc.is_in(segments["video_id"], scored.combine_chunks())).combine_chunks()
     parents = pc.list_parent_indices(kept["frames"])
     flat = pa.Table.from_struct_array(pc.list_flatten(kept["frames"])) if kept.num_rows else None
@@ -157,10 +152,9 @@ def _frames_of(segments: pa.Table) -> pa.Table:
     return table.select(FRAMES.names).cast(FRAMES).sort_by([("uri", "ascending"), ("frame_index", "ascending")])
 
 
-def _verdicts_of(segments: pa.Table, frames: pa.Table, thresholds: Mapping[str, float]) -> pa.Table:
-    """One row per video: its verdict, facts and the summary of its scores."""
-    verdict_columns = ["video_id", "outcome", "reason", *(field.name for field in VIDEO_FACTS)]
-    verdicts = segments.filter(segments["last"]).select(verdict_columns)
+def _summarise_videos(last: pa.Table, frames: pa.Table, thresholds: Mapping[str, float]) -> pa.Table:
+    """One row per video: the verdict and facts of its ``last`` segment, and the summary of its scores."""
+    verdicts = last.select(["video_id", "outcome", "reason", *(field.name for field in VIDEO_FACTS)])
     summary = frames.select(["video_id"])
     aggregates = []
     for label in LABELS:
@@ -177,13 +171,13 @@ def _verdicts_of(segments: pa.Table, frames: pa.Table, thresholds: Mapping[str, 
 
 
 def _write_ledger(store: Store, run: str, verdicts: list[pa.Table], settlement: Settlement) -> None:
-    """Closes the ledger: every row of the manifest gets its one outcome, or LedgerError."""
+    """Writes the ledger: one outcome for every listed object; LedgerError where one is missing."""
     manifest = read_table(store.manifest(run)).replace_schema_metadata(None)
     settlement.removed = pc.sum(pc.equal(manifest["status"], "removed")).as_py() or 0
     settlement.listed = manifest.num_rows - settlement.removed
     settled = manifest.filter(pc.equal(manifest["status"], "settled")).drop_columns(["status"])
-    asked = manifest.filter(pc.is_in(manifest["status"], _TO_DO))
-    done = asked.drop_columns(["status", "settled_run", "settled_outcome"])
+    to_do = manifest.filter(pc.is_in(manifest["status"], pa.array(TO_DO)))
+    done = to_do.drop_columns(["status", "settled_run", "settled_outcome"])
     if verdicts:
         done = done.join(pa.concat_tables(verdicts), "video_id", use_threads=False)
     ledger = _as_videos(done)
@@ -214,7 +208,7 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
 
 
 def _as_videos(table: pa.Table) -> pa.Table:
-    """``table`` with every column of the ledger, null where it has none; a missing outcome stays null here."""
+    """``table`` with the columns of VIDEOS, null where it lacks one; a missing outcome stays null."""
     nullable = pa.schema([column.with_nullable(True) for column in VIDEOS])
     columns = [
         table[column.name].cast(column.type)
@@ -226,8 +220,8 @@ def _as_videos(table: pa.Table) -> pa.Table:
     return filled if filled["outcome"].null_count else filled.cast(VIDEOS)
 
 
-def _leave_no_table_out(store: Store, run: str, settlement: Settlement) -> None:
-    """An empty table still gets a file, so that a reader finds its columns."""
+def _write_empty_tables(store: Store, run: str, settlement: Settlement) -> None:
+    """Writes a file without rows for a table that has none, so that readers find its columns."""
     if not settlement.frames:
         write_table(FRAMES.empty_table(), storage.join(store.frames(run), "frames-00000.parquet"))
     if not settlement.events:

@@ -1,8 +1,7 @@
-"""Long videos in slices: cut before decoding, so that several processes share one, and put together afterwards.
+"""Long videos in slices: cut before decoding, so that several processes share one, and joined when settling.
 
-A slice is done like a video, in an attempt of its own. A video counts as done when all its slices are, and there are
-frames to show. Where one cannot be decoded the video is decoded whole, by either decoder, and what became of that is
-its outcome; a slice that could not be had or took too long speaks for the whole.
+A slice is decoded like a video, in an attempt of its own. A video is done when all its slices are and together they
+have frames. Where a slice cannot be decoded, the video is decoded whole, and that gives its outcome.
 """
 
 from collections.abc import Mapping
@@ -16,9 +15,10 @@ from artifactscan.outcomes import Outcome
 from artifactscan.schemas import VIDEO_FACTS
 
 MOST_SLICES = 64
+"""Slices of one video."""
 
-_COUNTED = ("frames_sampled", "frames_decoded", "packets_damaged")
-_TIMED = ("fetch_s", "decode_s")
+_SUMMED_COUNTS = ("frames_sampled", "frames_decoded", "packets_damaged")
+_SUMMED_SECONDS = ("fetch_s", "decode_s")
 
 
 def cut(
@@ -27,48 +27,48 @@ def cut(
     *,
     max_bytes: int | None = None,
     whole: frozenset[str] = frozenset(),
-    landed: Mapping[str, tuple[int, frozenset[int]]] | None = None,
+    done: Mapping[str, tuple[int, frozenset[int]]] | None = None,
 ) -> pa.Table:
-    """``work`` with a row per slice, the largest first: columns ``slice``, ``slices`` and ``slice_bytes``.
+    """``work`` with one row per slice, the largest first: adds columns ``slice``, ``slices`` and ``slice_bytes``.
 
-    Objects of more than ``slice_bytes`` are cut into as many slices as make up their size; but not the videos in
-    ``whole``, not those over ``max_bytes``, which nobody decodes, and none with 0. Slices in ``landed``, of so many,
-    are left out.
+    An object is cut into slices of at most ``slice_bytes`` (0: nothing is cut), except the videos in ``whole`` and
+    objects over ``max_bytes``, which are not decoded. ``done``: video_id → number of slices and those to leave out,
+    which counts only where the video is cut into as many again.
     """
     rows, numbers, counts = [], [], []
     for row, (video, size) in enumerate(zip(work["video_id"].to_pylist(), work["size_bytes"].to_pylist(), strict=True)):
         one_piece = not slice_bytes or not size or video in whole or (max_bytes is not None and size > max_bytes)
         count = 1 if one_piece else min(MOST_SLICES, -(-size // slice_bytes))
-        of, done = (landed or {}).get(video, (0, frozenset()))
-        left = [number for number in range(count) if of != count or number not in done]
+        done_count, done_numbers = (done or {}).get(video, (0, frozenset()))
+        left = [number for number in range(count) if done_count != count or number not in done_numbers]
         rows += [row] * len(left)
         numbers += left
         counts += [count] * len(left)
     slices = pa.array(counts, pa.int32())
     table = work.take(pa.array(rows, pa.int64())).append_column("slice", pa.array(numbers, pa.int32()))
     table = table.append_column("slices", slices)
-    weights = pc.divide(pc.fill_null(table["size_bytes"], 0), slices.cast(pa.int64()))
-    return table.append_column("slice_bytes", weights).sort_by([("slice_bytes", "descending"), ("uri", "ascending")])
+    sizes = pc.divide(pc.fill_null(table["size_bytes"], 0), slices.cast(pa.int64()))
+    return table.append_column("slice_bytes", sizes).sort_by([("slice_bytes", "descending"), ("uri", "ascending")])
 
 
 def join(segments: pa.Table) -> pa.Table:
-    """``segments`` of whole videos, PARTS, in which each video has one verdict, on its last row."""
+    """PARTS rows of whole videos, the slices of each merged: one verdict per video, on its last row."""
     sliced = pc.greater(pc.fill_null(segments["slices"], 1), 1)
     if not pc.any(sliced).as_py():
         return segments
-    rows: dict[str, list[dict[str, Any]]] = {}
+    videos: dict[str, list[dict[str, Any]]] = {}
     for row in segments.filter(sliced).to_pylist():
-        rows.setdefault(row["video_id"], []).append(row)
-    joined = [row for video in rows.values() for row in _joined(video)]
+        videos.setdefault(row["video_id"], []).append(row)
+    joined = [row for rows in videos.values() for row in _join_video(rows)]
     return pa.concat_tables([segments.filter(pc.invert(sliced)), pa.Table.from_pylist(joined, schema=segments.schema)])
 
 
-def _joined(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The segments of one video in order, the verdicts of its slices made one."""
+def _join_video(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The segments of one video in order, with one verdict in place of one per slice."""
     rows.sort(key=lambda row: (row["slice"], row["segment"]))
     verdicts = [row for row in rows if row["last"]]
-    counts = {name: sum(row[name] or 0 for row in verdicts) for name in _COUNTED}
-    seconds = {name: sum(row[name] or 0.0 for row in verdicts) for name in _TIMED}
+    counts = {name: sum(row[name] or 0 for row in verdicts) for name in _SUMMED_COUNTS}
+    seconds = {name: sum(row[name] or 0.0 for row in verdicts) for name in _SUMMED_SECONDS}
     sampled, decoded = counts["frames_sampled"], counts["frames_decoded"]
     outcome = Outcome.SCORED if decoded == sampled else Outcome.PARTIAL if decoded else Outcome.UNDECODABLE
     reason = None if decoded == sampled else frames_lost(sampled, decoded, counts["packets_damaged"])

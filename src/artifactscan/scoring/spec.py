@@ -1,4 +1,4 @@
-"""What makes two scores comparable: the spec, and what makes two commands the same: the request."""
+"""The spec: everything that a score depends on."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,18 +9,18 @@ from artifactscan.storage.digest import digest
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """Everything a score depends on; a stored score is reused only under the same digest."""
+    """Everything a score depends on; stored scores are reused only under the same digest."""
 
     sample_fps: float
     decoder: str
-    """As asked for: one of DECODERS. Decoders differ in colour by a little."""
+    """The setting, one of DECODERS; the colours of decoders differ slightly."""
     precision: str
-    """As asked for; auto takes bf16 only where no score moves by 0.01."""
+    """The setting; auto chooses bf16 only where no score moves by 0.01."""
     input: InputSpec
     checkpoint_digest: str
     decoding_version: int = DECODING_VERSION
 
     @property
     def digest(self) -> str:
-        """16 hex digits; equal exactly when scores may stand in one table."""
+        """16 hex digits, equal for scores that may be in one table."""
         return digest(asdict(self))

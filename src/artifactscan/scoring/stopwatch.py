@@ -1,4 +1,4 @@
-"""How long the stages of a job take."""
+"""Measures how long the stages of a job take."""
 
 import time
 from collections.abc import Iterator

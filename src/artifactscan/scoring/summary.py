@@ -1,4 +1,4 @@
-"""What a run says at its end and a plan beforehand, for a person in a terminal or reading a job's log."""
+"""Prints a plan, and the summary at the end of a run, for a terminal or a job's log."""
 
 from collections.abc import Mapping
 
@@ -18,10 +18,11 @@ from artifactscan.storage.parquet import read_table
 from artifactscan.store.layout import RunRecord, Store
 
 MOST_AFFECTED = 10
+"""Videos in the table of the most affected ones."""
 
 
 def print_plan(plan: Plan, out: Console, cost: Estimate | None = None) -> None:
-    """What would be done, how much of it there is, and what it would take."""
+    """Prints what a run would do, how much it is, and what it costs."""
     rows = [
         ("listed", f"{plan.listed:,}"),
         ("new", f"{plan.new:,}"),
@@ -31,7 +32,7 @@ def print_plan(plan: Plan, out: Console, cost: Estimate | None = None) -> None:
         ("removed since the last run", f"{plan.removed:,}"),
         ("bytes to read", human_bytes(plan.bytes_to_read)),
         ("expected frames", f"about {plan.expected_frames:,}"),
-        *(_costs(cost) if cost else ()),
+        *(_cost_rows(cost) if cost else ()),
     ]
     table = Table(title="Plan", title_justify="left", show_header=False)
     table.add_column()
@@ -41,36 +42,36 @@ def print_plan(plan: Plan, out: Console, cost: Estimate | None = None) -> None:
     out.print(table)
 
 
-def _costs(cost: Estimate) -> list[tuple[str, str]]:
-    """What it would take, in rows of the plan."""
+def _cost_rows(cost: Estimate) -> list[tuple[str, str]]:
+    """Rows of the plan with the cost."""
     kinds = ("nodes that decode", "nodes with a GPU") if len(cost.node_hours) == 2 else ("nodes",)
     rows = [
-        ("decoding", f"{_small(cost.core_hours)} core hours"),
-        ("classifying", f"{_small(cost.classifier_hours)} hours"),
-        *((f"hours of {kind}", _small(hours)) for kind, hours in zip(kinds, cost.node_hours, strict=True)),
+        ("decoding", f"{_two_decimals(cost.core_hours)} core hours"),
+        ("classifying", f"{_two_decimals(cost.classifier_hours)} hours"),
+        *((f"hours of {kind}", _two_decimals(hours)) for kind, hours in zip(kinds, cost.node_hours, strict=True)),
     ]
     if cost.cost is not None:
-        rows.append(("cost", _small(cost.cost)))
+        rows.append(("cost", _two_decimals(cost.cost)))
     return [*rows, ("by rates", cost.basis)]
 
 
-def _small(value: float) -> str:
-    """Two digits; what they would not show is said to be little rather than nothing."""
+def _two_decimals(value: float) -> str:
+    """Two decimals; a smaller value is not printed as 0.00."""
     return "under 0.01" if 0 < value < 0.005 else f"{value:,.2f}"
 
 
 def print_run(store: Store, record: RunRecord, thresholds: Mapping[str, float], out: Console) -> None:
-    """Outcomes, rates per label, the most affected videos, and where the tables lie."""
+    """Prints outcomes, rates per label, the most affected videos, and the paths of the tables."""
     files = store.ledger_files(record.run)
     columns = ["uri", "outcome", "reason", "frames_decoded"]
     columns += [f"{kind}_{label}" for kind in ("max", "mean", "frames_over") for label in LABELS]
     empty = VIDEOS.empty_table().select(columns)
     ledger = pa.concat_tables([empty, *(read_table(file, columns) for file in files)]).to_pandas()
-    scored = ledger.loc[ledger["outcome"].isin([str(outcome) for outcome in HAS_FRAMES])]
-    out.print(_outcomes(record.outcomes, ledger))
+    scored = ledger.loc[ledger["outcome"].isin(HAS_FRAMES)]
+    out.print(_outcomes_table(record.outcomes, ledger))
     if len(scored):
-        out.print(_rates(scored, thresholds))
-        out.print(_most_affected(scored))
+        out.print(_rates_table(scored, thresholds))
+        out.print(_most_affected_table(scored))
     for what, folder in (
         ("frames", store.frames(record.run)),
         ("videos", store.videos(record.run)),
@@ -80,7 +81,7 @@ def print_run(store: Store, record: RunRecord, thresholds: Mapping[str, float], 
         out.print(Text(f"{what:7} {printable(folder)}"), soft_wrap=True)
 
 
-def _outcomes(outcomes: Mapping[str, int], ledger: pd.DataFrame) -> Table:
+def _outcomes_table(outcomes: Mapping[str, int], ledger: pd.DataFrame) -> Table:
     table = Table(title="Outcomes", title_justify="left")
     table.add_column("outcome")
     table.add_column("videos", justify="right")
@@ -88,12 +89,12 @@ def _outcomes(outcomes: Mapping[str, int], ledger: pd.DataFrame) -> Table:
     for outcome in Outcome:
         if count := outcomes.get(outcome):
             some = ledger.loc[(ledger["outcome"] == outcome) & ledger["reason"].notna(), ["uri", "reason"]].head(1)
-            example = "".join(f"{name(uri)}: {printable(reason, 80)}" for uri, reason in some.to_numpy().tolist())
+            example = "".join(f"{short_uri(uri)}: {printable(reason, 80)}" for uri, reason in some.to_numpy().tolist())
             table.add_row(str(outcome), f"{count:,}", Text(example))
     return table
 
 
-def _rates(scored: pd.DataFrame, thresholds: Mapping[str, float]) -> Table:
+def _rates_table(scored: pd.DataFrame, thresholds: Mapping[str, float]) -> Table:
     frames = int(scored["frames_decoded"].to_numpy().sum())
     table = Table(title=f"Labels in {len(scored):,} videos, {frames:,} frames", title_justify="left")
     for heading in ("label", "threshold", "frames over it", "videos with such a frame"):
@@ -104,7 +105,7 @@ def _rates(scored: pd.DataFrame, thresholds: Mapping[str, float]) -> Table:
     return table
 
 
-def _most_affected(scored: pd.DataFrame) -> Table:
+def _most_affected_table(scored: pd.DataFrame) -> Table:
     shares = pd.DataFrame({label: scored[f"frames_over_{label}"] / scored["frames_decoded"] for label in LABELS})
     peaks = scored[[f"max_{label}" for label in LABELS]].max(axis=1)
     ranked = scored.assign(affected=shares.mean(axis=1), peak=peaks, **shares)
@@ -115,10 +116,10 @@ def _most_affected(scored: pd.DataFrame) -> Table:
         table.add_column(label, justify="right")
     table.add_column("peak", justify="right")
     for row in ranked.to_dict("records"):
-        table.add_row(Text(name(row["uri"])), *(f"{row[label]:.0%}" for label in LABELS), f"{row['peak']:.2f}")
+        table.add_row(Text(short_uri(row["uri"])), *(f"{row[label]:.0%}" for label in LABELS), f"{row['peak']:.2f}")
     return table
 
 
-def name(uri: str) -> str:
-    """The last two parts of a uri, safe to print."""
+def short_uri(uri: str) -> str:
+    """The last two components of a uri, shortened and safe to print."""
     return printable("/".join(uri.rsplit("/", 2)[-2:]), 44)

@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def run_ahead(do: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def map_in_order(do: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """``do(item)`` of each item, in order, a few under way at a time; interrupted, it says how many it waits for."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         waiting: deque[Future[Result]] = deque()

@@ -1,18 +1,18 @@
-"""The store: where a run's tables lie below ``--output``, and which runs are committed.
+"""The layout of a store below ``--output``, its runs, and which of them are committed.
 
 frames/run=<id>/*.parquet    one row per scored frame
-videos/run=<id>/*.parquet    the ledger; objects settled by earlier runs stand in unchanged-*.parquet
+videos/run=<id>/*.parquet    the ledger; objects settled by earlier runs are in unchanged-*.parquet
 events/run=<id>/*.parquet    time-coded events
-runs/<id>/manifest.parquet   what was listed and what was to be done
-runs/<id>/parts/             scores as they land, at least once
-runs/<id>/ray_data_stats.txt what Ray Data says of its last execution
+runs/<id>/manifest.parquet   the listing, and what the run does about each object
+runs/<id>/parts/             scores as the graph writes them, at least once
+runs/<id>/ray_data_stats.txt Ray Data's statistics of its last execution
 runs/<id>/run.json           what ran; written last: a run without it is not committed
-lease.json                   who works on the store now
+lease.json                   the job that works on the store now
 """
 
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -21,14 +21,14 @@ import pyarrow as pa
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
-from artifactscan.storage.concurrent import run_ahead
+from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import parquet_files, read_schema
 
 STORE_VERSION = 1
-"""Raised when tables or run.json change so that older readers would misread them."""
+"""Raised when tables or run.json change in a way that older readers would misread."""
 
 UNCHANGED_PREFIX = "unchanged-"
-"""Ledger files that only repeat what earlier runs settled; a plan need not read them."""
+"""Prefix of ledger files that only repeat what earlier runs settled; a plan does not read them."""
 
 _REQUEST_KEY = b"artifactscan.request"
 
@@ -41,9 +41,9 @@ class RunRecord:
     store_version: int = STORE_VERSION
     spec_digest: str
     scope_digest: str
-    """Digest of what was listed (input and filters); runs of one scope can tell which objects are gone."""
+    """Digest of the input and its filters; runs of one scope show which objects were removed since."""
     limits_digest: str
-    """Digest of the limits of decoding: under others, a video that failed may succeed."""
+    """Digest of the decoding limits: under other limits a failed video may succeed."""
     spec: dict[str, Any]
     settings: dict[str, Any]
     checkpoint: dict[str, Any]
@@ -58,9 +58,19 @@ class RunRecord:
     outcomes: dict[str, int] = field(default_factory=dict)
     """Videos of each outcome; together they are the listed ones."""
     rates: dict[str, Any] = field(default_factory=dict)
-    """What the scored frames took in all: ``frames``, seconds ``decode_s``, ``fetch_s``, ``classify_s``, ``device``."""
+    """Totals over the scored frames: ``frames``; seconds ``decode_s``, ``fetch_s``, ``classify_s``; ``device``."""
     notes: list[str] = field(default_factory=list)
-    """What happened differently than asked, in words."""
+    """Sentences on what differed from the settings, such as fp32 in place of bf16."""
+
+
+@dataclass(frozen=True)
+class StoredRuns:
+    """The runs of a store when its run.json files were read."""
+
+    committed: tuple[RunRecord, ...]
+    """Oldest first."""
+    uncommitted: tuple[str, ...]
+    """Ids of the runs that were cut off or are under way, oldest first."""
 
 
 def new_run_id() -> str:
@@ -106,19 +116,20 @@ class Store:
         """Every run folder, committed or not, oldest first."""
         return sorted(storage.list_names(storage.join(self.root, "runs")))
 
-    def committed(self) -> list[RunRecord]:
-        """The runs with a run.json, oldest first; UsageError for one this version cannot read."""
-        return [record for _, record in self._records() if record is not None]
-
-    def uncommitted(self) -> list[str]:
-        """The ids of the other runs, oldest first: cut off, or under way."""
-        return [run for run, record in self._records() if record is None]
-
-    def _records(self) -> Iterator[tuple[str, RunRecord | None]]:
+    def read_runs(self) -> StoredRuns:
+        """Reads every run.json; UsageError for one that this version cannot read."""
         runs = self.run_ids()
-        return zip(runs, run_ahead(self._record, runs), strict=True)
+        records = dict(zip(runs, map_in_order(self._read_record, runs), strict=True))
+        return StoredRuns(
+            committed=tuple(record for record in records.values() if record is not None),
+            uncommitted=tuple(run for run, record in records.items() if record is None),
+        )
 
-    def _record(self, run: str) -> RunRecord | None:
+    def committed(self) -> list[RunRecord]:
+        """The committed runs, oldest first; reads every run.json."""
+        return list(self.read_runs().committed)
+
+    def _read_record(self, run: str) -> RunRecord | None:
         uri = self.run_json(run)
         try:
             data = storage.read_bytes(uri)
@@ -139,16 +150,16 @@ class Store:
         )
 
     def ledger_files(self, run: str) -> list[str]:
-        """The files of a run's ledger, less those that repeat what earlier runs settled."""
+        """The files of a run's ledger, without those that repeat what earlier runs settled."""
         files = parquet_files(self.videos(run))
         return [file for file in files if not file.rsplit("/", 1)[-1].startswith(UNCHANGED_PREFIX)]
 
     def commit(self, record: RunRecord) -> None:
-        """Writes run.json, which makes the run count."""
+        """Writes run.json, which commits the run."""
         storage.write_bytes(self.run_json(record.run), json.dumps(asdict(record), indent=2).encode())
 
-    def unfinished(self, request: str, uncommitted: Sequence[str]) -> str | None:
-        """The latest of the ``uncommitted`` runs that was cut off while doing the same request, or None."""
+    def find_unfinished(self, request: str, uncommitted: Sequence[str]) -> str | None:
+        """The latest of the ``uncommitted`` runs whose manifest carries this request digest, or None."""
         for run in reversed(uncommitted):
             if not storage.exists(self.manifest(run)):
                 continue
@@ -158,14 +169,14 @@ class Store:
         return None
 
     def discard_tables(self, uncommitted: Sequence[str]) -> None:
-        """Removes the tables that cut-off runs were settling: readers take every table they find for settled."""
+        """Removes tables that the ``uncommitted`` runs left: readers of a table take every file in its folder."""
         folders = {f"run={run}" for run in uncommitted}
         for table in ("frames", "events", "videos"):
-            above = storage.join(self.root, table)
-            for name in folders.intersection(storage.list_names(above)):
-                storage.remove_tree(storage.join(above, name))
+            parent = storage.join(self.root, table)
+            for name in folders.intersection(storage.list_names(parent)):
+                storage.remove_tree(storage.join(parent, name))
 
 
 def manifest_schema(schema: pa.Schema, request: str) -> pa.Schema:
-    """``schema`` with the digest of the request, by which a run that was cut off is found again."""
+    """``schema`` with the request digest, by which ``find_unfinished`` finds the run again."""
     return schema.with_metadata({_REQUEST_KEY: request.encode()})

@@ -1,4 +1,4 @@
-"""Reading a store back: what its committed runs say of certain videos under one spec."""
+"""Reads back what the committed runs of one spec stored of given videos."""
 
 from collections.abc import Collection
 
@@ -22,7 +22,7 @@ def stored_frames(
 
 
 def stored_verdicts(store: Store, spec_digest: str, video_ids: pa.Array) -> dict[str, dict]:
-    """video_id → its latest verdict, with outcome, reason and facts, from the committed runs of one spec."""
+    """video_id → its latest outcome, reason and facts, from the committed runs of one spec."""
     schema = pa.schema([*(VIDEOS.field(name) for name in ("video_id", "outcome", "reason")), *VIDEO_FACTS])
     verdicts: dict[str, dict] = {}
     for record in store.committed():

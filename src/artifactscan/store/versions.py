@@ -1,4 +1,4 @@
-"""Of Python and of packages: what a run records of what it ran on."""
+"""Versions of Python and of packages, as a run records them."""
 
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -10,12 +10,12 @@ _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av", "decord", "pyarrow", 
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that scores depend on, by name."""
+    """Versions of Python and of the packages that scores depend on, by name."""
     return {"python": python_version()} | versions_of(_PACKAGES)
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """By name, ``not installed`` where a package is not there; ours is that of the code that runs, however it came."""
+    """Versions by name, ``not installed`` where there is none; artifactscan's is that of the running code."""
     return {name: __version__ if name == "artifactscan" else _version(name) for name in packages}
 
 

@@ -12,7 +12,7 @@ from s3_server import S3Server
 
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster import connection
-from artifactscan.pipelines.ray_cluster.connection import IMPORT_ROOT, Node, _silent_stderr, _why_not_joined
+from artifactscan.pipelines.ray_cluster.connection import IMPORT_ROOT, Node, _explain_join_error, _silent_stderr
 
 
 def test_workers_find_the_package_where_the_driver_does() -> None:
@@ -33,7 +33,7 @@ def test_what_ray_says_of_nodes_and_workers_is_not_among_the_results(
 ) -> None:
     monkeypatch.setattr(ray_worker, "print_to_stdstream", ray_worker.print_to_stdstream)  # put back afterwards
     for _ in range(2):
-        connection._rays_words_to_stderr()
+        connection._send_ray_messages_to_stderr()
     ray_worker.print_to_stdstream({"lines": ["a node died"], "pid": "raylet", "is_err": False}, ignore_prefix=False)
     said = capsys.readouterr()
     assert said.out == ""
@@ -54,20 +54,22 @@ def test_what_the_autoscaler_of_ray_up_may_still_add(tmp_path: Path, monkeypatch
     config = tmp_path / "ray_bootstrap_config.yaml"
     monkeypatch.setattr(connection, "BOOTSTRAP_CONFIG", config)
     decode, classify = Node(16, 0, "decode"), Node(8, 1, "classify")
-    assert connection._room(()) == (), "there is no such file on other clusters"
+    assert connection._addable_nodes(()) == (), "there is no such file on other clusters"
     config.write_text(CLUSTER)
-    assert connection._room(()) == (decode, decode, classify), "max_workers bounds all of them together"
-    assert connection._room((decode, classify)) == (decode,)
+    assert connection._addable_nodes(()) == (decode, decode, classify), "max_workers bounds all of them together"
+    assert connection._addable_nodes((decode, classify)) == (decode,)
     for damaged in ("", "a: [", "max_workers: many", "available_node_types: 3"):
         config.write_text(damaged)
-        assert connection._room(()) == ()
+        assert connection._addable_nodes(()) == ()
 
 
 def test_other_versions_are_told_from_other_reasons() -> None:
     sides = "started with:\n    Ray: {}\n    Python: {}\n"
     mismatch = RuntimeError("The cluster was " + sides.format("2.9", "3.9.1") + sides.format("2.60.0", "3.11.7"))
-    assert "the cluster runs Ray 2.9 and Python 3.9.1, this process Ray 2.60.0 and Python" in _why_not_joined(mismatch)
-    assert _why_not_joined(OSError("no one\nthere")).startswith(
+    assert "the cluster runs Ray 2.9 and Python 3.9.1, this process Ray 2.60.0 and Python" in _explain_join_error(
+        mismatch
+    )
+    assert _explain_join_error(OSError("no one\nthere")).startswith(
         "the Ray cluster cannot be joined (no one there); start"
     )
 
@@ -81,7 +83,7 @@ def test_stderr_is_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_token_that_is_missing_is_told_as_such() -> None:
-    said = _why_not_joined(AuthenticationError("Token authentication is enabled\nbut no token was found"))
+    said = _explain_join_error(AuthenticationError("Token authentication is enabled\nbut no token was found"))
     assert said.startswith("the Ray cluster cannot be joined (no token that it accepts was found); ")
     assert "give its token in ~/.ray/auth_token or RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token, or" in said
 

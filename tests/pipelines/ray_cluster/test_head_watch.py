@@ -23,8 +23,8 @@ def test_a_head_that_stays_away_ends_the_process_with_a_sentence(
 
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(ray, "is_initialized", lambda: not gone.is_set())
-    monkeypatch.setattr(head_watch, "ASK_S", 0.05)
-    monkeypatch.setattr(head_watch, "GONE_S", 0.5)
+    monkeypatch.setattr(head_watch, "POLL_S", 0.05)
+    monkeypatch.setattr(head_watch, "LOST_AFTER_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as head:
         address = f"127.0.0.1:{head.getsockname()[1]}"
         watch = threading.Thread(target=head_watch._watch, args=(address,))

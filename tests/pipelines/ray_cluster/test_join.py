@@ -2,8 +2,8 @@
 
 import io
 
-import pyarrow as pa
 import pytest
+from checkpoints import CHECKPOINT
 from rich.console import Console
 
 from artifactscan.errors import UsageError
@@ -11,9 +11,10 @@ from artifactscan.pipelines.ray_cluster import connection, node_wait
 from artifactscan.pipelines.ray_cluster.connection import Node, Resources
 from artifactscan.pipelines.ray_cluster.join import join
 from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
-from artifactscan.pipelines.score.rounds import check_cluster
-from artifactscan.pipelines.score.start import start_ray
-from artifactscan.scoring.rates import Rates
+from artifactscan.pipelines.score import prepare
+from artifactscan.pipelines.score.prepare import prepare_cluster
+from artifactscan.pipelines.score.request import make_job
+from artifactscan.pipelines.score.run import check_cluster
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.training.settings import FinetuneSettings
 
@@ -21,21 +22,33 @@ DECODING, CLASSIFYING = Node(8, 0, "decode"), Node(4, 1, "classify")
 
 
 @pytest.mark.parametrize(
-    ("decode_actors", "told"),
+    ("decode_actors", "message"),
     [(3, ""), (50, "51 decoding and classifying processes share 2 CPUs: they get in each other's way\n")],
 )
-def test_more_processes_than_the_cpus_bear_are_said(
-    monkeypatch: pytest.MonkeyPatch, decode_actors: int, told: str
+def test_more_processes_than_the_cpus_can_run_are_reported(
+    monkeypatch: pytest.MonkeyPatch, decode_actors: int, message: str
 ) -> None:
     monkeypatch.setattr(connection, "connect", lambda **_: Resources((Node(2, 0),)))
     settings = ScoreSettings(input="s3://bucket/in", output="s3://bucket/out", decode_actors=decode_actors)
-    said = io.StringIO()
-    rates = Rates(decode_s=0.01, fetch_s=0.0, classify_s=0.01, device="cpu", basis="a test")
-    work = pa.table({"uri": ["s3://bucket/in/clip.mp4"]})
-    for what in (None, work):  # asked before there is work as well, and said once
-        pools = start_ray(settings, lambda _: rates, Console(file=said, width=200), device="cpu", frames=9, work=what)
-    assert pools.decoders == decode_actors
-    assert said.getvalue() == told
+    out = io.StringIO()
+    job = make_job(settings, CHECKPOINT, Console(file=out, width=200))
+    prepared = prepare_cluster(job, frames=9, local_uri=None, device="cpu")
+    assert (prepared.pools.decoders, prepared.pools.device) == (decode_actors, "cpu")
+    assert out.getvalue() == message
+
+
+@pytest.mark.parametrize(
+    ("nodes", "complete"),
+    [((4, 2, 2), True), ((2, 2, 4, 8), True), ((2, 2, 2), False), ((2, 4), False), ((8, 8, 8), False)],
+)
+def test_pools_are_prepared_again_only_where_a_node_has_no_equal_any_more(
+    monkeypatch: pytest.MonkeyPatch, nodes: tuple[int, ...], complete: bool
+) -> None:
+    monkeypatch.setattr(connection, "connect", lambda **_: Resources((Node(2), Node(2), Node(4)), joined=True))
+    job = make_job(ScoreSettings(input="s3://bucket/in", output="s3://bucket/out"), CHECKPOINT, Console())
+    prepared = prepare_cluster(job, frames=9, local_uri=None)
+    monkeypatch.setattr(prepare, "read_resources", lambda: Resources(tuple(map(Node, nodes)), joined=True))
+    assert prepared.is_complete() is complete
 
 
 def test_a_job_waits_for_a_gpu_for_each_of_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +61,7 @@ def test_a_job_waits_for_a_gpu_for_each_of_its_workers(monkeypatch: pytest.Monke
         asked.append(wanted)
         return Resources((DECODING, CLASSIFYING, CLASSIFYING, CLASSIFYING), joined=True, alive=5)
 
-    empty = Resources((), room=(DECODING, *[CLASSIFYING] * 4), joined=True, alive=1)
+    empty = Resources((), addable=(DECODING, *[CLASSIFYING] * 4), joined=True, alive=1)
     monkeypatch.setattr(connection, "connect", lambda **_: empty)
     monkeypatch.setattr(node_wait, "wait_for_nodes", wait_for_nodes)
     settings = FinetuneSettings(labels=("s3://bucket/labels.csv",), output="s3://bucket/out", workers=3)
@@ -70,7 +83,7 @@ def test_a_job_waits_for_a_gpu_for_each_of_its_workers(monkeypatch: pytest.Monke
     ],
 )
 def test_what_is_still_lacking_is_counted(nodes: tuple[Node, ...], lacking: list[str]) -> None:
-    assert node_wait.missing(Resources(nodes), use_gpu=True, gpus=4) == lacking
+    assert node_wait.find_missing(Resources(nodes), use_gpu=True, gpus=4) == lacking
 
 
 def test_a_cluster_is_checked_before_the_plan_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +97,6 @@ def test_a_cluster_is_checked_before_the_plan_where_one_is_named(monkeypatch: py
     with pytest.raises(UsageError, match="/clips is a local path, and the Ray cluster has 2 nodes"):
         check_cluster("/clips", "s3://bucket/store", shared_filesystem=False)
     probed: list[str] = []
-    monkeypatch.setattr(connection, "_check_seen_by_all", probed.append)
+    monkeypatch.setattr(connection, "_check_same_on_all_nodes", probed.append)
     check_cluster("/not-there", "/store", shared_filesystem=True)
     assert probed == ["/store"]

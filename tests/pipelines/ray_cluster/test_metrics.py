@@ -33,4 +33,4 @@ def test_names_tell_the_unit_and_whose_they_are() -> None:
 
 def test_a_counter_takes_no_zero() -> None:
     """Ray raises for it, and an actor that did nothing has nothing to tell."""
-    METRICS[0].add(0, outcome=TAG)
+    METRICS[0].record(0, outcome=TAG)

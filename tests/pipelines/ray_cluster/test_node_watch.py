@@ -2,7 +2,7 @@
 
 import pytest
 
-from artifactscan.pipelines.ray_cluster.node_watch import STUCK_S, Standstill
+from artifactscan.pipelines.ray_cluster.node_watch import STUCK_S, StallDetector
 from artifactscan.pipelines.ray_cluster.progress import Snapshot
 
 SILENCE_S = 600.0
@@ -13,11 +13,11 @@ def after(
     still_s: float, *, nodes: dict[str, str], alive: set[str], before: set[str], restarting: tuple[str, ...] = ()
 ) -> bool:
     """Whether it counts as stuck when nothing has moved for ``still_s`` on the nodes ``alive`` of those ``before``."""
-    standstill = Standstill(SILENCE_S)
+    detector = StallDetector(SILENCE_S)
     snapshot = Snapshot(frames=7, nodes=nodes)
-    assert not standstill.lasts(snapshot, before, set(), 0.0)
-    assert not standstill.lasts(snapshot, alive, set(restarting), 1e6), "however long it was still before the loss"
-    return standstill.lasts(snapshot, alive, set(restarting), 1e6 + still_s)
+    assert not detector.is_stuck(snapshot, before, set(), 0.0)
+    assert not detector.is_stuck(snapshot, alive, set(restarting), 1e6), "however long it was still before the loss"
+    return detector.is_stuck(snapshot, alive, set(restarting), 1e6 + still_s)
 
 
 def test_without_a_loss_it_may_be_slow_for_ever() -> None:
@@ -51,15 +51,15 @@ def test_a_node_that_leaves_with_actors_that_were_dismissed(still_s: float, stuc
 
 
 def test_what_moves_after_a_loss_was_not_stopped_by_it() -> None:
-    standstill, alive = Standstill(SILENCE_S), {"b"}
-    standstill.lasts(Snapshot(nodes={"classifier": "b"}), {"a", "b"}, set(), 0.0)
-    assert not standstill.lasts(Snapshot(frames=1, nodes={"classifier": "b"}), alive, set(), 1000.0)
-    assert not standstill.lasts(Snapshot(frames=1, nodes={"classifier": "b"}), alive, set(), 1e6)
+    detector, alive = StallDetector(SILENCE_S), {"b"}
+    detector.is_stuck(Snapshot(nodes={"classifier": "b"}), {"a", "b"}, set(), 0.0)
+    assert not detector.is_stuck(Snapshot(frames=1, nodes={"classifier": "b"}), alive, set(), 1000.0)
+    assert not detector.is_stuck(Snapshot(frames=1, nodes={"classifier": "b"}), alive, set(), 1e6)
 
 
 def test_what_moves_after_a_loss_may_come_to_want_what_was_lost() -> None:
-    standstill, alive = Standstill(SILENCE_S), {"b"}
-    standstill.lasts(Snapshot(nodes=NODES), {"a", "b"}, set(), 0.0)
-    assert not standstill.lasts(Snapshot(frames=1, nodes=NODES), alive, set(), 1000.0)
-    assert not standstill.lasts(Snapshot(frames=1, nodes=NODES), alive, {"decoder"}, 2000.0)
-    assert standstill.lasts(Snapshot(frames=1, nodes=NODES), alive, {"decoder"}, 2000.0 + STUCK_S + 1)
+    detector, alive = StallDetector(SILENCE_S), {"b"}
+    detector.is_stuck(Snapshot(nodes=NODES), {"a", "b"}, set(), 0.0)
+    assert not detector.is_stuck(Snapshot(frames=1, nodes=NODES), alive, set(), 1000.0)
+    assert not detector.is_stuck(Snapshot(frames=1, nodes=NODES), alive, {"decoder"}, 2000.0)
+    assert detector.is_stuck(Snapshot(frames=1, nodes=NODES), alive, {"decoder"}, 2000.0 + STUCK_S + 1)

@@ -10,7 +10,7 @@ from ray._private.state import actors
 from ray.exceptions import RayTaskError
 
 from artifactscan.pipelines.ray_cluster import connection, pool_actors
-from artifactscan.pipelines.ray_cluster.ray_data import cut_off_in_words, deal_out, pool
+from artifactscan.pipelines.ray_cluster.ray_data import actor_pool, make_dataset, ray_errors_as_cut_off
 
 
 class Worse:
@@ -40,9 +40,9 @@ def alive() -> list[str]:
 
 def test_a_graph_that_failed_leaves_none_though_its_error_is_kept(ray_here: None) -> None:
     connection.connect()
-    with pytest.raises(RayTaskError) as kept, cut_off_in_words():
-        work = deal_out(pa.table({"slice": [0]}), 1)
-        work.map_batches(Worse, batch_format="pyarrow", compute=pool(1), num_cpus=1).materialize()
+    with pytest.raises(RayTaskError) as kept, ray_errors_as_cut_off():
+        work = make_dataset(pa.table({"slice": [0]}), 1)
+        work.map_batches(Worse, batch_format="pyarrow", compute=actor_pool(1), num_cpus=1).materialize()
     assert wait_for(lambda: not alive()), alive()
     assert wait_for(lambda: ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"])
     assert "ZeroDivisionError" in str(kept.value)

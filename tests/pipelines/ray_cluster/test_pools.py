@@ -13,7 +13,7 @@ DECODE, CLASSIFY = {"artifactscan-stage": "decode"}, {"artifactscan-stage": "cla
 
 
 def pools(*nodes: Node, gpu: bool, decoders: int = 0, classifiers: int = 0, **values) -> Pools:
-    resources = Resources(nodes, **{name: values.pop(name) for name in ("room", "joined") if name in values})
+    resources = Resources(nodes, **{name: values.pop(name) for name in ("addable", "joined") if name in values})
     return size_pools(resources, use_gpu=gpu, decode_actors=decoders, classify_actors=classifiers, **values)
 
 
@@ -83,13 +83,13 @@ def test_no_more_decoders_than_the_gpus_can_take() -> None:
 
 def test_an_autoscaler_is_asked_for_what_the_work_is_worth() -> None:
     room = (*[Node(16, 0, "decode")] * 10, *[Node(8, 1, "classify")] * 4)
-    few = pools(gpu=True, room=room, joined=True, rates=rates(0.05, 0.01), frames=20_000)
+    few = pools(gpu=True, addable=room, joined=True, rates=rates(0.05, 0.01), frames=20_000)
     assert (few.decoders, few.classifiers) == (2, 1), "1,000 s of decoding are worth two cores"
     assert (few.most_decoders, few.most_classifiers) == (2, 1), "and Ray Data asks for no more"
-    many = pools(gpu=True, room=room, joined=True, rates=rates(0.05, 0.01), frames=10_000_000)
+    many = pools(gpu=True, addable=room, joined=True, rates=rates(0.05, 0.01), frames=10_000_000)
     assert (many.decoders, many.classifiers) == (25, 4), "four GPUs take twenty decoders, and a quarter more"
     there = pools(
-        Node(16, 0, "decode"), Node(8, 1, "classify"), gpu=True, room=room, rates=rates(0.05, 0.001), frames=1
+        Node(16, 0, "decode"), Node(8, 1, "classify"), gpu=True, addable=room, rates=rates(0.05, 0.001), frames=1
     )
     assert (there.decoders, there.classifiers) == (16, 1), "what is there is used"
 
@@ -146,7 +146,7 @@ def test_ray_data_wants_as_many_more_decoders_as_the_nodes_hold(
         assert all(cluster.place(cpus, gpus, label) for _ in range(count)), "the pools themselves have room"
 
     def wanted() -> int:
-        return int((cluster.free_cpus - sized.scattered_cpus) / sized.decoder_cpus + 1e-6)
+        return int((cluster.free_cpus - sized.fragmented_cpus) / sized.decoder_cpus + 1e-6)
 
     def hold(label: dict[str, str] | None) -> int:
         return cluster.room(sized.decoder_cpus, label)

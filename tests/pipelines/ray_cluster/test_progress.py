@@ -12,7 +12,7 @@ from ray.exceptions import RayError
 
 from artifactscan.corpus.listing import video_id
 from artifactscan.pipelines.ray_cluster import progress
-from artifactscan.pipelines.ray_cluster.progress import Progress, Snapshot, Tally, line
+from artifactscan.pipelines.ray_cluster.progress import Progress, Snapshot, Tally, format_progress
 
 TOLD = r"2/3 videos  48 frames  [\d.]+ videos/s  [\d.]+ frames/s  1 scored, 1 crashed  ETA \d+:\d\d"
 
@@ -25,7 +25,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def tally(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A tally in this process rather than in an actor."""
-    monkeypatch.setattr(progress, "read", Tally.read)
+    monkeypatch.setattr(progress, "read_tally", Tally.read)
     tally = Tally()
     tally.add(48, {"a0": "scored", "a1": "crashed"}, [])
     return tally
@@ -52,16 +52,16 @@ def test_a_video_that_is_done_again_counts_once() -> None:
 
 def test_a_line_has_counts_rates_and_the_time_left() -> None:
     snapshot = Snapshot(frames=1200, outcomes=Counter(undecodable=2, scored=30))
-    assert line(snapshot, total=2000, elapsed_s=16.0) == (
+    assert format_progress(snapshot, total=2000, elapsed_s=16.0) == (
         "32/2,000 videos  1,200 frames  2.0 videos/s  75.0 frames/s  30 scored, 2 undecodable  ETA 16:24"
     )
 
 
 def test_a_line_before_the_first_video_is_done() -> None:
     for elapsed_s in (0.0, 5.0):
-        told = line(Snapshot(), total=5, elapsed_s=elapsed_s)
+        told = format_progress(Snapshot(), total=5, elapsed_s=elapsed_s)
         assert told == "0/5 videos  0 frames  0.0 videos/s  0.0 frames/s  starting  ETA -"
-    assert line(Snapshot(frames=64), total=5, elapsed_s=4.0) == (
+    assert format_progress(Snapshot(frames=64), total=5, elapsed_s=4.0) == (
         "0/5 videos  64 frames  0.0 videos/s  16.0 frames/s  starting  ETA -"
     )
 
@@ -72,7 +72,7 @@ def test_a_line_before_the_first_video_is_done() -> None:
 )
 def test_the_time_left(seconds: float, clock: str) -> None:
     """One of two videos is done, so what is left takes as long as what is done."""
-    assert line(Snapshot(outcomes=Counter(scored=1)), total=2, elapsed_s=seconds).endswith(f"  ETA {clock}")
+    assert format_progress(Snapshot(outcomes=Counter(scored=1)), total=2, elapsed_s=seconds).endswith(f"  ETA {clock}")
 
 
 @pytest.mark.parametrize(("stream", "before"), [(io.StringIO, ""), (Terminal, "\r\x1b[2K")])
@@ -110,7 +110,7 @@ def test_a_log_does_not_say_the_last_word_twice(tally: Any, monkeypatch: pytest.
 
 
 def test_a_cluster_with_nothing_free_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "read", Tally.read)
+    monkeypatch.setattr(progress, "read_tally", Tally.read)
     monkeypatch.setattr(progress, "LOG_INTERVAL_S", 0.0)
     monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 0.2})
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
@@ -121,7 +121,7 @@ def test_a_cluster_with_nothing_free_is_said(monkeypatch: pytest.MonkeyPatch) ->
         with Progress(tally, total=3, quiet=False, stream=said):
             pass
         assert said.getvalue().endswith(f"{told}  ETA -\n")
-        tally.arrived("decoder", "node")
+        tally.actor_started("decoder", "node")
 
 
 def test_quiet_says_nothing(tally: Any) -> None:
@@ -139,7 +139,7 @@ def test_a_cluster_that_is_gone_is_left_to_others_to_report(tally: Any, monkeypa
         asked.append(tally)
         raise RayError("the head node died")
 
-    monkeypatch.setattr(progress, "read", gone)
+    monkeypatch.setattr(progress, "read_tally", gone)
     said = io.StringIO()
     with Progress(tally, total=3, quiet=False, stream=said):
         pass

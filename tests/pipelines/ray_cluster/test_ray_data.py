@@ -22,7 +22,7 @@ def dealt(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def deal(weights: list[int], pools: Pools) -> list[int]:
         work = pa.table({"video_id": [str(n) for n in range(len(weights))], "slice_bytes": weights})
-        blocks: Any = ray_data.deal_out(work, ray_data.videos_per_block(work, pools), pools)
+        blocks: Any = ray_data.make_dataset(work, ray_data.videos_per_block(work, pools), pools)
         rows = [row for block in blocks for row in block["video_id"].to_pylist()]
         assert rows == work["video_id"].to_pylist(), "each once, in order"
         return [block.num_rows for block in blocks]
@@ -57,18 +57,18 @@ def test_more_videos_than_the_driver_can_hold_blocks_for(dealt: Any) -> None:
 
 def test_what_no_node_has_room_for_is_kept_from_ray_data() -> None:
     pools = size_pools(Resources((Node(2),) * 16, joined=True), use_gpu=False, decode_actors=0, classify_actors=0)
-    ray_data.set_context(pools)
+    ray_data.configure_ray_data(pools)
     context = ray.data.DataContext.get_current()
-    assert context.execution_options.exclude_resources.cpu == pytest.approx(pools.scattered_cpus, abs=1e-3)
-    assert pools.scattered_cpus > 0
-    ray_data.set_context()
+    assert context.execution_options.exclude_resources.cpu == pytest.approx(pools.fragmented_cpus, abs=1e-3)
+    assert pools.fragmented_cpus > 0
+    ray_data.configure_ray_data()
     assert context.execution_options.exclude_resources.cpu == 0, "the next graph's are its own"
 
 
 def test_what_is_scored_lands_as_a_part(tmp_path: Path) -> None:
     rows = pa.Table.from_pylist(attempt("clip.mp4", [2, 1]), PARTS)
     for scored in (rows, rows.slice(0, 0), rows):
-        ray_data.land(str(tmp_path / "parts"), scored)
+        ray_data.write_part(str(tmp_path / "parts"), scored)
     written = sorted((tmp_path / "parts").iterdir())
     assert len(written) == 2, "a part of its own each time, and none for nothing"
     assert all(read_table(str(part)).equals(rows) for part in written)

@@ -20,8 +20,8 @@ from artifactscan.training.settings import FinetuneSettings
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     """What the driver of a submitted job would have written beside its log."""
     told: list[dict[str, str]] = []
-    monkeypatch.setenv(submission._VARIABLE, "{}")
-    monkeypatch.setattr(submission, "tell_job", lambda **facts: told.append(facts))
+    monkeypatch.setenv(submission._SUBMITTED_VARIABLE, "{}")
+    monkeypatch.setattr(submission, "add_job_metadata", lambda **facts: told.append(facts))
     return told
 
 
@@ -44,9 +44,9 @@ def test_no_submitted_job_takes_a_relative_path(told: list[dict[str, str]]) -> N
 
 @pytest.mark.parametrize("error", [CutOffError("S3 is gone"), KeyboardInterrupt(), ValueError("ours")])
 def test_what_was_cut_off_is_said_as_the_job_says_it(told: list[dict[str, str]], error: BaseException) -> None:
-    with pytest.raises(type(error)), submission.telling_of_a_bad_end(cut_off="cut off: ask again"):
+    with pytest.raises(type(error)), submission.record_failure(cut_off="cut off: ask again"):
         raise error
     assert told == [{"verdict": "cut off: ask again"}]
-    with submission.telling_of_a_bad_end(cut_off="cut off"):
+    with submission.record_failure(cut_off="cut off"):
         pass
     assert len(told) == 1

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 from checkpoints import CHECKPOINT
-from parts import THRESHOLDS, attempt, failure, write_part
+from parts import attempt, failure, settle_run, write_part
 from paths import ROOT
 from rich.console import Console
 
-from artifactscan.cli.job import failures_exit_code
+from artifactscan.cli.exit_codes import failures_exit_code
 from artifactscan.errors import UsageError
-from artifactscan.model.checkpoint import Checkpoint, save_checkpoint
-from artifactscan.pipelines.score.request import Job, make_request
-from artifactscan.pipelines.score.run import _check_weights, _plan, _record, as_usage_errors, score
+from artifactscan.model.checkpoint import save_checkpoint
+from artifactscan.pipelines.score.request import make_job, make_request
+from artifactscan.pipelines.score.run import _check_weights, _make_plan, _make_record, as_usage_errors, score
 from artifactscan.scoring.settings import ScoreSettings
-from artifactscan.scoring.settle import Settlement, settle
+from artifactscan.scoring.settle import Settlement
 from artifactscan.scoring.stopwatch import Stopwatch
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import parquet_files, read_table
@@ -54,14 +54,12 @@ def test_too_many_failures_are_said_in_numbers(capsys: pytest.CaptureFixture[str
     assert said.out == ""
 
 
-def job_of(settings: ScoreSettings, checkpoint: Checkpoint = CHECKPOINT) -> Job:
-    return Job(settings, Store(settings.output), checkpoint, make_request(settings, checkpoint), Console())
-
-
 def record_of(settlement: Settlement, *, trained: bool, notes: set[str]) -> Any:
     checkpoint = replace(CHECKPOINT, card=replace(CHECKPOINT.card, trained=trained))
     started = datetime(2026, 1, 2, tzinfo=UTC)
-    return _record(job_of(SETTINGS, checkpoint), "run1", settlement, notes, Stopwatch({"plan": 1.5}), started)
+    return _make_record(
+        make_job(SETTINGS, checkpoint, Console()), "run1", settlement, notes, Stopwatch({"plan": 1.5}), started
+    )
 
 
 def test_a_record_says_what_ran_and_what_came_of_it() -> None:
@@ -115,9 +113,8 @@ def test_weights_that_an_earlier_run_scored_with_are_not_checked_again(tmp_path:
     scored = replace(record_of(Settlement(frames=3), trained=True, notes=set()), run="run1")
 
     def check(*earlier: RunRecord, **changed: Any) -> None:
-        job = job_of(replace(settings, **changed))
-        job.__dict__["earlier"] = list(earlier)
-        _check_weights(job)
+        job = make_job(replace(settings, **changed), CHECKPOINT, Console())
+        _check_weights(replace(job, earlier=earlier))
 
     check(scored)
     check(checkpoint="builtin")
@@ -143,7 +140,7 @@ def cut_off(tmp_path: Path) -> tuple[ScoreSettings, Store]:
     settings = ScoreSettings(input=str(clips), output=store.root, checkpoint=str(tmp_path / "checkpoint"))
     manifest = Path(store.manifest("run1"))
     manifest.parent.mkdir(parents=True)
-    _plan(job_of(settings), manifest)
+    _make_plan(make_job(settings, CHECKPOINT, Console()), manifest)
     bad, good = read_table(str(manifest), ["uri", "etag", "video_id"]).to_pylist()
     write_part(store, "run1", "one", attempt(good["uri"], [2, 1], etag=good["etag"]))
     write_part(store, "run1", "two", [{**failure(bad["uri"]), "video_id": bad["video_id"]}])
@@ -199,7 +196,7 @@ def test_what_changed_since_the_cut_is_done_in_the_same_call(
 
 def test_tables_of_a_run_that_was_cut_off_are_not_left_for_readers(cut_off: tuple[ScoreSettings, Store]) -> None:
     settings, store = cut_off
-    settle(store, "run1", thresholds=THRESHOLDS, sample_fps=2.0)
+    settle_run(store, "run1")
     Path(settings.input, "good.mp4").unlink()
     only_bad = replace(settings, limit=1, max_failed=1.0)
     with pytest.raises(UsageError, match="not a timm model"):  # the new run ends before it begins
@@ -231,8 +228,9 @@ def test_another_request_does_not_continue_it(cut_off: tuple[ScoreSettings, Stor
     settings, store = cut_off
     for change in ({"sample_fps": 4.0}, {"limit": 1}, {"max_pixels": 1}):
         request = make_request(replace(settings, **change), CHECKPOINT)
-        assert store.unfinished(request.digest, store.uncommitted()) is None
-    assert store.unfinished(make_request(settings, CHECKPOINT).digest, store.uncommitted()) == "run1"
+        assert store.find_unfinished(request.digest, store.read_runs().uncommitted) is None
+    same = make_request(settings, CHECKPOINT)
+    assert store.find_unfinished(same.digest, store.read_runs().uncommitted) == "run1"
 
 
 def test_a_driver_loads_neither_ray_nor_torch_before_there_is_work() -> None:
