@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT)]  # by the same name the workers find the stand-ins
 
 from ray.exceptions import RayError  # noqa: E402
 
-from artifactscan.pipelines.ray_cluster import progress, ray_data  # noqa: E402
+from artifactscan.pipelines.ray_cluster import progress  # noqa: E402
 from artifactscan.pipelines.score import graph, run  # noqa: E402
 from artifactscan.scoring.settings import ScoreSettings  # noqa: E402
 from artifactscan.store.layout import Store  # noqa: E402
@@ -79,8 +79,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _watched_graph() -> tuple[Course, threading.Event]:
-    """Has the graph be looked at while it runs, and the driver until the event is set."""
-    course, stop, run_graph, make_dataset = Course(), threading.Event(), graph.run_graph, ray_data.make_dataset
+    """Records the course of the graph, and samples the driver until the event is set."""
+    course, stop, run_graph, make_dataset = Course(), threading.Event(), graph.run_graph, graph.make_dataset
 
     def watched_run(*values: Any, **named: Any) -> str:
         course.began = time.time()
@@ -90,12 +90,12 @@ def _watched_graph() -> tuple[Course, threading.Event]:
         finally:
             course.ended = time.time()
 
-    def watched_deal(*values: Any, **named: Any) -> Any:
+    def watched_dataset(*values: Any, **named: Any) -> Any:
         dataset = make_dataset(*values, **named)
         course.dealt = time.time()
         return dataset
 
-    graph.run_graph, ray_data.make_dataset = watched_run, watched_deal
+    graph.run_graph, graph.make_dataset = watched_run, watched_dataset
     return course, stop
 
 

@@ -107,7 +107,7 @@ class WaitingReader:
 
 
 class WaitingClassifier:
-    """Stands in for artifactscan.classifier.Classifier on a GPU."""
+    """Stands in for artifactscan.model.classifier.Classifier on a GPU."""
 
     device, precision = "cuda", "fp32"
 

@@ -130,7 +130,7 @@ def test_a_node_that_dies(what: str, nodes: Nodes, corpus: S3Server, undisturbed
 
 
 @pytest.mark.slow
-def test_a_node_that_dies_when_the_decoders_have_gone_home(
+def test_a_node_that_dies_after_the_decoders_have_ended(
     nodes: Nodes, two: list, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
     decoder = "MapWorker(MapBatches(Decode))"

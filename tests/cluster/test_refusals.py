@@ -59,7 +59,7 @@ def test_a_token_that_is_wrong_or_not_given(nodes: Nodes, clips: S3Server, env: 
     )
 
 
-def test_a_head_alone_and_then_a_node_that_is_not_enough(nodes: Nodes, clips: S3Server, tmp_path: Path) -> None:
+def test_a_cluster_without_enough_nodes(nodes: Nodes, clips: S3Server, tmp_path: Path) -> None:
     said = refusal(nodes, clips)
     assert said == (
         "error: the Ray cluster has no CPU on a node that may decode (1 node, 0 CPUs and 0 GPUs in all); "
@@ -97,7 +97,7 @@ def test_versions_that_differ(nodes: Nodes, clips: S3Server) -> None:
         subprocess.run([sys.executable, "-c", CLUSTER_METADATA], env={**nodes.env, "SAY": back}, check=True)
 
 
-def test_a_path_that_is_another_one_on_one_of_the_nodes(nodes: Nodes, clips: S3Server, tmp_path: Path) -> None:
+def test_a_path_that_differs_on_one_of_the_nodes(nodes: Nodes, clips: S3Server, tmp_path: Path) -> None:
     """A node in a mount namespace of its own, in which the store's folder is another file system."""
     store = tmp_path / "store"
     store.mkdir()

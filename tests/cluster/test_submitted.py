@@ -66,7 +66,7 @@ def scrape(nodes: Nodes) -> set[str]:
     return found
 
 
-def test_a_submitted_job_waits_for_a_node_runs_and_tells(nodes: Nodes, corpus: S3Server) -> None:
+def test_a_submitted_job_waits_for_a_node_runs_and_records_its_metadata(nodes: Nodes, corpus: S3Server) -> None:
     corpus.faults.status("in/clip0.mp4", 503, times=2, methods=("GET",))
     corpus.faults.delay("in/clip7.mp4", 15.0, times=1)  # time to be looked at
     job = submit(nodes, corpus, "told")
@@ -132,7 +132,7 @@ def test_a_job_that_is_stopped_is_continued(nodes: Nodes, corpus: S3Server) -> N
     assert committed(corpus, "stopped")["outcomes"] == {"scored": CLIPS, "undecodable": 1}
 
 
-def test_the_packages_for_a_cluster_without_them_are_those_of_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runtime_env_lists_the_packages_of_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.runtime_env import RuntimeEnv
 
     monkeypatch.chdir(ROOT)
@@ -141,7 +141,7 @@ def test_the_packages_for_a_cluster_without_them_are_those_of_the_lock(monkeypat
     assert environment["pip"]["packages"] == lock
 
 
-def test_only_what_a_job_needs_travels(tmp_path: Path) -> None:
+def test_the_working_directory_contains_only_what_a_job_needs(tmp_path: Path) -> None:
     from ray._private.runtime_env.packaging import create_package
 
     package = tmp_path / "package.zip"

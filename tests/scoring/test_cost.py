@@ -9,7 +9,7 @@ from artifactscan.scoring.rates import REFERENCE, Rates, measured
 GPU = Rates(decode_s=0.36, fetch_s=0.0, classify_s=0.0036, device="cuda", basis="a test")
 
 
-def test_nodes_that_decode_and_nodes_with_a_gpu() -> None:
+def test_cost_of_decoding_nodes_and_gpu_nodes() -> None:
     cost = estimate(1_000_000, GPU, node_cpus=20, prices=(0.5, 2.0))
     assert (cost.core_hours, cost.classifier_hours) == (pytest.approx(100), pytest.approx(1))
     assert cost.node_hours == (pytest.approx(5), pytest.approx(1))
@@ -18,14 +18,14 @@ def test_nodes_that_decode_and_nodes_with_a_gpu() -> None:
     assert estimate(1_000_000, GPU, node_cpus=20).cost is None
 
 
-def test_nodes_that_do_both() -> None:
+def test_cost_of_nodes_that_do_both() -> None:
     both = Rates(decode_s=0.36, fetch_s=0.0, classify_s=0.072, device="cpu", basis="a test")
     cost = estimate(100_000, both, node_cpus=10, prices=(0.5,))
     assert cost.node_hours == (pytest.approx(10 / 10 + 2),)
     assert cost.cost == pytest.approx(1.5)
 
 
-def test_the_latest_run_of_the_spec_on_the_device_counts() -> None:
+def test_rates_are_those_of_the_latest_run_of_the_spec_on_the_device() -> None:
     took = {"frames": 1000, "decode_s": 50.0, "fetch_s": 10.0, "classify_s": 20.0, "device": "cpu"}
     runs = [record("a"), record("b"), record("c", spec="other"), record("d")]
     runs[0].rates.update(took)

@@ -62,11 +62,11 @@ def test_hysteresis_and_gaps(p: list[float], expected: list[tuple[float, float]]
     assert [(start, end) for _, start, end in spans(p)] == expected
 
 
-def test_videos_are_apart() -> None:
+def test_an_event_never_spans_two_videos() -> None:
     assert spans([0.1, 0.9], [0.9, 0.1]) == [("/0", 0.5, 1.0), ("/1", 0.0, 0.5)]
 
 
-def test_settings() -> None:
+def test_gap_and_length_settings() -> None:
     strict = EventSettings(release_ratio=1.0, max_gap_frames=0)
     assert spans([0.6, 0.45, 0.6], settings=strict) == [("/0", 0.0, 0.5), ("/0", 1.0, 1.5)]
     assert spans([0.6, 0.45, 0.6], settings=replace(strict, release_ratio=0.8)) == [("/0", 0.0, 1.5)]
@@ -100,23 +100,23 @@ def test_frames_lost_to_damage_are_a_gap() -> None:
     assert timed((0, 0.0, 0.9), (24, 1.0, 0.9)) == [(0.0, 1.5)], "one lost frame is bridged as one without the label is"
 
 
-def test_a_picture_that_stands_still_is_no_gap_and_lasts_until_the_next() -> None:
+def test_a_frame_shown_for_long_is_no_gap_and_lasts_until_the_next() -> None:
     assert timed((0, 0.0, 0.9), (1, 5.0, 0.9)) == [(0.0, 5.5)]
     assert timed((0, 0.0, 0.9), (1, 5.0, 0.0)) == [(0.0, 5.0)]
 
 
-def test_no_event_outlasts_its_video() -> None:
+def test_no_event_ends_after_its_video() -> None:
     assert timed((0, 0.0, 0.9), (12, 0.5, 0.9), duration_s=0.6) == [(0.0, 0.6)]
 
 
-def test_an_event_has_at_least_so_many_frames() -> None:
+def test_min_frames() -> None:
     settings = EventSettings(min_frames=2)
     assert spans([0.1, 0.9, 0.1, 0.1, 0.9, 0.6, 0.1], settings=settings) == [("/0", 2.0, 3.0)]
     assert spans([0.9, 0.1, 0.9], settings=EventSettings(min_frames=3)) == [("/0", 0.0, 1.5)], "a gap counts as well"
     assert spans([0.9, 0.1, 0.9], settings=EventSettings(min_frames=4)) == []
 
 
-def test_at_double_the_rate_the_same_seconds_count() -> None:
+def test_settings_mean_the_same_seconds_at_double_the_rate() -> None:
     usual, double = EventSettings(max_gap_frames=1, min_frames=2), EventSettings(max_gap_frames=3, min_frames=3)
     assert usual.at_rate(2) == double
     assert usual.at_rate(1) == usual
@@ -125,6 +125,6 @@ def test_at_double_the_rate_the_same_seconds_count() -> None:
 @pytest.mark.parametrize(
     "values", [{"release_ratio": 0.0}, {"release_ratio": 1.1}, {"max_gap_frames": -1}, {"min_frames": 0}]
 )
-def test_settings_that_make_no_events_are_refused(values: dict) -> None:
+def test_settings_out_of_range_are_refused(values: dict) -> None:
     with pytest.raises(UsageError, match=f"{next(iter(values))} is .*; give"):
         EventSettings(**values)

@@ -69,13 +69,13 @@ def test_nothing_new(store: Store, tmp_path: Path) -> None:
     assert not plan.nothing_new, "no run says so much of this listing yet"
 
 
-def test_failures_settle_under_the_same_limits_only(store: Store, tmp_path: Path) -> None:
+def test_failures_are_settled_only_under_the_same_limits(store: Store, tmp_path: Path) -> None:
     for asked in ({"limits": "larger"}, {"retry_failed": True}):
         _, status = plan_for(store, tmp_path, {"kept": "1", "broken": "1"}, **asked)
         assert (status["/kept"], status["/broken"]) == ("settled", "again")
 
 
-def test_another_spec_shares_nothing(store: Store, tmp_path: Path) -> None:
+def test_runs_of_another_spec_settle_nothing(store: Store, tmp_path: Path) -> None:
     plan, status = plan_for(store, tmp_path, {"kept": "1", "broken": "1"}, spec="another checkpoint")
     assert status == {"/kept": "new", "/broken": "new"}
     assert plan.removed == 0

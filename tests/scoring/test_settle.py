@@ -65,7 +65,7 @@ def test_each_listed_object_gets_one_row_and_each_frame_one(store: Store) -> Non
     assert settlement.without_frames == 2, "one failed now, one failed in the run that settled it"
 
 
-def test_scores_and_their_summary(store: Store) -> None:
+def test_scores_and_their_summary_per_video(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", attempt("/a", [2, 2]))
     settle_run(store, RUN)
@@ -79,7 +79,7 @@ def test_scores_and_their_summary(store: Store) -> None:
         assert video[f"frames_over_{name}"] == sum(p >= 0.5 for p in expected)
 
 
-def test_of_several_attempts_one_complete_one_counts(store: Store) -> None:
+def test_one_complete_attempt_per_video_is_kept(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a"), manifest_row("/b")])
     incomplete = attempt("/a", [2, 2, 2], name="z")
     write_part(store, RUN, "one", [incomplete[0], incomplete[2]])
@@ -90,7 +90,7 @@ def test_of_several_attempts_one_complete_one_counts(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["0", "z"])
-def test_an_attempt_with_frames_counts_before_one_without(store: Store, name: str) -> None:
+def test_an_attempt_with_frames_is_preferred(store: Store, name: str) -> None:
     """Ray does a block again, of which the first try had failed and landed."""
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", [failure("/a", "unreadable", name=name)])
@@ -99,7 +99,7 @@ def test_an_attempt_with_frames_counts_before_one_without(store: Store, name: st
     assert len(frames_of(store)) == 3
 
 
-def test_a_segment_that_lost_frames_on_the_way_is_not_complete(store: Store) -> None:
+def test_an_attempt_with_fewer_frames_than_its_verdict_says_is_not_complete(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a")])
     rows = attempt("/a", [2, 2])
     write_part(store, RUN, "one", [{**rows[0], "frames": rows[0]["frames"][:1]}, rows[1]])
@@ -115,7 +115,7 @@ def test_a_missing_video_keeps_the_ledger_open(store: Store) -> None:
     assert parquet_files(store.videos(RUN)) == []
 
 
-def test_a_part_that_was_cut_off_counts_for_nothing(store: Store) -> None:
+def test_a_truncated_part_is_ignored_and_its_videos_are_done_again(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a"), manifest_row("/b")])
     write_part(store, RUN, "one", attempt("/a", [2]))
     cut = Path(write_part(store, RUN, "two", attempt("/b", [2], name="lost")))
@@ -127,7 +127,7 @@ def test_a_part_that_was_cut_off_counts_for_nothing(store: Store) -> None:
     assert (settlement.frames, settlement.damaged_parts) == (4, 1)
 
 
-def test_settling_again_starts_from_nothing(store: Store) -> None:
+def test_settling_twice_gives_the_same_tables(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", attempt("/a", [2]))
     settle_run(store, RUN)
@@ -140,7 +140,7 @@ def test_settling_again_starts_from_nothing(store: Store) -> None:
     )
 
 
-def test_a_committed_run_is_left_alone(store: Store) -> None:
+def test_a_committed_run_is_not_settled_again(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", attempt("/a", [2]))
     settle_run(store, RUN)

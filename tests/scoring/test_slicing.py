@@ -25,7 +25,7 @@ def work(*sizes: int | None) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=pa.schema([*LISTING]))
 
 
-def test_only_what_is_longer_than_a_slice_is_cut_and_the_largest_pieces_come_first() -> None:
+def test_objects_over_slice_bytes_are_cut_and_the_largest_slices_come_first() -> None:
     table = cut(work(100, 250, 101, None), 100)
     rows = [tuple(row[name] for name in ("uri", "slice", "slices", "slice_bytes")) for row in table.to_pylist()]
     assert rows == [
@@ -39,7 +39,7 @@ def test_only_what_is_longer_than_a_slice_is_cut_and_the_largest_pieces_come_fir
     ]
 
 
-def test_nothing_is_cut_with_0_nor_what_is_to_be_done_whole() -> None:
+def test_videos_that_are_not_cut() -> None:
     assert cut(work(10**12), 0)["slices"].to_pylist() == [1]
     table = work(10**12, 10**12)
     whole = cut(table, 1000, whole=frozenset(table["video_id"].to_pylist()[:1]))
@@ -92,7 +92,7 @@ def test_a_slice_that_lost_frames_makes_the_video_partial(store: Store) -> None:
     assert len(frames) == 6
 
 
-def test_a_video_without_one_of_its_slices_is_not_done_and_only_that_one_is_left(store: Store) -> None:
+def test_only_the_missing_slice_of_a_video_is_left_to_do(store: Store) -> None:
     write_part(store, RUN, "a", slice_of(attempt("/long", [3]), 0, 2))
     write_part(store, RUN, "b", attempt("/short", [1]))
     with pytest.raises(LedgerError, match="1 of 2 listed objects have no outcome"):
@@ -104,7 +104,7 @@ def test_a_video_without_one_of_its_slices_is_not_done_and_only_that_one_is_left
 
 
 @pytest.mark.parametrize("outcome", ["crashed", "undecodable"])
-def test_where_a_slice_could_not_be_decoded_the_video_is_done_whole_and_that_counts(outcome: str, store: Store) -> None:
+def test_a_video_with_a_slice_that_cannot_be_decoded_is_decoded_whole(outcome: str, store: Store) -> None:
     write_part(store, RUN, "a", slice_of(attempt("/long", [3]), 0, 2))
     write_part(store, RUN, "b", [*slice_of([failure("/long", outcome)], 1, 2), *attempt("/short", [1])])
     left = open_work(store, RUN, slice_bytes=500)
@@ -117,7 +117,7 @@ def test_where_a_slice_could_not_be_decoded_the_video_is_done_whole_and_that_cou
 
 
 @pytest.mark.parametrize("outcome", ["unreadable", "changed", "too_large", "timed_out"])
-def test_a_slice_that_could_not_be_had_or_took_too_long_speaks_for_the_whole(outcome: str, store: Store) -> None:
+def test_outcomes_of_a_slice_that_count_for_the_whole_video(outcome: str, store: Store) -> None:
     write_part(store, RUN, "a", slice_of(attempt("/long", [3]), 0, 2))
     write_part(store, RUN, "b", [*slice_of([failure("/long", outcome)], 1, 2), *attempt("/short", [1])])
     assert open_work(store, RUN, slice_bytes=500).num_rows == 0
@@ -126,7 +126,7 @@ def test_a_slice_that_could_not_be_had_or_took_too_long_speaks_for_the_whole(out
     assert [uri for uri, _ in frames] == ["/short"]
 
 
-def test_a_failure_beside_all_the_slices_does_not_speak_for_the_whole(store: Store) -> None:
+def test_a_failed_attempt_at_a_slice_is_ignored_if_another_succeeded(store: Store) -> None:
     """Ray does a slice again, of which the first try had failed and landed."""
     for number in range(2):
         write_part(store, RUN, f"{number}", slice_of(attempt("/long", [3]), number, 2, first_frame=3 * number))
@@ -137,7 +137,7 @@ def test_a_failure_beside_all_the_slices_does_not_speak_for_the_whole(store: Sto
     assert len(frames) == 7
 
 
-def test_a_video_of_whose_slices_none_has_a_frame_is_done_whole(store: Store) -> None:
+def test_a_video_without_a_frame_in_any_slice_is_decoded_whole(store: Store) -> None:
     empty = {"outcome": "partial", "frames_sampled": 4, "frames_decoded": 0}
     for number in range(2):
         write_part(store, RUN, f"{number}", slice_of([failure("/long", name=f"{number}")], number, 2, **empty))
@@ -146,12 +146,12 @@ def test_a_video_of_whose_slices_none_has_a_frame_is_done_whole(store: Store) ->
     assert left.select(["uri", "slices"]).to_pylist() == [{"uri": "/long", "slices": 1}]
 
 
-def test_a_video_that_could_not_be_cut_is_done_by_its_first_slice(store: Store) -> None:
+def test_a_video_that_cannot_be_sliced_is_done_with_its_first_slice(store: Store) -> None:
     write_part(store, RUN, "a", [*attempt("/long", [4]), *attempt("/short", [1])])
     assert open_work(store, RUN, slice_bytes=100).num_rows == 0
 
 
-def test_parts_of_a_version_that_knew_no_slices(store: Store) -> None:
+def test_parts_of_a_version_without_slices_are_read(store: Store) -> None:
     rows = [*attempt("/long", [2, 1]), *attempt("/short", [1])]
     new = ("slice", "slices", "device", "classify_s")
     write_table(pa.Table.from_pylist(rows, schema=PARTS).drop_columns(list(new)), f"{store.parts(RUN)}/old.parquet")

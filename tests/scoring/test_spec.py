@@ -49,7 +49,7 @@ def test_the_order_of_keys_does_not_matter(values: dict[str, Any]) -> None:
     assert digest(dict(reversed(values.items()))) == digest(values)
 
 
-def test_the_order_of_entries_and_the_kind_of_a_value_do() -> None:
+def test_the_order_of_entries_and_the_type_of_a_value_matter() -> None:
     different = [[1, 2], [2, 1], ["1", 2], [12], [[1], 2], {"1": 2}, None, False, 0, ""]
     assert len({digest(value) for value in different}) == len(different)
 
@@ -59,7 +59,7 @@ def test_times_and_tuples_have_a_digest() -> None:
     assert digest(datetime(2026, 1, 1, tzinfo=UTC)) == digest("2026-01-01 00:00:00+00:00")
 
 
-def test_there_is_another_value_below_for_every_field() -> None:
+def test_the_tests_below_cover_every_field() -> None:
     assert OTHER.keys() == {field.name for field in fields(Spec)}
     assert OTHER_INPUT.keys() == {field.name for field in fields(InputSpec)}
 
@@ -70,6 +70,6 @@ def test_everything_a_score_depends_on_is_in_the_digest(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OTHER_INPUT)
-def test_so_is_every_part_of_the_input(name: str) -> None:
+def test_every_field_of_the_input_is_in_the_digest(name: str) -> None:
     other: dict[str, Any] = {name: OTHER_INPUT[name]}
     assert replace(SPEC, input=replace(SPEC.input, **other)).digest != SPEC.digest

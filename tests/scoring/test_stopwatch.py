@@ -5,7 +5,7 @@ import pytest
 from artifactscan.scoring.stopwatch import Stopwatch
 
 
-def test_a_stopwatch_adds_up_the_rounds_of_a_stage_and_counts_those_that_fail() -> None:
+def test_a_stopwatch_adds_up_repeated_and_failed_stages() -> None:
     watch = Stopwatch()
     for _ in range(2):
         with watch.stage("score"):

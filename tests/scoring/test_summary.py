@@ -58,7 +58,7 @@ def cells(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 
 
-def test_a_plan_is_told_in_numbers() -> None:
+def test_the_table_of_a_plan() -> None:
     plan = Plan(new=1000, changed=2, again=3, settled=4, removed=5, bytes_to_read=2_500_000, frames_per_byte=0.0124)
     out = io.StringIO()
     print_plan(plan, Console(file=out, width=110))
@@ -74,7 +74,7 @@ def test_a_plan_is_told_in_numbers() -> None:
     ]
 
 
-def test_a_run_is_told_in_three_tables(store: Store) -> None:
+def test_the_three_tables_of_a_run(store: Store) -> None:
     write_ledger(
         store,
         [
@@ -100,7 +100,7 @@ def test_a_run_is_told_in_three_tables(store: Store) -> None:
     ]
 
 
-def test_the_most_affected_come_first_and_no_more_than_a_few(store: Store) -> None:
+def test_the_most_affected_videos_come_first(store: Store) -> None:
     fewest = [scored(f"/in/{n:02d}", (1, 0, 0, 0)) for n in reversed(range(MOST_AFFECTED))]
     share, peak = scored("/in/share", (1, 1, 0, 0), frames=4, peak=0.8), scored("/in/peak", (1, 0, 0, 0), peak=0.95)
     write_ledger(store, [*fewest[:5], peak, *fewest[5:], share])
@@ -108,20 +108,20 @@ def test_the_most_affected_come_first_and_no_more_than_a_few(store: Store) -> No
     assert ranked == ["in/share", "in/peak", *(f"in/{n:02d}" for n in range(MOST_AFFECTED - 2))]
 
 
-def test_what_earlier_runs_settled_is_counted_but_not_shown(store: Store) -> None:
+def test_unchanged_videos_are_counted_but_not_ranked(store: Store) -> None:
     write_ledger(store, [scored("/in/old", (9, 9, 9, 9), outcome="unchanged")], file="unchanged-00000.parquet")
     text = shown(store, unchanged=1)
     assert cells(text) == [["unchanged", "1", ""]]
     assert "Labels in" not in text
 
 
-def test_a_run_in_which_all_failed_has_no_rates(store: Store) -> None:
+def test_a_run_without_a_scored_video_has_no_table_of_rates(store: Store) -> None:
     write_ledger(store, [failed("/in/a", "timed_out", "300 s were not enough")])
     text = shown(store, timed_out=1)
     assert cells(text) == [["timed_out", "1", "in/a: 300 s were not enough"]]
 
 
-def test_where_the_tables_lie_is_one_line_each_however_long() -> None:
+def test_each_path_is_printed_in_one_line_however_long() -> None:
     store = Store("/" + "long/" * 40 + "store")
     lines = shown(store).splitlines()
     assert lines[-4:] == [
@@ -132,7 +132,7 @@ def test_where_the_tables_lie_is_one_line_each_however_long() -> None:
     ]
 
 
-def test_other_peoples_names_are_neither_markup_nor_control_characters(store: Store) -> None:
+def test_uris_and_reasons_are_printed_without_markup_and_control_characters(store: Store) -> None:
     hostile = "/in/[red]\x1b[2J\n.mp4"
     write_ledger(store, [scored(hostile, (1, 1, 1, 1)), failed(hostile, "crashed", "[bold]died\r")])
     text = shown(store, scored=1, crashed=1)
@@ -152,11 +152,11 @@ def test_other_peoples_names_are_neither_markup_nor_control_characters(store: St
         (f"/a/b/{'x' * 99}.mp4", f"b/{'x' * 19}…{'x' * 18}.mp4"),
     ],
 )
-def test_a_video_is_named_by_the_last_two_parts_of_its_uri(uri: str, expected: str) -> None:
+def test_short_uri(uri: str, expected: str) -> None:
     assert short_uri(uri) == expected
 
 
-def test_the_console_is_as_wide_as_a_terminal_and_wide_enough_for_the_tables_elsewhere(
+def test_the_width_of_the_console(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for variable in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
@@ -171,5 +171,5 @@ def test_the_console_is_as_wide_as_a_terminal_and_wide_enough_for_the_tables_els
     ("value", "told"),
     [(0.0, "0.00"), (0.001, "under 0.01"), (0.0049, "under 0.01"), (0.005, "0.01"), (1234.5, "1,234.50")],
 )
-def test_what_a_small_corpus_takes_is_not_nothing(value: float, told: str) -> None:
+def test_small_costs_are_not_printed_as_zero(value: float, told: str) -> None:
     assert summary._two_decimals(value) == told

@@ -50,7 +50,7 @@ def test_the_layout_is_frozen() -> None:
     assert Store("/").run("r") == "/runs/r"
 
 
-def test_run_ids_say_when_and_never_repeat() -> None:
+def test_run_ids_contain_the_time_and_are_unique() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     ids = [new_run_id() for _ in range(100)]
     assert len(set(ids)) == 100
@@ -59,11 +59,11 @@ def test_run_ids_say_when_and_never_repeat() -> None:
         assert before <= datetime.strptime(run[:16], "%Y%m%dT%H%M%S%z") <= datetime.now(UTC)
 
 
-def test_a_store_with_nothing_in_it(store: Store) -> None:
+def test_an_empty_store(store: Store) -> None:
     assert (store.run_ids(), store.committed(), store.read_runs()) == ([], [], StoredRuns((), ()))
 
 
-def test_a_run_counts_from_its_run_json_on(store: Store) -> None:
+def test_a_run_is_committed_by_its_run_json(store: Store) -> None:
     for run in ("b", "c", "a"):
         begin(store, run, "request")
     assert store.committed() == []
@@ -73,7 +73,7 @@ def test_a_run_counts_from_its_run_json_on(store: Store) -> None:
     assert store.committed() == [record("b"), record("c", spec="other")]
 
 
-def test_the_latest_run_that_was_cut_off_at_the_same_request_is_found(store: Store) -> None:
+def test_the_latest_uncommitted_run_of_the_same_request_is_found(store: Store) -> None:
     for run, request in (("a", "mine"), ("b", "mine"), ("c", "mine"), ("d", "another's")):
         begin(store, run, request)
     storage.write_bytes(storage.join(store.parts("e"), "one.parquet"), b"")
@@ -87,7 +87,7 @@ def test_the_latest_run_that_was_cut_off_at_the_same_request_is_found(store: Sto
     assert unfinished(store, "mine") is None
 
 
-def test_a_bucket_holds_a_store_as_a_folder_does(s3: S3Server) -> None:
+def test_a_store_in_a_bucket(s3: S3Server) -> None:
     store = Store(s3.uri("some/store"))
     begin(store, "a", "mine")
     assert store.committed() == []
@@ -97,12 +97,12 @@ def test_a_bucket_holds_a_store_as_a_folder_does(s3: S3Server) -> None:
     assert store.committed() == [record("a")]
 
 
-def test_a_manifest_without_a_request_is_nobodys(store: Store) -> None:
+def test_a_manifest_without_a_request_is_not_continued(store: Store) -> None:
     write_table(MANIFEST.empty_table(), store.manifest("a"))
     assert unfinished(store, "request") is None
 
 
-def test_a_record_comes_back_as_it_was(store: Store) -> None:
+def test_a_record_is_read_back_unchanged(store: Store) -> None:
     full = replace(
         record("a"),
         spec={"sample_fps": 2.5, "input": {"mean": [0.1, 0.2, 0.3]}},
@@ -152,7 +152,7 @@ def test_a_run_json_of_another_version_is_not_misread(store: Store) -> None:
     )
 
 
-def test_a_table_comes_back_whole_in_columns_and_in_batches(store: Store) -> None:
+def test_reading_a_table_whole_by_columns_and_in_batches(store: Store) -> None:
     uri = storage.join(store.videos("a"), "videos-00000.parquet")
     write_table(NUMBERS.slice(0, 1), uri)
     write_table(NUMBERS, uri)
@@ -169,7 +169,7 @@ def test_tables_are_zstd(store: Store) -> None:
     assert [group.column(n).compression for n in range(group.num_columns)] == ["ZSTD", "ZSTD"]
 
 
-def test_the_request_adds_nothing_to_a_schema_but_metadata(store: Store) -> None:
+def test_the_request_is_metadata_of_the_manifest_schema(store: Store) -> None:
     begin(store, "a", "request")
     schema = read_schema(store.manifest("a"))
     assert schema.equals(MANIFEST)
@@ -185,7 +185,7 @@ def test_parquet_files_are_found_by_name(store: Store) -> None:
     assert parquet_files(store.frames("a"), prefix="unchanged-") == [f"{store.frames('a')}/unchanged-a.parquet"]
 
 
-def test_other_readers_see_the_runs_of_a_table_as_one(store: Store) -> None:
+def test_pandas_reads_all_runs_of_a_table_at_once(store: Store) -> None:
     runs = sorted(new_run_id() for _ in range(2))
     for size, run in enumerate(runs, start=1):
         write_table(NUMBERS.slice(0, size), storage.join(store.frames(run), "frames-00000.parquet"))
@@ -194,7 +194,7 @@ def test_other_readers_see_the_runs_of_a_table_as_one(store: Store) -> None:
     assert frames["n"].tolist() == [0, 0, 1]
 
 
-def test_only_what_was_never_committed_is_discarded(store: Store) -> None:
+def test_tables_of_uncommitted_runs_are_discarded(store: Store) -> None:
     for run in ("a", "b"):
         begin(store, run, "mine")
         for folder in (store.frames(run), store.events(run), store.videos(run)):

@@ -7,7 +7,7 @@ from artifactscan import __version__
 from artifactscan.store.versions import versions, versions_of
 
 
-def test_of_what_is_there_and_what_is_not() -> None:
+def test_versions_of_installed_and_missing_packages() -> None:
     told = versions()
     assert told["python"] == ".".join(map(str, sys.version_info[:3]))
     assert told["torch"] == version("torch")

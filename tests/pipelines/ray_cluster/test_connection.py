@@ -19,7 +19,7 @@ def test_workers_find_the_package_where_the_driver_does() -> None:
     assert IMPORT_ROOT == ROOT / "src"
 
 
-def test_what_c_code_writes_to_stderr_meanwhile_is_lost_and_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
+def test_only_stderr_is_hidden_and_only_within_the_context(capfd: pytest.CaptureFixture[str]) -> None:
     os.write(2, b"before ")
     with _silent_stderr():
         os.write(2, b"during ")
@@ -28,9 +28,7 @@ def test_what_c_code_writes_to_stderr_meanwhile_is_lost_and_nothing_else(capfd: 
     assert capfd.readouterr() == ("result", "before after")
 
 
-def test_what_ray_says_of_nodes_and_workers_is_not_among_the_results(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_messages_of_ray_go_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(ray_worker, "print_to_stdstream", ray_worker.print_to_stdstream)  # put back afterwards
     for _ in range(2):
         connection._send_ray_messages_to_stderr()
@@ -50,7 +48,7 @@ available_node_types:
 """
 
 
-def test_what_the_autoscaler_of_ray_up_may_still_add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_that_the_autoscaler_of_ray_up_may_add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "ray_bootstrap_config.yaml"
     monkeypatch.setattr(connection, "BOOTSTRAP_CONFIG", config)
     decode, classify = Node(16, 0, "decode"), Node(8, 1, "classify")
@@ -63,7 +61,7 @@ def test_what_the_autoscaler_of_ray_up_may_still_add(tmp_path: Path, monkeypatch
         assert connection._addable_nodes(()) == ()
 
 
-def test_other_versions_are_told_from_other_reasons() -> None:
+def test_a_version_mismatch_has_its_own_message() -> None:
     sides = "started with:\n    Ray: {}\n    Python: {}\n"
     mismatch = RuntimeError("The cluster was " + sides.format("2.9", "3.9.1") + sides.format("2.60.0", "3.11.7"))
     assert "the cluster runs Ray 2.9 and Python 3.9.1, this process Ray 2.60.0 and Python" in _explain_join_error(
@@ -74,7 +72,7 @@ def test_other_versions_are_told_from_other_reasons() -> None:
     )
 
 
-def test_stderr_is_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+def test_stderr_is_restored_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConnectionError, match="no cluster"), _silent_stderr():
         os.write(2, b"during")
         raise ConnectionError("no cluster")
@@ -82,31 +80,27 @@ def test_stderr_is_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> Non
     assert capfd.readouterr().err == "said\n"
 
 
-def test_a_token_that_is_missing_is_told_as_such() -> None:
+def test_a_missing_token_has_its_own_message() -> None:
     said = _explain_join_error(AuthenticationError("Token authentication is enabled\nbut no token was found"))
     assert said.startswith("the Ray cluster cannot be joined (no token that it accepts was found); ")
     assert "give its token in ~/.ray/auth_token or RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token, or" in said
 
 
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "http://127.0.0.1:8265"])
-def test_an_address_of_another_kind_is_refused_before_ray_waits_for_it(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_address_with_a_scheme_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UsageError, match=f"RAY_ADDRESS {address} is not where a job can join a cluster; give the host"):
         connection._init(local=False, import_path="")
 
 
-def test_another_server_at_the_address_is_told_from_a_cluster(
-    _s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_server_at_the_address_is_recognised(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     address = _s3_server.env["AWS_ENDPOINT_URL"].removeprefix("http://")
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UsageError, match=rf"RAY_ADDRESS {address}: .* \(what listens there is no Ray head, or"):
         connection._init(local=False, import_path="")
 
 
-def test_a_machine_too_busy_for_ray_is_not_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timeout_of_the_start_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def init(**_: object) -> None:
         raise Exception("The current node timed out during startup. This could happen because …")
 

@@ -11,7 +11,7 @@ import ray
 from artifactscan.pipelines.ray_cluster import head_watch
 
 
-def test_a_head_that_stays_away_ends_the_process_with_a_sentence(
+def test_a_lost_head_ends_the_process_with_a_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended: list[int] = []

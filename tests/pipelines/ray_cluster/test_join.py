@@ -41,7 +41,7 @@ def test_more_processes_than_the_cpus_can_run_are_reported(
     ("nodes", "complete"),
     [((4, 2, 2), True), ((2, 2, 4, 8), True), ((2, 2, 2), False), ((2, 4), False), ((8, 8, 8), False)],
 )
-def test_pools_are_prepared_again_only_where_a_node_has_no_equal_any_more(
+def test_pools_fit_while_each_node_or_an_equal_one_is_there(
     monkeypatch: pytest.MonkeyPatch, nodes: tuple[int, ...], complete: bool
 ) -> None:
     monkeypatch.setattr(connection, "connect", lambda **_: Resources((Node(2), Node(2), Node(4)), joined=True))
@@ -82,11 +82,11 @@ def test_a_job_waits_for_a_gpu_for_each_of_its_workers(monkeypatch: pytest.Monke
         ((DECODING, Node(16, 4, "classify")), []),
     ],
 )
-def test_what_is_still_lacking_is_counted(nodes: tuple[Node, ...], lacking: list[str]) -> None:
+def test_find_missing(nodes: tuple[Node, ...], lacking: list[str]) -> None:
     assert node_wait.find_missing(Resources(nodes), use_gpu=True, gpus=4) == lacking
 
 
-def test_a_cluster_is_checked_before_the_plan_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_cluster_asks_only_the_cluster_in_ray_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(connection, "connect", lambda **_: pytest.fail("a Ray of this machine alone comes later"))
     check_cluster("/clips", "/store", shared_filesystem=False)

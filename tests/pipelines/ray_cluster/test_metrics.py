@@ -7,7 +7,7 @@ from artifactscan.pipelines.ray_cluster.metrics import METRICS, Metric
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_ray_serves_it_under_its_exported_name(metric: Metric) -> None:
+def test_ray_serves_each_metric_under_its_exported_name(metric: Metric) -> None:
     family = scrape()[metric.exported]
     assert (family.type, family.documentation) == (metric.kind, metric.description)
     ours = [sample for sample in family.samples if not sample.name.endswith(("_bucket", "_sum"))]
@@ -23,7 +23,7 @@ def test_a_histogram_has_the_declared_buckets(metric: Metric) -> None:
     assert buckets == {**{str(float(bound)): float(bound >= VALUE) for bound in metric.boundaries}, "+Inf": 1.0}
 
 
-def test_names_tell_the_unit_and_whose_they_are() -> None:
+def test_names_of_metrics() -> None:
     assert len({metric.name for metric in METRICS}) == len(METRICS)
     for metric in METRICS:
         assert metric.name.startswith("artifactscan_")
@@ -31,6 +31,6 @@ def test_names_tell_the_unit_and_whose_they_are() -> None:
         assert metric.kind != "histogram" or metric.name.endswith(("_seconds", "_frames"))
 
 
-def test_a_counter_takes_no_zero() -> None:
+def test_a_counter_ignores_zero() -> None:
     """Ray raises for it, and an actor that did nothing has nothing to tell."""
     METRICS[0].record(0, outcome=TAG)

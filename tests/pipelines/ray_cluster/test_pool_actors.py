@@ -38,7 +38,7 @@ def alive() -> list[str]:
     ]
 
 
-def test_a_graph_that_failed_leaves_none_though_its_error_is_kept(ray_here: None) -> None:
+def test_a_failed_graph_leaves_no_actors_while_its_exception_is_kept(ray_here: None) -> None:
     connection.connect()
     with pytest.raises(RayTaskError) as kept, ray_errors_as_cut_off():
         work = make_dataset(pa.table({"slice": [0]}), 1)
@@ -48,7 +48,7 @@ def test_a_graph_that_failed_leaves_none_though_its_error_is_kept(ray_here: None
     assert "ZeroDivisionError" in str(kept.value)
 
 
-def test_those_of_others_are_left_alone_and_none_restarts(ray_here: None) -> None:
+def test_other_actors_are_not_ended(ray_here: None) -> None:
     connection.connect()
     another = ray.remote(num_cpus=0)(Another).remote()
     pool_actors.end_all()

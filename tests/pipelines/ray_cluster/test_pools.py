@@ -45,7 +45,7 @@ def test_every_gpu_classifies_and_the_other_cores_decode() -> None:
 @pytest.mark.parametrize("decoders", [0, 1, 50])
 @pytest.mark.parametrize("classifiers", [0, 1, 16])
 @pytest.mark.parametrize("count", [1, 3])
-def test_every_pool_fits_into_its_cluster(cpus: int, gpus: int, decoders: int, classifiers: int, count: int) -> None:
+def test_pools_fit_into_their_cluster(cpus: int, gpus: int, decoders: int, classifiers: int, count: int) -> None:
     sized = pools(*[Node(cpus, gpus)] * count, gpu=gpus > 0, decoders=decoders, classifiers=classifiers)
     assert sized.decoders == decoders or not decoders
     assert sized.classifiers == classifiers or not classifiers
@@ -60,7 +60,7 @@ def test_nodes_without_a_gpu_classify_each_with_its_own_cores() -> None:
     assert 17 * sized.decoder_cpus <= 16 - SPARE_CPUS, "what one node is meant to hold leaves room there"
 
 
-def test_labelled_nodes_do_what_their_label_says() -> None:
+def test_labelled_nodes_do_only_their_stage() -> None:
     sized = pools(Node(16, 0, "decode"), Node(16, 0, "decode"), Node(8, 1, "classify"), gpu=True)
     assert (sized.decoders, sized.classifiers) == (32, 1)
     assert (sized.decoder_label, sized.classifier_label) == (DECODE, CLASSIFY)
@@ -69,12 +69,12 @@ def test_labelled_nodes_do_what_their_label_says() -> None:
     assert (unlabelled.decoders, unlabelled.decoder_label, unlabelled.classifier_label) == (21, None, None)
 
 
-def test_a_node_without_a_label_does_what_no_other_is_kept_for() -> None:
+def test_a_node_without_a_label_does_the_other_stages() -> None:
     sized = pools(Node(16), Node(8, 1, "classify"), gpu=True)
     assert (sized.decoders, sized.decoder_label, sized.classifier_label) == (16, None, CLASSIFY)
 
 
-def test_no_more_decoders_than_the_gpus_can_take() -> None:
+def test_no_more_decoders_than_the_gpus_can_serve() -> None:
     nodes = [Node(64, 0, "decode"), Node(8, 2, "classify")]
     assert pools(*nodes, gpu=True, rates=rates(0.05, 0.001)).decoders == 64
     assert pools(*nodes, gpu=True, rates=rates(0.05, 0.01)).decoders == 13, "a quarter more than the ten they take"
@@ -94,7 +94,7 @@ def test_an_autoscaler_is_asked_for_what_the_work_is_worth() -> None:
     assert (there.decoders, there.classifiers) == (16, 1), "what is there is used"
 
 
-def test_pools_grow_with_a_cluster_but_not_beyond_what_was_asked_for() -> None:
+def test_pools_grow_with_a_joined_cluster_unless_their_size_is_set() -> None:
     alone, joined = pools(Node(4), gpu=False), pools(Node(4), gpu=False, joined=True)
     assert (alone.most_decoders, alone.most_classifiers) == (alone.decoders, alone.classifiers)
     assert (joined.most_decoders, joined.most_classifiers) == (4 * GROWTH, GROWTH)
@@ -102,7 +102,7 @@ def test_pools_grow_with_a_cluster_but_not_beyond_what_was_asked_for() -> None:
     assert (fixed.most_decoders, fixed.most_classifiers) == (3, 2)
 
 
-def test_what_a_cluster_lacks_is_said() -> None:
+def test_a_cluster_that_is_not_sufficient_is_refused() -> None:
     with pytest.raises(UsageError, match="--device cuda: the Ray cluster has no GPU; add a GPU node, or use"):
         pools(Node(4), gpu=True)
     with pytest.raises(
@@ -132,7 +132,7 @@ CLUSTERS = [
 @pytest.mark.parametrize("pack", [True, False], ids=["packed", "spread"])
 @pytest.mark.parametrize("times", [1, 3, 16])
 @pytest.mark.parametrize(("kinds", "gpu"), CLUSTERS)
-def test_ray_data_wants_as_many_more_decoders_as_the_nodes_hold(
+def test_ray_data_starts_no_decoder_that_no_node_has_room_for(
     kinds: tuple[Node, ...], gpu: bool, times: int, pack: bool
 ) -> None:
     """At the start, and when as many nodes have joined; of what is free it only knows the sum."""

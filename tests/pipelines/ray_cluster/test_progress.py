@@ -31,7 +31,7 @@ def tally(monkeypatch: pytest.MonkeyPatch) -> Any:
     return tally
 
 
-def test_a_tally_adds_up() -> None:
+def test_a_tally_counts() -> None:
     tally = Tally()
     assert tally.read() == Snapshot()
     tally.add(3, {"a0": "scored", "a1": "crashed"}, ["a note"])
@@ -41,7 +41,7 @@ def test_a_tally_adds_up() -> None:
     assert tally.read().videos == 3
 
 
-def test_a_video_that_is_done_again_counts_once() -> None:
+def test_a_repeated_video_is_counted_once() -> None:
     """With the ids that videos have, of which some begin alike."""
     tally, ids = Tally(total=1000), [video_id(f"s3://bucket/{n}.mp4", "etag") for n in range(1000)]
     for video in ids:
@@ -50,14 +50,14 @@ def test_a_video_that_is_done_again_counts_once() -> None:
     assert tally.read() == Snapshot(2006, Counter(scored=1000))
 
 
-def test_a_line_has_counts_rates_and_the_time_left() -> None:
+def test_the_line_has_counts_rates_and_the_time_left() -> None:
     snapshot = Snapshot(frames=1200, outcomes=Counter(undecodable=2, scored=30))
     assert format_progress(snapshot, total=2000, elapsed_s=16.0) == (
         "32/2,000 videos  1,200 frames  2.0 videos/s  75.0 frames/s  30 scored, 2 undecodable  ETA 16:24"
     )
 
 
-def test_a_line_before_the_first_video_is_done() -> None:
+def test_the_line_before_the_first_video_is_done() -> None:
     for elapsed_s in (0.0, 5.0):
         told = format_progress(Snapshot(), total=5, elapsed_s=elapsed_s)
         assert told == "0/5 videos  0 frames  0.0 videos/s  0.0 frames/s  starting  ETA -"
@@ -76,7 +76,7 @@ def test_the_time_left(seconds: float, clock: str) -> None:
 
 
 @pytest.mark.parametrize(("stream", "before"), [(io.StringIO, ""), (Terminal, "\r\x1b[2K")])
-def test_the_last_word_is_a_line_of_its_own(tally: Any, stream: type[io.StringIO], before: str) -> None:
+def test_the_last_line_ends_with_a_newline(tally: Any, stream: type[io.StringIO], before: str) -> None:
     said = stream()
     with Progress(tally, total=3, quiet=False, stream=said):
         pass
@@ -84,7 +84,7 @@ def test_the_last_word_is_a_line_of_its_own(tally: Any, stream: type[io.StringIO
 
 
 @pytest.mark.parametrize(("stream", "between"), [(io.StringIO, "\n"), (Terminal, "\r\x1b[2K")])
-def test_a_terminal_rewrites_its_line_and_a_log_gets_new_ones(
+def test_a_terminal_line_is_rewritten_and_a_log_gets_new_lines(
     tally: Any, stream: type[io.StringIO], between: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "TERMINAL_INTERVAL_S", 0.001)
@@ -99,7 +99,7 @@ def test_a_terminal_rewrites_its_line_and_a_log_gets_new_ones(
     assert all(re.fullmatch(TOLD, told) for told in lines)
 
 
-def test_a_log_does_not_say_the_last_word_twice(tally: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_does_not_repeat_its_last_line(tally: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "TERMINAL_INTERVAL_S", 0.001)
     said = io.StringIO()
     with Progress(tally, total=3, quiet=False, stream=said):
@@ -109,7 +109,7 @@ def test_a_log_does_not_say_the_last_word_twice(tally: Any, monkeypatch: pytest.
     assert re.fullmatch(TOLD + "\n", said.getvalue())
 
 
-def test_a_cluster_with_nothing_free_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_free_cpus_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "read_tally", Tally.read)
     monkeypatch.setattr(progress, "LOG_INTERVAL_S", 0.0)
     monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 0.2})
@@ -124,7 +124,7 @@ def test_a_cluster_with_nothing_free_is_said(monkeypatch: pytest.MonkeyPatch) ->
         tally.actor_started("decoder", "node")
 
 
-def test_quiet_says_nothing(tally: Any) -> None:
+def test_quiet_prints_nothing(tally: Any) -> None:
     said = io.StringIO()
     with Progress(tally, total=3, quiet=True, stream=said) as quiet:
         assert not quiet.thread.is_alive()
@@ -132,7 +132,7 @@ def test_quiet_says_nothing(tally: Any) -> None:
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_cluster_that_is_gone_is_left_to_others_to_report(tally: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_cluster_is_not_reported_by_the_progress(tally: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def gone(tally: Tally) -> Snapshot:

@@ -38,24 +38,24 @@ def test_few_videos_are_a_block_each(dealt: Any) -> None:
     assert dealt([1] * 20, two_decoders()) == [1] * 20
 
 
-def test_many_are_dealt_out_in_blocks_and_the_last_singly(dealt: Any) -> None:
+def test_many_videos_share_blocks_except_the_last(dealt: Any) -> None:
     sizes = dealt([1] * 1000, two_decoders())
     assert sizes[:31] == [32] * 31
     assert sizes[31:] == [1] * 8
 
 
-def test_heavy_ones_come_singly_and_first(dealt: Any) -> None:
+def test_heavy_videos_come_first_in_blocks_of_their_own(dealt: Any) -> None:
     sizes = dealt([ray_data.HEAVY_BYTES] * 3 + [1] * 1000, two_decoders())
     assert sizes[:4] == [1, 1, 1, 32]
     assert sum(sizes) == 1003
 
 
-def test_more_videos_than_the_driver_can_hold_blocks_for(dealt: Any) -> None:
+def test_the_number_of_blocks_is_limited(dealt: Any) -> None:
     sizes = dealt([1] * 1_000_000, two_decoders())
     assert max(sizes) == 50 and len(sizes) <= ray_data.MOST_BLOCKS + 2 * ray_data.SINGLES_PER_DECODER
 
 
-def test_what_no_node_has_room_for_is_kept_from_ray_data() -> None:
+def test_fragmented_cpus_are_excluded() -> None:
     pools = size_pools(Resources((Node(2),) * 16, joined=True), use_gpu=False, decode_actors=0, classify_actors=0)
     ray_data.configure_ray_data(pools)
     context = ray.data.DataContext.get_current()
@@ -65,7 +65,7 @@ def test_what_no_node_has_room_for_is_kept_from_ray_data() -> None:
     assert context.execution_options.exclude_resources.cpu == 0, "the next graph's are its own"
 
 
-def test_what_is_scored_lands_as_a_part(tmp_path: Path) -> None:
+def test_write_part(tmp_path: Path) -> None:
     rows = pa.Table.from_pylist(attempt("clip.mp4", [2, 1]), PARTS)
     for scored in (rows, rows.slice(0, 0), rows):
         ray_data.write_part(str(tmp_path / "parts"), scored)

@@ -25,7 +25,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     return told
 
 
-def test_a_refusal_shows_in_the_metadata_even_before_there_is_a_store(told: list[dict[str, str]]) -> None:
+def test_a_refused_job_is_recorded_in_the_metadata(told: list[dict[str, str]]) -> None:
     with pytest.raises(UsageError, match="--input clips is relative"):
         score(ScoreSettings(input="clips", output="/scores"))
     with pytest.raises(UsageError, match="--corpus clips is relative"):
@@ -43,7 +43,7 @@ def test_no_submitted_job_takes_a_relative_path(told: list[dict[str, str]]) -> N
 
 
 @pytest.mark.parametrize("error", [CutOffError("S3 is gone"), KeyboardInterrupt(), ValueError("ours")])
-def test_what_was_cut_off_is_said_as_the_job_says_it(told: list[dict[str, str]], error: BaseException) -> None:
+def test_a_job_that_was_cut_off_is_recorded_in_the_metadata(told: list[dict[str, str]], error: BaseException) -> None:
     with pytest.raises(type(error)), submission.record_failure(cut_off="cut off: ask again"):
         raise error
     assert told == [{"verdict": "cut off: ask again"}]

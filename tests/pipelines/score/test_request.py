@@ -60,7 +60,7 @@ def test_a_request_is_the_same_each_time() -> None:
     assert request.spec.checkpoint_digest == CHECKPOINT.digest
 
 
-def test_there_is_another_value_above_for_every_setting() -> None:
+def test_the_table_above_covers_every_setting() -> None:
     assert ANOTHER.keys() == {field.name for field in fields(ScoreSettings)}
 
 
@@ -76,6 +76,6 @@ def test_other_weights_are_another_spec() -> None:
     assert changed(make_request(SETTINGS, replace(CHECKPOINT, weights=b"other"))) == {"spec"}
 
 
-def test_one_place_spelled_in_two_ways_is_one_scope() -> None:
+def test_spellings_of_one_path_are_one_scope() -> None:
     for spelling in ("/clips/", "/in/../clips", "file:///clips"):
         assert changed(make_request(replace(SETTINGS, input=spelling), CHECKPOINT)) == set()

@@ -62,7 +62,7 @@ def record_of(settlement: Settlement, *, trained: bool, notes: set[str]) -> Any:
     )
 
 
-def test_a_record_says_what_ran_and_what_came_of_it() -> None:
+def test_the_record_of_a_run() -> None:
     settlement = Settlement(
         {"scored": 3, "crashed": 1}, listed=4, removed=2, without_frames=1, frames=30, events=5, precisions=["bf16"]
     )
@@ -83,7 +83,7 @@ def test_a_record_says_what_ran_and_what_came_of_it() -> None:
     assert record.notes == []
 
 
-def test_a_record_notes_what_happened_otherwise_than_asked() -> None:
+def test_the_notes_of_a_record() -> None:
     assert record_of(Settlement(damaged_parts=2), trained=False, notes={"b", "a"}).notes == [
         "a",
         "b",
@@ -92,13 +92,13 @@ def test_a_record_notes_what_happened_otherwise_than_asked() -> None:
     ]
 
 
-def test_a_price_without_a_plan_is_not_taken_for_an_order_to_score(tmp_path: Path) -> None:
+def test_a_price_without_a_plan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--price-per-hour goes with --plan"):
         score(replace(SETTINGS, input=str(tmp_path), output=str(tmp_path / "store"), price_per_hour=(0.4,)))
     assert not any(tmp_path.iterdir())
 
 
-def test_a_store_is_not_put_where_its_corpus_is(tmp_path: Path) -> None:
+def test_a_store_in_the_folder_of_its_corpus_is_refused(tmp_path: Path) -> None:
     settings = replace(SETTINGS, input=str(tmp_path), output=f"{tmp_path}/")
     with pytest.raises(
         UsageError, match=f"--input and --output are both {tmp_path}; give the store a place of its own"
@@ -161,7 +161,7 @@ def test_the_same_command_finishes_a_run_that_was_cut_off(
     assert record.seconds.keys() == {"settle"}, "Ray was not started"
 
 
-def test_once_more_there_is_nothing_to_do(
+def test_a_finished_command_given_again_does_nothing(
     cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings, store = cut_off
@@ -173,7 +173,7 @@ def test_once_more_there_is_nothing_to_do(
     assert store.run_ids() == ["run1"]
 
 
-def test_a_plan_changes_nothing_and_says_what_would_be_continued(
+def test_a_plan_changes_nothing_and_names_the_run_to_continue(
     cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings, store = cut_off
@@ -183,7 +183,7 @@ def test_a_plan_changes_nothing_and_says_what_would_be_continued(
     assert sorted(Path(store.root).rglob("*")) == before
 
 
-def test_what_changed_since_the_cut_is_done_in_the_same_call(
+def test_changes_since_the_cut_off_are_done_in_the_same_call(
     cut_off: tuple[ScoreSettings, Store], capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings, store = cut_off
@@ -194,7 +194,7 @@ def test_what_changed_since_the_cut_is_done_in_the_same_call(
     assert (second.outcomes, second.counts["removed"]) == ({"unchanged": 1}, 1)
 
 
-def test_tables_of_a_run_that_was_cut_off_are_not_left_for_readers(cut_off: tuple[ScoreSettings, Store]) -> None:
+def test_tables_of_a_run_that_was_cut_off_are_removed(cut_off: tuple[ScoreSettings, Store]) -> None:
     settings, store = cut_off
     settle_run(store, "run1")
     Path(settings.input, "good.mp4").unlink()
@@ -204,14 +204,14 @@ def test_tables_of_a_run_that_was_cut_off_are_not_left_for_readers(cut_off: tupl
     assert parquet_files(store.frames("run1")) == parquet_files(store.videos("run1")) == []
 
 
-def test_a_store_that_somebody_works_on_is_left_alone(cut_off: tuple[ScoreSettings, Store]) -> None:
+def test_a_store_with_a_lease_is_refused(cut_off: tuple[ScoreSettings, Store]) -> None:
     settings, store = cut_off
     with Lease(store.lease), pytest.raises(UsageError, match="is working on this store"):
         score(settings)
     assert store.committed() == []
 
 
-def test_a_storage_that_refuses_is_one_sentence(cut_off: tuple[ScoreSettings, Store], tmp_path: Path) -> None:
+def test_a_path_that_is_no_folder_is_a_usage_error(cut_off: tuple[ScoreSettings, Store], tmp_path: Path) -> None:
     settings, _ = cut_off
     (tmp_path / "file").write_text("")
     for plan in (True, False):
@@ -219,12 +219,12 @@ def test_a_storage_that_refuses_is_one_sentence(cut_off: tuple[ScoreSettings, St
             score(replace(settings, output=str(tmp_path / "file"), plan=plan))
 
 
-def test_whoever_read_the_output_and_has_gone_is_no_mistake_in_the_command() -> None:
+def test_a_broken_pipe_is_not_a_usage_error() -> None:
     with pytest.raises(BrokenPipeError), as_usage_errors():
         raise BrokenPipeError
 
 
-def test_another_request_does_not_continue_it(cut_off: tuple[ScoreSettings, Store]) -> None:
+def test_another_request_does_not_continue_the_run(cut_off: tuple[ScoreSettings, Store]) -> None:
     settings, store = cut_off
     for change in ({"sample_fps": 4.0}, {"limit": 1}, {"max_pixels": 1}):
         request = make_request(replace(settings, **change), CHECKPOINT)
