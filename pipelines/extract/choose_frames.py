@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from artifactscan import storage
 from artifactscan.annotation.frame_index import INDEX
-from artifactscan.annotation.selection import aligned, choose, disagreement, uncertainty
+from artifactscan.annotation.selection import choose, disagreement, join_scores, uncertainty
 from artifactscan.extract.extraction_tables import make_work
 from artifactscan.extract.settings import ExtractSettings
 from artifactscan.labels import SCORE_COLUMNS
@@ -37,7 +37,7 @@ def choose_frames(
     """Chooses frames of the listed videos. ``checkpoints``: source → checkpoint."""
     if checkpoints:
         return _by_scores(settings, checkpoints, listing)
-    if not settings.selection().bind:
+    if not settings.selection().restrict:
         return Choice(frames=None, verdicts={})
     videos = extractor.list_frames(make_work(listing, None))
     rows = [{"video_id": video["video_id"], **frame} for video in videos for frame in video["frames"]]
@@ -60,7 +60,7 @@ def _by_scores(settings: ExtractSettings, checkpoints: Mapping[str, Checkpoint],
         store, spec = Store(storage.normalise(scoring.output)), make_request(scoring, checkpoint).spec.digest
         tables.append(stored_frames(store, spec, videos))
         verdicts = stored_verdicts(store, spec, videos) | verdicts
-    frames, scores = aligned(tables)
+    frames, scores = join_scores(tables)
     values = None
     if settings.choose == "uncertain":
         values = uncertainty(scores[0])

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from artifactscan import __version__, storage
-from artifactscan.annotation.exchange import EXPORT_FOLDER, export_frames
 from artifactscan.annotation.frame_index import FRAMES_FOLDER
+from artifactscan.annotation.labelling_tools import EXPORT_FOLDER, export_frames
 from artifactscan.annotation.labels_table import LABELLED, read_labels
 from artifactscan.cli.exit_codes import failures_exit_code
 from artifactscan.corpus.listing import list_corpus

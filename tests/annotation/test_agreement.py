@@ -4,7 +4,7 @@ import pytest
 from labelled import label_row, labels_table
 from paths import SHARED
 
-from artifactscan.annotation.agreement import AGREEMENT, agreement, by_annotator
+from artifactscan.annotation.agreement import AGREEMENT, compare_annotators, split_by_annotator
 from artifactscan.annotation.labels_table import read_labels
 from artifactscan.errors import UsageError
 
@@ -14,7 +14,7 @@ DATA = SHARED / "data" / "sora15"
 def test_the_figures_of_a_pair_over_their_common_frames() -> None:
     first = labels_table(*(label_row("a.mp4", n, labels) for n, labels in enumerate(["1000", "1000", "0000", "0010"])))
     second = labels_table(*(label_row("a.mp4", n, labels) for n, labels in enumerate(["1000", "0000", "0000"])))
-    table = agreement({"anna": first, "ben": second})
+    table = compare_annotators({"anna": first, "ben": second})
     assert table.schema.equals(AGREEMENT)
     boundary, texture, motion, _ = table.to_pylist()
     # 2 of 3 alike; by chance (2/3)(1/3) + (1/3)(2/3) = 4/9 are, so kappa = (2/3 - 4/9) / (1 - 4/9) = 0.4.
@@ -31,14 +31,14 @@ def test_the_figures_of_a_pair_over_their_common_frames() -> None:
 
 def test_each_pair_of_three() -> None:
     tables = {name: labels_table(label_row("a.mp4", 0, "0000")) for name in ("anna", "ben", "cleo")}
-    table = agreement(tables)
+    table = compare_annotators(tables)
     pairs = dict.fromkeys(zip(table["first"].to_pylist(), table["second"].to_pylist(), strict=True))
     assert list(pairs) == [("anna", "ben"), ("anna", "cleo"), ("ben", "cleo")]
 
 
 def test_one_table_of_several_annotators() -> None:
     rows = [label_row("a.mp4", 0, "1000", "anna"), label_row("a.mp4", 0, "0000", "ben"), label_row("a.mp4", 1, "0000")]
-    split = by_annotator(labels_table(*rows), "sheet")
+    split = split_by_annotator(labels_table(*rows), "sheet")
     assert {name: table["frame_index"].to_pylist() for name, table in split.items()} == {
         "anna": [0],
         "ben": [0],
@@ -49,16 +49,16 @@ def test_one_table_of_several_annotators() -> None:
 def test_what_cannot_be_compared() -> None:
     one, other = labels_table(label_row("a.mp4", 0, "0000")), labels_table(label_row("b.mp4", 0, "0000"))
     with pytest.raises(UsageError, match="agreement needs two annotators and anna is all there is; give two files"):
-        agreement({"anna": one})
+        compare_annotators({"anna": one})
     with pytest.raises(UsageError, match="anna and ben have no frame in common; compare labels of the same frames"):
-        agreement({"anna": one, "ben": other})
+        compare_annotators({"anna": one, "ben": other})
 
 
 @pytest.mark.realdata
 def test_the_two_passes_over_the_real_clips() -> None:
     if not DATA.is_dir():
         pytest.skip("the real clips are not beside the project")
-    table = agreement({name: read_labels(str(DATA / f"labels_{name}.csv")) for name in ("first", "second")})
+    table = compare_annotators({name: read_labels(str(DATA / f"labels_{name}.csv")) for name in ("first", "second")})
     figures = [
         (row["label"], row["positive_first"], row["positive_second"], *(round(row[n], d) for n, d in ROUNDED))
         for row in table.to_pylist()

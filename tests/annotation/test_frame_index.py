@@ -1,4 +1,4 @@
-"""Names of images, and finding frames again by what tools call them."""
+"""Names of images, and finding frames by the names that labelling tools return."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from labelled import ODD_FILES, make_index, write_index
 
-from artifactscan.annotation.frame_index import INDEX, FrameLookup, image_name, read_index, suggested
+from artifactscan.annotation.frame_index import INDEX, FrameLookup, image_name, read_index, suggested_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 
@@ -29,7 +29,7 @@ def test_names_can_be_read_and_do_not_clash() -> None:
     assert len(alike) == 3
 
 
-def test_a_frame_is_found_by_whatever_a_tool_makes_of_its_image() -> None:
+def test_a_frame_is_found_by_the_name_that_a_tool_returns() -> None:
     index = make_index([("a b.mp4", 0), ("a b.mp4", 12)])
     lookup = FrameLookup(index, "export.json")
     image = index["image"].to_pylist()[1]
@@ -52,21 +52,22 @@ def test_a_frame_is_found_by_whatever_a_tool_makes_of_its_image() -> None:
 
 
 def test_frames_that_are_not_in_the_index() -> None:
-    lookup = FrameLookup(make_index([("a.mp4", 0), ("a.mp4", 12)]), "sheet.csv")
+    index = make_index([("a.mp4", 0), ("a.mp4", 12)])
+    lookup = FrameLookup(index, "sheet.csv")
     lookup.check_frame("a.mp4", 12)
     with pytest.raises(UsageError, match=r"sheet.csv labels 'b.mp4', a file of which the index has no frame; give"):
         lookup.check_frame("b.mp4", 12)
     with pytest.raises(UsageError, match=r"frame 10 of 'a.mp4', which is not in the index; the nearest .* is 12$"):
         lookup.check_frame("a.mp4", 10)
     with pytest.raises(UsageError, match="the label 'blur', which is none of boundary, texture, motion, object; ren"):
-        lookup.check_label("blur", "a.png")
+        lookup.row(index["image"][0].as_py(), {"blur"})
 
 
 def test_scores_suggest_the_labels_at_or_over_their_thresholds() -> None:
     row = dict(zip(SCORE_COLUMNS, [0.5, 0.49, 0.9, 0.1], strict=True))
     thresholds = dict.fromkeys(LABELS, 0.5) | {"motion": 0.95}
-    assert suggested(row, thresholds) == {"boundary": 0.5}
-    assert suggested(dict.fromkeys(SCORE_COLUMNS), thresholds) is None
+    assert suggested_labels(row, thresholds) == {"boundary": 0.5}
+    assert suggested_labels(dict.fromkeys(SCORE_COLUMNS), thresholds) is None
 
 
 def test_reading_an_index(tmp_path: Path) -> None:

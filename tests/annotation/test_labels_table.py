@@ -1,4 +1,4 @@
-"""The labels table: what is read, what is merged, and what is refused in one sentence."""
+"""The labels table: read, merged, and refused in one sentence."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def refusal(action, *arguments, **keywords) -> str:
     return str(raised.value)
 
 
-def test_a_sheet_with_more_columns_than_the_table(tmp_path: Path) -> None:
+def test_other_columns_are_ignored(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "b.mp4,12,0,1,0,1,1,melts", "a.mp4,3,1,0,0,0,0,", header=f"{HEADER},agreed,note")
     table = read_labels(path)
     assert table.schema.equals(LABELLED)
@@ -66,12 +66,12 @@ def test_parquet_of_other_types(tmp_path: Path) -> None:
         (",1,0,0,0,0", "row 2 has no file; fill it in or remove the row"),
     ],
 )
-def test_a_cell_that_is_wrong(tmp_path: Path, line: str, said: str) -> None:
+def test_an_invalid_cell_is_named(tmp_path: Path, line: str, said: str) -> None:
     path = csv_file(tmp_path, "a.mp4,0,0,0,0,0", line)
     assert refusal(read_labels, path).startswith(f"labels {path}: {said}")
 
 
-def test_a_file_that_is_no_labels_table(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_labels_table(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "a.mp4,0,1", header="file,frame_index,boundary")
     assert refusal(read_labels, path) == (
         f"labels {path} have no column texture and no column motion and no column object; "
@@ -88,14 +88,14 @@ def test_a_file_that_is_no_labels_table(tmp_path: Path) -> None:
     assert "cannot be read: " in refusal(read_labels, str(tmp_path / "empty.csv"))
 
 
-def test_rows_that_say_the_same_are_one(tmp_path: Path) -> None:
+def test_equal_rows_are_merged(tmp_path: Path) -> None:
     rows = ["a.mp4,0,1,0,0,0,anna,jagged", "a.mp4,0,1,0,0,0,ben,", "a.mp4,0,1,0,0,0,anna,jagged"]
     path = csv_file(tmp_path, *rows, header=f"{HEADER},annotator,note")
     assert read_labels(path).to_pylist() == [label_row("a.mp4", 0, "1000", annotator="anna; ben", note="jagged")]
     assert read_labels(path, rule="keep")["annotator"].to_pylist() == ["anna", "ben"]
 
 
-def test_rows_that_contradict_need_a_rule(tmp_path: Path) -> None:
+def test_rows_that_differ_need_a_rule(tmp_path: Path) -> None:
     votes = ["1100", "1010", "0010"]
     path = csv_file(tmp_path, "a.mp4,9,0,0,0,0", *(f"a.mp4,12,{','.join(vote)}" for vote in votes))
     assert refusal(read_labels, path) == (
@@ -110,7 +110,7 @@ def test_rows_that_contradict_need_a_rule(tmp_path: Path) -> None:
     }
 
 
-def test_a_tie_is_no_majority_and_saying_it_twice_is_one_vote() -> None:
+def test_a_tie_is_no_majority_and_equal_rows_are_one_vote() -> None:
     anna, ben = label_row("a.mp4", 0, "1000", "anna"), label_row("a.mp4", 0, "0000", "ben")
     tables = [labels_table(anna, anna), labels_table(ben)]
     assert refusal(merge_labels, tables, rule="majority") == (

@@ -1,4 +1,4 @@
-"""Which frames are chosen: by hand-made scores, under each limit, and always the same."""
+"""Frames chosen by given scores and under each limit, in whatever order they come."""
 
 import math
 from itertools import pairwise
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from artifactscan.annotation.selection import (
     Limits,
-    aligned,
     choose,
     disagreement,
+    join_scores,
     scores_of,
     uncertainty,
 )
@@ -107,11 +107,11 @@ def test_limits_hold_and_order_does_not_matter(
     assert again.to_pylist() == picked.to_pylist()
 
 
-def test_scores_of_several_checkpoints_are_set_side_by_side() -> None:
+def test_scores_of_several_checkpoints_are_joined_by_frame() -> None:
     first, second = frames(b=[0.0, 1.0], a=[0.0]), frames(a=[0.0], b=[1.0], c=[0.0])
     scores = pa.array([0.1, 0.2, 0.3], pa.float32())
     second = second.set_column(second.column_names.index("p_motion"), "p_motion", scores)
-    table, stacked = aligned([first, second])
+    table, stacked = join_scores([first, second])
     assert chosen(table) == {"a": [0.0], "b": [1.0]}
     assert stacked.shape == (2, 2, 4)
     assert stacked[0] == pytest.approx(scores_of(table))

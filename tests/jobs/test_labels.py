@@ -1,4 +1,4 @@
-"""The labels job: results of tools into one table, agreement as a table to read, refusals in one sentence."""
+"""The labels job: import into one table, agreement of annotators, and refusals in one sentence."""
 
 import json
 from dataclasses import fields
@@ -54,7 +54,7 @@ def test_importing_keeps_each_annotator_or_merges_them(tasks: Path, capsys: pyte
     assert read_labels(str(folder / "merged.parquet")).to_pylist() == [label_row("a b.mp4", 0, "0011", "1; 2")]
 
 
-def test_agreement_is_a_table_to_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_agreement_is_printed_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = {"anna": ["1000", "1000", "0000"], "ben": ["1000", "0000", "0000"]}
     for name, labels in rows.items():
         table = labels_table(*(label_row("a.mp4", n, one) for n, one in enumerate(labels)))
@@ -92,7 +92,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_refusals(tasks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tasks.parent
     said = refusal(capsys, "merge")
-    assert said == "the commands are `import` and `agree`, not 'merge'; add --help to one for its flags"
+    assert said == "command merge is unknown; known are import, agree"
     assert "agreement needs two annotators" in refusal(capsys, "agree")
     flags = ("import", "--from", "label-studio", "--index", folder / "index.parquet", "--file")
     output = folder / "out.csv"

@@ -91,9 +91,9 @@ def test_a_card_says_how_it_stands_on_unseen_videos(checkpoint: Checkpoint) -> N
     figure = {"value": 0.456, "low": 0.3, "high": 0.6, "majority": 0.25}
     metrics = {"protocols": {"videos": {"figures": {"macro": {"average_precision": figure}}}}}
     said = "macro average precision 0.46 (0.30–0.60) on unseen videos, chance 0.25"
-    assert replace(checkpoint.card, metrics=metrics).standing() == said
+    assert replace(checkpoint.card, metrics=metrics).quality() == said
     for unknown in ({}, {"protocols": {"frames": {}}}, {"protocols": []}, {"protocols": {"videos": None}}):
-        assert replace(checkpoint.card, metrics=unknown).standing() is None
+        assert replace(checkpoint.card, metrics=unknown).quality() is None
 
 
 def test_a_card_is_never_left_beside_the_weights_of_another(

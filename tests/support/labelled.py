@@ -1,4 +1,4 @@
-"""What the tests of labelling share: labels, an index of frames, and clips that are called oddly."""
+"""Labels, an index of frames, and odd file names, for tests of labelling."""
 
 from pathlib import Path
 from typing import Any

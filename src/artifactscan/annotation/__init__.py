@@ -1,1 +1,1 @@
-"""Frames that people label: which ones, in which tool, and what comes back as one table."""
+"""Labels by people: choosing frames, exporting them to labelling tools, importing the results as one labels table."""

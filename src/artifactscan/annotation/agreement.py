@@ -1,4 +1,4 @@
-"""How far annotators agree: the ceiling for any classifier that is trained on their labels."""
+"""Agreement of annotators, which limits how good a classifier trained on their labels can be."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -29,20 +29,20 @@ AGREEMENT = pa.schema(
     ]
 )
 """One row per pair of annotators and label, over the frames that both labelled. ``observed``: share of frames on which
-they agree; ``kappa``: Cohen's, null where both always say the same one thing and chance explains all of it; ``f1``:
-of the second against the first, which is the same the other way round, null where neither says 1 once."""
+they agree; ``kappa``: Cohen's kappa, null where both give all frames the same value; ``f1``: of one against the other,
+which is symmetric, null where neither says 1 once."""
 
 _NAME_WIDTH = 24
 
 
-def by_annotator(table: pa.Table, name: str) -> dict[str, pa.Table]:
+def split_by_annotator(table: pa.Table, name: str) -> dict[str, pa.Table]:
     """Splits LABELLED rows of rule ``keep`` by annotator; rows that name none belong to ``name``."""
     annotators = [annotator or name for annotator in table["annotator"].to_pylist()]
     column = np.array(annotators, dtype=object)
     return {annotator: table.filter(pa.array(column == annotator)) for annotator in dict.fromkeys(annotators)}
 
 
-def agreement(annotations: Mapping[str, pa.Table]) -> pa.Table:
+def compare_annotators(annotations: Mapping[str, pa.Table]) -> pa.Table:
     """Compares each pair of annotators, given as name → LABELLED rows, and returns AGREEMENT rows.
 
     UsageError for fewer than two annotators, an annotator with two rows for one frame, or a pair without a common
@@ -53,7 +53,7 @@ def agreement(annotations: Mapping[str, pa.Table]) -> pa.Table:
             f"agreement needs two annotators and {' '.join(annotations) or 'nobody'} is all there is; "
             "give two files, or one with a column `annotator`"
         )
-    frames = {name: _by_frame(table, name) for name, table in annotations.items()}
+    frames = {name: _labels_by_frame(table, name) for name, table in annotations.items()}
     rows = []
     for first, second in combinations(frames, 2):
         common = sorted(frames[first].keys() & frames[second].keys())
@@ -64,7 +64,7 @@ def agreement(annotations: Mapping[str, pa.Table]) -> pa.Table:
     return pa.Table.from_pylist(rows, AGREEMENT)
 
 
-def _by_frame(table: pa.Table, name: str) -> dict[tuple[str, int], tuple[int, ...]]:
+def _labels_by_frame(table: pa.Table, name: str) -> dict[tuple[str, int], tuple[int, ...]]:
     columns = [table[column].to_pylist() for column in ("file", "frame_index", *LABELS)]
     by_frame: dict[tuple[str, int], tuple[int, ...]] = {}
     for file, index, *labels in zip(*columns, strict=True):
@@ -91,27 +91,26 @@ def _compare(first: str, second: str, label: str, a: np.ndarray, b: np.ndarray) 
 
 
 def print_agreement(table: pa.Table, out: Console) -> None:
-    """AGREEMENT rows as one table per pair of annotators, for a person."""
+    """Prints AGREEMENT rows, one table per pair of annotators."""
     rows = table.to_pylist()
     for first, second in dict.fromkeys((row["first"], row["second"]) for row in rows):
         pair = [row for row in rows if (row["first"], row["second"]) == (first, second)]
-        one, other = printable(first, _NAME_WIDTH), printable(second, _NAME_WIDTH)
-        shown = Table(
-            title=Text(f"{one} and {other}: {pair[0]['frames']:,} frames that both labelled"), title_justify="left"
-        )
-        shown.add_column("label")
+        first_name, second_name = printable(first, _NAME_WIDTH), printable(second, _NAME_WIDTH)
+        title = Text(f"{first_name} and {second_name}: {pair[0]['frames']:,} frames that both labelled")
+        grid = Table(title=title, title_justify="left")
+        grid.add_column("label")
         for heading in ("positive, first / second", "agree", "Cohen's kappa", "F1 of one against the other"):
-            shown.add_column(heading, justify="right")
+            grid.add_column(heading, justify="right")
         for row in pair:
-            shown.add_row(
+            grid.add_row(
                 row["label"],
                 f"{row['positive_first']:,} / {row['positive_second']:,}",
                 f"{row['observed']:.3f}",
-                _figure(row["kappa"]),
-                _figure(row["f1"]),
+                _format(row["kappa"]),
+                _format(row["f1"]),
             )
-        out.print(shown)
+        out.print(grid)
 
 
-def _figure(value: float | None) -> str:
+def _format(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"

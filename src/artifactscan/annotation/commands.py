@@ -1,4 +1,4 @@
-"""The commands of jobs/labels.py, each from its settings to what a person reads at the end."""
+"""The commands of jobs/labels.py: each takes its settings and prints its result."""
 
 from collections import Counter
 from pathlib import PurePosixPath
@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from artifactscan import storage
-from artifactscan.annotation.agreement import agreement, by_annotator, print_agreement
-from artifactscan.annotation.exchange import import_labels
+from artifactscan.annotation.agreement import compare_annotators, print_agreement, split_by_annotator
+from artifactscan.annotation.labelling_tools import import_labels
 from artifactscan.annotation.labels_table import merge_labels, read_labels, write_labels
 from artifactscan.annotation.settings import AgreeSettings, ImportSettings
 from artifactscan.errors import UsageError
@@ -23,39 +23,39 @@ from artifactscan.storage.parquet import write_table
 
 
 def import_table(settings: ImportSettings, out: Console) -> None:
-    """Writes a tool's results as one labels table and tells what is in it; UsageError before anything is written."""
+    """Writes a tool's results as one labels table and prints counts; UsageError before anything is written."""
     table, unlabelled = import_labels(
         settings.tool, settings.file, settings.index, annotator=settings.annotator, untagged=settings.untagged
     )
     table = merge_labels([table], rule=settings.on_conflict, source=settings.file)
     write_labels(table, settings.output)
-    shown = Table(title=f"{table.num_rows:,} labelled frames", title_justify="left")
-    shown.add_column("annotator")
+    grid = Table(title=f"{table.num_rows:,} labelled frames", title_justify="left")
+    grid.add_column("annotator")
     for heading in ("frames", *LABELS, "none of them"):
-        shown.add_column(heading, justify="right")
+        grid.add_column(heading, justify="right")
     for annotator, frames in Counter(table["annotator"].to_pylist()).most_common():
-        theirs = table.filter(
+        rows = table.filter(
             pc.is_null(table["annotator"]) if annotator is None else pc.equal(table["annotator"], annotator)
         )
-        votes = np.stack([theirs[label].to_numpy() for label in LABELS])
+        votes = np.stack([rows[label].to_numpy() for label in LABELS])
         counts = [frames, *votes.sum(axis=1).tolist(), int((~votes.any(axis=0)).sum())]
         name = "not named" if annotator is None else printable(annotator, 40)
-        shown.add_row(Text(name), *(f"{count:,}" for count in counts))
-    out.print(shown)
+        grid.add_row(Text(name), *(f"{count:,}" for count in counts))
+    out.print(grid)
     if unlabelled:
         out.print(f"left out, as nobody labelled them yet: {unlabelled:,}")
     out.print(Text(f"labels  {printable(settings.output)}"), soft_wrap=True)
 
 
 def agree(settings: AgreeSettings, out: Console) -> None:
-    """Prints the agreement of every two annotators; UsageError as ``read_labels`` and ``agreement``."""
+    """Prints the agreement of each pair of annotators; UsageError as ``read_labels`` and ``compare_annotators``."""
     annotations: dict[str, pa.Table] = {}
     for file, name in zip(settings.files, _names(settings.files), strict=True):
-        for annotator, table in by_annotator(read_labels(file, rule="keep"), name).items():
+        for annotator, table in split_by_annotator(read_labels(file, rule="keep"), name).items():
             if annotator in annotations:
                 raise UsageError(f"{file} has labels of {annotator}, as a file before it; give each annotator once")
             annotations[annotator] = table
-    figures = agreement(annotations)
+    figures = compare_annotators(annotations)
     print_agreement(figures, out)
     if settings.output is not None:
         try:
@@ -66,6 +66,6 @@ def agree(settings: AgreeSettings, out: Console) -> None:
 
 
 def _names(files: tuple[str, ...]) -> list[str]:
-    """The files' bare names, or their whole paths where two are called alike."""
+    """The stems of the files, or their whole paths where two stems are the same."""
     stems = [PurePosixPath(file).stem for file in files]
     return stems if len(set(stems)) == len(stems) else list(files)

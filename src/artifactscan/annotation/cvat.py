@@ -1,7 +1,7 @@
-"""CVAT: frames and tags as "CVAT for images 1.1" XML, out and back.
+"""CVAT: exports frames and tags as "CVAT for images 1.1" XML, and reads that format back.
 
-Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/ and xml_format. An image without a tag looks
-the same whether nobody opened it or somebody found it clean, so there is a tag CLEAN for the second.
+Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/ and xml_format. The format does
+not tell an image that nobody looked at from one without defects, so the tag CLEAN marks the second.
 """
 
 import io
@@ -19,15 +19,16 @@ from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 
 CLEAN = "clean"
-"""The tag of a frame that was looked at and shows none of the four."""
+"""The tag of a frame that was looked at and shows none of the four artifacts."""
 
 Untagged = Literal["error", "clean", "skip"]
-"""What an image without any tag is: a mistake, a clean frame, or one that nobody looked at."""
+"""How an image without a tag is read: as an error, as a clean frame, or as not labelled yet (skip)."""
 
 MAX_XML_BYTES = 1 << 30
-"""Of annotations.xml unpacked: millions of tagged images."""
+"""Limit of annotations.xml unpacked; enough for millions of tagged images."""
 
 _XML_NAME = "annotations.xml"
+_ATTRIBUTES = [{"name": "note", "mutable": False, "input_type": "text", "default_value": "", "values": [""]}]
 _WAY_OUT = 'export the task again as "CVAT for images 1.1"'
 _NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SHAPES = frozenset({"box", "polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton"})
@@ -36,8 +37,8 @@ _SHAPES = frozenset({"box", "polygon", "polyline", "points", "cuboid", "ellipse"
 def write_cvat(index: pa.Table, *, labels: Mapping[tuple[str, int], Mapping[str, Any]]) -> dict[str, bytes]:
     """File name → content: annotations.xml for INDEX rows, and labels.json for CVAT's raw label constructor.
 
-    Tags are those of ``labels``, (file, frame_index) → LABELLED row. Scores become no tags: CVAT would hand them back
-    as if a person had set them.
+    ``labels``: (file, frame_index) → LABELLED row, which become tags. Scores do not: CVAT would return them as if a
+    person had set them.
     """
     root = ElementTree.Element("annotations")
     _child(root, "version", "1.1")
@@ -54,7 +55,7 @@ def write_cvat(index: pa.Table, *, labels: Mapping[tuple[str, int], Mapping[str,
         for name, text in (("name", "note"), ("mutable", "False"), ("input_type", "text")):
             _child(attribute, name, text)
     for number, row in enumerate(index.to_pylist()):
-        name = row["image"].rpartition("/")[2]  # as the images are called once they are uploaded
+        name = row["image"].rpartition("/")[2]  # CVAT keeps the file name of an uploaded image
         size = {"width": str(row["width"]), "height": str(row["height"])}
         image = ElementTree.SubElement(root, "image", {"id": str(number), "name": name, **size})
         if given := labels.get((row["file"], row["frame_index"])):
@@ -65,16 +66,13 @@ def write_cvat(index: pa.Table, *, labels: Mapping[tuple[str, int], Mapping[str,
     return {_XML_NAME: xml, "labels.json": json.dumps(constructor, indent=2).encode()}
 
 
-_ATTRIBUTES = [{"name": "note", "mutable": False, "input_type": "text", "default_value": "", "values": [""]}]
-
-
 def read_cvat(data: bytes, lookup: FrameLookup, *, untagged: Untagged) -> Iterator[dict[str, Any] | None]:
     """Rows of the labels table from annotations.xml or the ZIP around it; None for each frame not labelled yet.
 
     UsageError for a damaged file, another format, an unknown image or label, shapes, a clean frame with a defect.
     """
     source = lookup.source
-    for image in _parse(_xml(data, source), source).iter("image"):
+    for image in _parse(_unpack(data, source), source).iter("image"):
         name = image.get("name") or ""
         if shape := next((child.tag for child in image if child.tag in _SHAPES), None):
             raise UsageError(f"{source} has a {shape} on the image {name!r}; labels are of whole frames, so use tags")
@@ -105,7 +103,7 @@ def _tag(image: ElementTree.Element, label: str, note: str | None) -> None:
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
-    """Refuses a document type before a single entity is declared: CVAT writes none, and only an attack needs one."""
+    """Refuses a document type before an entity is declared (billion laughs); CVAT writes none."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
         raise ValueError("it declares a document type")
@@ -123,7 +121,7 @@ def _parse(xml: bytes, source: str) -> ElementTree.Element:
     return root
 
 
-def _xml(data: bytes, source: str) -> bytes:
+def _unpack(data: bytes, source: str) -> bytes:
     if not data.startswith(b"PK"):
         return data
     try:

@@ -1,7 +1,7 @@
-"""FiftyOne: frames as a FiftyOneImageClassificationDataset with several labels per image, out and back.
+"""FiftyOne: exports frames as a multi-label FiftyOneImageClassificationDataset, and reads that format back.
 
-Source: https://docs.voxel51.com/user_guide/export_datasets.html. A list without a label is a frame found clean; null
-is a frame not labelled yet.
+Source: https://docs.voxel51.com/user_guide/export_datasets.html. An empty list is a clean frame; null is a
+frame not labelled yet.
 """
 
 import json
@@ -11,40 +11,41 @@ from typing import Any
 
 import pyarrow as pa
 
-from artifactscan.annotation.frame_index import FrameLookup, suggested
+from artifactscan.annotation.frame_index import FrameLookup, suggested_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 
+_TO_ROOT = "../.."
+"""From export/fiftyone/ to the folder that image paths start from."""
 _WAY_OUT = "export it again as FiftyOneImageClassificationDataset"
 
 
 def write_fiftyone(
     index: pa.Table,
     *,
-    to_root: str,
     labels: Mapping[tuple[str, int], Mapping[str, Any]],
     thresholds: Mapping[str, float],
 ) -> dict[str, bytes]:
-    """File name → content: labels.json for INDEX rows, predictions.json and data.json, which says where images lie.
+    """File name → content: labels.json and predictions.json for INDEX rows, and data.json with the paths of images.
 
-    ``to_root``: path from the folder of these files to the one that image paths start from. labels.json has those of
-    ``labels``, (file, frame_index) → LABELLED row, predictions.json, in the same format, what the scores suggest.
+    ``labels``: (file, frame_index) → LABELLED row, for labels.json. predictions.json has the labels whose scores reach
+    their threshold.
     """
     targets: dict[str, list[int] | None] = {}
-    guesses: dict[str, list[dict[str, float]] | None] = {}
+    predictions: dict[str, list[dict[str, float]] | None] = {}
     paths: dict[str, str] = {}
     for row in index.to_pylist():
         stem = PurePosixPath(row["image"]).stem
-        paths[stem] = f"{to_root}/{row['image']}"
-        given, scores = labels.get((row["file"], row["frame_index"])), suggested(row, thresholds)
+        paths[stem] = f"{_TO_ROOT}/{row['image']}"
+        given, scores = labels.get((row["file"], row["frame_index"])), suggested_labels(row, thresholds)
         targets[stem] = None if given is None else [number for number, label in enumerate(LABELS) if given[label]]
-        guesses[stem] = None
+        predictions[stem] = None
         if scores is not None:
-            guesses[stem] = [{"label": LABELS.index(label), "confidence": score} for label, score in scores.items()]
+            predictions[stem] = [{"label": LABELS.index(label), "confidence": score} for label, score in scores.items()]
     classes = list(LABELS)
     files = {
         "labels.json": {"classes": classes, "labels": targets},
-        "predictions.json": {"classes": classes, "labels": guesses},
+        "predictions.json": {"classes": classes, "labels": predictions},
         "data.json": paths,
     }
     return {name: json.dumps(content, indent=1).encode() for name, content in files.items()}

@@ -1,4 +1,4 @@
-"""The index of extracted frames: which image shows which frame of which clip, and how images are named."""
+"""The index of extracted frames: image names, and which frame of which clip each image shows."""
 
 import re
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ INDEX = pa.schema(
 )
 """One row per extracted frame. ``image``: path below the index's folder; ``file``: the clip's path below the input, as
 the labels table has it; ``width`` and ``height`` of the image, pixels; ``value``: the uncertainty or disagreement it
-was chosen for; scores: the mean over the checkpoints that were asked, null where none was."""
+was chosen by; scores: the mean over the checkpoints, null without any."""
 
 FRAMES_FOLDER = "frames"
 
@@ -41,10 +41,10 @@ _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
 
 
 def image_name(file: str, video_id: str, frame_index: int, suffix: str) -> str:
-    """A file name for one frame: what can be read of the clip's name, 16 hex digits, the frame's index.
+    """The file name of one frame: the readable part of the clip's name, 16 hex digits, and the frame's index.
 
-    Only letters, digits, ``_`` and ``-`` before the one dot, whatever the clip is called; the digest of ``file`` and
-    ``video_id`` keeps apart clips that read alike.
+    It has only letters, digits, ``_`` and ``-`` before the dot. The hex digits are a digest of ``file`` and
+    ``video_id``, so that clips with the same readable part do not clash.
     """
     stem = _UNSAFE.sub("-", PurePosixPath(file).stem).strip("-")[:_STEM_CHARS].rstrip("-")
     digest = blake2b(f"{video_id}\0{file}".encode(), digest_size=_DIGEST_BYTES).hexdigest()
@@ -52,7 +52,7 @@ def image_name(file: str, video_id: str, frame_index: int, suffix: str) -> str:
 
 
 def read_index(uri: str) -> pa.Table:
-    """Reads the INDEX that an extraction left; UsageError for a file that is none."""
+    """Reads the INDEX that an extraction wrote; UsageError for any other file."""
     uri = storage.normalise(uri)
     try:
         table = read_table(uri)
@@ -65,10 +65,10 @@ def read_index(uri: str) -> pa.Table:
 
 
 class FrameLookup:
-    """Finds frames of an INDEX by the names that annotation tools give back for their images."""
+    """Finds frames of an INDEX by the image names that labelling tools return."""
 
     def __init__(self, index: pa.Table, source: str):
-        """``source``: what the names are read from, for errors."""
+        """``source``: the file that the names come from, for errors."""
         self.source = source
         columns = zip(*(index[name].to_pylist() for name in ("image", "file", "frame_index")), strict=True)
         self._frames = {PurePosixPath(image).name: (file, frame) for image, file, frame in columns}
@@ -78,7 +78,7 @@ class FrameLookup:
         self._by_stem = {PurePosixPath(name).stem: name for name in self._frames}
 
     def find(self, image: str) -> tuple[str, int]:
-        """``file`` and ``frame_index`` of an image, given by path, name, stem or upload url.
+        """``file`` and ``frame_index`` of an image, given by path, name, stem or upload URL.
 
         UsageError for an image that is not in the index.
         """
@@ -107,25 +107,20 @@ class FrameLookup:
                 f"the nearest that is there is {nearest}"
             )
 
-    def check_label(self, label: str, image: str) -> str:
-        """``label`` if it is one of LABELS; UsageError otherwise."""
-        if label not in LABELS:
-            raise UsageError(
-                f"{self.source} gives the image '{printable(image, 80)}' the label '{printable(label, 40)}', which is "
-                f"none of {', '.join(LABELS)}; rename it in the tool and export again"
-            )
-        return label
-
     def row(self, image: str, labels: set[str], annotator: str | None = None, note: str | None = None) -> dict:
-        """A row of the labels table for an image and the labels it shows; UsageError as ``find``, ``check_label``."""
+        """A row of the labels table for an image and the labels it shows; UsageError for another image or label."""
         file, frame_index = self.find(image)
-        shown = {self.check_label(label, image) for label in sorted(labels)}
-        cells = {label: int(label in shown) for label in LABELS}
+        if unknown := sorted(labels - set(LABELS)):
+            raise UsageError(
+                f"{self.source} gives the image '{printable(image, 80)}' the label '{printable(unknown[0], 40)}', "
+                f"which is none of {', '.join(LABELS)}; rename it in the tool and export again"
+            )
+        cells = {label: int(label in labels) for label in LABELS}
         return {"file": file, "frame_index": frame_index, **cells, "annotator": annotator or None, "note": note or None}
 
 
-def suggested(row: Mapping[str, object], thresholds: Mapping[str, float]) -> dict[str, float] | None:
-    """Label → score of those that an INDEX row's scores put at or over their thresholds; None without scores."""
+def suggested_labels(row: Mapping[str, object], thresholds: Mapping[str, float]) -> dict[str, float] | None:
+    """Label → score for the labels of an INDEX row that reach their thresholds; None without scores."""
     scores = {label: row[column] for label, column in zip(LABELS, SCORE_COLUMNS, strict=True)}
     known = {label: score for label, score in scores.items() if isinstance(score, float)}
     if not known:

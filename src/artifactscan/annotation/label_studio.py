@@ -1,7 +1,7 @@
-"""Label Studio: frames as tasks with choices filled in beforehand, and its JSON export back.
+"""Label Studio: exports frames as tasks with labels and predictions, and reads its JSON export back.
 
-Source: https://labelstud.io/guide/task_format and /guide/predictions. An annotation without a choice is a frame found
-clean; a task without an annotation, or one that was skipped, is not labelled yet.
+Source: https://labelstud.io/guide/task_format and /guide/predictions. An annotation without a choice is a clean
+frame; a task without an annotation, or with skipped ones only, is not labelled yet.
 """
 
 import json
@@ -13,14 +13,14 @@ from xml.etree import ElementTree
 import pyarrow as pa
 
 from artifactscan import storage
-from artifactscan.annotation.frame_index import FrameLookup, suggested
+from artifactscan.annotation.frame_index import FrameLookup, suggested_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 
 CHOICES, NOTE, FRAME = "artifacts", "note", "frame"
-"""Names of the controls and the picture in the labelling configuration; results are told apart by them."""
+"""Names of the two controls and of the image in the labelling configuration; results refer to them."""
 ID_CHARS = 10
-"""Of a result's id; Label Studio makes them of this length."""
+"""Length of a result's id, as Label Studio makes them."""
 
 _HINTS = {
     "boundary": "outlines broken, melting, doubled, bleeding into a neighbour",
@@ -41,9 +41,10 @@ def write_label_studio(
 ) -> dict[str, bytes]:
     """File name → content: tasks.json for INDEX rows, and config.xml, the labelling configuration.
 
-    Images lie below ``root``: on S3 they are named by uri, else for Label Studio's local files with ``root`` as
-    LOCAL_FILES_DOCUMENT_ROOT. Rows of ``labels``, (file, frame_index) → LABELLED row, become annotations; what the
-    scores suggest, predictions whose ``score`` is the least sure label's certainty, 0.5 … 1.
+    ``root``: folder of the images. On S3 tasks have their uris; otherwise the paths of Label Studio's local files, with
+    ``root`` as LOCAL_FILES_DOCUMENT_ROOT. ``labels``: (file, frame_index) → LABELLED row, which become annotations.
+    Labels whose scores reach their threshold become predictions; their ``score`` is the certainty of the least certain
+    label, 0.5 to 1.
     """
     tasks = []
     for row in index.to_pylist():
@@ -51,7 +52,7 @@ def write_label_studio(
         url = storage.join(root, image) if storage.is_s3(root) else f"/data/local-files/?d={quote(image)}"
         names = {name: row[name] for name in ("file", "frame_index", "pts_s")}
         task: dict[str, Any] = {"data": {"image": url, FRAME: image, **names}}
-        given, scores = labels.get((row["file"], row["frame_index"])), suggested(row, thresholds)
+        given, scores = labels.get((row["file"], row["frame_index"])), suggested_labels(row, thresholds)
         if scores is not None:
             certainty = min(max(row[column], 1 - row[column]) for column in SCORE_COLUMNS)
             result = _result(image, list(scores), None)

@@ -1,6 +1,6 @@
-"""Which frames are worth labelling: at a rate, by how unsure a checkpoint is, by how far several disagree, spread out.
+"""Chooses frames to label: spread out over videos and time, or by uncertainty or disagreement of checkpoints.
 
-Everything in here is deterministic: the same frames and scores give the same choice, in whatever order they come.
+The same frames and scores give the same choice, whatever their order.
 """
 
 from collections import defaultdict, deque
@@ -25,14 +25,15 @@ class Limits:
     """How many frames to choose, and how far apart."""
 
     count: int | None = None
-    """In all; None for as many as the other limits allow."""
+    """Frames in total; None for as many as the other limits allow."""
     per_video: int | None = None
+    """Frames of one video."""
     min_gap_s: float = 0.0
     """Seconds between two chosen frames of one video, at least."""
 
     @property
-    def bind(self) -> bool:
-        """Whether they keep any frame out."""
+    def restrict(self) -> bool:
+        """Whether any frame may be left out."""
         return self.count is not None or self.per_video is not None or self.min_gap_s > 0
 
 
@@ -41,7 +42,7 @@ def scores_of(frames: pa.Table) -> np.ndarray:
     return np.stack([frames[column].to_numpy().astype(np.float64) for column in SCORE_COLUMNS], axis=1)
 
 
-def aligned(tables: Sequence[pa.Table]) -> tuple[pa.Table, np.ndarray]:
+def join_scores(tables: Sequence[pa.Table]) -> tuple[pa.Table, np.ndarray]:
     """The frames that every checkpoint scored, and all their scores: float64 (checkpoints, frames, labels).
 
     ``tables``: one frames table per checkpoint. The first one's rows are returned, sorted by video and frame.
@@ -57,7 +58,7 @@ def aligned(tables: Sequence[pa.Table]) -> tuple[pa.Table, np.ndarray]:
 
 
 def uncertainty(scores: np.ndarray) -> np.ndarray:
-    """How unsure a checkpoint is: binary entropy of each label, bits, averaged; 0 (sure) to 1 (all at 0.5).
+    """Uncertainty of a checkpoint: binary entropy of each label, bits, averaged; 0 (certain) to 1 (all at 0.5).
 
     ``scores``: float (frames, labels) in 0..1. Returns float64 (frames,).
     """
@@ -65,11 +66,11 @@ def uncertainty(scores: np.ndarray) -> np.ndarray:
 
 
 def disagreement(scores: np.ndarray, measure: Measure = "variance") -> np.ndarray:
-    """How far several checkpoints disagree, averaged over the labels; 0 where all say the same.
+    """Disagreement of several checkpoints, averaged over the labels; 0 where all scores are the same.
 
     ``scores``: float (checkpoints, frames, labels) in 0..1. ``variance`` of the probabilities, at most 0.25; or the
-    generalised ``jensen-shannon`` divergence, bits, at most 1: entropy of the mean less mean of the entropies (Lin
-    1991; as an acquisition score, BALD, Houlsby et al. 2011), which weighs 0.01 against 0.1 more than 0.45 against
+    generalised ``jensen-shannon`` divergence, bits, at most 1: entropy of the mean minus mean of the entropies (Lin
+    1991; as an acquisition score, BALD, Houlsby et al. 2011), which rates 0.01 and 0.1 further apart than 0.45 and
     0.54. Returns float64 (frames,).
     """
     if measure == "variance":
@@ -81,8 +82,8 @@ def disagreement(scores: np.ndarray, measure: Measure = "variance") -> np.ndarra
 def choose(frames: pa.Table, limits: Limits, values: np.ndarray | None = None) -> pa.Table:
     """Chooses rows of ``frames`` (video_id, frame_index, pts_s), sorted by video and frame.
 
-    With ``values``, float (frames,), the highest first. Without, spread out: one of every video before a second of
-    any, and in each video far from those chosen before. A frame that would break a limit is passed over.
+    With ``values``, float (frames,), the highest are taken first. Without, one of every video is taken before a second
+    of any, far from those taken before. A frame that would exceed a limit is passed over.
     """
     videos, pts_s = frames["video_id"].to_pylist(), frames["pts_s"].to_pylist()
     times: defaultdict[str, list[float]] = defaultdict(list)
@@ -94,8 +95,9 @@ def choose(frames: pa.Table, limits: Limits, values: np.ndarray | None = None) -
         return limits.min_gap_s <= 0 or all(abs(pts_s[row] - time) >= limits.min_gap_s for time in taken)
 
     chosen: list[int] = []
-    # Both generators look at `fits` only when they are asked for the next row.
-    for row in islice(_in_turns(frames, fits) if values is None else _best_first(frames, values, fits), limits.count):
+    # Both generators call `fits` lazily, after the rows before were added to `times`.
+    rows = _round_robin(frames, fits) if values is None else _best_first(frames, values, fits)
+    for row in islice(rows, limits.count):
         times[videos[row]].append(pts_s[row])
         chosen.append(row)
     return frames.take(pa.array(chosen, pa.int64())).sort_by([(name, "ascending") for name in _KEY])
@@ -107,8 +109,8 @@ def _best_first(frames: pa.Table, values: np.ndarray, fits: Callable[[int], bool
     return filter(fits, order.tolist())
 
 
-def _in_turns(frames: pa.Table, fits: Callable[[int], bool]) -> Iterator[int]:
-    """One row of each video after the other, round by round; ids are digests, so no video is first for its name."""
+def _round_robin(frames: pa.Table, fits: Callable[[int], bool]) -> Iterator[int]:
+    """Rows round-robin over the videos, in the order of their ids, which are digests."""
     frame_index = frames["frame_index"].to_pylist()
     by_video = sorted(_rows_by_video(frames).items())
     turns = deque(iter(_middles_first(sorted(rows, key=frame_index.__getitem__))) for _, rows in by_video)
@@ -127,7 +129,7 @@ def _rows_by_video(frames: pa.Table) -> Mapping[str, list[int]]:
 
 
 def _middles_first(rows: list[int]) -> Iterator[int]:
-    """The middle one, then the middles of what is left on both sides, and so on."""
+    """The middle row, then the middles of the halves on both sides, and so on."""
     gaps = deque([(0, len(rows))])
     while gaps:
         start, end = gaps.popleft()
@@ -138,7 +140,7 @@ def _middles_first(rows: list[int]) -> Iterator[int]:
 
 
 def _entropy_bits(p: np.ndarray) -> np.ndarray:
-    """Of a yes with probability ``p``; 0 at both ends."""
+    """Binary entropy of probabilities ``p``, bits; 0 at 0 and 1."""
     inner = np.clip(p, np.finfo(np.float64).tiny, 1.0)
     outer = np.clip(1.0 - p, np.finfo(np.float64).tiny, 1.0)
     return -(p * np.log2(inner) + (1.0 - p) * np.log2(outer))

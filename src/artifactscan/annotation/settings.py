@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from artifactscan.annotation.cvat import Untagged
-from artifactscan.annotation.exchange import Tool
+from artifactscan.annotation.labelling_tools import Tool
 from artifactscan.annotation.labels_table import Rule
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from artifactscan.messages.text import printable
-from artifactscan.scoring.summary import name
+from artifactscan.scoring.summary import short_uri
 
 
 def print_extraction(
@@ -26,7 +26,9 @@ def print_extraction(
     rows = ledger.to_pylist()
     for outcome, videos in Counter(row["outcome"] for row in rows).most_common():
         alike = [row for row in rows if row["outcome"] == outcome]
-        example = next((f"{name(row['uri'])}: {printable(row['reason'], 80)}" for row in alike if row["reason"]), "")
+        example = next(
+            (f"{short_uri(row['uri'])}: {printable(row['reason'], 80)}" for row in alike if row["reason"]), ""
+        )
         frames = sum(row["frames_written"] for row in alike)
         table.add_row(outcome, f"{videos:,}", f"{frames:,}", Text(example))
     out.print(table)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from artifactscan.annotation.exchange import Tool
+from artifactscan.annotation.labelling_tools import Tool
 from artifactscan.annotation.selection import Limits, Measure
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.video import DecodeSettings

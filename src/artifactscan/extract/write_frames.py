@@ -63,8 +63,8 @@ def take_frames(row: dict[str, Any], segments: Iterable[Segment], writer: ImageW
     verdict, attempt = None, ""
     for segment in segments:
         frames_by_attempt.setdefault(segment.attempt, []).extend(_take_segment(row, segment, writer))
-        if segment.verdict is not None:
-            verdict, attempt = segment.verdict, segment.attempt
+        if segment.result is not None:
+            verdict, attempt = segment.result, segment.attempt
     assert verdict is not None, f"the segments of {row['uri']} carry no verdict"
     frames = frames_by_attempt.pop(attempt)
     if writer is not None:

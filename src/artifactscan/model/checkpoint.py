@@ -60,7 +60,7 @@ class Card:
     """Name and size of each clip it was trained on: figures measured on these are not figures on unseen videos."""
     card_version: int = CARD_VERSION
 
-    def standing(self) -> str | None:
+    def quality(self) -> str | None:
         """How such a checkpoint did on videos it had not seen, in words; None where the card does not say."""
         try:
             figure = self.metrics["protocols"]["videos"]["figures"]["macro"]["average_precision"]

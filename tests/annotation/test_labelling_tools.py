@@ -1,4 +1,4 @@
-"""Out to each tool and back: the same labels, whatever the clips are called."""
+"""Labels exported to each tool and imported again are the same, whatever the names of the clips."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled import ODD_CHARACTERS, ODD_FILES, label_row, labels_table, make_index, write_index
 
-from artifactscan.annotation.exchange import TOOLS, export_frames, import_labels
+from artifactscan.annotation.labelling_tools import TOOLS, export_frames, import_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 
@@ -46,7 +46,7 @@ def test_labels_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory,
     folder = tmp_path_factory.mktemp("export")
     index = make_index(sorted(frames))
     labels = labels_table(*(label_row(*key, shown, "anna", note) for key, (shown, note) in sorted(frames.items())))
-    export_frames(tool, index, str(folder), labels=labels, thresholds=THRESHOLDS)  # type: ignore[arg-type]
+    export_frames(tool, index, str(folder), labels=labels, thresholds=THRESHOLDS, model_version="")  # type: ignore[arg-type]
     source = str(folder / "export" / tool / RESULT[tool])
     table, unlabelled = import_labels(tool, source, write_index(folder, index), annotator="anna")  # type: ignore[arg-type]
     expected = labels.to_pylist()
@@ -58,25 +58,17 @@ def test_labels_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory,
 @pytest.mark.parametrize("tool", TOOLS)
 def test_frames_that_nobody_labelled_are_counted(tmp_path: Path, tool: str) -> None:
     folder = export(tmp_path, tool, label_row("a b.mp4", 12, "0000"))
-    table, unlabelled = import_labels(
-        tool,  # type: ignore[arg-type]
-        str(folder / RESULT[tool]),
-        str(tmp_path / "index.parquet"),
-        untagged="skip",
-    )
+    source, index = str(folder / RESULT[tool]), str(tmp_path / "index.parquet")
+    table, unlabelled = import_labels(tool, source, index, untagged="skip")  # type: ignore[arg-type]
     assert (table.to_pylist(), unlabelled) == ([label_row("a b.mp4", 12, "0000")], 2)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_scores_never_come_back_as_labels(tmp_path: Path, tool: str) -> None:
     folder = export(tmp_path, tool, scores=[0.9, 0.1, 0.2, 0.6])
+    source, index = str(folder / RESULT[tool]), str(tmp_path / "index.parquet")
     with pytest.raises(UsageError, match="holds no labelled frame; label some, then export again"):
-        import_labels(
-            tool,  # type: ignore[arg-type]
-            str(folder / RESULT[tool]),
-            str(tmp_path / "index.parquet"),
-            untagged="skip",
-        )
+        import_labels(tool, source, index, untagged="skip")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -87,7 +79,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, tool: str) -> None:
         import_labels(tool, missing, str(tmp_path / "index.parquet"))  # type: ignore[arg-type]
 
 
-def test_the_sheet_shows_the_scores_and_leaves_the_cells_empty(tmp_path: Path) -> None:
+def test_the_csv_has_scores_and_empty_cells_to_fill_in(tmp_path: Path) -> None:
     folder = export(tmp_path, "csv", label_row("a b.mp4", 12, "0110", note="x"), scores=[0.9, 0.1, 0.2, 0.6])
     with (folder / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -100,11 +92,11 @@ def test_the_sheet_shows_the_scores_and_leaves_the_cells_empty(tmp_path: Path) -
 def test_cvat_gets_images_tags_and_label_definitions(tmp_path: Path) -> None:
     folder = export(tmp_path, "cvat", label_row("a b.mp4", 12, "0110"), label_row("a b.mp4", 0, "0000"))
     root = ElementTree.parse(folder / "annotations.xml").getroot()
-    assert (root.findtext("version"), root.findtext("meta/task/mode"), root.findtext("meta/task/size")) == (
+    assert [root.findtext(path) for path in ("version", "meta/task/mode", "meta/task/size")] == [
         "1.1",
         "annotation",
         "3",
-    )
+    ]
     images = root.findall("image")
     assert [[tag.get("label") for tag in image] for image in images] == [["clean"], ["texture", "motion"], []]
     assert [image.get("id") for image in images] == ["0", "1", "2"]

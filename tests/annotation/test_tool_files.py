@@ -1,4 +1,4 @@
-"""What tools hand back that cannot be used: one sentence that names the file, the image and the way out."""
+"""Files from labelling tools: what is read, and for each that cannot be used one sentence naming file and image."""
 
 import io
 import json
@@ -49,7 +49,7 @@ def from_cvat(data: bytes, untagged: Untagged = "error") -> Iterator[dict[str, A
     return read_cvat(data, LOOKUP, untagged=untagged)
 
 
-def test_cvat_xml_or_the_zip_around_it() -> None:
+def test_cvat_xml_is_read_plain_or_zipped() -> None:
     xml = cvat(image(NAMES[0], tag("clean")), image(f"frames/{NAMES[1]}", tag("motion"), tag("boundary")))
     expected = [label_row("a.mp4", 0, "0000"), label_row("a.mp4", 12, "1010")]
     assert list(from_cvat(xml)) == expected
@@ -136,7 +136,7 @@ def test_label_studio_files_that_cannot_be_used(tasks: list, said: str) -> None:
     assert refusal(from_label_studio(*tasks)).startswith(said)
 
 
-def test_label_studio_json_that_is_none() -> None:
+def test_label_studio_files_that_are_not_json() -> None:
     assert refusal(read_label_studio(b'[{"data": ', LOOKUP)).startswith("export is damaged or not JSON (")
     assert refusal(read_label_studio(b"{}", LOOKUP)).startswith("export holds dict, not a list of tasks; export the")
     assert refusal(read_label_studio(b"[" * 100_000, LOOKUP)).startswith("export is damaged or not JSON (")
@@ -161,7 +161,7 @@ def from_fiftyone(labels: Any, classes: Any = None) -> Iterator[dict[str, Any] |
         (None, None, None),
     ],
 )
-def test_the_ways_in_which_fiftyone_writes_labels(target: Any, classes: Any, labels: str | None) -> None:
+def test_each_form_of_labels_that_fiftyone_writes(target: Any, classes: Any, labels: str | None) -> None:
     expected = None if labels is None else label_row("a.mp4", 12, labels)
     assert list(from_fiftyone({STEMS[1]: target}, classes)) == [expected]
 
@@ -181,6 +181,6 @@ def test_fiftyone_files_that_cannot_be_used(labels: Any, classes: Any, said: str
     assert refusal(from_fiftyone(labels, classes)).startswith(said)
 
 
-def test_fiftyone_json_that_is_none() -> None:
+def test_fiftyone_files_that_are_not_json() -> None:
     assert refusal(read_fiftyone(b"{", LOOKUP)).startswith("export is damaged or not JSON (")
     assert refusal(read_fiftyone(b"[]", LOOKUP)).startswith("export has no object `labels`; export it again as")

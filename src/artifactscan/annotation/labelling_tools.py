@@ -1,4 +1,4 @@
-"""Frames out to the tools that people label with, and their results back into the labels table."""
+"""Exports frames to labelling tools, and imports their results as labels table rows."""
 
 import csv
 import io
@@ -21,7 +21,6 @@ Tool = Literal["csv", "cvat", "label-studio", "fiftyone"]
 TOOLS: tuple[str, ...] = get_args(Tool)
 
 EXPORT_FOLDER = "export"
-MODEL_VERSION = "artifactscan"
 
 _SHEET_COLUMNS = [*LABELLED.names, "image", "pts_s", *SCORE_COLUMNS]
 
@@ -33,13 +32,13 @@ def export_frames(
     *,
     labels: pa.Table,
     thresholds: Mapping[str, float],
-    model_version: str = MODEL_VERSION,
+    model_version: str,
 ) -> list[str]:
     """Writes INDEX rows for a tool into ``root``/export/<tool> and returns the uris written.
 
-    ``root``: the folder that the index's image paths start from. ``labels``: LABELLED rows, one per frame, for frames
-    labelled already. What scores say at the ``thresholds`` per label goes along as predictions where the tool keeps
-    those apart from labels.
+    ``root``: the folder that the index's image paths start from. ``labels``: LABELLED rows, one per frame, of frames
+    labelled already. ``thresholds``: per label; scores that reach them become predictions in tools that keep
+    predictions apart from labels, there named by ``model_version``.
     """
     given = {(row["file"], row["frame_index"]): row for row in labels.to_pylist()}
     if tool == "csv":
@@ -49,7 +48,7 @@ def export_frames(
     elif tool == "label-studio":
         files = write_label_studio(index, root=root, labels=given, thresholds=thresholds, model_version=model_version)
     else:
-        files = write_fiftyone(index, to_root="../..", labels=given, thresholds=thresholds)
+        files = write_fiftyone(index, labels=given, thresholds=thresholds)
     folder = storage.join(root, EXPORT_FOLDER, tool)
     written = [storage.join(folder, name) for name in files]
     for uri, data in zip(written, files.values(), strict=True):
@@ -58,7 +57,7 @@ def export_frames(
 
 
 def _sheet(index: pa.Table, given: Mapping[tuple[str, int], Mapping[str, Any]]) -> bytes:
-    """A table to fill in by hand: frames not labelled yet have empty cells, and their scores beside them."""
+    """A CSV to fill in by hand, with scores beside the labels; frames not labelled yet have empty cells."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _SHEET_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -72,9 +71,9 @@ def import_labels(
 ) -> tuple[pa.Table, int]:
     """Reads what a tool exported; returns LABELLED rows and the number of frames that nobody labelled yet.
 
-    A frame that several people labelled has a row for each. ``annotator`` takes the place of whomever the tool names;
-    ``untagged`` is for CVAT. UsageError for a file that cannot be read or is damaged, for images and labels that are
-    unknown, and for one person's two opinions of a frame.
+    A frame that several people labelled has a row for each. ``annotator`` replaces the names from the tool;
+    ``untagged`` is for CVAT. UsageError for a file that cannot be read or is damaged, for an unknown image or label,
+    and where one annotator labels a frame in two ways.
     """
     lookup = FrameLookup(read_index(index_uri), source)
     if tool == "csv":
