@@ -23,9 +23,9 @@ sys.path[:0] = [str(HERE.parent / "tests" / "support")]
 from playwright.sync_api import sync_playwright  # noqa: E402
 from reports import jpeg, make_report  # noqa: E402
 
-from artifactscan.audit.night import Picture, Report  # noqa: E402
 from artifactscan.audit.page.html import render_html  # noqa: E402
 from artifactscan.audit.page.markdown import render_markdown  # noqa: E402
+from artifactscan.audit.report_data import Picture, Report  # noqa: E402
 from artifactscan.labels import LABELS  # noqa: E402
 
 MAX_RENDER_S, MAX_BYTES, MAX_OPEN_S = 30.0, 5_000_000, 2.0

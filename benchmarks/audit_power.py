@@ -26,9 +26,9 @@ import numpy as np
 import pyarrow as pa
 
 from artifactscan.audit.night import EXIT_PASS
-from artifactscan.audit.policy import Policy
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES
-from artifactscan.audit.statistics.flag_rates import measure
+from artifactscan.audit.policy import Policy
+from artifactscan.audit.statistics.flag_rates import measure_rates
 from artifactscan.audit.verdict import judge
 from artifactscan.labels import LABELS
 
@@ -104,7 +104,7 @@ def run(variant: Variant, nights: int, seed: int) -> dict[str, object]:
         for _ in range(nights):
             baseline = {f"night{one:02}": arrivals(variant, rng) for one in range(BASELINE_NIGHTS)}
             tonight = arrivals(variant, rng, risen=risen)
-            cells = measure(tonight, baseline, policy, resamples=RESAMPLES)
+            cells = measure_rates(tonight, baseline, policy, resamples=RESAMPLES)
             verdict = judge(policy=policy, cells=cells, arrivals=tonight, canaries=canaries, baseline=list(baseline))
             failed[risen] += verdict.code != EXIT_PASS
             rightly += risen and f"{CHANGED} rose" in verdict.headline and "generator=a" in verdict.headline

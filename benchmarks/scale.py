@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from media import write_clip  # noqa: E402
 from s3_server import GeneratedBucket  # noqa: E402
@@ -35,10 +35,10 @@ from s3_server import GeneratedBucket  # noqa: E402
 from artifactscan.audit import canaries  # noqa: E402
 from artifactscan.audit.audit_store import AuditStore  # noqa: E402
 from artifactscan.audit.night import Night, Verdict  # noqa: E402
-from artifactscan.audit.policy import Policy, as_record  # noqa: E402
 from artifactscan.audit.night_tables import ARRIVALS, PICTURES, PREVALENCE, SAMPLING  # noqa: E402
 from artifactscan.audit.night_tables import CANARIES as CANARY_SCHEMA  # noqa: E402
-from artifactscan.audit.statistics.flag_rates import measure  # noqa: E402
+from artifactscan.audit.policy import Policy, as_record  # noqa: E402
+from artifactscan.audit.statistics.flag_rates import measure_rates  # noqa: E402
 from artifactscan.corpus.listing import list_corpus  # noqa: E402
 from artifactscan.demo import marks  # noqa: E402
 from artifactscan.labels import LABELS  # noqa: E402
@@ -84,9 +84,10 @@ def night(count: int) -> dict[str, Any]:
         settings = ScoreSettings(input=bucket.uri, output=store.scores.root, checkpoint=checkpoint)
         request, settled = _write_settled(settings)
         names = [f"202601{day:02d}T030000Z-00000000" for day in range(2, 2 + NIGHTS)]
-        canaries.ensure(store.canary, CANARIES)
+        canaries.ensure_clips(store.canary, CANARIES)
         canary_scores = store.canary_scores(names[0]).root
-        _job("score.py", "--input", canaries.clips(store.canary), "--output", canary_scores, "--checkpoint", checkpoint)
+        clips = canaries.clips_folder(store.canary)
+        _job("score.py", "--input", clips, "--output", canary_scores, "--checkpoint", checkpoint)
         for number, name in enumerate(names):
             _write_night(store, name, scorer=names[0], runs=settled if not number else (), request=request)
         flags = ("--corpus", bucket.uri, "--store", store.root, "--checkpoint", checkpoint, "--quiet")
@@ -101,7 +102,7 @@ def _write_night(store: AuditStore, name: str, *, scorer: str, runs: tuple[str, 
     arrivals = _arrivals(name)
     empty = {"events": EVENTS, "sampling": SAMPLING, "prevalence": PREVALENCE, "pictures": PICTURES}
     tables = {table: schema.empty_table() for table, schema in empty.items()}
-    cells = measure(arrivals, {}, Policy())
+    cells = measure_rates(arrivals, {}, Policy())
     written = store.write_tables(
         name, {**tables, "arrivals": arrivals, "cells": cells, "canaries": CANARY_SCHEMA.empty_table()}
     )

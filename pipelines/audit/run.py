@@ -1,4 +1,4 @@
-"""One night, whole: canaries, what is new, what failed before, figures, verdict, page, commit, notice."""
+"""One night of the audit: canaries, scoring, tables, verdict, page, commit, webhook."""
 
 import os
 from collections.abc import Mapping
@@ -13,43 +13,49 @@ from artifactscan import storage
 from artifactscan.annotation.labels_table import read_labels
 from artifactscan.audit import canaries
 from artifactscan.audit.audit_store import AuditStore, new_night_id
-from artifactscan.audit.measure import Basis, Figures, baseline_nights
-from artifactscan.audit.video_groups import check_matches, load_grouping
+from artifactscan.audit.baseline import baseline_nights
+from artifactscan.audit.measure import MeasureSettings, NightTables
 from artifactscan.audit.night import Night
+from artifactscan.audit.night_tables import PICTURES, SAMPLING
 from artifactscan.audit.notify import check_webhook, notify
-from artifactscan.audit.pictures import draw, worst
+from artifactscan.audit.pictures import draw_pictures, worst_videos
 from artifactscan.audit.policy import Policy, load_policy
 from artifactscan.audit.policy import as_record as policy_record
 from artifactscan.audit.print_verdict import print_night
-from artifactscan.audit.write_pages import assemble, point_to, write_pages
-from artifactscan.audit.night_tables import PICTURES, SAMPLING
 from artifactscan.audit.settings import SECRETS, AuditSettings
-from artifactscan.audit.verdict import judge, moved, remarks
+from artifactscan.audit.verdict import judge, remarks, scorer_moved
+from artifactscan.audit.video_groups import check_matches, load_grouping
+from artifactscan.audit.write_pages import write_latest, write_pages
 from artifactscan.corpus.listing import list_corpus
 from artifactscan.errors import UsageError
 from artifactscan.messages.console import console
 from artifactscan.model.checkpoint import load_checkpoint
 from artifactscan.outcomes import HAS_FRAMES
-from artifactscan.pipelines.audit.stages import Audit, Findings, measure_corpus, scoring_settings, watch_canaries
-from artifactscan.pipelines.ray_cluster.submission import check_paths, tell_job, telling_of_a_bad_end
+from artifactscan.pipelines.audit.stages import (
+    AuditJob,
+    StageResults,
+    score_and_measure,
+    score_canaries,
+    scoring_settings,
+)
+from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, check_paths, record_failure
 from artifactscan.pipelines.score.request import make_request
-from artifactscan.pipelines.score.rounds import check_cluster
-from artifactscan.pipelines.score.run import as_usage_errors, tell_standing
+from artifactscan.pipelines.score.run import as_usage_errors, check_cluster, print_checkpoint_quality
 from artifactscan.scoring.events import EventSettings
 from artifactscan.storage.failures import as_cut_off_errors
 from artifactscan.storage.lease import Lease
 from artifactscan.store.versions import versions
 
 WEBHOOK_VARIABLE = "ARTIFACTSCAN_WEBHOOK"
-_PLACES = ("metadata", "human_labels", "policy")
+_FILES = ("metadata", "human_labels", "policy")
 """Settings that name files."""
 
 
 def audit(settings: AuditSettings) -> int:
     """Audits a corpus and returns the job's exit code; UsageError, LedgerError and CutOffError go to the caller."""
-    out = console(stderr=True)  # progress; the verdict is the first line of stdout
-    with telling_of_a_bad_end(cut_off="cut off: the next audit takes it up"), as_usage_errors():
-        check_paths(settings, "corpus", "store", *_PLACES)
+    out = console(stderr=True)  # the first line of stdout is the verdict
+    with record_failure(cut_off="cut off: the next audit takes it up"), as_usage_errors():
+        check_paths(settings, "corpus", "store", *_FILES)
         if webhook := settings.webhook or os.environ.get(WEBHOOK_VARIABLE):
             check_webhook(webhook)
         check_cluster(settings.corpus, settings.store, shared_filesystem=settings.shared_filesystem)
@@ -57,27 +63,27 @@ def audit(settings: AuditSettings) -> int:
         store.check(settings.corpus)
         storage.check_writable(store.root)
         with Lease(store.lease) as lease:
-            begun = _begin(settings, store, out)
-            tell_job(run=begun.night, store=store.root, verdict="under way")
+            job = _prepare(settings, store, out)
+            add_job_metadata(run=job.night, store=store.root, verdict="under way")
             with as_cut_off_errors():
-                night, page = _spend_night(begun, lease)
+                night, page = _run_night(job, lease)
     print_night(night, store.table(night, "sampling", SAMPLING), page, console())
     verdict = f"{night.verdict.code} {night.verdict.headline}"
-    if trouble := tell_job(run=night.night, store=store.root, verdict=verdict):
+    if trouble := add_job_metadata(run=night.night, store=store.root, verdict=verdict):
         out.print(Text(trouble, style="yellow"), soft_wrap=True)
     if webhook and (failure := notify(webhook, night, page=page)):
         out.print(Text(failure, style="yellow"), soft_wrap=True)
     return night.verdict.code
 
 
-def _begin(settings: AuditSettings, store: AuditStore, out: Console) -> Audit:
-    """Reads what the night goes by; UsageError where it cannot follow the nights before."""
+def _prepare(settings: AuditSettings, store: AuditStore, out: Console) -> AuditJob:
+    """Reads all inputs; UsageError where the night cannot follow the nights before."""
     policy, grouping = load_policy(settings.policy), load_grouping(settings.groups, settings.metadata)
     if settings.human_labels:
         read_labels(settings.human_labels, rule="majority")
     check_matches(grouping, settings.corpus, list_corpus(settings.corpus, settings.listing()))
     checkpoint = load_checkpoint(settings.checkpoint)
-    tell_standing(settings.checkpoint, checkpoint, out)
+    print_checkpoint_quality(settings.checkpoint, checkpoint, out)
     nights = store.nights()
     store.discard_uncommitted(nights)
     night = new_night_id(nights)
@@ -87,12 +93,13 @@ def _begin(settings: AuditSettings, store: AuditStore, out: Console) -> Audit:
     if last is not None and not settings.accept_scorer:
         _check_same_spec(last, spec, request.spec.digest)
         scorer = last.scorer
-    # Thresholds that a report has set hold on for the same weights.
-    same = last is not None and last.checkpoint["digest"] == checkpoint.digest
     baseline = [] if settings.accept_corpus else _baseline(nights, policy, scorer, settings.baseline)
-    if (clips := canaries.count(store.canary)) not in (None, settings.canary_clips):
+    if (clips := canaries.count_clips(store.canary)) not in (None, settings.canary_clips):
         out.print(f"the store has {clips} canary clips, not {settings.canary_clips}, and keeps them", style="yellow")
-    return Audit(
+    thresholds, events = dict(checkpoint.card.thresholds), EventSettings()
+    if last is not None and last.checkpoint["digest"] == checkpoint.digest:
+        thresholds, events = last.thresholds, EventSettings(**last.events)  # a report may have changed them
+    return AuditJob(
         settings=settings,
         store=store,
         night=night,
@@ -100,16 +107,14 @@ def _begin(settings: AuditSettings, store: AuditStore, out: Console) -> Audit:
         nights=tuple(nights),
         scorer=scorer,
         baseline=tuple(baseline),
-        policy=policy,
         checkpoint=checkpoint,
         request=request,
-        basis=Basis(
+        grouping=grouping,
+        measuring=MeasureSettings(
             store=store,
-            corpus=settings.corpus,
             spec=spec,
-            grouping=grouping,
-            thresholds=last.thresholds if last is not None and same else dict(checkpoint.card.thresholds),
-            events=EventSettings(**last.events) if last is not None and same else EventSettings(),
+            thresholds=thresholds,
+            events=events,
             policy=policy,
             resample_share=settings.resample_share,
         ),
@@ -121,10 +126,10 @@ def _check_same_spec(last: Night, spec: Mapping[str, Any], spec_digest: str) -> 
     if last.spec_digest == spec_digest:
         return
     differing = [name for name in spec if str(last.spec.get(name)) != str(spec[name]) and name != "input"]
-    told = ", ".join(f"{name} {spec[name]} instead of {last.spec.get(name)}" for name in differing) or "another input"
+    changes = ", ".join(f"{name} {spec[name]} instead of {last.spec.get(name)}" for name in differing)
     raise UsageError(
-        f"the nights of this store were scored by another spec ({told}); audit with that again, give another --store, "
-        "or --accept-scorer, which scores the whole corpus anew and compares with no night before"
+        f"the nights of this store were scored by another spec ({changes or 'another input'}); audit with that again, "
+        "give another --store, or --accept-scorer, which scores the whole corpus anew and compares with no night before"
     )
 
 
@@ -138,46 +143,44 @@ def _baseline(nights: list[Night], policy: Policy, scorer: str, named: str | Non
     return found
 
 
-def _spend_night(job: Audit, lease: Lease) -> tuple[Night, str]:
-    """Does the work of a night and commits it; returns its record and where its page lies.
+def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
+    """Scores, judges and commits a night; returns its record and the URI of its page.
 
-    The canaries go first: a scorer that moved scores nothing of the corpus, so that no scores of two are mixed.
+    The canaries come first: a scorer that moved does not score the corpus, so that no two scorers' scores mix.
     """
-    found = Findings(canaries=watch_canaries(job))
-    if moved(found.canaries, job.policy):
-        found.notes.append("the corpus was not scored by a scorer that moved; its new videos wait for the next night")
-        measured = Figures.empty()
+    results = StageResults(canaries=score_canaries(job))
+    if scorer_moved(job.measuring.policy, results.canaries):
+        results.notes.append("the corpus was not scored by a scorer that moved; its new videos wait for the next night")
+        tables = NightTables.empty()
     else:
-        measured = measure_corpus(job, found)
+        tables = score_and_measure(job, results)
     lease.check()
-    drawn = PICTURES.empty_table()
-    worst_videos = worst(measured.arrivals, job.settings.worst_videos)
-    if worst_videos.num_rows:
-        job.out.print(f"drawing the {worst_videos.num_rows} worst videos")
-        drawn, notes = draw(worst_videos, job.settings, job.checkpoint)
-        found.notes += notes
-        if any(map(storage.is_s3, worst_videos["uri"].to_pylist())) and storage.signs_for_a_session():
-            found.notes.append("the links to videos are signed with temporary credentials and end when those do")
-    tables = job.store.write_tables(job.night, {**measured.by_name(), "canaries": found.canaries, "pictures": drawn})
-    night = _record(job, found, measured, tables)
-    page = write_pages(job.store, assemble(job.store, night, job.nights))
+    pictures = PICTURES.empty_table()
+    worst = worst_videos(tables.arrivals, job.settings.worst_videos)
+    if worst.num_rows:
+        job.out.print(f"drawing the {worst.num_rows} worst videos")
+        pictures, notes = draw_pictures(worst, job.settings, job.checkpoint)
+        results.notes += notes
+        if any(map(storage.is_s3, worst["uri"].to_pylist())) and storage.signs_for_a_session():
+            results.notes.append("the links to videos are signed with temporary credentials and end when those do")
+    folder = job.store.write_tables(job.night, {**tables.by_name(), "canaries": results.canaries, "pictures": pictures})
+    night = _record(job, results, tables, folder)
+    page = write_pages(job.store, night, job.nights)
     lease.check()
     job.store.commit(night)
-    point_to(job.store, night)
+    write_latest(job.store, night)
     return night, page
 
 
-def _record(job: Audit, found: Findings, measured: Figures, tables: str) -> Night:
-    card, settings = job.checkpoint.card, job.settings
+def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: str) -> Night:
+    card, settings, policy = job.checkpoint.card, job.settings, job.measuring.policy
     baseline = [night.night for night in job.baseline]
-    arrived = measured.arrivals.num_rows > 0
-    said = remarks(policy=job.policy, cells=measured.cells, baseline=baseline) if arrived else ()
     kept = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in SECRETS}
-    for name in _PLACES:  # for a report written anew, elsewhere
+    for name in _FILES:  # absolute, as a report may be written from another working directory
         kept[name] = storage.normalise(kept[name]) if kept[name] else None
-    if settings.accept_corpus and not any(found.outcomes.get(outcome) for outcome in HAS_FRAMES):
+    if settings.accept_corpus and not any(results.outcomes.get(outcome) for outcome in HAS_FRAMES):
         kept["accept_corpus"] = False
-        found.notes.append("--accept-corpus had no effect, as no video was scored tonight; give it when some are")
+        results.notes.append("--accept-corpus had no effect, as no video was scored tonight; give it when some are")
     return Night(
         night=job.night,
         corpus=storage.normalise(settings.corpus),
@@ -185,32 +188,32 @@ def _record(job: Audit, found: Findings, measured: Figures, tables: str) -> Nigh
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         scorer=job.scorer,
         spec_digest=job.request.spec.digest,
-        spec=dict(job.basis.spec),
+        spec=dict(job.measuring.spec),
         checkpoint={
             "digest": job.checkpoint.digest,
             "backbone": card.backbone,
             "trained": card.trained,
-            "standing": card.standing(),
+            "standing": card.quality(),
         },
         versions=versions(),
-        tables=tables,
-        runs=found.runs,
-        counts=found.counts,
-        outcomes=found.outcomes,
-        standing_outcomes=found.standing_outcomes,
-        standing_rates=found.standing_rates,
+        tables=folder,
+        runs=results.runs,
+        counts=results.counts,
+        outcomes=results.outcomes,
+        standing_outcomes=results.standing_outcomes,
+        standing_rates=results.standing_rates,
         baseline=tuple(baseline),
-        thresholds=dict(job.basis.thresholds),
-        events=asdict(job.basis.events),
-        policy=policy_record(job.policy),
+        thresholds=dict(job.measuring.thresholds),
+        events=asdict(job.measuring.events),
+        policy=policy_record(policy),
         verdict=judge(
-            policy=job.policy,
-            cells=measured.cells,
-            arrivals=measured.arrivals,
-            canaries=found.canaries,
+            policy=policy,
+            cells=tables.cells,
+            arrivals=tables.arrivals,
+            canaries=results.canaries,
             baseline=baseline,
         ),
-        notes=tuple(found.notes),
-        remarks=said,
+        notes=tuple(results.notes),
+        remarks=remarks(policy=policy, cells=tables.cells, baseline=baseline),
         settings=kept,
     )

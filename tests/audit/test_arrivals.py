@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from parts import THRESHOLDS
 from scored_runs import FPS, motion, write_run
 
-from artifactscan.audit.arrivals import _summary, gather, regroup, statuses, unclaimed
-from artifactscan.audit.video_groups import Grouping
+from artifactscan.audit.arrivals import _summary, count_statuses, gather_arrivals, regroup, uncounted_runs
 from artifactscan.audit.night_tables import ARRIVALS
+from artifactscan.audit.video_groups import Grouping
 from artifactscan.errors import LedgerError
 from artifactscan.labels import LABELS
 from artifactscan.schemas import EVENTS, FRAMES
@@ -27,14 +27,14 @@ def store(tmp_path: Path) -> Store:
 
 
 def arrivals_of(store: Store, *runs: RunRecord, thresholds: dict[str, float] = THRESHOLDS) -> tuple[pa.Table, pa.Table]:
-    return gather(
+    return gather_arrivals(
         store,
         runs,
         corpus="/c/",
         grouping=GENERATOR,
         thresholds=thresholds,
         sample_fps=FPS,
-        settings=EventSettings(),
+        events=EventSettings(),
     )
 
 
@@ -126,7 +126,7 @@ def test_what_could_not_be_read_before_and_not_now_either_does_not_arrive_again(
     again = write_run(store, "run2", {"/c/s/a.mp4": "unreadable", "/c/s/c.mp4": "unreadable"}, again=["/c/s/a.mp4"])
     assert arrivals_of(store, first)[0]["path"].to_pylist() == ["s/a.mp4", "s/b.mp4"]
     assert arrivals_of(store, again)[0]["path"].to_pylist() == ["s/c.mp4"]
-    assert statuses(store, [first, again]) == {"new": 3, "again": 1}
+    assert count_statuses(store, [first, again]) == {"new": 3, "again": 1}
 
 
 def test_what_could_not_be_read_before_and_now_can_arrives(store: Store) -> None:
@@ -136,7 +136,7 @@ def test_what_could_not_be_read_before_and_now_can_arrives(store: Store) -> None
 
 def test_runs_that_no_night_has_counted(store: Store) -> None:
     runs = [write_run(store, f"run{n}", {f"/c/{n}.mp4": motion(0.1)}) for n in range(3)]
-    assert [run.run for run in unclaimed(runs, ["run0", "gone"])] == ["run1", "run2"]
+    assert [run.run for run in uncounted_runs(runs, ["run0", "gone"])] == ["run1", "run2"]
 
 
 SCORES = st.lists(st.lists(st.sampled_from([0.0, 0.3, 0.45, 0.5, 0.9]), min_size=1, max_size=9), min_size=1, max_size=6)

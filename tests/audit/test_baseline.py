@@ -3,7 +3,7 @@
 import pytest
 from nights import a_night
 
-from artifactscan.audit.measure import baseline_nights
+from artifactscan.audit.baseline import baseline_nights
 from artifactscan.audit.night import Night, Verdict
 from artifactscan.audit.policy import Policy
 

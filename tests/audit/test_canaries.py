@@ -18,23 +18,23 @@ from artifactscan.store.layout import Store
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = str(tmp_path_factory.mktemp("store") / "canary")
-    canaries.ensure(root, 5)
+    canaries.ensure_clips(root, 5)
     return root
 
 
 def test_the_clips_show_every_label_and_one_shows_none(root: str) -> None:
-    planted = canaries.planted(root)
+    planted = canaries.planted_labels(root)
     assert sorted(planted) == [f"{number:05d}.mp4" for number in range(5)]
     assert all(any(labels[label] for labels in planted.values()) for label in LABELS)
     assert any(not any(labels.values()) for labels in planted.values())
     for name in planted:
-        with av.open(f"{canaries.clips(root)}/{name}") as container:
+        with av.open(f"{canaries.clips_folder(root)}/{name}") as container:
             assert sum(1 for _ in container.decode(video=0)) == 72
 
 
 def test_they_are_made_only_once(root: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(root).rglob("*")}
-    canaries.ensure(root, 9)
+    canaries.ensure_clips(root, 9)
     assert {path: path.stat().st_mtime_ns for path in Path(root).rglob("*")} == before
 
 
@@ -56,26 +56,26 @@ def test_one_that_is_not_as_it_was_made_is_named(
             target = copy / path.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
-    canaries.ensure(str(copy), 5)
+    canaries.ensure_clips(str(copy), 5)
     if damage is None:
         (copy / name).unlink()
     else:
         (copy / name).write_bytes(damage)
     with pytest.raises(UsageError, match=why):
-        canaries.ensure(str(copy), 5)
+        canaries.ensure_clips(str(copy), 5)
 
 
 def test_what_was_cut_off_while_they_were_made_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "00000.mp4").write_bytes(b"half")
-    canaries.ensure(str(tmp_path), 4)
+    canaries.ensure_clips(str(tmp_path), 4)
     assert len(json.loads((tmp_path / "clips.json").read_text())) == 5
-    canaries.ensure(str(tmp_path), 4)
+    canaries.ensure_clips(str(tmp_path), 4)
 
 
 def test_without_the_reference_s_scores_the_way_out_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no scores of the canaries.*--accept-scorer"):
-        canaries.scores(Store(str(tmp_path)))
+        canaries.canary_scores(Store(str(tmp_path)))
 
 
 def planted(*clips: str) -> dict[str, dict[str, bool]]:
@@ -85,13 +85,13 @@ def planted(*clips: str) -> dict[str, dict[str, bool]]:
 def scored(tmp_path: Path, name: str, videos: dict) -> tuple[pa.Table, dict[str, str]]:
     store = Store(str(tmp_path / name))
     write_run(store, "run1", videos)
-    return canaries.scores(store)
+    return canaries.canary_scores(store)
 
 
 def test_the_largest_shift_of_one_frame_counts(tmp_path: Path) -> None:
     before, _ = scored(tmp_path, "before", {"/old/a.mp4": motion(0.5, 0.7), "/old/b.mp4": motion(0.1, 0.1)})
     now, reasons = scored(tmp_path, "now", {"/new/b.mp4": motion(0.1, 0.1), "/new/a.mp4": motion(0.6, 0.4)})
-    table = canaries.compare(now, before, planted("a.mp4", "b.mp4"), reasons)
+    table = canaries.compare_scores(now, before, planted("a.mp4", "b.mp4"), reasons)
     assert table.schema.equals(CANARIES)
     rows = {(row["clip"], row["label"]): row for row in table.to_pylist()}
     moved = rows["a.mp4", "motion"]
@@ -108,7 +108,7 @@ def test_the_largest_shift_of_one_frame_counts(tmp_path: Path) -> None:
 def test_a_clip_that_cannot_be_compared_says_why(tmp_path: Path) -> None:
     before, _ = scored(tmp_path, "before", {"/a.mp4": motion(0.5), "/b.mp4": motion(0.5), "/d.mp4": motion(0.1)})
     now, reasons = scored(tmp_path, "now", {"/a.mp4": "crashed", "/b.mp4": motion(0.5, 0.5), "/c.mp4": motion(0.5)})
-    table = canaries.compare(now, before, planted("a.mp4", "b.mp4", "c.mp4", "d.mp4"), reasons)
+    table = canaries.compare_scores(now, before, planted("a.mp4", "b.mp4", "c.mp4", "d.mp4"), reasons)
     told = {row["clip"]: row["reason"] for row in table.to_pylist()}
     assert told == {
         "a.mp4": "crashed: it is broken",

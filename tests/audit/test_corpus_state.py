@@ -8,7 +8,15 @@ import pytest
 from parts import THRESHOLDS
 from scored_runs import motion, write_run
 
-from artifactscan.audit.corpus_state import due, outcomes, quarantined, rates, run_time, standing, tried
+from artifactscan.audit.corpus_state import (
+    count_outcomes,
+    current_ledger,
+    due_for_retry,
+    flagged_shares,
+    quarantined,
+    run_time,
+    tried_video_ids,
+)
 from artifactscan.corpus.listing import video_id
 from artifactscan.store.layout import RunRecord, Store
 
@@ -35,7 +43,7 @@ def runs(store: Store) -> list[RunRecord]:
 
 
 def test_each_listed_video_stands_as_it_was_settled(store: Store, runs: list[RunRecord]) -> None:
-    table = standing(store, runs, runs[-1])
+    table = current_ledger(store, runs, runs[-1])
     rows = {row["uri"]: row for row in table.to_pylist()}
     assert {uri: (row["outcome"], row["run"]) for uri, row in rows.items()} == {
         "/a": ("scored", SECOND),
@@ -45,44 +53,51 @@ def test_each_listed_video_stands_as_it_was_settled(store: Store, runs: list[Run
         "/y": ("unreadable", SECOND),
     }
     assert rows["/a"]["etag"] == "2"
-    assert outcomes(table) == {"scored": 3, "undecodable": 1, "unreadable": 1}
-    assert rates(table, THRESHOLDS) == {"boundary": 0.0, "texture": 0.0, "motion": pytest.approx(1 / 3), "object": 0.0}
-    assert rates(table, {**THRESHOLDS, "motion": 0.2})["motion"] == pytest.approx(2 / 3)
+    assert count_outcomes(table) == {"scored": 3, "undecodable": 1, "unreadable": 1}
+    assert flagged_shares(table, THRESHOLDS) == {
+        "boundary": 0.0,
+        "texture": 0.0,
+        "motion": pytest.approx(1 / 3),
+        "object": 0.0,
+    }
+    assert flagged_shares(table, {**THRESHOLDS, "motion": 0.2})["motion"] == pytest.approx(2 / 3)
 
 
 def test_a_store_without_runs_has_no_videos(store: Store) -> None:
-    table = standing(store, [], None)
-    assert (table.num_rows, outcomes(table), rates(table, THRESHOLDS)) == (0, {}, {})
+    table = current_ledger(store, [], None)
+    assert (table.num_rows, count_outcomes(table), flagged_shares(table, THRESHOLDS)) == (0, {}, {})
     assert quarantined(table).num_rows == 0
 
 
 def test_of_a_video_tried_twice_the_last_outcome_stands(store: Store) -> None:
     runs = [write_run(store, FIRST, {"/a": "crashed"}), write_run(store, SECOND, {"/a": motion(0.5)})]
-    assert [(row["outcome"], row["run"]) for row in standing(store, runs, runs[-1]).to_pylist()] == [("scored", SECOND)]
+    assert [(row["outcome"], row["run"]) for row in current_ledger(store, runs, runs[-1]).to_pylist()] == [
+        ("scored", SECOND)
+    ]
 
 
 def test_what_failed_by_its_bytes_is_quarantined_until_it_changes(store: Store, runs: list[RunRecord]) -> None:
-    assert quarantined(standing(store, runs, runs[-1]))["uri"].to_pylist() == ["/x"]
-    assert sorted(quarantined(standing(store, runs, runs[0]))["uri"].to_pylist()) == ["/gone", "/x"]
+    assert quarantined(current_ledger(store, runs, runs[-1]))["uri"].to_pylist() == ["/x"]
+    assert sorted(quarantined(current_ledger(store, runs, runs[0]))["uri"].to_pylist()) == ["/gone", "/x"]
 
 
 def test_it_is_tried_again_once_after_the_stated_time(store: Store, runs: list[RunRecord]) -> None:
-    failed = quarantined(standing(store, runs, runs[-1]))
+    failed = quarantined(current_ledger(store, runs, runs[-1]))
     nobody, week = pa.array([], pa.string()), timedelta(days=7)
     just_before, then = datetime(2026, 1, 8, 2, 59, tzinfo=UTC), datetime(2026, 1, 8, 3, tzinfo=UTC)
-    assert due(failed, nobody, after=week, now=just_before).num_rows == 0
-    assert due(failed, nobody, after=week, now=then)["uri"].to_pylist() == ["/x"]
-    assert due(failed, pa.array([video_id("/x", "1")]), after=week, now=then).num_rows == 0
-    assert due(failed, pa.array([video_id("/x", "2")]), after=week, now=then)["uri"].to_pylist() == ["/x"]
+    assert due_for_retry(failed, nobody, after=week, now=just_before).num_rows == 0
+    assert due_for_retry(failed, nobody, after=week, now=then)["uri"].to_pylist() == ["/x"]
+    assert due_for_retry(failed, pa.array([video_id("/x", "1")]), after=week, now=then).num_rows == 0
+    assert due_for_retry(failed, pa.array([video_id("/x", "2")]), after=week, now=then)["uri"].to_pylist() == ["/x"]
 
 
 def test_what_could_not_be_read_was_not_tried(store: Store, runs: list[RunRecord]) -> None:
     versions = (("/a", "1"), ("/a", "2"), ("/b", "1"), ("/c", "1"), ("/gone", "1"), ("/x", "1"))
-    assert sorted(tried(store).to_pylist()) == sorted(video_id(uri, etag) for uri, etag in versions)
+    assert sorted(tried_video_ids(store).to_pylist()) == sorted(video_id(uri, etag) for uri, etag in versions)
 
 
 def test_in_an_empty_store_nothing_was_tried(store: Store) -> None:
-    assert tried(store).to_pylist() == []
+    assert tried_video_ids(store).to_pylist() == []
 
 
 def test_the_time_of_a_run_is_in_its_id() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 from parts import THRESHOLDS
 from scored_runs import motion, write_run
 
-from artifactscan.audit.corpus_state import standing
-from artifactscan.audit.human_labels import beside_flags
+from artifactscan.audit.corpus_state import current_ledger
+from artifactscan.audit.human_labels import labels_with_flags
 from artifactscan.store.layout import Store
 
 
@@ -15,7 +15,9 @@ def joined(tmp_path: Path, labels: str) -> list[dict]:
     run = write_run(store, "run1", {"/c/x/a.mp4": motion(0.9, 0.1, 0.6), "/c/b.mp4": motion(0.4)})
     path = tmp_path / "labels.csv"
     path.write_text("file,frame_index,boundary,texture,motion,object\n" + labels)
-    table = beside_flags(str(path), standing(store, [run], run), store, "spec", corpus="/c", thresholds=THRESHOLDS)
+    table = labels_with_flags(
+        str(path), current_ledger(store, [run], run), store, "spec", corpus="/c", thresholds=THRESHOLDS
+    )
     return table.sort_by([("video", "ascending"), ("y_motion", "ascending")]).to_pylist()
 
 

@@ -10,11 +10,11 @@ from media import write_clip
 from PIL import Image
 from scored_runs import motion, write_run
 
-from artifactscan.audit.arrivals import gather
-from artifactscan.audit.video_groups import Grouping
-from artifactscan.audit.pictures import draw, of_video, worst
+from artifactscan.audit.arrivals import gather_arrivals
 from artifactscan.audit.night_tables import ARRIVALS, PICTURES
+from artifactscan.audit.pictures import draw_pictures, pictures_of, worst_videos
 from artifactscan.audit.settings import AuditSettings
+from artifactscan.audit.video_groups import Grouping
 from artifactscan.corpus.listing import video_id
 from artifactscan.demo import marks
 from artifactscan.labels import LABELS
@@ -28,14 +28,14 @@ THRESHOLDS = dict.fromkeys(LABELS, 0.5)
 def arrivals(tmp_path: Path, videos: dict, etags: dict | None = None):
     store = Store(str(tmp_path / "store"))
     run = write_run(store, "run1", videos, etags=etags)
-    table, _ = gather(
+    table, _ = gather_arrivals(
         store,
         [run],
         corpus=str(tmp_path),
         grouping=Grouping(),
         thresholds=THRESHOLDS,
         sample_fps=2.0,
-        settings=EventSettings(),
+        events=EventSettings(),
     )
     return table
 
@@ -52,10 +52,10 @@ def test_the_worst_have_the_largest_share_of_frames_over(tmp_path: Path) -> None
             "/broken": "crashed",
         },
     )
-    assert worst(table, 9)["uri"].to_pylist() == ["/two-labels", "/all", "/half-but-higher", "/half"]
-    assert worst(table, 2)["uri"].to_pylist() == ["/two-labels", "/all"]
-    assert worst(table, 0).num_rows == 0
-    assert worst(ARRIVALS.empty_table(), 5).num_rows == 0
+    assert worst_videos(table, 9)["uri"].to_pylist() == ["/two-labels", "/all", "/half-but-higher", "/half"]
+    assert worst_videos(table, 2)["uri"].to_pylist() == ["/two-labels", "/all"]
+    assert worst_videos(table, 0).num_rows == 0
+    assert worst_videos(ARRIVALS.empty_table(), 5).num_rows == 0
 
 
 @pytest.fixture
@@ -71,13 +71,15 @@ def drawn(tmp_path: Path, clip: str, *, etag: str | None = None, **changes):
     scores = {"motion": [0.1, 0.9, 0.2, 0.1], "texture": [0.6, 0.1, 0.1, 0.1], "object": [0.3] * 4}
     table = arrivals(tmp_path / secrets.token_hex(4), {clip: scores}, {clip: etag or stat(clip).etag})
     # The runs made here number sampled frames 0, 1, 2, …: those are frames of the clip all the same.
-    return draw(worst(table, 5), settings(tmp_path, **changes), marks.checkpoint("test_resnet.r160_in1k"))
+    return draw_pictures(
+        worst_videos(table, 5), settings(tmp_path, **changes), marks.checkpoint("test_resnet.r160_in1k")
+    )
 
 
 def test_each_label_with_an_event_gets_its_peak_frame_and_a_heat_map(tmp_path: Path, clip: str) -> None:
     table, notes = drawn(tmp_path, clip)
     assert (table.schema.equals(PICTURES), notes) == (True, [])
-    pictures = of_video(table, video_id(clip, stat(clip).etag))
+    pictures = pictures_of(table, video_id(clip, stat(clip).etag))
     assert [(one.label, one.frame_index) for one in pictures] == [("motion", 1), ("texture", 0)]
     for one in pictures:
         frame = Image.open(io.BytesIO(one.frame_jpeg))
@@ -86,7 +88,7 @@ def test_each_label_with_an_event_gets_its_peak_frame_and_a_heat_map(tmp_path: P
         over = Image.open(io.BytesIO(one.overlay_jpeg))
         assert frame.size == over.size
         assert np.abs(np.asarray(frame).astype(int) - np.asarray(over)).max() > 40
-    assert of_video(table, "another") == ()
+    assert pictures_of(table, "another") == ()
 
 
 def test_as_many_frames_as_asked_for(tmp_path: Path, clip: str) -> None:

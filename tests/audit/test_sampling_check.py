@@ -4,8 +4,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactscan.audit.sampling_check import choose, missed
 from artifactscan.audit.night_tables import ARRIVALS, SAMPLING
+from artifactscan.audit.sampling_check import choose_videos, count_missed_events
 from artifactscan.schemas import EVENTS
 
 
@@ -34,27 +34,27 @@ def test_events_of_the_denser_rate_without_one_of_the_usual_are_missed() -> None
         ("b", "texture", 0.5, 0.75),
         ("d", "motion", 0.0, 1.0),  # not asked for
     )
-    table = missed(usual, denser, pa.array(["a", "b"]))
+    table = count_missed_events(usual, denser, pa.array(["a", "b"]))
     assert table.schema.equals(SAMPLING)
     rows = {row["label"]: (row["videos"], row["events"], row["missed"]) for row in table.to_pylist()}
     assert rows == {"boundary": (2, 0, 0), "texture": (2, 2, 1), "motion": (2, 2, 1), "object": (2, 0, 0)}
 
 
 def test_nothing_was_scored_again() -> None:
-    assert missed(events(), events(), pa.array([], pa.string())).num_rows == 0
+    assert count_missed_events(events(), events(), pa.array([], pa.string())).num_rows == 0
 
 
 @given(st.integers(0, 300), st.integers(0, 20), st.floats(0, 1), st.integers(0, 9))
 def test_a_share_rounded_up_of_those_with_a_score(scored: int, failed: int, share: float, night: int) -> None:
     table = arrivals(scored, failed)
-    chosen = choose(table, share, str(night))
+    chosen = choose_videos(table, share, str(night))
     assert share * scored <= chosen.num_rows <= share * scored + 1
     assert all(frames > 0 for frames in chosen["frames"].to_pylist())
     assert len(set(chosen["video_id"].to_pylist())) == chosen.num_rows
-    assert chosen.equals(choose(table, share, str(night)))
+    assert chosen.equals(choose_videos(table, share, str(night)))
 
 
 def test_another_night_chooses_others() -> None:
     table = arrivals(1000)
-    chosen = [set(choose(table, 0.1, night)["video_id"].to_pylist()) for night in ("one", "two")]
+    chosen = [set(choose_videos(table, 0.1, night)["video_id"].to_pylist()) for night in ("one", "two")]
     assert chosen[0] != chosen[1]

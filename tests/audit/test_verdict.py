@@ -8,10 +8,10 @@ import pytest
 from arrived import arrived, many, video
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Verdict
-from artifactscan.audit.policy import Policy, RateLimit, RiseLimit
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES
-from artifactscan.audit.statistics.flag_rates import measure
-from artifactscan.audit.verdict import judge, moved, remarks
+from artifactscan.audit.policy import Policy, RateLimit, RiseLimit
+from artifactscan.audit.statistics.flag_rates import measure_rates
+from artifactscan.audit.verdict import judge, remarks, scorer_moved
 from artifactscan.labels import LABELS
 
 SORA = ("generator=sora",)
@@ -51,7 +51,7 @@ def verdict(
     policy: Policy | None = None,
 ) -> Verdict:
     policy = policy or Policy()
-    cells = measure(tonight, baseline, policy)
+    cells = measure_rates(tonight, baseline, policy)
     return judge(policy=policy, cells=cells, arrivals=tonight, canaries=canaries, baseline=list(baseline))
 
 
@@ -198,11 +198,11 @@ def test_a_canary_that_cannot_be_compared_counts_as_moved() -> None:
 
 @pytest.mark.parametrize(("shift", "is_moved"), [(0.02, False), (0.0201, True), (float("nan"), True)])
 def test_how_far_is_moved(shift: float, is_moved: bool) -> None:
-    assert moved(canaries(canary(), canary("2", object=shift)), Policy()) == is_moved
+    assert scorer_moved(Policy(), canaries(canary(), canary("2", object=shift))) == is_moved
 
 
 def test_no_canaries_did_not_move() -> None:
-    assert not moved(CANARIES.empty_table(), Policy())
+    assert not scorer_moved(Policy(), CANARIES.empty_table())
 
 
 def test_a_first_night() -> None:
@@ -241,14 +241,14 @@ def test_remarks() -> None:
     )
     few = [many(5, 0, groups=[f"generator={i}"]) for i in range(7)]
     tonight, baseline = pa.concat_tables([QUIET, *few]), {"n0": NIGHTS["n0"]}
-    cells = measure(tonight, baseline, policy, resamples=20)
+    cells = measure_rates(tonight, baseline, policy, resamples=20)
     assert remarks(policy=policy, cells=cells, baseline=list(baseline)) == (
         "The limit for motion in generator=veo says nothing: no file in it arrived.",
         "Not compared, as of fewer than 30 scored videos: generator=0, generator=1, generator=2, generator=3, "
         "generator=4 and 2 more.",
         "The baseline is a single night, so how much nights differ by themselves is not known.",
     )
-    cells = measure(QUIET, NIGHTS, Policy(), resamples=20)
+    cells = measure_rates(QUIET, NIGHTS, Policy(), resamples=20)
     assert remarks(policy=Policy(), cells=cells, baseline=list(NIGHTS)) == ()
-    cells = measure(ARRIVALS.empty_table(), NIGHTS, policy, resamples=20)
+    cells = measure_rates(ARRIVALS.empty_table(), NIGHTS, policy, resamples=20)
     assert remarks(policy=policy, cells=cells, baseline=list(NIGHTS)) == ()

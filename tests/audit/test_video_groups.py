@@ -9,11 +9,11 @@ import pytest
 from artifactscan.audit.video_groups import (
     MAX_VALUES,
     Grouping,
-    below,
     check_matches,
+    drop_high_cardinality,
     load_grouping,
-    without_group,
-    without_splinters,
+    paths_below,
+    ungrouped_note,
 )
 from artifactscan.errors import UsageError
 
@@ -133,23 +133,27 @@ def test_the_listing_is_read_no_further_than_to_the_first_match() -> None:
 def test_what_is_in_no_group_is_noted() -> None:
     grouping = load_grouping("nightly/{generator}", None)
     arrivals = pa.table({"uri": ["a.mp4", "nightly/s/b.mp4"], "path": ["a.mp4", "nightly/s/b.mp4"]})
-    assert without_group(grouping, arrivals) == "1 of 2 videos are in no group"
-    assert without_group(grouping, arrivals.slice(1)) is None
-    assert without_group(Grouping(), arrivals) is None
+    assert ungrouped_note(grouping, arrivals) == "1 of 2 videos are in no group"
+    assert ungrouped_note(grouping, arrivals.slice(1)) is None
+    assert ungrouped_note(Grouping(), arrivals) is None
 
 
-def test_a_kind_that_hardly_any_two_videos_share_is_left_out() -> None:
+def test_a_kind_with_too_many_values_is_left_out() -> None:
     paths = pa.array([f"sora/{number}/a.mp4" for number in range(MAX_VALUES + 1)])
+    arrivals = pa.table({"uri": paths, "path": paths})
     grouping = load_grouping("{generator}/{prompt}", None)
-    fewer, notes = without_splinters(grouping, paths, paths)
+    fewer, notes = drop_high_cardinality(grouping, arrivals)
     assert notes == [
         f"prompt has 201 groups tonight, more than {MAX_VALUES}, and is left out: nothing is compared by it"
     ]
     assert fewer.assign(paths, paths).to_pylist() == [["generator=sora"]] * len(paths)
-    assert without_splinters(grouping, paths[1:], paths[1:]) == (grouping, [])
-    assert without_splinters(Grouping(), paths, paths) == (Grouping(), [])
+    assert drop_high_cardinality(grouping, arrivals.slice(1)) == (grouping, [])
+    assert drop_high_cardinality(Grouping(), arrivals) == (Grouping(), [])
 
 
 def test_paths_below_a_corpus() -> None:
-    assert below("s3://b/videos/", ["s3://b/videos/x/a.mp4", "s3://other/a.mp4"]) == ["x/a.mp4", "s3://other/a.mp4"]
-    assert below("/c", ["/c/a.mp4", "/cc/a.mp4"]) == ["a.mp4", "/cc/a.mp4"]
+    assert paths_below("s3://b/videos/", ["s3://b/videos/x/a.mp4", "s3://other/a.mp4"]) == [
+        "x/a.mp4",
+        "s3://other/a.mp4",
+    ]
+    assert paths_below("/c", ["/c/a.mp4", "/cc/a.mp4"]) == ["a.mp4", "/cc/a.mp4"]

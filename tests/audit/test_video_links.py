@@ -9,8 +9,8 @@ import pytest
 from s3_server import S3Server
 
 from artifactscan import storage
-from artifactscan.audit.video_links import expiry, link
 from artifactscan.audit.settings import MAX_LINK_LIFE_H, AuditSettings
+from artifactscan.audit.video_links import expiry, video_link
 from artifactscan.errors import UsageError
 
 DAY = timedelta(days=1)
@@ -18,13 +18,13 @@ DAY = timedelta(days=1)
 
 def test_from_a_local_page_to_a_local_video_leads_a_relative_path(tmp_path: Path) -> None:
     video, page = tmp_path / "corpus" / "a b#1?é.mp4", tmp_path / "audit" / "nights" / "n"
-    found = link(str(video), str(page), DAY)
+    found = video_link(str(video), str(page), DAY)
     assert found == "../../../corpus/a%20b%231%3F%C3%A9.mp4"
 
 
 def test_a_presigned_link_can_be_opened_by_anybody_and_says_when_it_ends(s3: S3Server) -> None:
     storage.write_bytes(s3.uri("a b.mp4"), b"video")
-    found = link(s3.uri("a b.mp4"), "/somewhere", DAY)
+    found = video_link(s3.uri("a b.mp4"), "/somewhere", DAY)
     assert found is not None
     assert "Expires=86400" in found
     assert urlsplit(found).scheme in ("http", "https")
@@ -34,7 +34,7 @@ def test_a_presigned_link_can_be_opened_by_anybody_and_says_when_it_ends(s3: S3S
 
 @pytest.mark.parametrize(("uri", "page"), [("/local.mp4", "s3://bucket/nights/n"), ("https://x/y.mp4", "/local")])
 def test_what_a_reader_cannot_get_at_has_no_link(uri: str, page: str) -> None:
-    assert link(uri, page, DAY) is None
+    assert video_link(uri, page, DAY) is None
 
 
 def test_the_end_of_links_is_said_in_utc() -> None:
@@ -44,7 +44,7 @@ def test_the_end_of_links_is_said_in_utc() -> None:
 @pytest.mark.parametrize("hours", [0.5, 1.0, MAX_LINK_LIFE_H])
 def test_the_signature_ends_when_the_page_says_it_does(hours: float, s3: S3Server) -> None:
     life = timedelta(hours=hours)
-    signed = parse_qs(urlsplit(link(s3.uri("a.mp4"), "/somewhere", life)).query)
+    signed = parse_qs(urlsplit(video_link(s3.uri("a.mp4"), "/somewhere", life)).query)
     assert signed["X-Amz-Expires"] == [str(int(hours * 3600))]
     made = datetime.strptime(f"{signed['X-Amz-Date'][0]}+0000", "%Y%m%dT%H%M%SZ%z")
     assert abs(datetime.fromisoformat(expiry(life)) - (made + life)) < timedelta(minutes=2)

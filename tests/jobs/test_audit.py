@@ -39,7 +39,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Canary clips, which take some seconds to draw; every store here is given the same."""
     folder = tmp_path_factory.mktemp("canary")
-    canaries.ensure(str(folder), 4)
+    canaries.ensure_clips(str(folder), 4)
     return folder
 
 

@@ -11,18 +11,10 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
-from artifactscan.audit.night import (
-    EXIT_FAIL,
-    EXIT_PASS,
-    EXIT_SCORER_MOVED,
-    Night,
-    Picture,
-    Report,
-    Verdict,
-    WorstVideo,
-)
-from artifactscan.audit.policy import Policy, RateLimit, RiseLimit, as_record
+from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Night, Verdict
 from artifactscan.audit.night_tables import ALL, ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
+from artifactscan.audit.policy import Policy, RateLimit, RiseLimit, as_record
+from artifactscan.audit.report_data import Picture, Report, WorstVideo
 from artifactscan.labels import LABELS
 from artifactscan.schemas import FRAMES
 from artifactscan.scoring.events import find_events

@@ -1,1 +1,1 @@
-"""The nightly audit: what is new in a corpus, which artifacts it shows, whether it got worse, and a page to act on."""
+"""The nightly audit: measures what is new in a corpus, judges whether it got worse, and writes a page."""

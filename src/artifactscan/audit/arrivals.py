@@ -1,4 +1,4 @@
-"""The night's videos with their events: what the scoring runs of a night leave, as one row per video."""
+"""A night's arrivals: one row per video that its scoring runs gave an outcome, with events and peaks."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifactscan.audit.video_groups import Grouping, below
+from artifactscan.audit.corpus_state import has_outcome, last_per_video
 from artifactscan.audit.night_tables import ARRIVALS
+from artifactscan.audit.video_groups import Grouping, paths_below
 from artifactscan.errors import LedgerError
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import TRANSIENT
@@ -18,11 +19,10 @@ from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.store.layout import RunRecord, Store
 
-_TRANSIENT = pa.array([str(outcome) for outcome in TRANSIENT])
 _LEDGER = ["video_id", "uri", "outcome", "reason", "duration_s"]
 
 
-def gather(
+def gather_arrivals(
     store: Store,
     runs: Iterable[RunRecord],
     *,
@@ -30,54 +30,53 @@ def gather(
     grouping: Grouping,
     thresholds: Mapping[str, float],
     sample_fps: float,
-    settings: EventSettings,
+    events: EventSettings,
 ) -> tuple[pa.Table, pa.Table]:
-    """The ARRIVALS and EVENTS of the videos that these runs gave an outcome; a video of two runs counts once, as last.
+    """ARRIVALS and EVENTS of the videos that these runs gave an outcome; of a video in two runs the last counts.
 
-    A video that no run could read before and none could read now does not arrive again. LedgerError where a committed
-    run's tables are damaged or not whole.
+    A video that could not be read before and still cannot is no arrival. LedgerError where the tables of a committed
+    run are damaged or incomplete.
     """
-    ledger, summaries, events = [], [], []
+    ledgers, summaries, found = [], [], []
     for record in runs:
-        rows = _ledger(store, record)
-        still = pc.and_(
-            pc.is_in(rows["outcome"], _TRANSIENT), pc.is_in(rows["video_id"], _with_status(store, record, "again"))
+        rows = _read_ledger(store, record)
+        unreadable_again = pc.and_(
+            has_outcome(rows, TRANSIENT), pc.is_in(rows["video_id"], _retried_videos(store, record))
         )
-        rows = rows.filter(pc.invert(still))
+        rows = rows.filter(pc.invert(unreadable_again))
         durations = dict(zip(rows["video_id"].to_pylist(), rows["duration_s"].to_pylist(), strict=True))
-        ledger.append(rows)
-        for frames in _frames(store, record):
-            found = find_events(frames, thresholds, sample_fps=sample_fps, durations_s=durations, settings=settings)
-            events.append(found)
-            summaries.append(_summary(frames, found, thresholds))
-    if not ledger:
+        ledgers.append(rows)
+        for frames in _read_frames(store, record):
+            of_run = find_events(frames, thresholds, sample_fps=sample_fps, durations_s=durations, settings=events)
+            found.append(of_run)
+            summaries.append(_summary(frames, of_run, thresholds))
+    if not ledgers:
         return ARRIVALS.empty_table(), EVENTS.empty_table()
-    videos = _last_of_each(pa.concat_tables(ledger))
+    videos = last_per_video(pa.concat_tables(ledgers))
     if summaries:
         videos = videos.join(pa.concat_tables(summaries), "video_id", use_threads=False)
     uris = videos["uri"].combine_chunks()
-    paths = pa.array(below(corpus, uris.to_pylist()), pa.string())
+    paths = pa.array(paths_below(corpus, uris.to_pylist()), pa.string())
     videos = videos.append_column("path", paths).append_column("groups", grouping.assign(uris, paths))
-    all_events = pa.concat_tables(events) if events else EVENTS.empty_table()
     order = [("uri", "ascending"), ("label", "ascending"), ("start_s", "ascending")]
-    return _as_arrivals(videos).sort_by("uri"), all_events.sort_by(order)
+    return _as_arrivals(videos).sort_by("uri"), pa.concat_tables([EVENTS.empty_table(), *found]).sort_by(order)
 
 
 def regroup(arrivals: pa.Table, grouping: Grouping) -> pa.Table:
-    """``arrivals`` of an earlier night in the groups that are asked for now."""
+    """``arrivals`` with the groups of ``grouping``."""
     uris, paths = arrivals["uri"].combine_chunks(), arrivals["path"].combine_chunks()
     column = arrivals.column_names.index("groups")
     return arrivals.set_column(column, ARRIVALS.field("groups"), grouping.assign(uris, paths))
 
 
-def unclaimed(runs: Iterable[RunRecord], claimed: Iterable[str]) -> list[RunRecord]:
-    """The runs that no night has counted yet: this night's, and those of one that was cut off before its end."""
-    counted = set(claimed)
-    return [record for record in runs if record.run not in counted]
+def uncounted_runs(runs: Iterable[RunRecord], counted: Iterable[str]) -> list[RunRecord]:
+    """The runs that no night has counted: tonight's, and those of an audit that was cut off."""
+    known = set(counted)
+    return [record for record in runs if record.run not in known]
 
 
-def statuses(store: Store, runs: Iterable[RunRecord]) -> Counter[str]:
-    """How many objects these runs found new, changed, and so on: the statuses of their manifests, added up."""
+def count_statuses(store: Store, runs: Iterable[RunRecord]) -> Counter[str]:
+    """Status in the runs' manifests (new, changed, …) → number of objects."""
     counts: Counter[str] = Counter()
     for record in runs:
         for entry in read_table(store.manifest(record.run), ["status"])["status"].value_counts():
@@ -85,24 +84,26 @@ def statuses(store: Store, runs: Iterable[RunRecord]) -> Counter[str]:
     return counts
 
 
-def _with_status(store: Store, record: RunRecord, status: str) -> pa.Array:
+def _retried_videos(store: Store, record: RunRecord) -> pa.Array:
+    """video_ids that the run tried because an earlier one could not read them."""
     manifest = read_table(store.manifest(record.run), ["video_id", "status"])
-    return manifest.filter(pc.equal(manifest["status"], status))["video_id"].combine_chunks()
+    return manifest.filter(pc.equal(manifest["status"], "again"))["video_id"].combine_chunks()
 
 
-def _ledger(store: Store, record: RunRecord) -> pa.Table:
+def _read_ledger(store: Store, record: RunRecord) -> pa.Table:
+    empty = pa.schema([ARRIVALS.field(name) for name in _LEDGER]).empty_table()
     files = store.ledger_files(record.run)
     try:
-        rows = pa.concat_tables([read_table(file, _LEDGER) for file in files]) if files else None
+        rows = pa.concat_tables([read_table(file, _LEDGER) for file in files]) if files else empty
     except (pa.ArrowInvalid, FileNotFoundError) as error:
         raise _damaged(store.videos(record.run), record, error) from None
-    done = sum(record.outcomes.values()) - record.outcomes.get("unchanged", 0)
-    if (found := rows.num_rows if rows is not None else 0) != done:
-        raise _damaged(store.videos(record.run), record, f"{found} rows for {done} videos")
-    return rows if rows is not None else pa.schema([ARRIVALS.field(name) for name in _LEDGER]).empty_table()
+    settled = sum(record.outcomes.values()) - record.outcomes.get("unchanged", 0)
+    if rows.num_rows != settled:
+        raise _damaged(store.videos(record.run), record, f"{rows.num_rows} rows for {settled} videos")
+    return rows
 
 
-def _frames(store: Store, record: RunRecord) -> Iterator[pa.Table]:
+def _read_frames(store: Store, record: RunRecord) -> Iterator[pa.Table]:
     folder, found = store.frames(record.run), 0
     try:
         for frames in map_in_order(read_table, parquet_files(folder)):
@@ -122,19 +123,12 @@ def _damaged(folder: str, record: RunRecord, what: object) -> LedgerError:
     )
 
 
-def _last_of_each(ledger: pa.Table) -> pa.Table:
-    """One row per video: a video that failed in one run may be scored in the next."""
-    numbered = ledger.append_column("row", pa.array(range(ledger.num_rows), pa.int64()))
-    kept = numbered.group_by("video_id", use_threads=False).aggregate([("row", "max")])["row_max"]
-    return ledger.take(kept)
-
-
 def _summary(frames: pa.Table, events: pa.Table, thresholds: Mapping[str, float]) -> pa.Table:
-    """video_id, frames and each label's figures of whole videos; ``frames`` is sorted by video."""
+    """One row per video: video_id, frames, and the columns of each label; ``frames`` is sorted by video."""
     ids = frames["video_id"].combine_chunks().dictionary_encode()
     codes = ids.indices.to_numpy(zero_copy_only=False)
     starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
-    order = codes[starts]  # a video's place in the dictionary
+    order = codes[starts]  # position of each video in the dictionary
     columns: dict[str, pa.Array | np.ndarray] = {
         "video_id": ids.dictionary.take(pa.array(order)),
         "frames": np.diff(np.r_[starts, len(codes)]).astype(np.int32),
@@ -143,18 +137,17 @@ def _summary(frames: pa.Table, events: pa.Table, thresholds: Mapping[str, float]
     for label in LABELS:
         p = frames[f"p_{label}"].to_numpy()
         peak = np.maximum.reduceat(p, starts)
-        # The first frame at its video's peak.
-        at = np.flatnonzero(p == np.repeat(peak, columns["frames"]))
-        first = at[np.searchsorted(at, starts)]
+        at_peak = np.flatnonzero(p == np.repeat(peak, columns["frames"]))
+        first = at_peak[np.searchsorted(at_peak, starts)]  # the first frame at its video's peak
         columns[f"frames_over_{label}"] = np.add.reduceat((p >= thresholds[label]).astype(np.int32), starts)
         columns[f"peak_{label}"] = peak
         columns[f"peak_frame_{label}"] = index[first]
         columns[f"peak_s_{label}"] = pts[first]
         of_label = events.filter(pc.equal(events["label"], label))
-        place = pc.index_in(of_label["video_id"], value_set=ids.dictionary).to_numpy()
-        seconds = of_label["end_s"].to_numpy() - of_label["start_s"].to_numpy()
-        columns[f"events_{label}"] = np.bincount(place, minlength=len(ids.dictionary))[order].astype(np.int32)
-        columns[f"event_s_{label}"] = np.bincount(place, seconds, minlength=len(ids.dictionary))[order]
+        video = pc.index_in(of_label["video_id"], value_set=ids.dictionary).to_numpy()
+        length_s = of_label["end_s"].to_numpy() - of_label["start_s"].to_numpy()
+        columns[f"events_{label}"] = np.bincount(video, minlength=len(ids.dictionary))[order].astype(np.int32)
+        columns[f"event_s_{label}"] = np.bincount(video, length_s, minlength=len(ids.dictionary))[order]
     return pa.table(columns)
 
 

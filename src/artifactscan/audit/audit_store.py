@@ -1,15 +1,15 @@
-"""An audit's store: where its scores, nights and pages lie, and which nights are committed.
+"""The layout of an audit's store, its nights, and which of them are committed.
 
 scores/                    a scoring store: every video of the corpus that was ever listed
-slow/                      a scoring store: what failed, tried with the other decoder
+slow/                      a scoring store: failed videos, retried with the other decoder
 resample/                  a scoring store: a share of the videos at double the rate
 canary/clips/              the canary clips; canary/clips.json, written last, has their digests
-nights/<id>/canary/        a scoring store: the canaries as that night's scorer saw them
+nights/<id>/canary/        a scoring store: the canaries, scored in that night
 nights/<id>/<tables>/      arrivals, events, cells, canaries, sampling, prevalence, pictures (.parquet)
-nights/<id>/report.html    the page; report.md for chat, videos.csv for a spreadsheet
-nights/<id>/night.json     what was asked, what came of it; written last: a night without it is not committed
+nights/<id>/report.html    the page; report.md for chats, videos.csv for spreadsheets
+nights/<id>/night.json     the night's settings and results; written last: a night without it is not committed
 latest.html                leads to the newest page
-lease.json                 who works on the store now
+lease.json                 the job that works on the store now
 """
 
 import json
@@ -70,40 +70,37 @@ class AuditStore:
         uri = storage.join(self.folder(night.night), night.tables, f"{name}.parquet")
         try:
             return read_table(uri).cast(schema)
-        except (FileNotFoundError, ValueError) as error:  # ValueError: Arrow's of a damaged file or another schema
+        except (FileNotFoundError, ValueError) as error:  # ArrowInvalid is a ValueError
             raise UsageError(
-                f"{uri} cannot be read ({' '.join(str(error).split())}); restore it, or have the nights' tables "
-                "written from the scores with jobs/report.py --anew"
+                f"{uri} cannot be read ({' '.join(str(error).split())}); restore it, or rewrite the nights' tables "
+                "from the scores with jobs/report.py --anew"
             ) from None
 
     def nights(self) -> list[Night]:
         """The committed nights, oldest first; UsageError for one that this version cannot read."""
-        return [night for night in map_in_order(self._night, self._ids()) if night is not None]
+        return [night for night in map_in_order(self._read_night, self._ids()) if night is not None]
 
     def discard_uncommitted(self, committed: list[Night]) -> None:
-        """Removes what an audit that was cut off left of its night; its scores are in scores/ and stay."""
+        """Removes the nights of audits that were cut off; their scores are in scores/ and stay."""
         for left in set(self._ids()).difference(night.night for night in committed):
             storage.remove_tree(self.folder(left))
 
     def write_tables(self, night: str, tables: Mapping[str, pa.Table]) -> str:
-        """Writes a night's tables into a new folder and returns its name, which night.json must then give."""
+        """Writes a night's tables into a new folder and returns its name, for ``Night.tables``."""
         name = TABLES_PREFIX + secrets.token_hex(4)
         for table, rows in tables.items():
             write_table(rows, storage.join(self.folder(night), name, f"{table}.parquet"))
         return name
 
     def commit(self, night: Night) -> None:
-        """Writes night.json, which makes the night count, and removes tables that it no longer names."""
+        """Writes night.json, which commits the night, and removes table folders that it no longer names."""
         storage.write_bytes(self.night_json(night.night), json.dumps(asdict(night), indent=2).encode())
         for name in storage.list_names(self.folder(night.night)):
             if name.startswith(TABLES_PREFIX) and name != night.tables:
                 storage.remove_tree(storage.join(self.folder(night.night), name))
 
     def check(self, corpus: str) -> None:
-        """UsageError where something else than an audit lies at the root, or the root lies in the corpus.
-
-        There the canaries, with the artifacts that were planted in them, would be taken for new videos.
-        """
+        """UsageError where the root holds a scoring store or lies in the corpus, which would score the canaries."""
         corpus = storage.normalise(corpus)
         if f"{self.root}/".startswith(f"{corpus}/"):
             raise UsageError(
@@ -116,7 +113,7 @@ class AuditStore:
     def _ids(self) -> list[str]:
         return sorted(storage.list_names(storage.join(self.root, "nights")))
 
-    def _night(self, night: str) -> Night | None:
+    def _read_night(self, night: str) -> Night | None:
         uri = self.night_json(night)
         try:
             data = storage.read_bytes(uri)
@@ -139,7 +136,7 @@ class AuditStore:
 
 
 def new_night_id(nights: list[Night]) -> str:
-    """An id that sorts by time, after all ``nights``; UsageError where the clock is behind the last of them."""
+    """An id that sorts after all ``nights``; UsageError where the clock is behind the last of them."""
     night = new_run_id()
     if nights and night <= nights[-1].night:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Figures, times and names as the page and the message for chat write them."""
+"""Figures, times and names as text: on the page, in Markdown and in verdicts."""
 
 import re
 from datetime import datetime
@@ -6,22 +6,22 @@ from datetime import datetime
 from artifactscan.messages.text import printable
 
 MISSING = "–"
-"""Where there is no figure."""
+"""Stands for a figure that is None."""
 NAME_CHARS = 160
-"""A longer file name, group or reason is cut in its middle."""
+"""Longer file names, groups and reasons are cut in the middle."""
 
-_NIGHT = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)\d\dZ")
+_NIGHT_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)\d\dZ")
 _SMALLEST_Q = 0.001
 _MINUS = "\N{MINUS SIGN}"
 
 
 def percent(share: float | None) -> str:
-    """12.3 %, with a second digit below 1 %."""
+    """12.3 %; two decimals below 1 %."""
     return MISSING if share is None else f"{_digits(100 * share)} %"
 
 
 def percent_between(low: float | None, high: float | None) -> str:
-    """10.1–14.5, in per cent, to stand behind a figure that has the sign."""
+    """10.1–14.5: percentages without the sign, to follow a figure that has it."""
     return MISSING if low is None or high is None else f"{_digits(100 * low)}–{_digits(100 * high)}"
 
 
@@ -39,12 +39,12 @@ def points_between(low: float | None, high: float | None) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """With a fixed number of digits."""
+    """0.12: a fixed number of decimals."""
     return MISSING if value is None else f"{value:.{digits}f}"
 
 
 def q_value(value: float | None) -> str:
-    """Three digits, or that it is below them."""
+    """0.012, or <0.001."""
     if value is None:
         return MISSING
     return f"<{_SMALLEST_Q}" if value < _SMALLEST_Q else f"{value:.3f}"
@@ -54,27 +54,26 @@ def seconds(value: float | None) -> str:
     """3.5 s; from a minute on 1:02.5, from an hour on 1:02:03.5."""
     if value is None:
         return MISSING
-    tenths = round(10 * value)
-    minutes, rest = divmod(tenths, 600)
+    minutes, tenths = divmod(round(10 * value), 600)
     if not minutes:
-        return f"{rest / 10:.1f} s"
+        return f"{tenths / 10:.1f} s"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest / 10:04.1f}" if hours else f"{minutes}:{rest / 10:04.1f}"
+    return f"{hours}:{minutes:02d}:{tenths / 10:04.1f}" if hours else f"{minutes}:{tenths / 10:04.1f}"
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
+def counted(count: int, one: str) -> str:
     """1 video, 2,000 videos."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def night_time(night: str) -> str:
     """When a night began, from its id: 2026-05-03 01:00; another id as it is."""
-    if found := _NIGHT.match(night):
+    if found := _NIGHT_ID.match(night):
         return "{}-{}-{} {}:{}".format(*found.groups())
     return printable(night, NAME_CHARS)
 
 
-def clock(moment: str) -> str:
+def utc_time(moment: str) -> str:
     """ISO 8601 in UTC as 2026-05-03 01:00 UTC; another text as it is."""
     try:
         return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Human labels on a sample of the corpus, set beside what the scorer flags in the same frames."""
+"""Human labels on a sample of the corpus, joined with what the scorer flags in the same frames."""
 
 from collections.abc import Mapping
 
@@ -6,22 +6,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan.annotation.labels_table import read_labels
-from artifactscan.audit.video_groups import below
+from artifactscan.audit.video_groups import paths_below
 from artifactscan.labels import LABELS
 from artifactscan.store.layout import Store
 from artifactscan.store.read import stored_frames
 
 
-def beside_flags(
+def labels_with_flags(
     labels_uri: str, videos: pa.Table, store: Store, spec_digest: str, *, corpus: str, thresholds: Mapping[str, float]
 ) -> pa.Table:
-    """One row per labelled frame that is scored: ``video``, ``y_<label>`` (int8) and ``flagged_<label>`` (bool).
+    """One row per labelled frame with a score: ``video``, ``y_<label>`` (int8) and ``flagged_<label>`` (bool).
 
-    ``videos`` (video_id, uri) are those listed tonight. No rows where no labelled frame is among their scores: files
-    must be paths below the corpus, frames those that are sampled.
+    ``videos`` has video_id and uri of the videos listed tonight. The labels table names files by their path below the
+    corpus; labels of other files and of frames that are not sampled are ignored.
     """
     labels = read_labels(labels_uri, rule="majority")
-    paths = pa.array(below(corpus, videos["uri"].to_pylist()), pa.string())
+    paths = pa.array(paths_below(corpus, videos["uri"].to_pylist()), pa.string())
     named = pa.table({"file": paths, "video_id": videos["video_id"]})
     named = named.filter(pc.is_in(named["file"], labels["file"].combine_chunks()))
     frames = stored_frames(store, spec_digest, named["video_id"].combine_chunks())

@@ -1,4 +1,4 @@
-"""The declared schemas of the tables a night leaves in nights/<id>/ of an audit's store."""
+"""Schemas of the tables of a night, one file each in nights/<id>/tables-…/ of an audit's store."""
 
 import pyarrow as pa
 
@@ -8,120 +8,114 @@ from artifactscan.schemas import IDENTITY
 ALL = "all"
 """The group that every video belongs to."""
 
+_STRING, _INT32, _INT64, _FLOAT32, _FLOAT64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
+
+
+def _required(kind: pa.DataType, *names: str) -> list[pa.Field]:
+    return [pa.field(name, kind, nullable=False) for name in names]
+
+
+def _nullable(kind: pa.DataType, *names: str) -> list[pa.Field]:
+    return [pa.field(name, kind) for name in names]
+
+
+def _with_interval(*names: str) -> list[pa.Field]:
+    """Each name, and its lower and upper bound."""
+    return _nullable(_FLOAT64, *(f"{name}{end}" for name in names for end in ("", "_low", "_high")))
+
+
+def _label_columns(label: str) -> list[pa.Field]:
+    return [
+        *_required(_INT32, f"events_{label}"),
+        *_required(_FLOAT64, f"event_s_{label}"),
+        *_required(_INT32, f"frames_over_{label}"),
+        *_nullable(_FLOAT32, f"peak_{label}"),
+        *_nullable(_INT32, f"peak_frame_{label}"),
+        *_nullable(_FLOAT64, f"peak_s_{label}"),
+    ]
+
+
 ARRIVALS = pa.schema(
     [
         *IDENTITY,
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("groups", pa.list_(pa.string()), nullable=False),
-        pa.field("outcome", pa.string(), nullable=False),
-        pa.field("reason", pa.string()),
-        pa.field("duration_s", pa.float64()),
-        pa.field("frames", pa.int32(), nullable=False),
-        *[
-            field
-            for label in LABELS
-            for field in (
-                pa.field(f"events_{label}", pa.int32(), nullable=False),
-                pa.field(f"event_s_{label}", pa.float64(), nullable=False),
-                pa.field(f"frames_over_{label}", pa.int32(), nullable=False),
-                pa.field(f"peak_{label}", pa.float32()),
-                pa.field(f"peak_frame_{label}", pa.int32()),
-                pa.field(f"peak_s_{label}", pa.float64()),
-            )
-        ],
+        *_required(_STRING, "path"),
+        *_required(pa.list_(_STRING), "groups"),
+        *_required(_STRING, "outcome"),
+        *_nullable(_STRING, "reason"),
+        *_nullable(_FLOAT64, "duration_s"),
+        *_required(_INT32, "frames"),
+        *(column for label in LABELS for column in _label_columns(label)),
     ]
 )
-"""One row per video that this night's runs gave an outcome. ``path`` is below the corpus, ``groups`` are like
-``generator=sora``, ``frames`` those that were scored; ``events_…`` counts events and ``event_s_…`` their seconds
-together; ``peak_…`` is the highest score, at ``peak_frame_…`` and ``peak_s_…``, null where no frame was scored."""
+"""One row per video that got an outcome in this night's runs. ``path`` is relative to the corpus, ``groups`` are like
+``generator=sora``, ``frames`` is the number of scored frames. ``events_…`` counts events, ``event_s_…`` is their total
+length; ``frames_over_…`` counts frames at or above the threshold; ``peak_…`` is the highest score, at frame
+``peak_frame_…`` and second ``peak_s_…``, null where no frame was scored."""
 
 CELLS = pa.schema(
     [
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("group", pa.string(), nullable=False),
-        pa.field("videos", pa.int64(), nullable=False),
-        pa.field("flagged", pa.int64(), nullable=False),
-        *[pa.field(name, pa.float64()) for name in ("rate", "rate_low", "rate_high")],
-        pa.field("frames", pa.int64(), nullable=False),
-        pa.field("frames_over", pa.int64(), nullable=False),
-        *[pa.field(name, pa.float64()) for name in ("frame_rate", "frame_rate_low", "frame_rate_high")],
-        pa.field("base_videos", pa.int64(), nullable=False),
-        pa.field("base_flagged", pa.int64(), nullable=False),
-        *[pa.field(name, pa.float64()) for name in ("base_rate", "base_frame_rate")],
-        *[pa.field(name, pa.float64()) for name in ("change", "change_low", "change_high")],
-        *[pa.field(name, pa.float64()) for name in ("frame_change", "frame_change_low", "frame_change_high")],
-        *[pa.field(name, pa.float64()) for name in ("dispersion", "p_value", "q_value")],
-        *[pa.field(name, pa.float64()) for name in ("psi", "ks", "ks_q_value")],
-        pa.field("untested", pa.string()),
+        *_required(_STRING, "label", "group"),
+        *_required(_INT64, "videos", "flagged"),
+        *_with_interval("rate"),
+        *_required(_INT64, "frames", "frames_over"),
+        *_with_interval("frame_rate"),
+        *_required(_INT64, "base_videos", "base_flagged"),
+        *_nullable(_FLOAT64, "base_rate", "base_frame_rate"),
+        *_with_interval("change", "frame_change"),
+        *_nullable(_FLOAT64, "dispersion", "p_value", "q_value", "psi", "ks", "ks_q_value"),
+        *_nullable(_STRING, "untested"),
     ]
 )
 """One row per label and group. ``videos`` have a score tonight, ``flagged`` of them an event; ``rate`` is their share,
-``frame_rate`` the share of frames at or over the threshold; ``base_…`` the same over the baseline's nights, ``change``
-and ``frame_change`` tonight's less the baseline's. All ``…_low`` and ``…_high`` bound a bootstrap interval over videos.
-``p_value`` is of no rise in ``rate``, ``q_value`` the same after Benjamini–Hochberg over all tested cells,
-``dispersion`` how much more the baseline's nights differ than chance makes them (1: not more). ``psi`` and ``ks``
-compare the videos' peak scores with the baseline's. Where the cell was not compared, those are null and ``untested``
-says why."""
+``frame_rate`` the share of frames at or above the threshold; ``base_…`` is the same over the baseline nights; changes
+are tonight minus baseline. ``…_low`` and ``…_high`` bound a bootstrap interval over videos.
+``p_value`` tests for a rise in ``rate``, ``q_value`` is the same after Benjamini–Hochberg over all tested cells,
+``dispersion`` is the variance between baseline nights relative to chance (1: no more than chance). ``psi`` and ``ks``
+compare the videos' peak scores with the baseline's. Where a cell was not compared these are null, and ``untested`` says
+why."""
 
-SAMPLING = pa.schema(
-    [
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("videos", pa.int64(), nullable=False),
-        pa.field("events", pa.int64(), nullable=False),
-        pa.field("missed", pa.int64(), nullable=False),
-    ]
-)
-"""What the usual sampling rate misses: of the ``events`` that double the rate finds in ``videos``, those that overlap
-with none found at the usual rate."""
+SAMPLING = pa.schema([*_required(_STRING, "label"), *_required(_INT64, "videos", "events", "missed")])
+"""What the usual sampling rate misses: of the ``events`` found in ``videos`` at double the rate, ``missed`` overlap no
+event found at the usual rate."""
 
 PREVALENCE = pa.schema(
     [
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("labelled_videos", pa.int64(), nullable=False),
-        pa.field("labelled_frames", pa.int64(), nullable=False),
-        *[pa.field(name, pa.float64()) for name in ("sensitivity", "specificity", "frame_rate")],
-        *[pa.field(name, pa.float64()) for name in ("corrected", "corrected_low", "corrected_high")],
-        pa.field("reason", pa.string()),
+        *_required(_STRING, "label"),
+        *_required(_INT64, "labelled_videos", "labelled_frames"),
+        *_nullable(_FLOAT64, "sensitivity", "specificity", "frame_rate"),
+        *_with_interval("corrected"),
+        *_nullable(_STRING, "reason"),
     ]
 )
 """The share of frames that truly show each label, estimated from the flagged share and human labels on a sample
-(Rogan and Gladen 1978). Where that cannot be said, ``corrected`` is null and ``reason`` says why."""
+(Rogan and Gladen 1978). Where it cannot be estimated, ``corrected`` is null and ``reason`` says why."""
 
 CANARIES = pa.schema(
     [
-        pa.field("clip", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("frames", pa.int64(), nullable=False),
-        pa.field("planted", pa.bool_(), nullable=False),
-        pa.field("score", pa.float64()),
-        pa.field("reference", pa.float64()),
-        pa.field("shift", pa.float64()),
-        pa.field("reason", pa.string()),
+        *_required(_STRING, "clip", "label"),
+        *_required(_INT64, "frames"),
+        *_required(pa.bool_(), "planted"),
+        *_nullable(_FLOAT64, "score", "reference", "shift"),
+        *_nullable(_STRING, "reason"),
     ]
 )
-"""One row per canary clip and label: the mean score tonight and of the reference, and the largest shift of one frame's
-score; ``planted`` says whether the clip has that artifact. A clip that cannot be compared has null and a reason."""
+"""One row per canary clip and label: mean score tonight (``score``) and in the reference night (``reference``), and the
+largest change of one frame's score (``shift``). ``planted``: the clip has that artifact. A clip that cannot be compared
+has a null shift and a reason."""
 
 TRENDS = pa.schema(
-    [
-        pa.field("night", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("group", pa.string(), nullable=False),
-        pa.field("videos", pa.int64(), nullable=False),
-        *[pa.field(name, pa.float64()) for name in ("rate", "rate_low", "rate_high")],
-    ]
+    [*_required(_STRING, "night", "label", "group"), *_required(_INT64, "videos"), *_with_interval("rate")]
 )
 """One row per night, label and group, oldest night first."""
 
 PICTURES = pa.schema(
     [
-        pa.field("video_id", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("frame_index", pa.int32(), nullable=False),
-        pa.field("pts_s", pa.float64(), nullable=False),
-        pa.field("score", pa.float32(), nullable=False),
-        pa.field("frame_jpeg", pa.binary(), nullable=False),
-        pa.field("overlay_jpeg", pa.binary()),
+        *_required(_STRING, "video_id", "label"),
+        *_required(_INT32, "frame_index"),
+        *_required(_FLOAT64, "pts_s"),
+        *_required(_FLOAT32, "score"),
+        *_required(pa.binary(), "frame_jpeg"),
+        *_nullable(pa.binary(), "overlay_jpeg"),
     ]
 )
-"""One row per picture: a worst video's frame at a label's peak, and the same with its heat map over it."""
+"""One row per picture: the frame of a worst video at a label's peak, and the same frame with its heat map over it."""

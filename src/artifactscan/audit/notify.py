@@ -1,4 +1,4 @@
-"""Telling people of a night: the verdict as Slack-compatible JSON to a webhook. Not being heard changes no verdict."""
+"""Posts a night's verdict as Slack-compatible JSON to a webhook. A failure to post changes no verdict."""
 
 import logging
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
 
 TIMEOUT_S = 10.0
-"""For connecting and for each answer."""
+"""For connecting, and for each answer."""
 RETRIES = 3
 BACKOFF_S = 1.0
-"""Between tries nothing, then twice and four times this."""
+"""Waits between tries: none, then twice and four times this."""
 MAX_RETRY_AFTER_S = 30.0
-"""A server that asks for more patience is asked again after this: a night does not wait for its messenger."""
+"""Longest wait that a server's Retry-After can impose."""
 MAX_REASONS = 5
 TEXT_WIDTH = 500
-"""Characters of one text; escaped they are at most five times as many, and Slack takes 3,000 in a section."""
+"""Most characters of one text: escaped at most five times as many, and Slack allows 3,000 in a section."""
 MAX_LINK_LENGTH = 2000
 
 _TITLES = {
@@ -37,10 +37,10 @@ _TITLES = {
 
 
 def check_webhook(url: str) -> None:
-    """UsageError, without the secret that is in ``url``, where it is not one that can be posted to."""
+    """UsageError, without the secret in ``url``, where it cannot be posted to."""
     try:
         parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna")  # as a connection would, which refuses labels too long
+        host = (parts.hostname or "").encode("idna")  # raises for labels that are too long, as connecting would
         usable = parts.scheme in ("http", "https") and bool(host) and parts.port != 0
     except ValueError:
         usable = False
@@ -54,11 +54,11 @@ def check_webhook(url: str) -> None:
 def notify(
     url: str, night: Night, *, page: str | None, timeout_s: float = TIMEOUT_S, backoff_s: float = BACKOFF_S
 ) -> str | None:
-    """Posts the verdict of ``night`` to ``url``; ``page`` is the https:// link to its page, or where else it lies.
+    """Posts the verdict of ``night`` to ``url``; ``page`` is the https:// link to its page, or its path.
 
-    None when it was taken, else one sentence that says why not, without what is secret in ``url``. Tries again after
-    429 (as Retry-After says), 5xx and lost connections, so that a message can arrive twice; follows no redirect. Raises
-    nothing for what the network or the other side does.
+    Returns None when it was accepted, else one sentence that says why not, without the secret in ``url``. Retries after
+    429 (with Retry-After), 5xx and lost connections, so a message can arrive twice; follows no redirect. Raises nothing
+    for failures of the network or the server.
     """
     retry = Retry(
         total=RETRIES,
@@ -68,22 +68,22 @@ def notify(
         retry_after_max=int(MAX_RETRY_AFTER_S),
         raise_on_status=False,
     )
-    with _unlogged(), requests.Session() as session:
+    with _without_urllib3_log(), requests.Session() as session:
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         try:
             response = session.post(
                 url, json=message(night, page), timeout=timeout_s, allow_redirects=False, stream=True
             )
-        except (requests.RequestException, HTTPError) as error:  # requests lets some of urllib3's through
+        except (requests.RequestException, HTTPError) as error:  # requests does not wrap all of urllib3's errors
             return f"{_place(url)} was not notified: {_in_words(error, timeout_s)}"
     if 200 <= response.status_code < 300:
         return None
-    return f"{_place(url)} was not notified: it answered {_named(response.status_code)}"
+    return f"{_place(url)} was not notified: it answered {_status_in_words(response.status_code)}"
 
 
 def message(night: Night, page: str | None) -> dict[str, Any]:
-    """What is posted: ``text`` for what shows no blocks, and Slack's Block Kit. All text from elsewhere is escaped."""
+    """The message: ``text`` for clients without blocks, and Slack's Block Kit. All text from elsewhere is escaped."""
     verdict = night.verdict
     reasons = [f"• {_escaped(reason)}" for reason in verdict.reasons[:MAX_REASONS]]
     if (more := len(verdict.reasons) - MAX_REASONS) > 0:
@@ -107,7 +107,7 @@ def message(night: Night, page: str | None) -> dict[str, Any]:
             {"type": "context", "elements": [_mrkdwn(fact) for fact in facts]},
             *({"type": "section", "text": _mrkdwn(line)} for line in place),
         ],
-        "unfurl_links": False,  # or Slack would fetch the page itself, with the link's rights
+        "unfurl_links": False,  # otherwise Slack would fetch the page through its presigned link
         "unfurl_media": False,
     }
 
@@ -117,7 +117,7 @@ def _mrkdwn(text: str) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """As Slack wants it: & < > are all that could start a link or a mention."""
+    """Escaped as Slack requires: only & < > can start a link or a mention."""
     return printable(text, TEXT_WIDTH).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -134,7 +134,7 @@ def _page(page: str) -> str:
 
 
 def _place(url: str) -> str:
-    """The webhook by its host alone: path, query and user are secrets."""
+    """The webhook by its host only: path, query and user are secret."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
@@ -143,13 +143,13 @@ def _place(url: str) -> str:
         return "the webhook"
 
 
-def _named(status: int) -> str:
+def _status_in_words(status: int) -> str:
     phrase = f" ({HTTPStatus(status).phrase})" if status in HTTPStatus.__members__.values() else ""
     return f"{status}{phrase}{', and redirects are not followed' if 300 <= status < 400 else ''}"
 
 
 def _in_words(error: Exception, timeout_s: float) -> str:
-    """Why nothing was answered; never the error's own text, which has the URL in it."""
+    """Why there was no answer; never the error's own text, which contains the URL."""
     causes = list(_causes(error))
     words = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
     if not words and any(isinstance(cause, Urllib3TimeoutError) for cause in causes):
@@ -160,7 +160,7 @@ def _in_words(error: Exception, timeout_s: float) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """``error``, what urllib3 gives as its reason, and what it was raised from, outermost first."""
+    """``error`` and its causes, including urllib3's ``reason``, outermost first."""
     seen: set[int] = set()
     rest = [error]
     while rest:
@@ -174,8 +174,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 @contextmanager
-def _unlogged() -> Iterator[None]:
-    """urllib3 logs each retry as a warning with the URL's path, which is the secret."""
+def _without_urllib3_log() -> Iterator[None]:
+    """Silences urllib3, which logs each retry with the URL's path, the secret."""
     logger = logging.getLogger("urllib3")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

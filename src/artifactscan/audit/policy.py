@@ -1,4 +1,4 @@
-"""The policy of an audit: a small YAML file that says what fails a night.
+"""The policy of an audit: a YAML file with the rules that fail a night.
 
     rates:
       - {label: motion, above: 0.20}
@@ -9,7 +9,7 @@
     canary_shift_above: 0.02
     baseline_nights: 14
 
-Everything may be left out; what is left out has its default. Shares are between 0 and 1: 0.01 is one percentage point.
+Every key is optional. Shares are between 0 and 1: 0.01 is one percentage point.
 """
 
 from collections.abc import Mapping
@@ -21,17 +21,17 @@ from artifactscan.audit.night_tables import ALL
 from artifactscan.cli.yaml_text import parse_yaml
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.storage.failures import reason
+from artifactscan.storage.failures import describe
 
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimit:
-    """How many of a group's videos may have an event of a label, whatever the baseline was."""
+    """The largest allowed rate of a label in a group, whatever the baseline."""
 
     label: str
     """One of LABELS."""
     above: float
-    """The night fails when a larger share of tonight's scored videos has an event; of however few videos."""
+    """The night fails when a larger share of tonight's scored videos has an event, however few they are."""
     group: str = ALL
     """As in ARRIVALS, like ``generator=sora``; the default is every video."""
 
@@ -47,16 +47,16 @@ class RateLimit:
 class RiseLimit:
     """Which rise of a label's rate in a group fails a night.
 
-    A rise that stays fails every night: one that was worse is no baseline for the next, until the corpus is accepted as
-    it is (``--accept-corpus``).
+    A rise that stays fails every night, since a worse night is no baseline for the next, until the corpus is accepted
+    (``--accept-corpus``).
     """
 
     significance: float = 0.05
-    """The largest q value that fails. The q values are Benjamini–Hochberg's over all that is tested in a night, so that
-    of nights on which nothing changed at most this share fails: 0.05 is one in 20."""
+    """The largest q value (Benjamini–Hochberg over all tests of a night) that fails: of nights on which nothing changed
+    at most this share fails."""
     at_least: float = 0.0
-    """The least rise that fails, as a share: 0.01 is one percentage point. The default leaves it to the significance;
-    with very many videos a night tiny rises become significant, and this is where to say which of them matter."""
+    """The smallest rise that fails, as a share: 0.01 is one percentage point. With very many videos a night tiny rises
+    are significant; this says which of them matter."""
 
     def __post_init__(self) -> None:
         _check_share("significance", self.significance)
@@ -70,19 +70,19 @@ class Policy:
     """What fails a night."""
 
     rates: tuple[RateLimit, ...] = ()
-    """Rates that fail by themselves. None by default: which rate is too high depends on the corpus."""
+    """Limits on rates. None by default: which rate is too high depends on the corpus."""
     rises: RiseLimit = field(default_factory=RiseLimit)
     """Rises against the baseline that fail."""
     min_videos: int = 30
-    """With fewer scored videos in a group, tonight or in the baseline, its rates are not compared: below 30 one video
-    more or less moves a rate by over three points."""
+    """With fewer scored videos in a group, tonight or in the baseline, its rates are not compared: below 30, one video
+    moves a rate by more than three points."""
     failed_above: float = 0.05
-    """The night fails when a larger share of its files has no score; the default is the scoring job's --max-failed."""
+    """The night fails when a larger share of its files has no score; as the scoring job's --max-failed."""
     canary_shift_above: float = 0.02
-    """The scorer counts as moved when the score of a canary's frame shifts by more: twice the 0.01 that scoring allows
-    a faster precision to move a score."""
+    """The scorer counts as moved when the score of a canary's frame shifts by more: twice the 0.01 that a faster
+    precision may shift a score."""
     baseline_nights: int = 14
-    """A night is compared with as many nights before it at most: two weeks hold every weekday twice."""
+    """Most earlier nights that a night is compared with: two weeks have every weekday twice."""
 
     def __post_init__(self) -> None:
         _check_count("min_videos", self.min_videos)
@@ -94,8 +94,8 @@ class Policy:
 def load_policy(uri: str | None) -> Policy:
     """The policy in a YAML file, local or s3://, or the default one for None.
 
-    UsageError, with the file, the key, the value and what is known, for a file that cannot be read, is not YAML or not
-    a mapping, for a key that is unknown, given twice or missing, and for a value that cannot be.
+    UsageError that names file, key, value and what is allowed: for a file that cannot be read or is not a YAML mapping,
+    for a key that is unknown, repeated or missing, and for a value that is not allowed.
     """
     if uri is None:
         return Policy()
@@ -103,12 +103,12 @@ def load_policy(uri: str | None) -> Policy:
     try:
         text = storage.read_bytes(place)
     except OSError as error:
-        raise UsageError(f"policy {uri} cannot be read: {reason(error, place)}") from None
+        raise UsageError(f"policy {uri} cannot be read: {describe(error, place)}") from None
     return parse_policy(parse_yaml(text, f"policy {uri}"), f"policy {uri}")
 
 
 def parse_policy(values: object, source: str) -> Policy:
-    """The policy in what a YAML file or night.json holds; UsageError, beginning with ``source``, as of load_policy."""
+    """The policy from a YAML file's or night.json's values; UsageError as load_policy's, beginning with ``source``."""
     try:
         return _parse(values)
     except UsageError as error:
@@ -116,7 +116,7 @@ def parse_policy(values: object, source: str) -> Policy:
 
 
 def as_record(policy: Policy) -> dict[str, Any]:
-    """The policy as night.json keeps it; ``parse_policy`` reads it, and as YAML it is a policy file."""
+    """The policy as in night.json, for ``parse_policy``; dumped as YAML it is a policy file."""
     return {**asdict(policy), "rates": [asdict(limit) for limit in policy.rates]}
 
 
@@ -140,7 +140,7 @@ def describe(policy: Policy) -> tuple[str, ...]:
     )
 
 
-_Part = TypeVar("_Part", Policy, RateLimit, RiseLimit)
+_Section = TypeVar("_Section", Policy, RateLimit, RiseLimit)
 
 
 def _parse(values: object) -> Policy:
@@ -149,14 +149,14 @@ def _parse(values: object) -> Policy:
         if not isinstance(checked["rates"], list):
             raise UsageError(f"rates is {_shown(checked['rates'])}; give a list of {{label, above, group}}")
         checked["rates"] = tuple(
-            _part(RateLimit, value, f"rates[{position}]") for position, value in enumerate(checked["rates"])
+            _section(RateLimit, value, f"rates[{position}]") for position, value in enumerate(checked["rates"])
         )
     if "rises" in checked:
-        checked["rises"] = _part(RiseLimit, checked["rises"], "rises")
+        checked["rises"] = _section(RiseLimit, checked["rises"], "rises")
     return Policy(**checked)
 
 
-def _part(kind: type[_Part], values: object, place: str) -> _Part:
+def _section(kind: type[_Section], values: object, place: str) -> _Section:
     checked = _known(kind, values, place)
     for one in fields(kind):
         if one.default is MISSING and one.name not in checked:
@@ -188,7 +188,7 @@ def _check_count(name: str, value: object) -> None:
 
 
 def _shown(value: object) -> str:
-    """A value as an error names it; text is said to be text, as YAML takes ``1e-2`` and ``5 %`` for it."""
+    """A value in an error; text is called text, as YAML reads ``1e-2`` and ``5 %`` as text."""
     if value is None:
         return "without a value"
     return f"the text {value!r}" if isinstance(value, str) else repr(value)

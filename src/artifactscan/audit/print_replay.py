@@ -1,6 +1,5 @@
-"""What a replay of one video says in a terminal."""
+"""Prints the replay of one video in a terminal."""
 
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -11,11 +10,11 @@ from artifactscan.messages.text import printable
 from artifactscan.schemas import VIDEO_FACTS
 
 SAME = 1e-4
-"""A difference of scores up to this is rounding: batches are put together otherwise."""
+"""Scores that differ by less are the same: batches of another composition round differently."""
 
 
 def print_replay(replay: Replay, out: Console) -> None:
-    """The conclusion first; then decode facts, timeline, events and heat maps."""
+    """The conclusion, then decode facts, timeline, events and heat maps."""
     out.print(Text(_conclusion(replay)), soft_wrap=True)
     for note in replay.notes:
         out.print(Text(f"note: {printable(note)}"), soft_wrap=True)
@@ -44,7 +43,7 @@ def _conclusion(replay: Replay) -> str:
             f"{uri}: other frames are sampled here than in run {replay.run.run} "
             f"({replay.fresh.num_rows} and {replay.stored.num_rows})"
         )
-    largest = pc.max(replay.differences()["difference"]).as_py()
+    largest = replay.largest_difference()
     same = "the same scores" if largest <= SAME else "OTHER SCORES"
     return f"{uri}: {same} here as in run {replay.run.run}; the largest difference is {largest:.2g}"
 
@@ -56,11 +55,11 @@ def _facts(replay: Replay) -> Table:
     rows = {"outcome": replay.verdict.outcome, "reason": replay.verdict.reason}
     rows |= {field.name: getattr(replay.verdict.facts, field.name) for field in VIDEO_FACTS}
     for name, value in rows.items():
-        table.add_row(name, *(Text(_shown(one)) for one in (replay.row[name], value)))
+        table.add_row(name, *(Text(_value_in_words(one)) for one in (replay.row[name], value)))
     return table
 
 
-def _shown(value: object) -> str:
+def _value_in_words(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else printable(str(value), 60)

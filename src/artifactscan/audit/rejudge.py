@@ -1,4 +1,4 @@
-"""Events, verdicts and pages written anew from stored scores: other thresholds or another policy, nothing decoded."""
+"""Judges nights again from stored scores: other thresholds, event settings or policy, without decoding anything."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,18 +8,19 @@ import pyarrow.compute as pc
 
 from artifactscan import storage
 from artifactscan.audit import canaries
-from artifactscan.audit.arrivals import regroup
+from artifactscan.audit.arrivals import gather_arrivals, regroup
 from artifactscan.audit.audit_store import AuditStore
-from artifactscan.audit.measure import Basis, Figures, baseline_nights, figures, gather_night
-from artifactscan.audit.video_groups import load_grouping, without_splinters
-from artifactscan.audit.human_labels import beside_flags
+from artifactscan.audit.baseline import baseline_nights
+from artifactscan.audit.human_labels import labels_with_flags
+from artifactscan.audit.measure import MeasureSettings, NightTables, measure_night
 from artifactscan.audit.night import Night, Verdict
+from artifactscan.audit.night_tables import ARRIVALS, PICTURES
 from artifactscan.audit.policy import Policy, load_policy, parse_policy
 from artifactscan.audit.policy import as_record as policy_record
-from artifactscan.audit.write_pages import assemble, point_to, write_pages
-from artifactscan.audit.night_tables import ARRIVALS, PICTURES
 from artifactscan.audit.settings import ReportSettings
 from artifactscan.audit.verdict import judge, remarks
+from artifactscan.audit.video_groups import drop_high_cardinality, load_grouping
+from artifactscan.audit.write_pages import write_latest, write_pages
 from artifactscan.errors import LedgerError, UsageError
 from artifactscan.labels import LABELS
 from artifactscan.scoring.events import EventSettings
@@ -29,36 +30,36 @@ from artifactscan.store.layout import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rejudged:
-    """What came of a night when it was measured anew."""
+class RejudgedNight:
+    """A night that was measured and judged again."""
 
     night: Night
     """As it is now."""
     before: Verdict
     flipped: Mapping[str, tuple[list[str], list[str]]]
-    """Per label: the paths of the videos that have an event now and had none, and the other way round."""
+    """Label → paths of the videos that gained their first event, and of those that lost their last."""
     page: str | None
-    """Where its page lies; None where nothing was written."""
+    """URI of its page; None where nothing was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Anew:
-    """What was written, or would be."""
+class RejudgeResult:
+    """What was written, or with ``plan`` would be."""
 
     night: Night
     """The chosen one, as it is now."""
     page: str | None
-    """Where its page lies; None where nothing was written."""
-    rejudged: tuple[Rejudged, ...] = ()
-    """The nights that were measured anew, oldest first."""
+    """URI of its page; None where nothing was written."""
+    rejudged: tuple[RejudgedNight, ...] = ()
+    """The nights that were judged again, oldest first."""
 
 
-def rejudge(settings: ReportSettings) -> Anew:
-    """Writes what ``settings`` ask for.
+def rejudge(settings: ReportSettings) -> RejudgeResult:
+    """Judges the nights of a scorer again and writes their tables and pages.
 
-    Without other thresholds, events or policy only the page of one night is written, from its tables. Other ones hold
-    for all nights of the scorer, as a night is compared with the ones before it, and for those to come; each keeps what
-    is not asked to be another.
+    Without other thresholds, events or policy only the page of one night is written, from its tables. Otherwise all
+    nights of the scorer are judged again, as a night is compared with those before it; a setting that is not given
+    stays as it was in each night.
     """
     store = AuditStore(storage.normalise(settings.store))
     nights = store.nights()
@@ -81,149 +82,144 @@ def _chosen(nights: Sequence[Night], named: str | None) -> Night:
     raise UsageError(f"--night {named} is none of this store; the latest are {', '.join(n.night for n in nights[-3:])}")
 
 
-def _rejudge(
-    store: AuditStore, nights: Sequence[Night], chosen: Night, settings: ReportSettings, check: Callable[[], None]
-) -> Anew:
-    same = [night for night in nights if night.scorer == chosen.scorer]
-    asked = {night.night: _asked(night, settings) for night in same}
-    if not settings.anew and all(asked[night.night] == _as_judged(night) for night in same):
-        if settings.plan:
-            return Anew(night=chosen, page=None)
-        return Anew(night=chosen, page=write_pages(store, assemble(store, chosen, nights[: nights.index(chosen)])))
-    records = {run.run: run for run in store.scores.committed()}
-    current = {night.night: night for night in nights}
-    arrivals: dict[str, pa.Table] = {}
-    rejudged = []
-    # The last night comes last: the next audit goes by its thresholds, so one that was cut off changes nothing.
-    for night in same:
-        watched = canaries.of_night(store, night.night, night.scorer)
-        fresh, measured = _judge(store, night, asked[night.night], records, current, arrivals, watched)
-        flipped, page = _flips(_before(store, night), measured.arrivals), None
-        if not settings.plan:
-            check()
-            tables = {
-                **measured.by_name(),
-                "canaries": watched,
-                "pictures": _pictures(store, night),
-            }
-            fresh = replace(fresh, tables=store.write_tables(night.night, tables))
-            page = write_pages(store, assemble(store, fresh, [n for n in current.values() if n.night < night.night]))
-            store.commit(fresh)
-        current[night.night] = fresh
-        rejudged.append(Rejudged(night=fresh, before=night.verdict, flipped=flipped, page=page))
-    if not settings.plan:
-        point_to(store, current[nights[-1].night])
-    [mine] = [one for one in rejudged if one.night.night == chosen.night]
-    return Anew(night=mine.night, page=mine.page, rejudged=tuple(rejudged))
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Measure:
-    """By what a night is measured and judged."""
+class _Criteria:
+    """How a night is measured and judged."""
 
     thresholds: Mapping[str, float]
     events: EventSettings
     policy: Policy
 
 
-def _as_judged(night: Night) -> _Measure:
-    return _Measure(
+def _rejudge(
+    store: AuditStore, nights: Sequence[Night], chosen: Night, settings: ReportSettings, check: Callable[[], None]
+) -> RejudgeResult:
+    same = [night for night in nights if night.scorer == chosen.scorer]
+    criteria = {night.night: _criteria(night, settings) for night in same}
+    if not settings.anew and all(criteria[night.night] == _criteria_before(night) for night in same):
+        page = None if settings.plan else write_pages(store, chosen, nights[: nights.index(chosen)])
+        return RejudgeResult(night=chosen, page=page)
+    records = {run.run: run for run in store.scores.committed()}
+    current = {night.night: night for night in nights}
+    arrivals: dict[str, pa.Table] = {}
+    rejudged = []
+    # Oldest first: the next audit takes the last night's thresholds, so they change only when all others have.
+    for night in same:
+        canary_table = canaries.compare_night(store, night.night, night.scorer)
+        tables = _measure(store, night, criteria[night.night], records, current, arrivals)
+        fresh = _judge(night, criteria[night.night], current, tables, canary_table)
+        flipped, page = _flips(_table_or_none(store, night, "arrivals", ARRIVALS), tables.arrivals), None
+        if not settings.plan:
+            check()
+            pictures = _table_or_none(store, night, "pictures", PICTURES)  # only an audit can draw them
+            extra = {"canaries": canary_table, "pictures": PICTURES.empty_table() if pictures is None else pictures}
+            fresh = replace(fresh, tables=store.write_tables(night.night, {**tables.by_name(), **extra}))
+            page = write_pages(store, fresh, [n for n in current.values() if n.night < night.night])
+            store.commit(fresh)
+        current[night.night] = fresh
+        rejudged.append(RejudgedNight(night=fresh, before=night.verdict, flipped=flipped, page=page))
+    if not settings.plan:
+        write_latest(store, current[nights[-1].night])
+    [mine] = [one for one in rejudged if one.night.night == chosen.night]
+    return RejudgeResult(night=mine.night, page=mine.page, rejudged=tuple(rejudged))
+
+
+def _criteria_before(night: Night) -> _Criteria:
+    return _Criteria(
         thresholds=night.thresholds,
         events=EventSettings(**night.events),
         policy=parse_policy(night.policy, f"night {night.night}"),
     )
 
 
-def _asked(night: Night, settings: ReportSettings) -> _Measure:
-    """What the night is to be measured by: its own, but for what is asked to be another."""
-    before = _as_judged(night)
+def _criteria(night: Night, settings: ReportSettings) -> _Criteria:
+    """The night's own criteria, with the changes that ``settings`` ask for."""
+    before = _criteria_before(night)
     names = ("release_ratio", "max_gap_frames", "min_frames")
     changes = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
-    return _Measure(
+    return _Criteria(
         thresholds={**before.thresholds, **_thresholds(settings.thresholds)},
         events=replace(before.events, **changes),
         policy=load_policy(settings.policy) if settings.policy else before.policy,
     )
 
 
-def _judge(
+def _measure(
     store: AuditStore,
     night: Night,
-    by: _Measure,
+    by: _Criteria,
     records: Mapping[str, RunRecord],
     current: Mapping[str, Night],
     arrivals: dict[str, pa.Table],
-    watched: pa.Table,
-) -> tuple[Night, Figures]:
-    """The night by other measures; ``arrivals`` has those of its scorer's nights before it, and is given its own.
+) -> NightTables:
+    """The night's tables by these criteria.
 
-    ``watched``: its CANARIES.
+    ``arrivals``: night → ARRIVALS of its scorer's earlier nights; the night's own are added.
     """
-    basis = Basis(
-        store=store,
+    grouping = load_grouping(night.settings["groups"], night.settings["metadata"])
+    found, events = gather_arrivals(
+        store.scores,
+        _runs(night, records),
         corpus=night.corpus,
+        grouping=grouping,
+        thresholds=by.thresholds,
+        sample_fps=night.spec["sample_fps"],
+        events=by.events,
+    )
+    grouping, _ = drop_high_cardinality(grouping, found)
+    arrivals[night.night] = regroup(found, grouping)
+    labelled = None
+    if labels := night.settings["human_labels"]:
+        known = pa.concat_tables(list(arrivals.values())).select(["video_id", "uri"])
+        labelled = labels_with_flags(
+            labels, known, store.scores, night.spec_digest, corpus=night.corpus, thresholds=by.thresholds
+        )
+    settings = MeasureSettings(
+        store=store,
         spec=night.spec,
-        grouping=load_grouping(night.settings["groups"], night.settings["metadata"]),
         thresholds=by.thresholds,
         events=by.events,
         policy=by.policy,
         resample_share=night.settings["resample_share"],
+        labelled=labelled,
     )
-    found, events = gather_night(basis, _runs(night, records))
-    grouping, _ = without_splinters(basis.grouping, found["uri"].combine_chunks(), found["path"].combine_chunks())
-    arrivals[night.night] = regroup(found, grouping)
-    if labels := night.settings["human_labels"]:
-        known = pa.concat_tables(list(arrivals.values())).select(["video_id", "uri"])
-        labelled = beside_flags(
-            labels, known, store.scores, night.spec_digest, corpus=night.corpus, thresholds=by.thresholds
-        )
-        basis = replace(basis, labelled=labelled)
-    names = _baseline(night, current, by.policy)
-    baseline = {name: regroup(arrivals[name], grouping) for name in names}
-    measured = figures(basis, night.night, arrivals[night.night], events, baseline)
-    verdict = judge(
-        policy=by.policy,
-        cells=measured.cells,
-        arrivals=measured.arrivals,
-        canaries=watched,
-        baseline=names,
-    )
-    said = remarks(policy=by.policy, cells=measured.cells, baseline=names) if measured.arrivals.num_rows else ()
-    fresh = replace(
+    baseline = {name: regroup(arrivals[name], grouping) for name in _baseline(night, current, by.policy)}
+    return measure_night(settings, night.night, arrivals[night.night], events, baseline)
+
+
+def _judge(
+    night: Night, by: _Criteria, current: Mapping[str, Night], tables: NightTables, canary_table: pa.Table
+) -> Night:
+    """The night's record with its verdict by these criteria."""
+    baseline = _baseline(night, current, by.policy)
+    return replace(
         night,
         thresholds=dict(by.thresholds),
         events=asdict(by.events),
         policy=policy_record(by.policy),
-        baseline=tuple(names),
-        verdict=verdict,
-        remarks=said,
+        baseline=tuple(baseline),
+        verdict=judge(
+            policy=by.policy, cells=tables.cells, arrivals=tables.arrivals, canaries=canary_table, baseline=baseline
+        ),
+        remarks=remarks(policy=by.policy, cells=tables.cells, baseline=baseline),
         standing_rates=night.standing_rates if by.thresholds == night.thresholds else {},
     )
-    return fresh, measured
 
 
 def _baseline(night: Night, current: Mapping[str, Night], policy: Policy) -> list[str]:
-    """The nights to compare a night with, now that those before it may have another verdict."""
+    """The nights to compare with, by the new verdicts of those before it."""
     if night.settings["accept_corpus"]:
         return []
     earlier = [one for one in current.values() if one.night < night.night]
     return [one.night for one in baseline_nights(earlier, policy, night.scorer, night.settings["baseline"])]
 
 
-def _before(store: AuditStore, night: Night) -> pa.Table | None:
-    """The night's arrivals as they were; None where they are damaged, which writing them anew is to mend."""
+def _table_or_none(store: AuditStore, night: Night, name: str, schema: pa.Schema) -> pa.Table | None:
+    """A table as it was; None where it is damaged, which rewriting it mends."""
     try:
-        return store.table(night, "arrivals", ARRIVALS)
+        return store.table(night, name, schema)
     except UsageError:
         return None
-
-
-def _pictures(store: AuditStore, night: Night) -> pa.Table:
-    """The night's pictures, which only an audit can draw; none where they are damaged."""
-    try:
-        return store.table(night, "pictures", PICTURES)
-    except UsageError:
-        return PICTURES.empty_table()
 
 
 def _thresholds(texts: Sequence[str]) -> dict[str, float]:
@@ -256,11 +252,10 @@ def _runs(night: Night, records: Mapping[str, RunRecord]) -> list[RunRecord]:
 def _flips(before: pa.Table | None, after: pa.Table) -> dict[str, tuple[list[str], list[str]]]:
     flips = {}
     for label in LABELS if before is not None else ():
-        had = set(_flagged(before, label))
-        has = set(_flagged(after, label))
+        had, has = _flagged(before, label), _flagged(after, label)
         flips[label] = (sorted(has - had), sorted(had - has))
     return flips
 
 
-def _flagged(arrivals: pa.Table, label: str) -> list[str]:
-    return arrivals.filter(pc.greater(arrivals[f"events_{label}"], 0))["path"].to_pylist()
+def _flagged(arrivals: pa.Table, label: str) -> set[str]:
+    return set(arrivals.filter(pc.greater(arrivals[f"events_{label}"], 0))["path"].to_pylist())

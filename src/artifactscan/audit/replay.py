@@ -1,6 +1,5 @@
-"""One video of a store replayed on this machine: what its scores come from, and whether they come out the same."""
+"""Replays one video of a store on this machine: decodes and scores it again, and compares with the stored scores."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -12,7 +11,7 @@ from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.settings import WhySettings
 from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import DecoderProcess
-from artifactscan.decode.video import Verdict
+from artifactscan.decode.video import DecodeResult
 from artifactscan.errors import UsageError
 from artifactscan.explain.explanation import Explanation, explain_video
 from artifactscan.explain.settings import MAX_FRAMES, ExplainSettings
@@ -20,7 +19,7 @@ from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.model.classifier import Classifier
-from artifactscan.outcomes import Outcome
+from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.schemas import FRAMES, VIDEOS
 from artifactscan.scoring.events import EventSettings, find_events
 from artifactscan.scoring.settings import ScoreSettings
@@ -32,39 +31,39 @@ from artifactscan.store.read import stored_frames
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """One video as the store has it and as it comes out now."""
+    """One video: what the store has, and what decoding and scoring it now gives."""
 
     row: dict
-    """The ledger's."""
+    """Its row of the ledger."""
     run: RunRecord
-    """The one that settled it."""
+    """The run that settled it."""
     thresholds: dict[str, float]
     stored: pa.Table
     """FRAMES, in order."""
     fresh: pa.Table
-    verdict: Verdict
+    """FRAMES, in order."""
+    verdict: DecodeResult
     """Of decoding it now."""
     events: pa.Table
     """EVENTS of the fresh scores."""
     notes: tuple[str, ...]
-    """What is otherwise than when it was scored, in words."""
+    """What differs from when it was scored, one sentence each."""
     heat_maps: Explanation | None
 
-    def differences(self) -> pa.Table:
-        """One row per frame that both have: frame_index, and the largest difference of one label's score."""
+    def largest_difference(self) -> float:
+        """The largest difference between a stored and a fresh score, over the frames in both."""
         both = self.stored.join(self.fresh, "frame_index", right_suffix="_fresh", join_type="inner")
         parts = [pc.abs(pc.subtract(both[f"p_{label}"], both[f"p_{label}_fresh"])) for label in LABELS]
-        table = pa.table({"frame_index": both["frame_index"], "difference": pc.max_element_wise(*parts)})
-        return table.sort_by("frame_index")
+        return pc.max(pc.max_element_wise(*parts)).as_py()
 
 
 def replay(settings: WhySettings) -> Replay:
-    """Decodes and scores one video as the run that settled it did; UsageError where that cannot be done."""
-    store, thresholds, event_settings = _scores(storage.normalise(settings.store))
+    """Decodes and scores one video with the settings of the run that settled it; UsageError where it cannot."""
+    store, thresholds, event_settings = _scoring_store(storage.normalise(settings.store))
     run, row = _ledger_row(store, settings.uri)
     uri = row["uri"]
     checkpoint = _checkpoint(settings, run)
-    asked = _settings_of(run)
+    asked = _settings_of_run(run)
     thresholds = thresholds or dict(checkpoint.card.thresholds)
     _check_object(uri, row)
     notes = []
@@ -95,8 +94,8 @@ def replay(settings: WhySettings) -> Replay:
     )
 
 
-def _scores(root: str) -> tuple[Store, dict[str, float], EventSettings]:
-    """The scoring store at or below ``root``, and by what an audit there made events; no thresholds: the card's."""
+def _scoring_store(root: str) -> tuple[Store, dict[str, float], EventSettings]:
+    """The scoring store at or below ``root``, and the audit's thresholds (empty: the card's) and event settings."""
     audit = AuditStore(root)
     if nights := audit.nights():
         return audit.scores, nights[-1].thresholds, EventSettings(**nights[-1].events)
@@ -107,9 +106,9 @@ def _scores(root: str) -> tuple[Store, dict[str, float], EventSettings]:
 
 
 def _ledger_row(store: Store, named: str) -> tuple[RunRecord, dict]:
-    """The newest run that gave the video an outcome of its own, and what its ledger says.
+    """The newest run that settled the video, and its row of the ledger.
 
-    ``named``: its uri, or its path below the run's corpus, as pages and tables print it.
+    ``named``: the video's uri, or its path below the run's corpus, as pages and tables print it.
     """
     for run in reversed(store.committed()):
         below = storage.join(storage.normalise(run.settings["input"]), named)
@@ -135,8 +134,8 @@ def _checkpoint(settings: WhySettings, run: RunRecord) -> Checkpoint:
     return checkpoint
 
 
-def _settings_of(run: RunRecord) -> ScoreSettings:
-    """As run.json keeps them, but on whatever device is here."""
+def _settings_of_run(run: RunRecord) -> ScoreSettings:
+    """The run's settings from run.json, on the device of this machine."""
     known = {one.name for one in fields(ScoreSettings)}
     values = {name: value for name, value in run.settings.items() if name in known}
     values |= {name: tuple(values[name]) for name in ("include", "exclude")}
@@ -148,7 +147,7 @@ def _check_object(uri: str, row: dict) -> None:
         found = storage.stat(uri)
     except OSError as error:
         raise UsageError(
-            f"{printable(uri)} cannot be read any more ({failures.reason(error, uri)}), so there is nothing to "
+            f"{printable(uri)} cannot be read any more ({failures.describe(error, uri)}), so there is nothing to "
             f"replay; its stored scores are in frames/ under video_id {row['video_id']}"
         ) from None
     if found.etag != row["etag"]:
@@ -158,13 +157,13 @@ def _check_object(uri: str, row: dict) -> None:
         )
 
 
-def _score(row: dict, reader: VideoReader, classifier: Classifier) -> tuple[pa.Table, Verdict]:
+def _score(row: dict, reader: VideoReader, classifier: Classifier) -> tuple[pa.Table, DecodeResult]:
     tables, verdict = [FRAMES.empty_table()], None
     for _, segment in reader.read([row]):
-        verdict = segment.verdict or verdict
+        verdict = segment.result or verdict
         if count := len(segment.frame_index):
             pixels = np.frombuffer(segment.pixels, np.uint8).reshape(count, segment.height, segment.width, 3)
-            scores = classifier.scores([pixels])
+            scores = classifier.scores(pixels)
             columns = {
                 "video_id": [row["video_id"]] * count,
                 "uri": [row["uri"]] * count,
@@ -174,7 +173,7 @@ def _score(row: dict, reader: VideoReader, classifier: Classifier) -> tuple[pa.T
             }
             tables.append(pa.table(columns).cast(FRAMES))
     assert verdict is not None
-    if verdict.outcome not in (Outcome.SCORED, Outcome.PARTIAL):
+    if verdict.outcome not in HAS_FRAMES:
         return FRAMES.empty_table(), verdict
     return pa.concat_tables(tables), verdict
 
@@ -182,20 +181,19 @@ def _score(row: dict, reader: VideoReader, classifier: Classifier) -> tuple[pa.T
 def _heat_maps(
     uri: str, row: dict, settings: WhySettings, asked: ScoreSettings, fresh: pa.Table, events: pa.Table
 ) -> Explanation | None:
-    """Of the events' peak frames, or where there is no event of the frame that comes nearest to one."""
+    """Heat maps of the events' peak frames, or without events of the frame with the highest score."""
     if not fresh.num_rows:
         return None
-    peaks: Sequence[int] = sorted(set(events["peak_frame"].to_pylist()))[:MAX_FRAMES]
+    peaks = sorted(set(events["peak_frame"].to_pylist()))[:MAX_FRAMES]
     if not peaks:
         highest = np.stack([fresh[f"p_{label}"].to_numpy() for label in LABELS]).max(axis=0)
         peaks = [fresh["frame_index"][int(highest.argmax())].as_py()]
-    limits = asdict(asked.limits())
     chosen = ExplainSettings(
         video=uri,
         output=settings.output or f"why-{row['video_id'][:8]}",
         checkpoint=settings.checkpoint or asked.checkpoint,
         frames=tuple(map(str, peaks)),
         decoder=row["decoder"] or asked.decoder,
-        **limits,
+        **asdict(asked.limits()),
     )
     return explain_video(chosen)

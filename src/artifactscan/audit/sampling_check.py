@@ -11,11 +11,11 @@ from artifactscan.audit.night_tables import SAMPLING
 from artifactscan.labels import LABELS
 
 DOUBLE = 2
-"""Times the usual rate."""
+"""Factor of the usual rate."""
 
 
-def choose(arrivals: pa.Table, share: float, night: str) -> pa.Table:
-    """A share of the videos that have a score, rounded up; by chance, but the same when a night is done again."""
+def choose_videos(arrivals: pa.Table, share: float, night: str) -> pa.Table:
+    """A random share of the scored videos, rounded up; the same choice for the same night id."""
     scored = arrivals.filter(pc.greater(arrivals["frames"], 0))
     count = math.ceil(share * scored.num_rows)
     draws = [blake2b(f"{night}\0{video}".encode(), digest_size=8).digest() for video in scored["video_id"].to_pylist()]
@@ -23,25 +23,23 @@ def choose(arrivals: pa.Table, share: float, night: str) -> pa.Table:
     return scored.take(pa.array(sorted(rows), pa.int64()))
 
 
-def missed(usual: pa.Table, denser: pa.Table, videos: pa.Array) -> pa.Table:
-    """SAMPLING: how many of the ``denser`` events of these videos overlap with no ``usual`` one (both EVENTS).
+def count_missed_events(usual: pa.Table, double: pa.Table, videos: pa.Array) -> pa.Table:
+    """SAMPLING: how many events of these videos at the ``double`` rate overlap with no ``usual`` one (both EVENTS).
 
-    No rows where no video was scored again.
+    No rows without videos.
     """
     rows = []
     for label in LABELS if len(videos) else ():
-        seen = _of(usual, label, videos)
-        events = _of(denser, label, videos)
-        starts, ends = seen["start_s"].to_numpy(), seen["end_s"].to_numpy()
-        ids = np.array(seen["video_id"].to_pylist(), object)
-        hit = 0
-        for video, start, end in zip(
-            *(events[name].to_pylist() for name in ("video_id", "start_s", "end_s")), strict=True
-        ):
-            hit += bool(np.any((ids == video) & (starts < end) & (ends > start)))
-        rows.append({"label": label, "videos": len(videos), "events": events.num_rows, "missed": events.num_rows - hit})
+        known, events = _events_of(usual, label, videos), _events_of(double, label, videos)
+        ids = np.array(known["video_id"].to_pylist(), object)
+        starts, ends = known["start_s"].to_numpy(), known["end_s"].to_numpy()
+        missed = sum(
+            not np.any((ids == event["video_id"]) & (starts < event["end_s"]) & (ends > event["start_s"]))
+            for event in events.to_pylist()
+        )
+        rows.append({"label": label, "videos": len(videos), "events": events.num_rows, "missed": missed})
     return pa.Table.from_pylist(rows, SAMPLING)
 
 
-def _of(events: pa.Table, label: str, videos: pa.Array) -> pa.Table:
+def _events_of(events: pa.Table, label: str, videos: pa.Array) -> pa.Table:
     return events.filter(pc.and_(pc.equal(events["label"], label), pc.is_in(events["video_id"], videos)))

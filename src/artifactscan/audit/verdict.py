@@ -1,4 +1,8 @@
-"""What the policy says of a night, and the first line that a person reads of it."""
+"""The verdict on a night: which rules of the policy it breaks, and the sentences that say so.
+
+Which rates rose and which canaries moved is decided here only; pages and messages ask ``risen_cells`` and
+``moved_canaries``.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,17 +11,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifactscan.audit.formatting import (
+    NAME_CHARS,
+    counted,
+    percent,
+    percent_between,
+    points,
+    points_between,
+    q_value,
+)
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Verdict
-from artifactscan.audit.policy import Policy, RateLimit
 from artifactscan.audit.night_tables import ALL
-from artifactscan.audit.formatting import NAME_CHARS, counted, percent, percent_between, points, points_between, q_value
+from artifactscan.audit.policy import Policy, RateLimit
 from artifactscan.messages.text import printable
 from artifactscan.outcomes import HAS_FRAMES
 
-_NAMED = 5
-"""Groups that a remark names at most."""
+_MAX_GROUPS_NAMED = 5
 _ROUNDING = 1e-12
-"""A difference of two shares may be so much off: 0.12 less 0.05 is a little less than 0.07."""
+"""Tolerance for a difference of two shares: 0.12 - 0.05 is slightly less than 0.07."""
 _Row = Mapping[str, Any]
 
 
@@ -26,93 +37,98 @@ def judge(
 ) -> Verdict:
     """The verdict on a night from its CELLS, ARRIVALS and CANARIES; ``baseline`` names the nights compared with.
 
-    A scorer that moved goes before everything else, and then no rate is held against the corpus. Names in the sentences
-    are printable, but otherwise as they were given: who writes HTML or Markdown escapes them.
+    A scorer that moved comes first, and then no rate is judged. Names in the sentences are printable but not escaped
+    for HTML or Markdown.
     """
     failed = _too_many_failed(policy, arrivals)
-    if shifts := _shifts(canaries, policy):
+    if shifts := _canary_reasons(policy, canaries):
         others = f" ({len(shifts) - 1:,} more moved)" if len(shifts) > 1 else ""
         return Verdict(
             code=EXIT_SCORER_MOVED,
             headline=f"The scorer moved, so tonight says nothing of the corpus: {shifts[0]}{others}.",
             reasons=_sentences([*shifts, *failed]),
         )
-    rises, _ = _rises(policy, cells)
-    high = _high_rates(policy, cells)
-    reasons = [*(f"{_rise(cell)}, {_chance(cell, policy)}" for cell in rises), *high, *failed]
-    clauses = [*_failures(rises, high, failed), *_comparison(policy, cells, arrivals, baseline)]
+    risen, high = risen_cells(policy, cells), _high_rates(policy, cells)
+    reasons = [*(f"{_rise(cell)}, {_significance(cell, policy)}" for cell in risen), *high, *failed]
+    clauses = [*_failures(risen, high, failed), *_comparison(policy, cells, arrivals, baseline)]
     if baseline:
-        clauses.append(_scorer(canaries, worse=bool(rises)))
+        clauses.append(_scorer_clause(canaries, worse=bool(risen)))
     return Verdict(
         code=EXIT_FAIL if reasons else EXIT_PASS,
         headline=_sentences(["; ".join(clauses)])[0],
         reasons=_sentences(reasons),
-        worse=bool(rises),
+        worse=bool(risen),
     )
 
 
-def moved(canaries: pa.Table, policy: Policy) -> bool:
-    """Whether CANARIES say that the scorer moved: a score shifted by more than the policy allows, or has none."""
-    return bool(_shifts(canaries, policy))
+def risen_cells(policy: Policy, cells: pa.Table) -> list[_Row]:
+    """The CELLS rows whose rise fails the night, the smallest p value first."""
+    return [cell for cell in _significant_rises(policy, cells) if _large_enough(cell, policy)]
+
+
+def moved_canaries(policy: Policy, canaries: pa.Table) -> list[_Row]:
+    """The CANARIES rows with a shift above the policy's limit, the largest first; a NaN counts as above it."""
+    limit = policy.canary_shift_above
+    rows = [row for row in canaries.to_pylist() if row["shift"] is not None and not row["shift"] <= limit]
+    return sorted(rows, key=lambda row: row["shift"], reverse=True)
+
+
+def scorer_moved(policy: Policy, canaries: pa.Table) -> bool:
+    """Whether a score in CANARIES moved, or a clip cannot be compared, which counts as moved."""
+    return bool(_canary_reasons(policy, canaries))
 
 
 def remarks(*, policy: Policy, cells: pa.Table, baseline: Sequence[str]) -> tuple[str, ...]:
-    """What to know of how a night was judged, though it failed by none of it; a sentence each, for its notes.
-
-    None where no video has a score tonight.
-    """
+    """Limits of the judgement that failed nothing, one sentence each; none where no video has a score tonight."""
     if not pc.sum(cells["videos"]).as_py():
         return ()
-    said = []
+    found = []
     groups = set(cells["group"].to_pylist())
     for limit in policy.rates:
         if limit.group not in groups:
-            said.append(f"the limit for {limit.label} in {_name(limit.group)} says nothing: no file in it arrived")
+            found.append(f"the limit for {limit.label} in {_name(limit.group)} says nothing: no file in it arrived")
     untested = dict.fromkeys(cells.filter(pc.is_valid(cells["untested"]))["group"].to_pylist())
     if baseline and untested:
         names = [_name(group) for group in untested]
-        shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
-        said.append(f"not compared, as of fewer than {policy.min_videos:,} scored videos: {shown}")
-    if len(baseline) == 1 and _tested(cells).num_rows:
-        said.append("the baseline is a single night, so how much nights differ by themselves is not known")
-    return _sentences(said)
+        more = f" and {len(names) - _MAX_GROUPS_NAMED:,} more" if len(names) > _MAX_GROUPS_NAMED else ""
+        found.append(
+            f"not compared, as of fewer than {policy.min_videos:,} scored videos: "
+            f"{', '.join(names[:_MAX_GROUPS_NAMED])}{more}"
+        )
+    if len(baseline) == 1 and _tested(cells):
+        found.append("the baseline is a single night, so how much nights differ by themselves is not known")
+    return _sentences(found)
 
 
-def _shifts(canaries: pa.Table, policy: Policy) -> list[str]:
-    """Each canary score that moved, the largest shift first, and each canary that cannot be compared."""
-    rows = canaries.to_pylist()
-    limit = policy.canary_shift_above
-    # A shift that is no number is no score either, and such a scorer did not stand still.
-    far = [row for row in rows if row["reason"] is None and row["shift"] is not None and not row["shift"] <= limit]
-    far.sort(key=lambda row: row["shift"], reverse=True)
-    lost = {row["clip"]: row["reason"] for row in rows if row["reason"] is not None}
+def _significant_rises(policy: Policy, cells: pa.Table) -> list[_Row]:
+    """Cells that rose by more than chance, however little; the smallest p value first, single groups before ALL."""
+    significant = cells.filter(pc.less_equal(cells["q_value"], policy.rises.significance)).to_pylist()
+    rises = [cell for cell in significant if cell["change"] > 0]
+    return sorted(rises, key=lambda cell: (cell["p_value"], cell["group"] == ALL))
+
+
+def _large_enough(cell: _Row, policy: Policy) -> bool:
+    return cell["change"] >= policy.rises.at_least - _ROUNDING
+
+
+def _canary_reasons(policy: Policy, canaries: pa.Table) -> list[str]:
+    """Each canary score that moved, the largest shift first, then each canary that cannot be compared."""
+    not_compared = {row["clip"]: row["reason"] for row in canaries.to_pylist() if row["reason"] is not None}
     return [
         *(
             f"canary {_name(row['clip'])} shifts by {row['shift']:.3f} in one frame's {row['label']} score, more than "
-            f"{limit:g} (mean {row['reference']:.3f} before, {row['score']:.3f} tonight)"
-            for row in far
+            f"{policy.canary_shift_above:g} (mean {row['reference']:.3f} before, {row['score']:.3f} tonight)"
+            for row in moved_canaries(policy, canaries)
         ),
-        *(f"canary {_name(clip)} cannot be compared ({_name(reason)})" for clip, reason in lost.items()),
+        *(f"canary {_name(clip)} cannot be compared ({_name(reason)})" for clip, reason in not_compared.items()),
     ]
-
-
-def _rises(policy: Policy, cells: pa.Table) -> tuple[list[_Row], list[_Row]]:
-    """Cells whose rise the policy fails, and those whose rise is as sure but too small for it; the clearest first."""
-    sure = cells.filter(pc.less_equal(cells["q_value"], policy.rises.significance)).to_pylist()
-    sure.sort(key=lambda cell: (cell["p_value"], cell["group"] == ALL))
-    least = policy.rises.at_least - _ROUNDING
-    return [cell for cell in sure if cell["change"] >= least], [cell for cell in sure if cell["change"] < least]
 
 
 def _high_rates(policy: Policy, cells: pa.Table) -> list[str]:
-    """Each limit of the policy that a rate is above, in its order."""
+    """Each rate limit of the policy that is exceeded, in the policy's order."""
     rows = {(cell["label"], cell["group"]): cell for cell in cells.to_pylist()} if policy.rates else {}
     found = [(limit, rows.get((limit.label, limit.group))) for limit in policy.rates]
-    return [
-        _high_rate(limit, cell)
-        for limit, cell in found
-        if cell is not None and cell["rate"] is not None and cell["rate"] > limit.above
-    ]
+    return [_high_rate(limit, cell) for limit, cell in found if cell and (cell["rate"] or 0.0) > limit.above]
 
 
 def _high_rate(limit: RateLimit, cell: _Row) -> str:
@@ -136,12 +152,12 @@ def _too_many_failed(policy: Policy, arrivals: pa.Table) -> list[str]:
     ]
 
 
-def _failures(rises: Sequence[_Row], high: Sequence[str], failed: Sequence[str]) -> list[str]:
-    """The clauses of a headline that say why a night fails; none where it does not."""
+def _failures(risen: Sequence[_Row], high: Sequence[str], failed: Sequence[str]) -> list[str]:
+    """The headline's clauses that say why a night fails."""
     clauses = []
-    if rises:
-        among = f", the clearest of {len(rises):,} rises" if len(rises) > 1 else ""
-        clauses.append(f"worse than before: {_rise(rises[0])}{among}")
+    if risen:
+        among = f", the clearest of {len(risen):,} rises" if len(risen) > 1 else ""
+        clauses.append(f"worse than before: {_rise(risen[0])}{among}")
     if high:
         among = f", one of {len(high):,} such rates" if len(high) > 1 else ""
         clauses.append(f"{high[0]}{among}")
@@ -149,29 +165,29 @@ def _failures(rises: Sequence[_Row], high: Sequence[str], failed: Sequence[str])
 
 
 def _comparison(policy: Policy, cells: pa.Table, arrivals: pa.Table, baseline: Sequence[str]) -> list[str]:
-    """The clause of a headline that says what came of comparing with the baseline; none where rates rose."""
+    """The headline's clause on the comparison with the baseline; none where a rise fails the night."""
     if not arrivals.num_rows:
         return ["nothing new tonight, so there is nothing to compare"]
+    all_videos = cells.filter(pc.equal(cells["group"], ALL))
     if not baseline:
-        scored = cells.filter(pc.equal(cells["group"], ALL))["videos"][0].as_py()
+        scored = all_videos["videos"][0].as_py()
         return [f"no earlier night to compare with: {counted(scored, 'video')} scored, nothing compared"]
-    rises, small = _rises(policy, cells)
-    if rises:
+    tested, nights = _tested(cells), counted(len(baseline), "night")
+    rises = _significant_rises(policy, cells)
+    if any(_large_enough(cell, policy) for cell in rises):
         return []
-    tested, nights = _tested(cells).num_rows, counted(len(baseline), "night")
     if not tested:
-        reason = cells.filter(pc.equal(cells["group"], ALL))["untested"][0].as_py()
-        return [f"nothing was compared with the {nights} before: {reason}"]
-    if small:
+        return [f"nothing was compared with the {nights} before: {all_videos['untested'][0].as_py()}"]
+    if rises:
         return [
             f"no worse than the policy allows: of {counted(tested, 'rate')} compared with {nights} the clearest "
-            f"rise is below its {100 * policy.rises.at_least:g} points ({_rise(small[0])})"
+            f"rise is below its {100 * policy.rises.at_least:g} points ({_rise(rises[0])})"
         ]
     return [f"no worse than before: none of {counted(tested, 'rate')} rose by more than chance against {nights}"]
 
 
-def _scorer(canaries: pa.Table, *, worse: bool) -> str:
-    """The clause of a headline that says what the canaries do, where they did not move."""
+def _scorer_clause(canaries: pa.Table, *, worse: bool) -> str:
+    """The headline's clause on canaries that did not move."""
     largest = pc.max(canaries["shift"]).as_py()
     if largest is None:
         what = "the corpus or the scorer changed" if worse else "the scorer moved"
@@ -188,15 +204,15 @@ def _rise(cell: _Row) -> str:
     )
 
 
-def _chance(cell: _Row, policy: Policy) -> str:
+def _significance(cell: _Row, policy: Policy) -> str:
     return (
         f"{cell['flagged']:,} of {cell['videos']:,} against {cell['base_flagged']:,} of {cell['base_videos']:,}, "
         f"q value {q_value(cell['q_value'])} where {policy.rises.significance:g} or less fails"
     )
 
 
-def _tested(cells: pa.Table) -> pa.Table:
-    return cells.filter(pc.is_null(cells["untested"]))
+def _tested(cells: pa.Table) -> int:
+    return cells["untested"].null_count
 
 
 def _videos(group: str) -> str:

@@ -1,4 +1,4 @@
-"""Groups: which generator, version or prompt set a video belongs to, from its path or from a table."""
+"""Groups of videos, such as generator=sora: from their path below the corpus or from a metadata table."""
 
 import re
 from collections import Counter
@@ -17,9 +17,9 @@ from artifactscan.storage import failures
 from artifactscan.storage.parquet import open_plain
 
 MAX_VALUES = 200
-"""Groups of one kind at most."""
+"""Most values of one kind of group."""
 NO_GROUP = "none"
-"""The value of a group that a path or a table does not say."""
+"""The value where neither path nor table gives one."""
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _GROUPS = pa.list_(pa.string())
 
@@ -29,40 +29,43 @@ class Grouping:
     """How videos are put into groups."""
 
     pattern: str | None = None
-    """Like {generator}/{version}: folders below the corpus; what follows them is free."""
+    """Like {generator}/{version}: folders below the corpus; anything may follow."""
     metadata: pa.Table | None = None
-    """A column ``uri``, which may hold the path below the corpus, and one string column per kind of group."""
+    """A column ``uri``, with uris or paths below the corpus, and one string column per kind of group."""
     left_out: frozenset[str] = frozenset()
-    """Kinds of group that no video is put into after all."""
+    """Kinds of group that are not used."""
 
     def names(self) -> tuple[str, ...]:
-        """The kinds of group, pattern first."""
+        """The kinds of group, those of the pattern first."""
         named = tuple(_FIELD.findall(self.pattern)) if self.pattern else ()
         if self.metadata is not None:
             named += tuple(name for name in self.metadata.column_names if name != "uri")
         return named
 
     def assign(self, uris: pa.Array, paths: pa.Array) -> pa.Array:
-        """list<string> per video: one ``kind=value`` for each kind, ``kind=none`` where it is not said."""
-        kinds: list[tuple[str, pa.Array]] = []
+        """list<string> per video: one ``kind=value`` per kind of group, ``kind=none`` where there is no value."""
+        values: dict[str, pa.Array] = {}
         if self.pattern:
             found = pc.extract_regex(paths, pattern=_regex(self.pattern))
-            kinds += [(name, pc.struct_field(found, name)) for name in _FIELD.findall(self.pattern)]
+            values |= {name: pc.struct_field(found, name) for name in _FIELD.findall(self.pattern)}
         if self.metadata is not None:
             known = self.metadata["uri"].combine_chunks()
             row = pc.coalesce(pc.index_in(uris, value_set=known), pc.index_in(paths, value_set=known))
-            kinds += [(name, self.metadata[name].take(row)) for name in self.metadata.column_names if name != "uri"]
-        kinds = [(name, values) for name, values in kinds if name not in self.left_out]
-        if not kinds:
+            values |= {name: self.metadata[name].take(row) for name in self.metadata.column_names if name != "uri"}
+        columns = [
+            pc.binary_join_element_wise(name, pc.fill_null(value, NO_GROUP), "=")
+            for name, value in values.items()
+            if name not in self.left_out
+        ]
+        if not columns:
             return pa.array([[]] * len(uris), _GROUPS)
-        columns = [pc.binary_join_element_wise(name, pc.fill_null(value, NO_GROUP), "=") for name, value in kinds]
         width = len(columns)
-        flat = pa.concat_arrays([_combined(column) for column in columns])
+        flat = pa.chunked_array([chunk for column in columns for chunk in _chunks(column)], pa.string())
         order = pa.array([column * len(uris) + row for row in range(len(uris)) for column in range(width)], pa.int64())
         offsets = pa.array(range(0, width * len(uris) + 1, width), pa.int32())
-        return pa.ListArray.from_arrays(offsets, flat.take(order), type=_GROUPS)
+        return pa.ListArray.from_arrays(offsets, flat.combine_chunks().take(order), type=_GROUPS)
 
-    def unmatched(self, uris: pa.Array, paths: pa.Array) -> int:
+    def count_ungrouped(self, uris: pa.Array, paths: pa.Array) -> int:
         """How many videos neither the pattern nor the table puts into any group."""
         nothing = [f"{name}={NO_GROUP}" for name in self.names()]
         return sum(groups == nothing for groups in self.assign(uris, paths).to_pylist()) if nothing else 0
@@ -82,13 +85,13 @@ def load_grouping(pattern: str | None, metadata: str | None) -> Grouping:
 
 
 def check_matches(grouping: Grouping, corpus: str, listing: Iterable[pa.RecordBatch]) -> None:
-    """UsageError where no video of a listing is in any group; the listing is read up to the first that is."""
+    """UsageError where no video of a listing is in any group; reads the listing up to the first one that is."""
     if not grouping.names():
         return
     seen, example = 0, ""
     for batch in listing:
-        paths = pa.array(below(corpus, batch["uri"].to_pylist()), pa.string())
-        if grouping.unmatched(batch["uri"], paths) < batch.num_rows:
+        paths = pa.array(paths_below(corpus, batch["uri"].to_pylist()), pa.string())
+        if grouping.count_ungrouped(batch["uri"], paths) < batch.num_rows:
             return
         seen, example = seen + batch.num_rows, example or paths[0].as_py()
     asked = f"--groups {grouping.pattern}" if grouping.pattern else "--metadata"
@@ -98,19 +101,19 @@ def check_matches(grouping: Grouping, corpus: str, listing: Iterable[pa.RecordBa
     )
 
 
-def without_group(grouping: Grouping, arrivals: pa.Table) -> str | None:
-    """What to note where some of these videos are in no group."""
-    unmatched = grouping.unmatched(arrivals["uri"].combine_chunks(), arrivals["path"].combine_chunks())
-    return f"{unmatched:,} of {arrivals.num_rows:,} videos are in no group" if unmatched else None
+def ungrouped_note(grouping: Grouping, arrivals: pa.Table) -> str | None:
+    """A note where some of these videos are in no group."""
+    count = grouping.count_ungrouped(arrivals["uri"].combine_chunks(), arrivals["path"].combine_chunks())
+    return f"{count:,} of {arrivals.num_rows:,} videos are in no group" if count else None
 
 
-def without_splinters(grouping: Grouping, uris: pa.Array, paths: pa.Array) -> tuple[Grouping, list[str]]:
-    """The grouping without kinds of more than MAX_VALUES groups among these videos, and what to note of those.
+def drop_high_cardinality(grouping: Grouping, arrivals: pa.Table) -> tuple[Grouping, list[str]]:
+    """The grouping without kinds that have more than MAX_VALUES groups among these videos, and a note for each.
 
-    Hardly any video shares such a group with another, and among so many tests no rise stands out.
+    Such groups have hardly two videos each, and so many tests would hide every real rise.
     """
-    values = pc.unique(pc.list_flatten(grouping.assign(uris, paths))).to_pylist()
-    counts = Counter(value.partition("=")[0] for value in values)
+    groups = grouping.assign(arrivals["uri"].combine_chunks(), arrivals["path"].combine_chunks())
+    counts = Counter(value.partition("=")[0] for value in pc.unique(pc.list_flatten(groups)).to_pylist())
     many = {name: count for name, count in counts.items() if count > MAX_VALUES}
     notes = [
         f"{name} has {count:,} groups tonight, more than {MAX_VALUES}, and is left out: nothing is compared by it"
@@ -119,8 +122,8 @@ def without_splinters(grouping: Grouping, uris: pa.Array, paths: pa.Array) -> tu
     return replace(grouping, left_out=frozenset(many)), notes
 
 
-def below(corpus: str, uris: Sequence[str]) -> list[str]:
-    """The part of each uri below the corpus; of one that is elsewhere, as in a manifest, the whole uri."""
+def paths_below(corpus: str, uris: Sequence[str]) -> list[str]:
+    """The part of each uri below the corpus; a uri elsewhere, as a manifest may have, stays whole."""
     root = storage.normalise(corpus).rstrip("/") + "/"
     return [uri.removeprefix(root) for uri in uris]
 
@@ -133,25 +136,25 @@ def _check_pattern(pattern: str) -> None:
         raise UsageError(f"--groups {pattern!r} has a brace without a name; write {{name}} with letters and digits")
     if len(set(names)) < len(names):
         raise UsageError(f"--groups {pattern!r} names a group twice; give each its own name")
-    if _FIELD.search(pattern) and re.search(r"\}\{", pattern):
+    if "}{" in pattern:
         raise UsageError(f"--groups {pattern!r} has two groups with nothing between; put a / or another sign there")
 
 
 def _regex(pattern: str) -> str:
-    """For Arrow's engine, which takes linear time: a name is as much of one folder as there is up to the next sign."""
+    """The pattern for Arrow's linear-time engine: a name matches within one folder, up to the pattern's next text."""
     parts = _FIELD.split(pattern.strip("/").removesuffix("/…").removesuffix("/**"))  # text, name, text, name, …, text
-    end = r"(?:/|\z)" if parts[-1] else "/"  # a group is a folder; only what the pattern goes on after may be a file
+    end = r"(?:/|\z)" if parts[-1] else "/"  # a group is a folder, unless the pattern goes on after it
     parts[::2] = map(re.escape, parts[::2])
     parts[1::2] = [f"(?P<{name}>[^/]+?)" for name in parts[1::2]]
     return rf"\A{''.join(parts)}{end}"
 
 
-def _combined(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
 
 
 def _read_csv(data: bytes) -> pa.Table:
-    """All columns as text: versions 1.1 and 1.10 are two."""
+    """All columns as text, so that versions 1.1 and 1.10 stay different."""
     names = pa_csv.open_csv(pa.BufferReader(data)).schema.names
     types = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
     return pa_csv.read_csv(pa.BufferReader(data), convert_options=types)
@@ -163,7 +166,7 @@ def _read_metadata(uri: str) -> pa.Table:
         with files.open_input_file(path) as file:
             table = _read_csv(file.read()) if uri.lower().endswith(".csv") else open_plain(file).read()
     except (pa.ArrowInvalid, OSError) as error:
-        words = failures.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
+        words = failures.describe(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(
             f"--metadata {uri} cannot be read: {words}; give a .csv or .parquet with a column uri"
         ) from None

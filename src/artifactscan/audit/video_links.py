@@ -1,4 +1,4 @@
-"""What a page's player loads: a path relative to the page, or a presigned link that expires."""
+"""The link of a page's video player: a path relative to the page, or a presigned URL that expires."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -7,8 +7,8 @@ from urllib.parse import quote
 from artifactscan import storage
 
 
-def link(uri: str, page_folder: str, life: timedelta) -> str | None:
-    """A link from a page in ``page_folder`` to the video, or None where a reader of the page cannot get at it."""
+def video_link(uri: str, page_folder: str, life: timedelta) -> str | None:
+    """A link from a page in ``page_folder`` to the video; None where a reader of the page cannot reach it."""
     if storage.is_s3(uri):
         bucket, key = storage.split_s3(uri)
         return storage.s3_client().generate_presigned_url(
@@ -20,5 +20,5 @@ def link(uri: str, page_folder: str, life: timedelta) -> str | None:
 
 
 def expiry(life: timedelta) -> str:
-    """ISO 8601, UTC: until when presigned links made now work."""
+    """When presigned links made now expire: ISO 8601, UTC."""
     return (datetime.now(UTC) + life).isoformat(timespec="minutes")

@@ -1,4 +1,4 @@
-"""The pages of a night: what they show is put together from its tables, rendered, and written beside them."""
+"""Writes a night's page, Markdown and CSV beside its tables."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,31 +8,54 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan import storage
-from artifactscan.audit import pictures
 from artifactscan.audit.audit_store import AuditStore
-from artifactscan.audit.video_links import expiry, link
-from artifactscan.audit.night import Night, Report, WorstVideo
+from artifactscan.audit.night import Night
+from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.audit.page.csv_export import videos_csv
 from artifactscan.audit.page.html import render_html
 from artifactscan.audit.page.markdown import render_markdown
-from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
+from artifactscan.audit.pictures import pictures_of, worst_videos
+from artifactscan.audit.report_data import Report, WorstVideo
+from artifactscan.audit.video_links import expiry, video_link
 from artifactscan.schemas import EVENTS
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.store.read import stored_frames
 
 TREND_NIGHTS = 60
-"""Nights on a page's trends at most; two months are read at a glance, and a year is a longer file than a chart."""
+"""Most nights in a page's trends."""
 PAGE, MARKDOWN, CSV, LATEST = "report.html", "report.md", "videos.csv", "latest.html"
 
 
-def assemble(store: AuditStore, night: Night, earlier: Sequence[Night]) -> Report:
-    """What a page shows of a night whose tables are written; ``earlier`` are the nights before it, oldest first."""
-    arrivals = store.table(night, "arrivals", ARRIVALS)
-    cells = store.table(night, "cells", CELLS)
+def write_pages(store: AuditStore, night: Night, earlier: Sequence[Night]) -> str:
+    """Writes report.html, report.md and videos.csv into the night's folder; returns the URI of the page.
+
+    The night's tables are written already; ``earlier`` are the nights before it, oldest first.
+    """
+    report = build_report(store, night, earlier)
+    folder = store.folder(night.night)
+    storage.write_bytes(storage.join(folder, CSV), videos_csv(report.arrivals))
+    storage.write_bytes(storage.join(folder, MARKDOWN), render_markdown(report).encode())
+    page = storage.join(folder, PAGE)
+    storage.write_bytes(page, render_html(report).encode())
+    return page
+
+
+def write_latest(store: AuditStore, night: Night) -> None:
+    """Writes latest.html, which leads to a night's page."""
+    target = escape(f"nights/{night.night}/{PAGE}")
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>artifactscan audit</title>'
+        f'<meta http-equiv="refresh" content="0; url={target}"><p><a href="{target}">{target}</a></p></html>\n'
+    )
+    storage.write_bytes(storage.join(store.root, LATEST), page.encode())
+
+
+def build_report(store: AuditStore, night: Night, earlier: Sequence[Night]) -> Report:
+    """What a night's page shows, from its tables."""
+    arrivals, cells = store.table(night, "arrivals", ARRIVALS), store.table(night, "cells", CELLS)
     drawn = store.table(night, "pictures", PICTURES)
-    asked = night.settings
-    life = timedelta(hours=asked["link_life_h"])
-    shown = pictures.worst(arrivals, asked["worst_videos"])
+    life = timedelta(hours=night.settings["link_life_h"])
+    shown = worst_videos(arrivals, night.settings["worst_videos"])
     frames = stored_frames(store.scores, night.spec_digest, shown["video_id"].combine_chunks(), runs=night.runs)
     frames = frames.sort_by([("uri", "ascending"), ("frame_index", "ascending")])
     worst = tuple(
@@ -40,13 +63,12 @@ def assemble(store: AuditStore, night: Night, earlier: Sequence[Night]) -> Repor
             video_id=video["video_id"],
             uri=video["uri"],
             path=video["path"],
-            link=link(video["uri"], store.folder(night.night), life),
+            link=video_link(video["uri"], store.folder(night.night), life),
             frames=frames.filter(pc.equal(frames["video_id"], video["video_id"])),
-            pictures=pictures.of_video(drawn, video["video_id"]),
+            pictures=pictures_of(drawn, video["video_id"]),
         )
         for video in shown.to_pylist()
     )
-    signed = any(storage.is_s3(video.uri) for video in worst)
     return Report(
         night=night,
         previous=earlier[-1] if earlier else None,
@@ -58,28 +80,8 @@ def assemble(store: AuditStore, night: Night, earlier: Sequence[Night]) -> Repor
         sampling=store.table(night, "sampling", SAMPLING),
         prevalence=store.table(night, "prevalence", PREVALENCE),
         worst=worst,
-        link_expires=expiry(life) if signed else None,
+        link_expires=expiry(life) if any(storage.is_s3(video.uri) for video in worst) else None,
     )
-
-
-def write_pages(store: AuditStore, report: Report) -> str:
-    """Writes report.html, report.md and videos.csv into the night's folder; returns where the page lies."""
-    folder = store.folder(report.night.night)
-    page = storage.join(folder, PAGE)
-    storage.write_bytes(storage.join(folder, CSV), videos_csv(report.arrivals))
-    storage.write_bytes(storage.join(folder, MARKDOWN), render_markdown(report).encode())
-    storage.write_bytes(page, render_html(report).encode())
-    return page
-
-
-def point_to(store: AuditStore, night: Night) -> None:
-    """Has latest.html lead to a night's page."""
-    target = escape(f"nights/{night.night}/{PAGE}")
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>artifactscan audit</title>'
-        f'<meta http-equiv="refresh" content="0; url={target}"><p><a href="{target}">{target}</a></p></html>\n'
-    )
-    storage.write_bytes(storage.join(store.root, LATEST), page.encode())
 
 
 def _trends(store: AuditStore, earlier: Sequence[Night], night: Night, cells: pa.Table) -> pa.Table:
@@ -87,9 +89,6 @@ def _trends(store: AuditStore, earlier: Sequence[Night], night: Night, cells: pa
     before = earlier[1 - TREND_NIGHTS :]
     tables = [*map_in_order(lambda one: store.table(one, "cells", CELLS), before), cells]
     return pa.concat_tables(
-        [TRENDS.empty_table()]
-        + [
-            table.select(columns).add_column(0, TRENDS.field("night"), pa.repeat(pa.scalar(one.night), table.num_rows))
-            for one, table in zip([*before, night], tables, strict=True)
-        ]
+        table.select(columns).add_column(0, TRENDS.field("night"), pa.repeat(pa.scalar(one.night), table.num_rows))
+        for one, table in zip([*before, night], tables, strict=True)
     )

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reports import make_report, with_arrivals
 
-from artifactscan.audit.page.csv_export import cell, videos_csv
 from artifactscan.audit.night_tables import ARRIVALS
+from artifactscan.audit.page.csv_export import cell, videos_csv
 from artifactscan.messages.text import printable
 
 

@@ -11,8 +11,8 @@ from markdown_it import MarkdownIt
 from reports import make_report, poisoned
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
-from artifactscan.audit.page.markdown import code, escaped, render_markdown
 from artifactscan.audit.night_tables import ARRIVALS, CELLS
+from artifactscan.audit.page.markdown import code, escaped, render_markdown
 from artifactscan.messages.text import printable
 from artifactscan.schemas import EVENTS
 

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from reports import CORPUS, make_report, poisoned, with_arrivals
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
+from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
+from artifactscan.audit.page.changes import changes
 from artifactscan.audit.page.content_policy import content_policy, player_link
 from artifactscan.audit.page.html import MAX_CELLS, MAX_TREND_GROUPS, render_html
-from artifactscan.audit.page.sections import changes, next_steps, ordered_cells
+from artifactscan.audit.page.next_steps import next_steps
 from artifactscan.audit.page.video_list import embedded, listing
-from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
 from artifactscan.schemas import EVENTS
@@ -279,7 +280,7 @@ def test_a_webhook_is_not_published() -> None:
 def test_steps_lead_to_what_they_are_about() -> None:
     report = make_report(code=EXIT_FAIL, videos=400)
     first, second, *others = next_steps(report)
-    risen = {cell["group"]: cell["flagged"] for cell in ordered_cells(report) if cell["state"] == "risen"}
+    risen = {cell["group"]: cell["flagged"] for cell in report.ordered_cells if cell["state"] == "risen"}
     assert first.text == f"Motion has risen in all videos together: look at the {risen['all']} with an event."
     assert (second.anchor, second.label, second.group) == ("arrivals", "motion", "generator=sora")
     assert [step.anchor for step in others] == ["changes", "cells", "outcomes", "sampling", "sampling"]

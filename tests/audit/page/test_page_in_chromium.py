@@ -13,8 +13,8 @@ import pytest
 from media import write_clip
 from reports import make_report, poisoned
 
-from artifactscan.audit.night import Report
 from artifactscan.audit.page.html import render_html
+from artifactscan.audit.report_data import Report
 from artifactscan.labels import LABELS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

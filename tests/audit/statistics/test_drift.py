@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from artifactscan.audit.policy import Policy
 from artifactscan.audit.night_tables import ARRIVALS, CELLS
+from artifactscan.audit.policy import Policy
 from artifactscan.audit.statistics.drift import add_drift, population_stability_index
-from artifactscan.audit.statistics.flag_rates import measure
+from artifactscan.audit.statistics.flag_rates import measure_rates
 from artifactscan.labels import LABELS
 
 scores = st.lists(st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=40)
@@ -67,7 +67,7 @@ def test_cells_are_filled_in() -> None:
     baseline = {
         f"n{i}": pa.concat_tables([night(peaks[group][i], (group,)) for group in ("a=1", "a=2")]) for i in (1, 2)
     }
-    cells = add_drift(measure(tonight, baseline, Policy(), resamples=20), tonight, baseline)
+    cells = add_drift(measure_rates(tonight, baseline, Policy(), resamples=20), tonight, baseline)
     assert cells.schema == CELLS
     rows = {(row["label"], row["group"]): row for row in cells.to_pylist()}
     before = np.float32(peaks["a=1"][1:].ravel())
@@ -101,10 +101,10 @@ def test_cells_are_filled_in() -> None:
 def test_where_nothing_is_compared_nothing_is_said() -> None:
     tonight = pa.concat_tables([night(np.full(40, 0.2), ("a=1",)), night(np.full(5, 0.2), ("a=2",))])
     baseline = {"n1": night(np.full(40, 0.2), ("a=1",))}
-    cells = add_drift(measure(tonight, baseline, Policy(), resamples=20), tonight, baseline)
+    cells = add_drift(measure_rates(tonight, baseline, Policy(), resamples=20), tonight, baseline)
     rows = {row["group"]: row for row in cells.to_pylist()}
     assert (rows["a=1"]["psi"], rows["a=1"]["ks"], rows["a=1"]["ks_q_value"]) == (0, 0, 1)
     assert [rows["a=2"][name] for name in ("psi", "ks", "ks_q_value")] == [None] * 3
     for arrivals, earlier in ((tonight, {}), (ARRIVALS.empty_table(), baseline)):
-        cells = measure(arrivals, earlier, Policy(), resamples=20)
+        cells = measure_rates(arrivals, earlier, Policy(), resamples=20)
         assert add_drift(cells, arrivals, earlier).equals(cells)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from artifactscan.audit.policy import Policy
 from artifactscan.audit.night_tables import ALL, ARRIVALS, CELLS
-from artifactscan.audit.statistics.flag_rates import measure
+from artifactscan.audit.policy import Policy
+from artifactscan.audit.statistics.flag_rates import measure_rates
 from artifactscan.audit.statistics.rise import dispersion
 from artifactscan.labels import LABELS
 
@@ -47,7 +47,9 @@ def nights(*flagged: int, videos: int = 100, groups: Sequence[str] = ()) -> dict
 @settings(max_examples=40)
 @given(st.lists(videos, max_size=8), st.lists(st.lists(videos, max_size=5), max_size=3))
 def test_counts_and_rates_are_those_of_counting(tonight: list[dict], baseline: list[list[dict]]) -> None:
-    cells = measure(arrived(*tonight), {str(i): arrived(*night) for i, night in enumerate(baseline)}, ANY, resamples=20)
+    cells = measure_rates(
+        arrived(*tonight), {str(i): arrived(*night) for i, night in enumerate(baseline)}, ANY, resamples=20
+    )
     assert cells.schema == CELLS
     groups = [ALL, *sorted({group for row in tonight for group in row["groups"]})]
     assert [(row["label"], row["group"]) for row in cells.to_pylist()] == [(x, y) for x in LABELS for y in groups]
@@ -79,7 +81,7 @@ def test_counts_and_rates_are_those_of_counting(tonight: list[dict], baseline: l
 
 
 def test_a_rise_by_hand() -> None:
-    row = cell(measure(many(100, 15), nights(5, 4, 6, 5), Policy()))
+    row = cell(measure_rates(many(100, 15), nights(5, 4, 6, 5), Policy()))
     exact = stats.fisher_exact([[15, 85], [20, 380]], alternative="greater").pvalue
     assert (row["rate"], row["base_rate"], row["change"], row["dispersion"]) == pytest.approx((0.15, 0.05, 0.10, 1))
     assert row["p_value"] == pytest.approx(exact)
@@ -103,7 +105,7 @@ def test_q_values_are_over_all_tested_cells() -> None:
         night: pa.concat_tables([many(60 if i else 10, 3, groups=[group]) for i, group in enumerate(groups)])
         for night in ("n1", "n2")
     }
-    cells = measure(tonight, baseline, Policy())
+    cells = measure_rates(tonight, baseline, Policy())
     tested = [row for row in cells.to_pylist() if row["untested"] is None]
     assert len(tested) == 4 * 4
     expected = stats.false_discovery_control([row["p_value"] for row in tested])
@@ -111,8 +113,8 @@ def test_q_values_are_over_all_tested_cells() -> None:
 
 
 def test_nights_that_differ_by_themselves_make_the_test_stricter_and_the_interval_wider() -> None:
-    steady = cell(measure(many(100, 30), nights(18, 20, 22, 20), Policy()))
-    row = cell(measure(many(100, 30), nights(2, 40, 3, 35), Policy()))
+    steady = cell(measure_rates(many(100, 30), nights(18, 20, 22, 20), Policy()))
+    row = cell(measure_rates(many(100, 30), nights(2, 40, 3, 35), Policy()))
     assert row["change"] == steady["change"]
     spread, degrees = dispersion(np.array([[2], [40], [3], [35]]), np.full((4, 1), 100))
     assert row["dispersion"] == pytest.approx(spread[0])
@@ -125,7 +127,7 @@ def test_nights_that_differ_by_themselves_make_the_test_stricter_and_the_interva
 
 
 def test_with_one_night_before_it_is_not_known_how_much_nights_differ() -> None:
-    row = cell(measure(many(100, 15), nights(5), Policy()))
+    row = cell(measure_rates(many(100, 15), nights(5), Policy()))
     assert row["dispersion"] is None
     assert row["p_value"] == pytest.approx(stats.fisher_exact([[15, 85], [5, 95]], alternative="greater").pvalue)
 
@@ -142,27 +144,27 @@ def test_with_one_night_before_it_is_not_known_how_much_nights_differ() -> None:
 def test_a_group_with_few_videos_is_not_compared_and_says_so(tonight: int, before: int, reason: str | None) -> None:
     failures = [video(groups=["a=1"], outcome="undecodable", frames=0) for _ in range(50)]
     rows = pa.concat_tables([many(tonight, 0, groups=["a=1"]), arrived(*failures)])
-    row = cell(measure(rows, nights(0, videos=before, groups=["a=1"]), Policy()), group="a=1")
+    row = cell(measure_rates(rows, nights(0, videos=before, groups=["a=1"]), Policy()), group="a=1")
     assert row["untested"] == reason
     assert (row["q_value"] is None) == (reason is not None)
 
 
 def test_a_first_night() -> None:
-    row = cell(measure(many(100, 15), {}, Policy()))
+    row = cell(measure_rates(many(100, 15), {}, Policy()))
     assert row["untested"] == "no baseline"
     assert (row["rate"], row["base_videos"], row["base_rate"], row["change"]) == (0.15, 0, None, None)
     assert 0.07 < row["rate_low"] < 0.15 < row["rate_high"] < 0.24
 
 
 def test_a_night_with_nothing_new() -> None:
-    cells = measure(ARRIVALS.empty_table(), nights(5), Policy())
+    cells = measure_rates(ARRIVALS.empty_table(), nights(5), Policy())
     assert cells["group"].to_pylist() == [ALL] * len(LABELS)
     assert cells["untested"].to_pylist() == ["fewer than 30 scored videos: 0 tonight"] * len(LABELS)
     assert cell(cells)["rate"] is None
 
 
 def test_a_rate_of_zero_is_not_taken_for_known() -> None:
-    row = cell(measure(many(100, 0), nights(0, 0), Policy()))
+    row = cell(measure_rates(many(100, 0), nights(0, 0), Policy()))
     assert (row["rate_low"], row["frame_rate_low"]) == (0, 0)
     assert row["rate_high"] == pytest.approx(stats.binomtest(0, 100).proportion_ci(method="exact").high, abs=0.006)
     assert row["frame_rate_high"] == pytest.approx(row["rate_high"], abs=0.01)
@@ -171,7 +173,7 @@ def test_a_rate_of_zero_is_not_taken_for_known() -> None:
 
 def test_the_seed_decides() -> None:
     def measured(seed: int) -> pa.Table:
-        return measure(many(100, 15), nights(5, 4), Policy(), seed=seed)
+        return measure_rates(many(100, 15), nights(5, 4), Policy(), seed=seed)
 
     assert measured(1).equals(measured(1))
     assert not measured(1).equals(measured(2))
@@ -183,6 +185,6 @@ def test_the_time_it_takes_grows_with_the_videos_only() -> None:
     one_each = pa.concat_tables([many(20, 2, groups=[f"a={i}"], frames=8 + i) for i in range(50)])
     night = one_each.take(pa.array(rng.integers(0, one_each.num_rows, 200_000)))
     begun = time.process_time()
-    cells = measure(night, {"n1": night, "n2": night}, Policy())
+    cells = measure_rates(night, {"n1": night, "n2": night}, Policy())
     assert time.process_time() - begun < 30
     assert cells.num_rows == 51 * len(LABELS)

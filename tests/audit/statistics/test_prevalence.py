@@ -8,7 +8,7 @@ import pytest
 from arrived import arrived, video
 
 from artifactscan.audit.night_tables import ARRIVALS, PREVALENCE
-from artifactscan.audit.statistics.prevalence import prevalence, rogan_gladen
+from artifactscan.audit.statistics.prevalence import estimate_prevalence, rogan_gladen
 from artifactscan.labels import LABELS
 
 
@@ -43,7 +43,7 @@ SAMPLE = labelled(
 
 
 def test_by_hand() -> None:
-    found = prevalence(SAMPLE, NIGHT)
+    found = estimate_prevalence(SAMPLE, NIGHT)
     assert found.schema == PREVALENCE
     assert found["label"].to_pylist() == list(LABELS)
     row = motion(found)
@@ -77,7 +77,7 @@ def test_what_errors_make_of_a_share_is_undone() -> None:
     ],
 )
 def test_where_it_is_not_defined_it_says_why(table: pa.Table, arrivals: pa.Table, reason: str) -> None:
-    row = motion(prevalence(table, arrivals))
+    row = motion(estimate_prevalence(table, arrivals))
     assert row["reason"] == reason
     assert [row[name] for name in ("corrected", "corrected_low", "corrected_high")] == [None] * 3
     assert (row["frame_rate"] is None) == (reason == "no video has a score tonight")
@@ -86,19 +86,21 @@ def test_where_it_is_not_defined_it_says_why(table: pa.Table, arrivals: pa.Table
 
 def test_a_sample_without_an_error_is_not_taken_for_perfect() -> None:
     perfect = labelled(*[(f"v{i}", int(i < 10), i < 10) for i in range(20)])
-    row = motion(prevalence(perfect, NIGHT))
+    row = motion(estimate_prevalence(perfect, NIGHT))
     assert (row["sensitivity"], row["specificity"], row["corrected"]) == pytest.approx((1, 1, 0.12))
     # With 10 videos each an error of a quarter of the frames cannot be ruled out.
     assert row["corrected_low"] == 0
     many = labelled(*[(f"v{i}", int(i < 1000), i < 1000) for i in range(2000)])
-    row = motion(prevalence(many, NIGHT))
+    row = motion(estimate_prevalence(many, NIGHT))
     # What is left is the variation among the 100 videos of the night, 30 of which have 0.4 of their frames over.
     half = 1.96 * 0.4 * np.sqrt(0.3 * 0.7 / 100)
     assert (row["corrected_low"], row["corrected_high"]) == pytest.approx((0.12 - half, 0.12 + half), abs=0.008)
 
 
 def test_a_sample_that_hardly_tells_says_that_it_may_be_anything() -> None:
-    row = motion(prevalence(labelled(("v", 1, True), ("v", 1, False), ("w", 0, False), ("w", 0, False)), NIGHT))
+    row = motion(
+        estimate_prevalence(labelled(("v", 1, True), ("v", 1, False), ("w", 0, False), ("w", 0, False)), NIGHT)
+    )
     assert row["corrected"] == pytest.approx(0.24)
     assert (row["corrected_low"], row["corrected_high"]) == (0, 1)
 
@@ -111,11 +113,11 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
         table = sample(60, 10, sensitivity=sensitivity, specificity=specificity, share=0.35, seed=seed)
         shows = rng.binomial(10, rng.beta(truth, 1 - truth, 150))
         over = rng.binomial(shows, sensitivity) + rng.binomial(10 - shows, 1 - specificity)
-        row = motion(prevalence(table, arrived(*[video(motion=int(one)) for one in over]), resamples=200))
+        row = motion(estimate_prevalence(table, arrived(*[video(motion=int(one)) for one in over]), resamples=200))
         covered.append(row["corrected_low"] <= truth <= row["corrected_high"])
     assert np.mean(covered) == pytest.approx(0.94, abs=0.04)
 
 
 def test_the_seed_decides() -> None:
-    assert prevalence(SAMPLE, NIGHT, seed=1).equals(prevalence(SAMPLE, NIGHT, seed=1))
-    assert not prevalence(SAMPLE, NIGHT, seed=1).equals(prevalence(SAMPLE, NIGHT, seed=2))
+    assert estimate_prevalence(SAMPLE, NIGHT, seed=1).equals(estimate_prevalence(SAMPLE, NIGHT, seed=1))
+    assert not estimate_prevalence(SAMPLE, NIGHT, seed=1).equals(estimate_prevalence(SAMPLE, NIGHT, seed=2))

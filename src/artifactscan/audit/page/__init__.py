@@ -1,1 +1,1 @@
-"""A night as a page, as Markdown and as CSV: pure functions of a report."""
+"""A night as an HTML page, as Markdown and as CSV: pure functions of a report."""

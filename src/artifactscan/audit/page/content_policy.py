@@ -1,4 +1,4 @@
-"""What the page may load: itself, and the videos its reader plays (W3C, Content Security Policy Level 3)."""
+"""The page's Content-Security-Policy (W3C, Level 3): it loads itself, and the videos its reader plays."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:\d{1,5})?")
 
 
 def content_policy(*, css: str, js: str, links: Iterable[str]) -> str:
-    """The Content-Security-Policy: this style, this script, embedded pictures, and videos from where ``links`` lead."""
+    """The policy that allows this style, this script, embedded pictures, and videos from the hosts of ``links``."""
     origins = sorted({origin for link in links if (origin := _origin(link))})
     return "; ".join(
         [
@@ -28,8 +28,8 @@ def content_policy(*, css: str, js: str, links: Iterable[str]) -> str:
 def player_link(link: str | None) -> str | None:
     """``link`` where a player may load it, else None.
 
-    A link to an http(s) host stays as it is. Anything else is taken for a path relative to the page, percent-encoded,
-    and what is not yet encoded is: nothing in it can be a scheme, a host or a query.
+    A link to an http(s) host stays as it is. Anything else is a percent-encoded path relative to the page; characters
+    that are not encoded yet are encoded, so that nothing in it can be a scheme, a host or a query.
     """
     if link is None:
         return None

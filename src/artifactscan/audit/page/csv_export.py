@@ -1,4 +1,4 @@
-"""A night's videos as CSV for a spreadsheet; programs read the Parquet table beside it."""
+"""A night's videos as CSV for spreadsheets; programs read arrivals.parquet."""
 
 import io
 
@@ -15,10 +15,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def videos_csv(arrivals: pa.Table) -> bytes:
-    """``arrivals`` (ARRIVALS) as CSV in UTF-8, one line per video; groups stand in one cell.
+    """``arrivals`` (ARRIVALS) as CSV in UTF-8, one line per video, its groups in one cell.
 
-    Control characters are escaped, and a text that a spreadsheet would take for a formula begins with an apostrophe
-    (OWASP, CSV injection). It begins with a byte order mark, without which Excel takes it for another encoding.
+    Control characters are escaped, and a text that spreadsheets would evaluate as a formula gets an apostrophe in front
+    (OWASP, CSV injection). The file begins with a byte order mark, which Excel needs to read UTF-8.
     """
     columns = []
     for name in arrivals.column_names:
@@ -34,6 +34,6 @@ def videos_csv(arrivals: pa.Table) -> bytes:
 
 
 def cell(text: str) -> str:
-    """``text`` as a cell that no spreadsheet calculates."""
+    """``text`` as a cell that no spreadsheet evaluates."""
     safe = printable(text)
     return f"'{safe}" if safe.lstrip().startswith(_STARTS_A_FORMULA) else safe

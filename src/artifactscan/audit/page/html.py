@@ -1,8 +1,8 @@
-"""The night as one static, self-contained HTML page."""
+"""A night as one static, self-contained HTML page."""
 
+import base64
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -10,23 +10,28 @@ import jinja2
 from markupsafe import Markup
 
 from artifactscan.audit import formatting
-from artifactscan.audit.night import Night, Report
-from artifactscan.audit.page import charts, sections
+from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, VERDICT_WORDS, Night
+from artifactscan.audit.night_tables import ALL
+from artifactscan.audit.page import charts
 from artifactscan.audit.page.cards import cards
+from artifactscan.audit.page.changes import changes, flat, without_secrets
 from artifactscan.audit.page.content_policy import content_policy
+from artifactscan.audit.page.next_steps import next_steps
 from artifactscan.audit.page.video_list import MAX_LISTED, embedded, listing
 from artifactscan.audit.policy import describe
-from artifactscan.audit.night_tables import ALL
+from artifactscan.audit.report_data import Report, failures
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 
 MAX_CELLS = 800
-"""Rows of the table of cells; of more, those that changed and those of the largest groups."""
+"""Most rows of the table of cells: those that changed first, then those of the largest groups."""
 MAX_TREND_GROUPS = 12
-"""Groups with trends, about 45 kB each over 60 nights; the others are in the table of cells."""
+"""Most groups with trends, about 45 kB each over 60 nights; the others are in the table of cells."""
 MAX_REASONS = 25
-"""Reasons listed, the most frequent."""
+"""Most reasons of failures, the most frequent."""
 
+_KINDS = {EXIT_PASS: "pass", EXIT_FAIL: "fail", EXIT_SCORER_MOVED: "moved"}
+"""A verdict's code as a class of the page's style."""
 _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
     "%3Ccircle cx='8' cy='8' r='7' fill='%23{}'/%3E%3C/svg%3E"
@@ -46,150 +51,124 @@ _SECTIONS = {
     "versions": "Versions",
     "reading": "How to read it",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrendGroup:
-    """One group's panels."""
-
-    name: str
-    panels: tuple[charts.Panel, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CanaryClip:
-    """One canary's CANARIES rows in the order of the labels, each with ``moved``."""
-
-    clip: str
-    reason: str | None
-    rows: tuple[Mapping[str, Any], ...]
+_FILTERS = (
+    *("percent", "percent_between", "points", "points_between", "number", "q_value"),
+    *("seconds", "counted", "night_time", "utc_time"),
+)
+"""Functions of ``formatting`` that the templates use."""
 
 
 def render_html(report: Report) -> str:
-    """The page. It loads nothing from elsewhere but the videos that its reader plays, and its policy forbids the rest.
+    """The page. Its Content-Security-Policy lets it load nothing from elsewhere but the videos that its reader plays.
 
-    A link to a video that is neither relative nor to an http(s) host is not used.
+    A link to a video is used only where it is relative or leads to an http(s) host.
     """
     night = report.night
-    kind = sections.KINDS[night.verdict.code]
+    kind = _KINDS[night.verdict.code]
     css, js = _source("page.css"), _source("page.js")
     worst = cards(report)
-    cells, trends = _cells(report), _trends(report)
-    policy, canaries = sections.policy(night), _canaries(report)
+    shown_cells, trends, canaries = _cells(report), _trends(report), _canaries(report)
     anchors = {card.video.video_id: card.anchor for card in worst}
     context: dict[str, Any] = {
         "report": report,
         "night": night,
-        "word": sections.WORDS[night.verdict.code],
+        "word": VERDICT_WORDS[night.verdict.code],
         "kind": kind,
         "icon": _ICON.format(_ICON_COLOURS[kind]),
         "content_policy": content_policy(css=css, js=js, links=[card.link for card in worst if card.link]),
         "css": css,
         "js": js,
         "labels": LABELS,
-        "steps": sections.next_steps(report),
+        "steps": next_steps(report),
         "nav": _SECTIONS,
         "trends": trends,
         "trends_left": len(set(report.trends["group"].to_pylist())) - len(trends),
-        "has_limit": any(panel.limit_y is not None for group in trends for panel in group.panels),
-        "cells": cells,
-        "cells_total": report.cells.num_rows,
-        "cells_top": charts.nice_top(max((cell["rate_high"] or cell["rate"] or 0.0 for cell in cells), default=0.0)),
-        "risen": len(sections.risen(report)),
+        "has_limit": any(panel.limit_y is not None for panels in trends.values() for panel in panels),
+        "cells": shown_cells,
+        "cells_top": charts.nice_top(
+            max((cell["rate_high"] or cell["rate"] or 0.0 for cell in shown_cells), default=0)
+        ),
         "worst": worst,
-        "has_overlays": any(picture.overlay for card in worst for picture in card.pictures),
+        "has_overlays": any(picture.overlay_jpeg for video in report.worst for picture in video.pictures),
         "listed": min(report.arrivals.num_rows, MAX_LISTED),
         "listing": embedded(listing(report.arrivals, night.thresholds, anchors)),
         "outcomes": sorted({**night.standing_outcomes, **night.outcomes}),
-        "failures": sections.failures(report.arrivals),
+        "failures": failures(report.arrivals),
         "canaries": canaries,
-        "moved": len({clip for clip, _ in sections.moved_canaries(report)}),
-        "not_compared": sum(clip.reason is not None for clip in canaries),
-        "policy": policy,
-        "policy_in_words": describe(policy),
+        "clips_moved": len({clip for clip, _ in report.moved}),
+        "clips_not_compared": sum(rows[0]["reason"] is not None for rows in canaries.values()),
+        "policy_in_words": describe(report.policy),
         "sampling": report.sampling.to_pylist(),
         "prevalence": report.prevalence.to_pylist(),
-        "changes": sections.changes(report.previous, night),
+        "changes": changes(report.previous, night),
         "records": _records(night),
     }
     return _environment().get_template("page.html.jinja").render(context)
 
 
 def _cells(report: Report) -> list[dict[str, Any]]:
-    """All, or those that changed and those of the largest groups; in the order of sections.ordered_cells."""
-    rows = sections.ordered_cells(report)
-    if len(rows) <= MAX_CELLS:
-        return rows
+    """At most MAX_CELLS rows, in the order of ``Report.ordered_cells``."""
+    rows = report.ordered_cells
     kept = sorted(range(len(rows)), key=lambda n: (not rows[n]["state"], -rows[n]["videos"]))[:MAX_CELLS]
     return [rows[n] for n in sorted(kept)]
 
 
-def _trends(report: Report) -> list[TrendGroup]:
-    """All videos together, then groups in which a label has risen, then the largest."""
+def _trends(report: Report) -> dict[str, list[charts.Panel]]:
+    """Group → its panels: all videos together, then groups in which a label has risen, then the largest."""
     by_group: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for row in report.trends.to_pylist():
         by_group.setdefault(row["group"], {}).setdefault(row["label"], []).append(row)
     videos = Counter({group: sum(rows[-1]["videos"] for rows in labels.values()) for group, labels in by_group.items()})
-    risen = {cell["group"] for cell in sections.risen(report)}
+    risen = {cell["group"] for cell in report.risen}
     order = sorted(by_group, key=lambda group: (group != ALL, group not in risen, -videos[group], group))
-    return [
-        TrendGroup(
-            name=group,
-            panels=tuple(
-                charts.panel(
-                    by_group[group][label],
-                    label=label,
-                    baseline=report.night.baseline,
-                    limit=sections.rate_limit(report, label, group),
-                )
-                for label in LABELS
-                if label in by_group[group]
-            ),
-        )
+    return {
+        group: [
+            charts.panel(
+                by_group[group][label],
+                label=label,
+                baseline=report.night.baseline,
+                limit=report.rate_limit(label, group),
+            )
+            for label in LABELS
+            if label in by_group[group]
+        ]
         for group in order[:MAX_TREND_GROUPS]
-    ]
+    }
 
 
-def _canaries(report: Report) -> list[CanaryClip]:
-    moved = sections.moved_canaries(report)
-    clips: dict[str, list[dict[str, Any]]] = {}
-    for row in report.canaries.to_pylist():
-        clips.setdefault(row["clip"], []).append({**row, "moved": (row["clip"], row["label"]) in moved})
-    return [
-        CanaryClip(
-            clip=clip,
-            reason=next((row["reason"] for row in rows if row["reason"]), None),
-            rows=tuple(sorted(rows, key=lambda row: LABELS.index(row["label"]))),
-        )
-        for clip, rows in clips.items()
-    ]
+def _canaries(report: Report) -> dict[str, list[Mapping[str, Any]]]:
+    """Clip → its CANARIES rows in the order of the labels, each with ``moved``."""
+    clips: dict[str, list[Mapping[str, Any]]] = {}
+    for row in sorted(report.canaries.to_pylist(), key=lambda row: LABELS.index(row["label"])):
+        clips.setdefault(row["clip"], []).append({**row, "moved": (row["clip"], row["label"]) in report.moved})
+    return clips
 
 
 def _records(night: Night) -> dict[str, list[tuple[str, str]]]:
-    """What ran and what it was told, under headings."""
+    """What ran and with which settings, under headings."""
     return {
         "This night": [
             ("night", night.night),
             ("corpus", night.corpus),
-            ("began", formatting.clock(night.started)),
-            ("ended", formatting.clock(night.finished)),
+            ("began", formatting.utc_time(night.started)),
+            ("ended", formatting.utc_time(night.finished)),
             ("scoring runs", ", ".join(night.runs) or "none"),
             ("compared with", ", ".join(map(formatting.night_time, night.baseline)) or "none"),
         ],
         "Scorer": [
-            *sections.flat(night.checkpoint, "checkpoint."),
+            *flat(night.checkpoint, "checkpoint."),
             ("reference night", night.scorer),
             ("spec digest", night.spec_digest),
-            *sections.flat(night.spec),
+            *flat(night.spec),
         ],
-        "Thresholds and events": [*sections.flat(night.thresholds, "threshold."), *sections.flat(night.events)],
-        "Versions": list(sections.flat(night.versions)),
-        "Settings": list(sections.flat(sections.public(night.settings))),
+        "Thresholds and events": [*flat(night.thresholds, "threshold."), *flat(night.events)],
+        "Versions": list(flat(night.versions)),
+        "Settings": list(flat(without_secrets(night.settings))),
     }
 
 
 def _source(name: str) -> Markup:
-    """A style or script as it is embedded; its digest stands in the page's policy."""
+    """A style or script as it is embedded; its digest is in the page's Content-Security-Policy."""
     loader = _environment().loader
     assert loader is not None
     return Markup(loader.get_source(_environment(), name)[0])
@@ -205,16 +184,10 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_visible,
     )
-    figures: dict[str, Callable[..., str]] = {
-        name: getattr(formatting, name)
-        for name in (
-            *("percent", "percent_between", "points", "points_between", "number", "q_value"),
-            *("seconds", "counted", "night_time", "clock"),
-        )
-    }
-    environment.filters |= figures
+    environment.filters |= {name: getattr(formatting, name) for name in _FILTERS}
     environment.filters |= {
         "cut": printable,
+        "data_link": lambda jpeg: f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}",
         "short_percent": charts.short_percent,
         "sort_value": _sort_value,
         "thousands": lambda count: f"{count:,}",
@@ -235,15 +208,12 @@ def _environment() -> jinja2.Environment:
 
 
 def _visible(value: Any) -> Any:
-    """What a template puts out: control characters of a text escaped, a number with no more digits than it needs.
-
-    Autoescaping comes after this.
-    """
+    """What a template puts out, before autoescaping: control characters escaped, numbers without needless digits."""
     if type(value) is float:
         return f"{value:g}"
     return printable(value) if type(value) is str else value
 
 
 def _sort_value(value: float | None) -> Markup:
-    """The attribute by which a cell of a table is sorted; without one it comes last."""
+    """The attribute by which a table cell is sorted; without one it comes last."""
     return Markup("") if value is None else Markup(' data-v="{}"').format(f"{value:.6g}")

@@ -1,26 +1,27 @@
-"""The night as Markdown for a chat or an issue: the verdict first, and what is worth a look."""
+"""A night as Markdown for a chat or an issue: the verdict first, then what is worth a look."""
 
 import re
 from collections.abc import Sequence
 
-from artifactscan.audit.night import Report
-from artifactscan.audit.page.sections import (
-    WORDS,
-    changes,
-    failures,
-    next_steps,
-    ordered_cells,
-    risen,
-    rows_of,
-    without_score,
+from artifactscan.audit.formatting import (
+    counted,
+    night_time,
+    percent,
+    percent_between,
+    points,
+    points_between,
+    q_value,
 )
+from artifactscan.audit.night import VERDICT_WORDS
 from artifactscan.audit.night_tables import ALL
-from artifactscan.audit.formatting import counted, night_time, percent, percent_between, points, points_between, q_value
+from artifactscan.audit.page.changes import changes
+from artifactscan.audit.page.next_steps import next_steps
+from artifactscan.audit.report_data import Report, failures, rows_of, without_score
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 
 MAX_REASONS, MAX_STEPS, MAX_CELLS, MAX_WORST, MAX_FAILURES, MAX_CHANGES, MAX_NOTES = 6, 6, 8, 5, 3, 4, 3
-"""Lines of each kind; the page has all of them."""
+"""Most lines of each kind; the page has all of them."""
 
 _ICONS = {"Pass": "✅", "Fail": "❌", "Scorer moved": "⚠️"}
 _TEXT_CHARS, _NAME_CHARS = 400, 100
@@ -31,11 +32,13 @@ _ZERO_WIDTH_SPACE = "\u200b"
 
 
 def render_markdown(report: Report) -> str:
-    """The night in under 60 lines; names and reasons in it are other people's and cannot start markup or mentions."""
+    """The night in under 60 lines; names and reasons come from others and cannot start markup or mentions."""
     night = report.night
-    word = WORDS[night.verdict.code]
+    word = VERDICT_WORDS[night.verdict.code]
+    notes = [f"- {escaped(note)}" for note in (*night.notes, *night.remarks)]
     steps = next_steps(report)[:MAX_STEPS]
     listed = f"{night.counts['listed']:,} are listed" if night.counts else "the corpus was not looked at"
+    cells_title = f"Rates ({len(report.risen):,} of {counted(report.cells.num_rows, 'cell')} risen)"
     lines = [
         f"## {_ICONS[word]} {word}: {escaped(night.verdict.headline)}",
         "",
@@ -43,15 +46,13 @@ def render_markdown(report: Report) -> str:
         f"arrived, {without_score(report.arrivals).num_rows:,} of them without a score; {listed}. "
         f"Exit code {night.verdict.code}.",
         "",
-        *_capped([f"- {escaped(reason)}" for reason in night.verdict.reasons], MAX_REASONS, "more reasons"),
+        *_at_most(MAX_REASONS, [f"- {escaped(reason)}" for reason in night.verdict.reasons], "more reasons"),
         *_section("What to do next", [f"{n}. {escaped(step.text)}" for n, step in enumerate(steps, 1)]),
-        *_section(_cells_title(report), _cells(report)),
+        *_section(cells_title, _cells(report)),
         *_section("Worst videos", _worst(report)),
-        *_section("Without a score", _failures(report)),
-        *_section("Changed since the night before", _changes(report)),
-        *_section(
-            "Notes", _capped([f"- {escaped(note)}" for note in (*night.notes, *night.remarks)], MAX_NOTES, "more notes")
-        ),
+        *_section("Without a score", _at_most(MAX_FAILURES, _failures(report), "other reasons")),
+        *_section("Changed since the night before", _at_most(MAX_CHANGES, _changes(report), "more")),
+        *_section("Notes", _at_most(MAX_NOTES, notes, "more notes")),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -61,13 +62,13 @@ def escaped(text: str) -> str:
     safe = _MARKUP.sub(r"\\\g<0>", printable(text.strip(), _TEXT_CHARS))
     safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     safe = _STARTS_A_BLOCK.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", safe)
-    # Neither a bare address nor a name after an at sign may become a link.
+    # A bare address would become a link, a name after an at sign a mention.
     safe = safe.replace("://", ":\\//").replace("www.", "www\\.")
     return safe.replace("@", f"@{_ZERO_WIDTH_SPACE}")
 
 
 def code(text: str) -> str:
-    """A name as a code span, in which nothing is a mention; the signs that could end it or its cell are escaped."""
+    """A name as a code span, in which nothing is a mention; signs that could end it or its table cell are escaped."""
     return f"`{printable(text, _NAME_CHARS).translate(_IN_CODE) or ' '}`"
 
 
@@ -75,18 +76,14 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
     return ["", f"**{title}**", "", *lines] if lines else []
 
 
-def _capped(lines: Sequence[str], most: int, more: str) -> list[str]:
+def _at_most(most: int, lines: Sequence[str], more: str) -> list[str]:
     left = len(lines) - most
     return [*lines[:most], f"- and {left:,} {more}"] if left > 0 else list(lines)
 
 
-def _cells_title(report: Report) -> str:
-    return f"Rates ({len(risen(report)):,} of {counted(report.cells.num_rows, 'cell')} risen)"
-
-
 def _cells(report: Report) -> list[str]:
-    """Those that risen, then those of all videos together; at most MAX_CELLS."""
-    cells = [cell for cell in ordered_cells(report) if cell["state"] == "risen" or cell["group"] == ALL]
+    """The risen cells, then those of all videos together; at most MAX_CELLS."""
+    cells = [cell for cell in report.ordered_cells if cell["state"] == "risen" or cell["group"] == ALL]
     if not cells:
         return []
     lines = ["| label | group | videos | rate | baseline | change | q |", "|---|---|---:|---:|---:|---:|---:|"]
@@ -101,31 +98,27 @@ def _cells(report: Report) -> list[str]:
 
 
 def _worst(report: Report) -> list[str]:
-    shown, lines = report.worst[:MAX_WORST], []
-    labelled = {row["video_id"]: row for row in rows_of(report.arrivals, [video.video_id for video in shown])}
-    for video in shown:
-        row = labelled.get(video.video_id)
-        lines.append(f"- {code(video.path)}: {_peaks(row) if row else 'not among the arrivals'}")
-    return lines
+    shown = report.worst[:MAX_WORST]
+    arrivals = {row["video_id"]: row for row in rows_of(report.arrivals, [video.video_id for video in shown])}
+    return [f"- {code(video.path)}: {_peaks(arrivals.get(video.video_id))}" for video in shown]
 
 
-def _peaks(row: dict) -> str:
-    shown = [f"{label} {row[f'peak_{label}']:.2f}" for label in LABELS if row[f"events_{label}"]]
+def _peaks(arrival: dict | None) -> str:
+    if arrival is None:
+        return "not among the arrivals"
+    shown = [f"{label} {arrival[f'peak_{label}']:.2f}" for label in LABELS if arrival[f"events_{label}"]]
     return ", ".join(shown) or "no event"
 
 
 def _failures(report: Report) -> list[str]:
-    found = failures(without_score(report.arrivals))
-    lines = [
+    return [
         f"- {counted(one.videos, 'video')} {code(one.outcome)}: {escaped(one.reason)}, as {code(one.example)}"
-        for one in found
+        for one in failures(without_score(report.arrivals))
     ]
-    return _capped(lines, MAX_FAILURES, "other reasons")
 
 
 def _changes(report: Report) -> list[str]:
-    lines = [
+    return [
         f"- {one.kind} {code(one.name)}: {code(one.before)} → {code(one.tonight)}"
         for one in changes(report.previous, report.night)
     ]
-    return _capped(lines, MAX_CHANGES, "more")

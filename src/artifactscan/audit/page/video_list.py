@@ -1,4 +1,4 @@
-"""The arrivals as the page embeds them: columns of JSON that its script filters, sorts and pages."""
+"""The table of arrivals as JSON columns, which the page's script filters, sorts and pages."""
 
 import json
 from collections import Counter
@@ -14,20 +14,19 @@ from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 
 MAX_LISTED = 20_000
-"""Videos that a page lists, about 90 bytes each; of more, those without a score and the highest peaks."""
+"""Most videos in the table, about 90 bytes each: those without a score first, then the highest peaks."""
 MAX_GROUP_CHOICES = 200
-"""Groups to choose from; the filter by text finds the others."""
+"""Most groups to choose from; the text filter finds the others."""
 REASON_CHARS = 400
 
 _CODES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
 def listing(arrivals: pa.Table, thresholds: Mapping[str, float], cards: Mapping[str, str]) -> dict[str, Any]:
-    """The ``arrivals`` (ARRIVALS) as columns, by how far each video's highest peak is over its threshold.
+    """The ``arrivals`` (ARRIVALS) as columns, sorted by how far each video's highest peak is above its threshold.
 
-    Those without a score come last, but are listed before others are. Texts that repeat stand once
-    and are named by their place; there is no control character in any. ``cards``: where on the page a video_id is
-    shown in full.
+    Those without a score come last, but are never left out for others. Texts that repeat are kept once and referred to
+    by index; control characters are escaped. ``cards``: video_id → anchor of its card on the page.
     """
     rows = arrivals.take(pa.array(_order(arrivals, thresholds)))
     groups = [[printable(group, NAME_CHARS) for group in of_video] for of_video in rows["groups"].to_pylist()]
@@ -59,7 +58,7 @@ def listing(arrivals: pa.Table, thresholds: Mapping[str, float], cards: Mapping[
 
 
 def embedded(value: Any) -> Markup:
-    """JSON that stands safely in a ``<script>`` element: no text in it can end the element or open a comment."""
+    """JSON for a ``<script>`` element: no text in it can end the element or open a comment."""
     return Markup(json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_CODES))
 
 
@@ -72,7 +71,7 @@ def _order(arrivals: pa.Table, thresholds: Mapping[str, float]) -> np.ndarray:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """The folder with its slash, which many paths share, and the rest."""
+    """The folder with its slash, which many paths share, and the file name."""
     folder, slash, file = path.rpartition("/")
     return folder + slash, file
 
@@ -87,5 +86,5 @@ def _places(column: pa.ChunkedArray, names: Iterable[str]) -> list[int | None]:
 
 
 def _parts(column: pa.ChunkedArray, of_one: int) -> list[int | None]:
-    """In whole tenths or thousandths, which are shorter than decimals: a page has tens of thousands of them."""
+    """Values in whole tenths or thousandths: shorter than decimals, and a page has tens of thousands of them."""
     return [None if value is None else round(value * of_one) for value in column.to_pylist()]

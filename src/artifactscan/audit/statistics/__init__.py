@@ -1,1 +1,1 @@
-"""Rates with intervals, tests of rises, drift, and prevalence corrected for errors: pure functions of tables."""
+"""Rates with intervals, tests for a rise, drift and prevalence: pure functions of tables."""

@@ -1,6 +1,6 @@
-"""Whether the distribution of scores moved: a night's videos against the baseline's, per label and group.
+"""Drift: whether the distribution of peak scores differs from the baseline's, per label and group.
 
-Drift is shown, and fails no night: scores may move where no threshold is crossed, and a new prompt set moves them too.
+Drift is shown but fails no night: a new prompt set moves scores too.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,12 +17,11 @@ DECILES = np.arange(1, 10) / 10
 
 
 def add_drift(cells: pa.Table, tonight: pa.Table, baseline: Mapping[str, pa.Table]) -> pa.Table:
-    """``cells`` (CELLS, as ``rates.measure`` gives them) with psi, ks and ks_q_value filled in where they are tested.
+    """``cells`` (CELLS from ``flag_rates.measure_rates``) with psi, ks and ks_q_value where a cell is tested.
 
-    Compared are the videos' peak scores. ``ks`` is the largest distance of the two distribution functions (Kolmogorov
-    and Smirnov), its q value Benjamini and Hochberg's (1995) over all compared cells, from the asymptotic two-sided p
-    value, which is too large rather than too small where many scores are equal. ``psi`` as in
-    ``population_stability_index``.
+    They compare the videos' peak scores. ``ks`` is the largest distance of the two distribution functions (Kolmogorov
+    and Smirnov); its q value is Benjamini and Hochberg's (1995) over all tested cells, from the asymptotic two-sided p
+    value, which is conservative where many scores are equal. ``psi``: see ``population_stability_index``.
     """
     tested = np.flatnonzero([reason is None for reason in cells["untested"].to_pylist()])
     found = {name: np.full(cells.num_rows, np.nan) for name in ("psi", "ks", "ks_q_value")}
@@ -44,13 +43,13 @@ def add_drift(cells: pa.Table, tonight: pa.Table, baseline: Mapping[str, pa.Tabl
 
 
 def population_stability_index(tonight: np.ndarray, baseline: np.ndarray) -> float:
-    """How far two distributions of scores are apart; 0 where their shares in all bins are the same.
+    """Distance of two distributions of scores, both (scores,) with at least one; 0 where all bins have equal shares.
 
-    The sum over bins of (now - before) * ln(now / before), shares of tonight's and the baseline's scores. Both are
-    (scores,) with at least one. Bins end at the baseline's deciles; a score that is several deciles at once, as 0 or 1
-    may be, is a bin of its own. A share counts as half a video of the smaller side at least, so that an empty bin does
-    not make it infinite. Where nothing drifts it is about (bins - 1) * (1 / scores now + 1 / scores before) (Yurdakul
-    and Naranjo 2020), so that the usual limits of 0.1 and 0.25 say little of fewer than a few hundred videos.
+    The sum over bins of (now - before) * ln(now / before), the shares of tonight's and the baseline's scores. Bins end
+    at the baseline's deciles; a score that is several deciles at once, as 0 or 1 may be, is its own bin. A share counts
+    as at least half a video of the smaller side, so that an empty bin does not make the index infinite. Without drift
+    it is about (bins - 1) * (1 / scores now + 1 / scores before) (Yurdakul and Naranjo 2020), so the usual limits of
+    0.1 and 0.25 mean little with fewer than a few hundred videos.
     """
     tonight, baseline = np.asarray(tonight, np.float64), np.asarray(baseline, np.float64)
     ends, times = np.unique(np.quantile(baseline, DECILES, method="inverted_cdf"), return_counts=True)
@@ -64,7 +63,7 @@ def population_stability_index(tonight: np.ndarray, baseline: np.ndarray) -> flo
 
 
 def _peaks(arrivals: Iterable[pa.Table], groups: tuple[str, ...]) -> dict[tuple[str, str], np.ndarray]:
-    """Label and group → the peak scores of its videos."""
+    """(label, group) → peak scores of its videos, (videos,)."""
     of = [members(table, groups) for table in arrivals]
     group = np.concatenate([one.group for one in of])
     order = np.argsort(group, kind="stable")

@@ -1,4 +1,4 @@
-"""A night's rates per label and group, what they were in the baseline, and which of them rose."""
+"""Rates per label and group, tonight and in the baseline, with intervals and tests for a rise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from scipy import stats
 
-from artifactscan.audit.policy import Policy
 from artifactscan.audit.night_tables import CELLS
+from artifactscan.audit.policy import Policy
 from artifactscan.audit.statistics.group_members import Members, group_names, members
 from artifactscan.audit.statistics.resampling import RESAMPLES, interval, resampled_rate, resampled_ratio
 from artifactscan.audit.statistics.rise import dispersion, rise_p_values
@@ -17,7 +17,7 @@ from artifactscan.labels import LABELS
 _KEY = ["group", "frames", "over"]
 
 
-def measure(
+def measure_rates(
     tonight: pa.Table,
     baseline: Mapping[str, pa.Table],
     policy: Policy,
@@ -25,16 +25,16 @@ def measure(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> pa.Table:
-    """The CELLS of a night, but for the columns that ``drift.add_drift`` fills.
+    """The CELLS of a night, without the columns that ``drift.add_drift`` fills.
 
-    ``tonight`` and, by night, ``baseline`` are ARRIVALS; their videos with a scored frame count. There is a row for
-    each label and each group that any arrival of tonight is in, and ALL. Rises are tested as the module rise says, and
-    corrected for their number by Benjamini and Hochberg (1995) over all tested cells. An interval of a change
-    in rate is as much wider as its test is stricter: by the root of the dispersion.
+    ``tonight`` is ARRIVALS, ``baseline`` night → ARRIVALS; only videos with a scored frame count. One row per label and
+    group of tonight's arrivals, and ALL. Rises are tested as in the module rise, q values are those of Benjamini and
+    Hochberg (1995) over all tested cells. The interval of a change in rate is wider by the root of the dispersion, as
+    its test is stricter.
     """
     groups = group_names(tonight)
-    now, nights = _tally(tonight, groups), [_tally(arrivals, groups) for arrivals in baseline.values()]
-    base = _together([_tally(tonight.slice(0, 0), groups), *nights])
+    now, nights = _count(tonight, groups), [_count(arrivals, groups) for arrivals in baseline.values()]
+    base = _sum([_count(tonight.slice(0, 0), groups), *nights])
     untested = [
         _untested(videos, base_videos, nights=len(nights), least=policy.min_videos)
         for videos, base_videos in zip(now.videos, base.videos, strict=True)
@@ -60,8 +60,8 @@ def measure(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Tally:
-    """What is counted of the videos of each group."""
+class _Counts:
+    """Counts of the videos of each group."""
 
     videos: np.ndarray
     """int64 (groups,)."""
@@ -69,15 +69,16 @@ class _Tally:
     flagged: np.ndarray
     """int64 (labels, groups): videos with an event."""
     frames_over: np.ndarray
+    """int64 (labels, groups): frames at or above the threshold."""
     distinct: Sequence[pa.Table]
-    """By label, sorted by group: how many ``videos`` of a ``group`` have so many ``frames`` and so many ``over``."""
+    """By label, sorted by group: number of ``videos`` of a ``group`` with these ``frames`` and this many ``over``."""
 
 
-def _tally(arrivals: pa.Table, groups: tuple[str, ...]) -> _Tally:
+def _count(arrivals: pa.Table, groups: tuple[str, ...]) -> _Counts:
     of = members(arrivals, groups)
     frames = of.column("frames")
     over = [of.column(f"frames_over_{label}") for label in LABELS]
-    return _Tally(
+    return _Counts(
         videos=np.bincount(of.group, minlength=len(groups)),
         frames=_summed(of, frames, groups),
         flagged=np.stack([_summed(of, of.column(f"events_{label}") > 0, groups) for label in LABELS]),
@@ -97,19 +98,19 @@ def _summed(of: Members, values: np.ndarray, groups: tuple[str, ...]) -> np.ndar
     return np.bincount(of.group, weights=values, minlength=len(groups)).astype(np.int64)
 
 
-def _together(tallies: Sequence[_Tally]) -> _Tally:
-    return _Tally(
-        videos=np.sum([tally.videos for tally in tallies], axis=0),
-        frames=np.sum([tally.frames for tally in tallies], axis=0),
-        flagged=np.sum([tally.flagged for tally in tallies], axis=0),
-        frames_over=np.sum([tally.frames_over for tally in tallies], axis=0),
+def _sum(counts: Sequence[_Counts]) -> _Counts:
+    return _Counts(
+        **{
+            name: np.sum([getattr(one, name) for one in counts], axis=0)
+            for name in ("videos", "frames", "flagged", "frames_over")
+        },
         distinct=[
             pa.concat_tables(tables)
             .group_by(_KEY)
             .aggregate([("videos", "sum")])
             .rename_columns([*_KEY, "videos"])
             .sort_by([(name, "ascending") for name in _KEY])
-            for tables in zip(*(tally.distinct for tally in tallies), strict=True)
+            for tables in zip(*(one.distinct for one in counts), strict=True)
         ],
     )
 
@@ -124,8 +125,8 @@ def _untested(videos: int, base_videos: int, *, nights: int, least: int) -> str 
     return f"fewer than {least:,} scored videos: {' and '.join(few)}" if few else None
 
 
-def _figures(now: _Tally, base: _Tally) -> dict[str, np.ndarray]:
-    """Counts and rates, (labels × groups,) each, NaN where nothing is counted."""
+def _figures(now: _Counts, base: _Counts) -> dict[str, np.ndarray]:
+    """Counts and rates, (labels × groups,) each, NaN where the count is 0."""
     labels = len(LABELS)
     figures = {
         "videos": np.tile(now.videos, labels),
@@ -147,7 +148,7 @@ def _figures(now: _Tally, base: _Tally) -> dict[str, np.ndarray]:
     return figures | rates
 
 
-def _tests(figures: Mapping[str, np.ndarray], nights: Sequence[_Tally], tested: np.ndarray) -> dict[str, np.ndarray]:
+def _tests(figures: Mapping[str, np.ndarray], nights: Sequence[_Counts], tested: np.ndarray) -> dict[str, np.ndarray]:
     tests = {name: np.full(len(tested), np.nan) for name in ("dispersion", "p_value", "q_value")}
     if tested.any():
         found, degrees = dispersion(
@@ -162,8 +163,8 @@ def _tests(figures: Mapping[str, np.ndarray], nights: Sequence[_Tally], tested: 
 
 
 def _intervals(
-    now: _Tally,
-    base: _Tally,
+    now: _Counts,
+    base: _Counts,
     figures: Mapping[str, np.ndarray],
     tested: np.ndarray,
     rng: np.random.Generator,
@@ -191,12 +192,12 @@ def _intervals(
 
 
 class _Values:
-    """One label's distinct values by group."""
+    """One label's distinct numbers of frames, by group."""
 
-    def __init__(self, tally: _Tally, label: int):
-        table = tally.distinct[label]
+    def __init__(self, counts: _Counts, label: int):
+        table = counts.distinct[label]
         self._columns = [table[name].to_numpy() for name in ("over", "frames", "videos")]
-        self._starts = np.searchsorted(table["group"].to_numpy(), np.arange(len(tally.videos) + 1))
+        self._starts = np.searchsorted(table["group"].to_numpy(), np.arange(len(counts.videos) + 1))
 
     def resampled(self, group: int, rng: np.random.Generator, resamples: int) -> np.ndarray:
         """The share of frames over the threshold in each resample, float64 (resamples,)."""

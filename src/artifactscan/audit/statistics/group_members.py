@@ -1,4 +1,4 @@
-"""Which scored videos belong to which group, as positions in arrays: the figures of many groups in linear time."""
+"""Group memberships of scored videos as index arrays, so that all groups are counted in linear time."""
 
 from dataclasses import dataclass
 
@@ -17,22 +17,22 @@ def group_names(arrivals: pa.Table) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Members:
-    """The scored videos of some arrivals, each once in ALL and once in each of its groups."""
+    """The scored videos of some arrivals, once in ALL and once in each of their groups."""
 
     scored: pa.Table
     """The ARRIVALS rows with at least one scored frame."""
     group: np.ndarray
-    """int64 (memberships,): position in the names that were given."""
+    """int64 (memberships,): index into the given group names."""
     row: np.ndarray
-    """int64 (memberships,): row of ``scored``."""
+    """int64 (memberships,): row index into ``scored``."""
 
     def column(self, name: str) -> np.ndarray:
-        """(memberships,): a column of ARRIVALS that no scored video has null in, by membership."""
+        """(memberships,): a column of ARRIVALS, by membership; it has no nulls for scored videos."""
         return self.scored[name].to_numpy()[self.row]
 
 
 def members(arrivals: pa.Table, groups: tuple[str, ...]) -> Members:
-    """Who of ``arrivals`` (ARRIVALS) belongs to which of ``groups``, whose first is ALL; others are left out."""
+    """Which of ``arrivals`` (ARRIVALS) belong to which of ``groups``, the first of which is ALL."""
     outcomes = pa.array(sorted(map(str, HAS_FRAMES)), pa.string())
     scored = arrivals.filter(
         pc.and_(pc.is_in(arrivals["outcome"], value_set=outcomes), pc.greater(arrivals["frames"], 0))
@@ -50,6 +50,6 @@ def members(arrivals: pa.Table, groups: tuple[str, ...]) -> Members:
 
 
 def _groups(arrivals: pa.Table) -> pa.ListArray:
-    """The column in one piece, in which positions count through."""
+    """The column as one array."""
     chunks = arrivals["groups"].chunks
     return pa.concat_arrays(chunks) if chunks else pa.array([], arrivals.schema.field("groups").type)

@@ -1,4 +1,4 @@
-"""How many frames truly show a label: the flagged share, corrected by what humans say of a sample."""
+"""Prevalence: the share of frames that truly show a label, from the flagged share and human labels on a sample."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +12,16 @@ from artifactscan.audit.statistics.resampling import RESAMPLES, interval, resamp
 from artifactscan.labels import LABELS
 
 
-def prevalence(labelled: pa.Table, arrivals: pa.Table, *, seed: int = 0, resamples: int = RESAMPLES) -> pa.Table:
-    """PREVALENCE: the share of tonight's frames that show each label, as Rogan and Gladen (1978) estimate it.
+def estimate_prevalence(
+    labelled: pa.Table, arrivals: pa.Table, *, seed: int = 0, resamples: int = RESAMPLES
+) -> pa.Table:
+    """PREVALENCE: the share of tonight's frames that show each label, after Rogan and Gladen (1978).
 
-    ``labelled`` has a row per labelled frame: ``video`` (string), ``y_<label>`` (int8, 1 where humans say so) and
-    ``flagged_<label>`` (bool, its score is at or over the threshold); ``arrivals`` are ARRIVALS. The sample may be of
-    other videos than tonight's, if the scorer errs on both alike. The estimate is held within 0 and 1; its interval is
-    from a bootstrap over the videos of both, in which a resample of the sample that leaves it undefined may be anything
-    from 0 to 1, and a sensitivity or specificity without a single error is not taken for known.
+    ``labelled`` has a row per labelled frame: ``video`` (string), ``y_<label>`` (int8, 1 where humans see it) and
+    ``flagged_<label>`` (bool, its score is at or above the threshold); ``arrivals`` is ARRIVALS. The sample may be of
+    other videos than tonight's, if the scorer errs on both alike. The estimate is clipped to 0 to 1. Its interval is
+    from a bootstrap over the videos of both; a resample that leaves the estimate undefined counts as 0 for the lower
+    and as 1 for the upper bound, and a sensitivity or specificity of exactly 1 or 0 gets a Clopper–Pearson bound.
     """
     rng = np.random.default_rng(seed)
     of = members(arrivals, (ALL,))
@@ -47,7 +49,7 @@ def prevalence(labelled: pa.Table, arrivals: pa.Table, *, seed: int = 0, resampl
 
 
 def rogan_gladen(frame_rate: np.ndarray, sensitivity: np.ndarray, specificity: np.ndarray) -> np.ndarray:
-    """The true share behind a flagged one, within 0 and 1; NaN where flags say nothing (the two sum to at most 1)."""
+    """The true share from the flagged one, 0 to 1; NaN where sensitivity and specificity sum to at most 1."""
     skill = sensitivity + specificity - 1
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(skill > 0, np.clip((frame_rate + specificity - 1) / skill, 0, 1), np.nan)
@@ -58,12 +60,13 @@ class _Sample:
     """Labelled frames of one label, counted by video."""
 
     hits: np.ndarray
-    """int64 (videos,): frames that show the label and are flagged."""
+    """int64 (videos,), as are all: frames that show the label and are flagged."""
     positives: np.ndarray
     """Frames that show the label."""
     passes: np.ndarray
     """Frames that do not show it and are not flagged."""
     negatives: np.ndarray
+    """Frames that do not show it."""
 
     @classmethod
     def of(cls, codes: np.ndarray, videos: int, truth: np.ndarray, flagged: np.ndarray) -> "_Sample":
@@ -76,11 +79,11 @@ class _Sample:
         return cls(**{name: np.bincount(codes[which], minlength=videos) for name, which in counts.items()})
 
     def shares(self) -> tuple[float, float]:
-        """Sensitivity and specificity, NaN where no frame tells."""
+        """Sensitivity and specificity, NaN without a frame to tell."""
         return _share(self.hits, self.positives), _share(self.passes, self.negatives)
 
     def resampled(self, rng: np.random.Generator, resamples: int) -> tuple[np.ndarray, np.ndarray]:
-        """The same in each resample of the videos, (resamples,) each."""
+        """Sensitivity and specificity in each resample of the videos, (resamples,) each."""
         each = np.stack([self.hits, self.positives, self.passes, self.negatives], axis=1)
         values, counts = np.unique(each, axis=0, return_counts=True)
         sums = resampled_sums(values, counts, rng, resamples)
@@ -95,7 +98,7 @@ class _Sample:
 
 
 def _undefined(sample: _Sample, sensitivity: float, specificity: float, videos: int) -> str | None:
-    """Why the estimate is not defined, in words."""
+    """Why the estimate is not defined; None where it is."""
     if not sample.positives.any():
         return "no labelled frame shows it, so the sensitivity is not known"
     if not sample.negatives.any():

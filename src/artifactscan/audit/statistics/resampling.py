@@ -1,7 +1,8 @@
-"""Bootstrap intervals over videos, for any number of videos.
+"""Bootstrap intervals of sums, rates and ratios over videos, for any number of videos.
 
-A resample of videos only matters through how often each distinct value among them is drawn, so one multinomial draw
-over the distinct values is a whole resample (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 6).
+A resample is determined by how often each distinct value is drawn, so one multinomial draw over the distinct values is
+a whole resample (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 6). ``evaluation.bootstrap``
+resamples the same way but needs each frame's weight, for metrics that are no ratio of sums; they share no code.
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 MERGED_ABOVE = 100
-"""So many distinct values of one kind are drawn one by one; the sum over more of them is taken for normal."""
+"""Most distinct values of one kind that are drawn one by one; the sum of more is approximated as normal."""
 
 
 def resampled_sums(
@@ -17,9 +18,9 @@ def resampled_sums(
 ) -> np.ndarray:
     """Sums over the videos of each resample: float64 (resamples, figures).
 
-    ``values``, (distinct, figures), are what videos have, and ``counts``, int (distinct,), how many videos have it.
-    Values are of one kind where the same figures are 0. How often each kind is drawn is exact always; within a kind of
-    more than MERGED_ABOVE distinct values the sum is drawn from its normal limit, with the same mean and covariance.
+    ``values`` is (distinct, figures), and ``counts``, int (distinct,), how many videos have each. Values are of one
+    kind where the same figures are 0. How often each kind is drawn is always exact; within a kind of more than
+    MERGED_ABOVE distinct values the sum is drawn from a normal distribution of the same mean and covariance.
     """
     values = values.astype(np.float64)
     kinds = np.unique(values != 0, axis=0, return_inverse=True)[1].reshape(-1)
@@ -48,9 +49,9 @@ def resampled_rate(flagged: int, videos: int, rng: np.random.Generator, resample
 def resampled_ratio(
     parts: np.ndarray, wholes: np.ndarray, counts: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> np.ndarray:
-    """The sum of ``parts`` by that of ``wholes``, such as frames flagged by frames, in each resample: (resamples,).
+    """Sum of ``parts`` divided by sum of ``wholes``, such as flagged frames by frames, in each resample: (resamples,).
 
-    Each is (distinct,), above 0 in ``wholes``, and ``counts`` says how many videos have both.
+    Each is (distinct,), ``wholes`` above 0, and ``counts`` is the number of videos with both.
     """
     if not parts.any() or (parts == wholes).all():
         return unvaried(bool(parts.any()), int(counts.sum()), rng, resamples)
@@ -59,17 +60,17 @@ def resampled_ratio(
 
 
 def unvaried(one: bool, videos: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
-    """Draws that stand in for resamples where all of ``videos`` have a rate of 0, or all of 1.
+    """Draws in place of resamples where all ``videos`` have a rate of 0, or with ``one`` all of 1.
 
-    There every resample is the same, as if the rate were known. The draws' outer end is Clopper and Pearson's bound
-    (1934) instead; for a share of frames that takes all frames of a video to go together, so it is not too narrow.
+    All resamples would be equal, as if the rate were known exactly. The draws' outer percentile is Clopper and
+    Pearson's bound (1934) instead; for a share of frames this treats a video's frames as one, which is conservative.
     """
     draws = rng.beta(1, videos, size=resamples)
     return 1 - draws if one else draws
 
 
 def interval(draws: np.ndarray, estimate: float) -> tuple[float, float]:
-    """Low and high percentiles, (resamples,) to CONFIDENCE; ``estimate`` is never outside."""
+    """Percentiles of the draws, (resamples,), that hold CONFIDENCE of them, widened to contain ``estimate``."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return min(float(low), estimate), max(float(high), estimate)

@@ -1,28 +1,28 @@
-"""Whether rates rose against a baseline by more than chance, and by more than the baseline's own nights differ.
+"""Tests whether rates rose against a baseline by more than chance, and by more than the baseline's nights differ.
 
-Where nights differ no more than chance makes them, one-sided Fisher's exact test: it keeps its level with however few
-videos. Where they do, that test would cry wolf, as it takes every difference between nights for a change; there the
-difference is set against the dispersion of the nights.
+Where nights differ no more than chance makes them: Fisher's exact test, one-sided, which is valid for any number of
+videos. Where they differ more, that test gives false alarms, as it takes every difference between nights for a
+change; there the difference is compared with the dispersion of the nights.
 """
 
 import numpy as np
 from scipy import stats
 
 OVERDISPERSED = 0.01
-"""A cell's nights differ by themselves where chance would make them differ as much with at most this probability."""
+"""Significance at which the nights of one cell count as differing by more than chance."""
 ALL_OVERDISPERSED = 0.05
-"""The same for all cells taken together. One test among many cells has to be strict; this is a single one, and what it
-misses makes false alarms."""
+"""The same for all cells together: a single test, so it need not be as strict as one of many, and a miss leads to false
+alarms."""
 
 
 def dispersion(flagged: np.ndarray, videos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How much more the baseline's nights differ than chance makes them, and how far that is known.
+    """Dispersion of the baseline's nights, and its degrees of freedom, float64 (cells,) each.
 
-    ``flagged`` and ``videos`` are int (nights, cells). Returns float64 (cells,) twice. First the dispersion: the
-    variance of nights' rates by its binomial value (Pearson's chi-square by its degrees of freedom; McCullagh and
-    Nelder 1989, section 4.5), 1 where it is not more, NaN where no cell has two nights. A cell whose nights alone do
-    not show it has what is common to the cells, the median as in genomic control (Devlin and Roeder 1999), as 14
-    nights of one cell show only a large one. Second the degrees of freedom, infinite where it is the common one.
+    ``flagged`` and ``videos`` are int (nights, cells). The dispersion is the variance of the nights' rates divided by
+    its binomial value (Pearson's chi-square by its degrees of freedom; McCullagh and Nelder 1989, section 4.5), at
+    least 1, NaN where no cell has two nights. 14 nights of one cell show only a large dispersion; a cell that does not
+    show one gets the median over the cells, as in genomic control (Devlin and Roeder 1999), and infinite degrees of
+    freedom.
     """
     total, total_flagged = videos.sum(axis=0), flagged.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):  # no video, or none or all of them flagged: 0 below
@@ -53,11 +53,12 @@ def rise_p_values(
     dispersion: np.ndarray,
     degrees: np.ndarray,
 ) -> np.ndarray:
-    """Probability of a difference as large if no rate had risen: float64 (cells,).
+    """One-sided p values of a rise: float64 (cells,).
 
-    All are (cells,), videos at least 1; ``dispersion`` and ``degrees`` as ``dispersion`` gives them. With a dispersion
-    of 1 or an unknown one Fisher's exact test, else the difference of the rates' arcsine roots (Anscombe 1948), whose
-    variance does not depend on the rate, by its standard error times the dispersion's root, in Student's distribution.
+    All arguments are (cells,), videos at least 1; ``dispersion`` and ``degrees`` are those of ``dispersion()``. With a
+    dispersion of 1 or NaN: Fisher's exact test. Else: the difference of the rates' arcsine roots (Anscombe 1948), whose
+    variance does not depend on the rate, over its standard error times the root of the dispersion, in Student's
+    distribution.
     """
     exact = stats.hypergeom.sf(flagged - 1, videos + base_videos, flagged + base_flagged, videos)
     difference = _arcsine_root(flagged, videos) - _arcsine_root(base_flagged, base_videos)
