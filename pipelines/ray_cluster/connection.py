@@ -22,7 +22,7 @@ import ray
 import yaml
 from ray._private import worker as ray_worker
 from ray._private.gcs_utils import create_gcs_channel
-from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined] - made as it is loaded
+from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined] - created at import
 from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -294,7 +294,7 @@ def _check_same_on_all_nodes(place: str) -> None:
         for node, answer in zip(nodes, answers, strict=True):
             if not ray.get(answer):
                 raise UsageError(
-                    f"{place} is not on node {node['NodeManagerAddress']} what it is here; mount it there, or give "
+                    f"{place} is not the same on node {node['NodeManagerAddress']}; mount it there, or give "
                     "s3://bucket/prefix"
                 )
 

@@ -25,7 +25,7 @@ _REFRESH_S = 2.0
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric as it is declared to Ray."""
+    """The declaration of one metric."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]

@@ -55,7 +55,7 @@ def wait_for_nodes(
 
 
 def _request_nodes(*, use_gpu: bool, wanted: Pools | None) -> list[PlacementGroup]:
-    """One placement group per actor to come: an autoscaler adds nodes for groups that cannot be placed yet."""
+    """One placement group per future actor: an autoscaler adds nodes for groups that cannot be placed yet."""
     decoder, classifier = {"CPU": 1.0}, {"CPU": 1.0, **({"GPU": 1.0} if use_gpu else {})}
     if wanted is None:
         return [placement_group([decoder]), placement_group([classifier])]

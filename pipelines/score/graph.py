@@ -65,7 +65,7 @@ class Decode:
         counts = self.reader.take_counts()
         metrics.FETCHED_BYTES.record(counts.fetched_bytes)
         metrics.RETRIES.record(counts.fetch_retries, what="fetch")
-        if (verdict := segment.verdict) is None:
+        if (verdict := segment.result) is None:
             return
         facts = verdict.facts
         metrics.FRAMES.record((facts.frames_sampled or 0) - (facts.frames_decoded or 0), outcome="lost")
@@ -155,7 +155,7 @@ def run_graph(
     per_block = videos_per_block(work, pools)
     stored = ray.put(checkpoint)
     # Longest legitimate silence: decode timeout plus two fetch retry budgets, as a slice first waits for another
-    # decoder's download and then, if that fails, does its own. Ray Data may hear of it only after a whole block.
+    # decoder's download and then, if that fails, does its own. Ray Data sees progress only after a whole block.
     silence_s = decoding.limits.video_timeout_s + 2 * FetchRetries().total_wait_s
     with ray_errors_as_cut_off(), NodeWatch(tally, silence_s=silence_s):
         scored = (
@@ -195,14 +195,14 @@ def _segment_row(row: dict[str, Any], segment: Segment) -> pa.Table:
         "uri": row["uri"],
         "attempt": segment.attempt,
         "segment": segment.index,
-        "last": segment.verdict is not None,
+        "last": segment.result is not None,
         "slice": segment.slice.number,
         "slices": segment.slice.of,
         "frame_index": segment.frame_index,
         "pts_s": segment.pts_s,
         "pixels": segment.pixels,
     }
-    if (verdict := segment.verdict) is not None:
+    if (verdict := segment.result) is not None:
         values |= {"outcome": str(verdict.outcome), "reason": verdict.reason, **asdict(verdict.facts)}
     return pa.table({field.name: pa.array([values.get(field.name)], field.type) for field in SEGMENTS}, schema=SEGMENTS)
 

@@ -46,7 +46,7 @@ def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """One call of the scoring job: what it was given, and the runs it found in its store."""
+    """One call of the scoring job: its settings, checkpoint and store, and the runs found there."""
 
     settings: ScoreSettings
     store: Store

@@ -77,14 +77,14 @@ def score_open_videos(
                     f"the run was cut off: nodes were lost {lost} times; the same command continues it"
                 ) from None
             metrics.RETRIES.record(what="graph")
-            notes.add("a node was lost and nothing moved any more: the rest was begun anew")
-            job.out.print("a node was lost and nothing moves any more: beginning the rest anew")
+            notes.add("a node was lost and the graph was stuck: the rest was started again")
+            job.out.print("a node was lost and the graph is stuck: starting the rest again")
 
 
 def _ready_cluster(
     job: ScoringJob, cluster: "PreparedCluster | None", work: pa.Table, frames_per_byte: float, watch: Stopwatch
 ) -> "PreparedCluster":
-    """``cluster`` if all its nodes are still there, else prepared anew for ``work``."""
+    """``cluster`` if all its nodes are still there, else prepared again for ``work``."""
     from artifactscan.pipelines.score.prepare import prepare_cluster
 
     if cluster is not None and cluster.is_complete():
@@ -127,4 +127,4 @@ def _run_round(job: ScoringJob, run: str, work: pa.Table, cluster: "PreparedClus
     try:
         return progress.read_tally(tally).notes
     except RayError:
-        return {"what the classifiers did otherwise than asked is not known: the tally is gone"}
+        return {"the notes of the classifiers are not known: the tally is gone"}

@@ -227,7 +227,7 @@ def as_usage_errors() -> Iterator[None]:
     except BrokenPipeError:  # from stdout, not from a storage
         raise
     except OSError as error:
-        raise UsageError(failures.in_words(error)) from error
+        raise UsageError(failures.describe(error)) from error
 
 
 def _make_plan(job: ScoringJob, manifest: Path) -> Plan:

@@ -20,10 +20,10 @@ pytestmark = pytest.mark.cluster
 KEY = ["uri", "frame_index"]
 CLIPS = 18
 FLAGS = ("--segment-frames", 4, "--slice-bytes", 60_000, "--decode-actors", 2, "--classify-actors", 2)
-"""Longer clips in slices, and as few processes as make two of each stage."""
+"""Longer clips in slices, and two processes of each stage."""
 DECODING, CLASSIFYING = "MapWorker(MapBatches(Decode)).submit", "MapWorker(MapBatches(Classify)).submit"
 WRITING = "ray::"
-"""The driver writes what is on the nodes, whatever they are at."""
+"""The driver writes rows that are on the nodes, whatever their processes do."""
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_a_node_that_dies_after_the_decoders_have_ended(
     nodes: Nodes, two: list, corpus: S3Server, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
     decoder = "MapWorker(MapBatches(Decode))"
-    corpus.faults.delay("home/runs/*/parts/*", 30.0)  # what is classified lies on the nodes
+    corpus.faults.delay("home/runs/*/parts/*", 30.0)  # the classified rows stay on the nodes
     job = nodes.job(
         *arguments(corpus, "home"), "--segment-frames", 4, "--slice-bytes", 60_000, "--decode-actors", 1,
         "--classify-actors", 3,
@@ -145,7 +145,7 @@ def test_a_node_that_dies_after_the_decoders_have_ended(
     corpus.faults.clear()
     code, output = job.end()
     assert code == 0, output
-    assert "beginning the rest anew" in output, "there was no room for the decoder that was wanted back"
+    assert "starting the rest again" in output, "there was no room to restart the decoder"
     check(corpus, "home", undisturbed, tmp_path)
 
 

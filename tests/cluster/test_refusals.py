@@ -1,4 +1,4 @@
-"""What a cluster is not fit for is said in one sentence, before anything is done."""
+"""Clusters that a job cannot use are refused with one sentence, before anything is done."""
 
 import subprocess
 import sys
@@ -16,11 +16,11 @@ CLUSTER_METADATA = """
 import json, os
 from ray._raylet import GcsClient
 client = GcsClient(address=os.environ["RAY_ADDRESS"])
-told = json.loads(client.internal_kv_get(b"CLUSTER_METADATA", b"cluster"))
-told.update(json.loads(os.environ["SAY"]))
-client.internal_kv_put(b"CLUSTER_METADATA", json.dumps(told).encode(), True, b"cluster")
+metadata = json.loads(client.internal_kv_get(b"CLUSTER_METADATA", b"cluster"))
+metadata.update(json.loads(os.environ["SAY"]))
+client.internal_kv_put(b"CLUSTER_METADATA", json.dumps(metadata).encode(), True, b"cluster")
 """
-"""Has the cluster say other versions of itself, as one does that was started with them."""
+"""Makes the cluster report other versions, as one does that was started with them."""
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,13 @@ def nodes(clips: S3Server) -> Iterator[Nodes]:
 
 
 def refusal(nodes: Nodes, server: S3Server, *flags: str, store: str = "", env: dict[str, str] | None = None) -> str:
-    """The one sentence that the job ends with, as code 2, having written nothing."""
+    """The sentence with which the job ends, with exit code 2 and without having written anything."""
     store = store or server.uri("out")
     code, output = nodes.job("--input", server.uri("in"), "--output", store, *flags, **(env or {})).end(120)
     assert code == 2, output
     assert "Traceback" not in output
     assert [key for key in list(server.keys()) if key.startswith("out")] == []
-    # Nobody waits for a plan to hear of what is wrong whatever nodes there are.
+    # What does not depend on the number of nodes is refused before the plan.
     assert ("Plan" in output) == any(words in output for words in ("has no CPU", "has no GPU", "still lacks"))
     return output.splitlines()[-1]
 
@@ -83,11 +83,11 @@ def test_versions_that_differ(nodes: Nodes, clips: S3Server) -> None:
     import ray
 
     python = ".".join(map(str, sys.version_info[:3]))
-    for told, theirs in (
+    for metadata, theirs in (
         ('{"ray_version": "2.40.0"}', f"Ray 2.40.0 and Python {python}"),
         ('{"python_version": "3.9.1"}', f"Ray {ray.__version__} and Python 3.9.1"),
     ):
-        subprocess.run([sys.executable, "-c", CLUSTER_METADATA], env={**nodes.env, "SAY": told}, check=True)
+        subprocess.run([sys.executable, "-c", CLUSTER_METADATA], env={**nodes.env, "SAY": metadata}, check=True)
         assert refusal(nodes, clips) == (
             f"error: RAY_ADDRESS {nodes.env['RAY_ADDRESS']}: the cluster runs {theirs}, this process Ray "
             f"{ray.__version__} and Python {python}; install requirements.lock under the same Python on both, or use "
@@ -106,5 +106,5 @@ def test_a_path_that_differs_on_one_of_the_nodes(nodes: Nodes, clips: S3Server, 
     other = nodes.add(2, within=("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {store} && exec "$@"', "sh"))
     said = refusal(nodes, clips, "--shared-filesystem", store=str(store))
     nodes.kill(other)
-    assert said.startswith(f"error: {store} is not on node ")
-    assert said.endswith(" what it is here; mount it there, or give s3://bucket/prefix")
+    assert said.startswith(f"error: {store} is not the same on node ")
+    assert said.endswith("; mount it there, or give s3://bucket/prefix")

@@ -1,4 +1,4 @@
-"""`ray job submit` from the repository's root, with nothing but its working directory: it runs, tells, stops."""
+"""`ray job submit` from the repository's root: waiting for nodes, metadata, metrics, stopping, and the package sent."""
 
 import json
 import urllib.request
@@ -69,7 +69,7 @@ def scrape(nodes: Nodes) -> set[str]:
 def test_a_submitted_job_waits_for_a_node_runs_and_records_its_metadata(nodes: Nodes, corpus: S3Server) -> None:
     corpus.faults.status("in/clip0.mp4", 503, times=2, methods=("GET",))
     corpus.faults.delay("in/clip7.mp4", 15.0, times=1)  # time to be looked at
-    job = submit(nodes, corpus, "told")
+    job = submit(nodes, corpus, "waited")
     job.wait_for(lambda: "waiting for a CPU to decode on and a CPU to classify on (0 of at most 200 s)" in job.logs())
     nodes.add(2, f"--metrics-export-port={nodes.worker_metrics_port}")  # as an autoscaler would
     ours = {metric.exported for metric in metrics.METRICS}
@@ -80,21 +80,21 @@ def test_a_submitted_job_waits_for_a_node_runs_and_records_its_metadata(nodes: N
         return seen == ours or job.details()["status"] != "RUNNING"
 
     job.wait_for(all_there)
-    state, told = job.end(), job.logs()
-    assert state == "SUCCEEDED", told
+    state, log = job.end(), job.logs()
+    assert state == "SUCCEEDED", log
     corpus.faults.clear()
 
-    record = committed(corpus, "told")
+    record = committed(corpus, "waited")
     assert record["outcomes"] == {"scored": CLIPS, "undecodable": 1}
     details = job.details()
     assert {name: details["metadata"][f"artifactscan_{name}"] for name in ("run", "store", "verdict")} == {
         "run": record["run"],
-        "store": corpus.uri("told"),
+        "store": corpus.uri("waited"),
         "verdict": "0 all well",
     }
-    progress = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    progress = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     assert progress[-1]["run"] == record["run"] and progress[-1]["videos"] == CLIPS + 1
-    assert "Outcomes" in told and "Traceback" not in told
+    assert "Outcomes" in log and "Traceback" not in log
 
     assert seen == ours, f"never scraped: {ours - seen}"
 
@@ -103,7 +103,7 @@ def test_a_submitted_job_waits_for_a_node_runs_and_records_its_metadata(nodes: N
     assert (entry["run"], entry["outcome"], entry["uri"]) == (record["run"], "undecodable", corpus.uri("in/broken.mp4"))
     assert len(entry["video_id"]) == 32
     keys = corpus.keys()
-    assert f"told/runs/{record['run']}/ray_data_stats.txt" in list(keys)
+    assert f"waited/runs/{record['run']}/ray_data_stats.txt" in list(keys)
 
 
 def worker_logs(nodes: Nodes) -> list[str]:
@@ -120,8 +120,8 @@ def test_a_job_that_is_stopped_is_continued(nodes: Nodes, corpus: S3Server) -> N
     job.wait_for(lambda: any("stopped/runs/" in key and "/parts/" in key for key in list(corpus.keys())))
     job.stop()
     assert job.end() == "STOPPED"
-    told = [json.loads(line) for line in job.logs().splitlines() if line.startswith("{")]
-    assert [entry["message"] for entry in told if entry["level"] == "error"] == [
+    entries = [json.loads(line) for line in job.logs().splitlines() if line.startswith("{")]
+    assert [entry["message"] for entry in entries if entry["level"] == "error"] == [
         "interrupted; the same command goes on with what is not done yet"
     ]
     assert "stopped/lease.json" not in list(corpus.keys())

@@ -1,4 +1,4 @@
-"""Settling: whatever landed how often in which order, the tables hold everything once, or the ledger does not close."""
+"""Settling: whatever the order and repetition of segments in the parts, the tables hold everything exactly once."""
 
 import tempfile
 from pathlib import Path
@@ -91,7 +91,7 @@ def test_one_complete_attempt_per_video_is_kept(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ["0", "z"])
 def test_an_attempt_with_frames_is_preferred(store: Store, name: str) -> None:
-    """Ray does a block again, of which the first try had failed and landed."""
+    """Ray repeats a block whose first attempt failed and was written."""
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", [failure("/a", "unreadable", name=name)])
     write_part(store, RUN, "two", attempt("/a", [3], name="b"))

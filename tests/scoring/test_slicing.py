@@ -127,7 +127,7 @@ def test_outcomes_of_a_slice_that_count_for_the_whole_video(outcome: str, store:
 
 
 def test_a_failed_attempt_at_a_slice_is_ignored_if_another_succeeded(store: Store) -> None:
-    """Ray does a slice again, of which the first try had failed and landed."""
+    """Ray repeats a slice whose first attempt failed and was written."""
     for number in range(2):
         write_part(store, RUN, f"{number}", slice_of(attempt("/long", [3]), number, 2, first_frame=3 * number))
     write_part(store, RUN, "b", [*slice_of([failure("/long", "timed_out")], 1, 2), *attempt("/short", [1])])

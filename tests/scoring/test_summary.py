@@ -1,4 +1,4 @@
-"""What a person reads at a run's end and beforehand."""
+"""The printed plan, and the summary at the end of a run."""
 
 import io
 from dataclasses import replace
@@ -168,8 +168,8 @@ def test_the_width_of_the_console(
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "text"),
     [(0.0, "0.00"), (0.001, "under 0.01"), (0.0049, "under 0.01"), (0.005, "0.01"), (1234.5, "1,234.50")],
 )
-def test_small_costs_are_not_printed_as_zero(value: float, told: str) -> None:
-    assert summary._two_decimals(value) == told
+def test_small_costs_are_not_printed_as_zero(value: float, text: str) -> None:
+    assert summary._two_decimals(value) == text

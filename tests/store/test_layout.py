@@ -1,4 +1,4 @@
-"""The store: where tables lie, which runs count, and which was cut off; in a folder and in a bucket."""
+"""The layout of a store and its runs, committed or not; in a folder and in a bucket."""
 
 import json
 import re
@@ -207,4 +207,4 @@ def test_tables_of_uncommitted_runs_are_discarded(store: Store) -> None:
         assert len(parquet_files(folder)) == 1
     for folder in (store.frames("b"), store.events("b"), store.videos("b")):
         assert parquet_files(folder) == []
-    assert unfinished(store, "mine") == "b", "what it was to do, and what has landed, stays"
+    assert unfinished(store, "mine") == "b", "the manifest and the parts stay"

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, and jobs on it: nodes come, and die as machines do."""
+"""A Ray cluster of several nodes on this machine, which can be added and killed, and jobs on it."""
 
 import os
 import secrets
@@ -60,19 +60,19 @@ class Nodes:
         )
 
     def add(self, cpus: int = 2, *arguments: str, within: tuple[str, ...] = ()) -> subprocess.Popen:
-        """One more node, which has joined; ``within``: a command that runs it, as `unshare --mount` does."""
+        """Adds a node and waits until it has joined; ``within``: a command to run it in, such as `unshare --mount`."""
         self._added += 1
-        # In the head's folder it would unpack a job's working directory anew, which the head's processes are in.
+        # With the head's folder it would overwrite the working directory of jobs that run on the head.
         folder = f"--temp-dir={self.folder}/{self._added}"
         address = f"--address={self.env['RAY_ADDRESS']}"
         return self._start(address, folder, f"--num-cpus={cpus}", *arguments, within=within)
 
     def kill(self, node: subprocess.Popen) -> None:
-        """Ends a node with all its processes at once, without a word to anyone."""
+        """Kills a node with all its processes at once."""
         tree: list[psutil.Process] = []
         with suppress(psutil.Error):  # it may have ended by itself
             tree = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
-        for signal_ in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none sees another one die
+        for signal_ in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none reacts to the end of another
             for process in tree:
                 with suppress(psutil.Error):
                     process.send_signal(signal_)
@@ -80,13 +80,13 @@ class Nodes:
         self._running.remove(node)
 
     def kill_head(self) -> None:
-        """Ends what makes the head one, as where it is out of memory; what else runs on its machine runs on."""
+        """Kills the GCS server of the head, as when it is out of memory; its other processes run on."""
         starter = psutil.Process(self.head.pid)
-        starter.suspend()  # it would end the rest
+        starter.suspend()  # it would end the others
         next(child for child in starter.children(recursive=True) if "gcs_server" in child.name()).kill()
 
     def at_work(self, node: subprocess.Popen, title: str) -> bool:
-        """Whether a process of the node is at something that Ray calls ``title``."""
+        """Whether a process of the node has ``title`` in the title that Ray gives it."""
         for child in psutil.Process(node.pid).children(recursive=True):
             with suppress(psutil.Error):
                 if title in " ".join(child.cmdline()):
@@ -94,21 +94,21 @@ class Nodes:
         return False
 
     def alive(self) -> int:
-        """How many nodes the cluster counts."""
+        """The number of nodes that are alive."""
         return self._count("node['Alive'] for node in ray.nodes()")
 
     def waiting_actors(self) -> int:
-        """How many actors have not begun: they start, or wait for a node that has room for them."""
+        """The number of actors that are starting or wait for room on a node."""
         return self._count("actor['State'] == 'PENDING_CREATION' for actor in ray._private.state.actors().values()")
 
     def _count(self, which: str) -> int:
-        """How many are true, asked by a process that joins the cluster."""
+        """The number of true values, counted by a process that joins the cluster."""
         code = f"import ray; ray.init(log_to_driver=False); print(sum({which}))"
         run = subprocess.run([sys.executable, "-c", code], env=self.env, capture_output=True, text=True, check=True)
         return int(run.stdout.split()[0])
 
     def wait_for(self, count: int, timeout_s: float = 120) -> None:
-        """Until the cluster counts so many nodes."""
+        """Waits until so many nodes are alive."""
         end = time.monotonic() + timeout_s
         while (alive := self.alive()) != count:
             assert time.monotonic() < end, f"{alive} nodes, not {count}"
@@ -155,7 +155,7 @@ def _free_port() -> int:
 
 
 class JobRun:
-    """A job in a process of its own, whose output is kept."""
+    """A job in its own process, with its output captured."""
 
     def __init__(self, command: list[str], env: Mapping[str, str]):
         self.process = subprocess.Popen(
@@ -174,7 +174,7 @@ class JobRun:
         return met
 
     def end(self, timeout_s: float = 400) -> tuple[int, str]:
-        """Its exit code and what it said, once it has ended."""
+        """Its exit code and output, once it has ended."""
         try:
             output = self.process.communicate(timeout=timeout_s)[0]
         except subprocess.TimeoutExpired:

@@ -1,7 +1,7 @@
-"""What Prometheus is served by a real Ray, in which two actors have used every metric that pipelines.metrics declares.
+"""The metrics page of a real Ray in which two actors have recorded every metric that we declare.
 
-``python scraped.py`` prints it; ``scrape()`` runs that in a process of its own, as a Ray of the tests may be up in this
-one. HELD_S lie between the last value of a gauge and the end.
+``python scraped.py`` prints it; ``scrape()`` runs that in its own process, as this one may have another Ray. The page
+is read HELD_S after the last value of a gauge.
 """
 
 import json
@@ -17,10 +17,10 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 VALUE = 3.0
-"""What each actor added to each metric, each tag being TAG."""
+"""The value that each actor recorded for each metric, with TAG as each tag."""
 TAG = "any"
 REPORT_S = 3.0
-"""Ray's own interval is 10 s, for which tests would have to wait."""
+"""Ray's default is 10 s."""
 HELD_S = 5 * REPORT_S
 """Ray drops a gauge that is not set for two reports."""
 _APPEAR_S = 90.0
@@ -28,7 +28,7 @@ _APPEAR_S = 90.0
 
 @cache
 def scrape() -> dict[str, Metric]:
-    """Every family by its exported name; a counter's ends in ``_total``."""
+    """Every metric family by its exported name, which ends in ``_total`` for counters."""
     report = {"RAY_metrics_report_interval_ms": str(int(REPORT_S * 1000)), "RAY_USAGE_STATS_ENABLED": "0"}
     ran = subprocess.run([sys.executable, __file__], capture_output=True, text=True, env={**os.environ, **report})
     assert ran.returncode == 0, ran.stderr[-2000:]

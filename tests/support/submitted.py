@@ -1,4 +1,4 @@
-"""A job handed to a cluster of this machine by `ray job submit`, from the repository's root."""
+"""A job submitted to a cluster of this machine by `ray job submit`, from the repository's root."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class SubmittedJob:
-    """A job with ``arguments``, under an id of its own, on ``nodes`` that have a dashboard."""
+    """A job with ``arguments`` and its own id, on ``nodes`` with a dashboard."""
 
     def __init__(self, nodes: Nodes, id: str, *arguments: str, name: str = "score.py"):
         self.server = f"http://127.0.0.1:{nodes.dashboard_port}"
@@ -34,7 +34,7 @@ class SubmittedJob:
         self._ray("stop", self.id)
 
     def said(self) -> str:
-        """Its log so far, without the process that `ray job logs` takes."""
+        """Its log so far, without starting a process for `ray job logs`."""
         return self._get("/logs")["logs"]
 
     def details(self) -> dict[str, Any]:
@@ -55,5 +55,5 @@ class SubmittedJob:
         return met
 
     def end(self, timeout_s: float = 240) -> str:
-        """The state it ends in."""
+        """Waits for its end and returns its state."""
         return self.wait_for(lambda: status if (status := self.details()["status"]) in ENDED else None, timeout_s)

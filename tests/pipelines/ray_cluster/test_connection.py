@@ -1,4 +1,4 @@
-"""Where Ray lives, and what of it reaches a terminal; without starting it."""
+"""Joining Ray: addresses, error messages and output, without starting it."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What a job is told of the cluster before it works on it, and what it waits for."""
+"""Preparing a cluster: checks, messages, and waiting for nodes; without starting Ray."""
 
 import io
 

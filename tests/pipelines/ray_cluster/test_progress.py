@@ -1,4 +1,4 @@
-"""What a run says of itself while it runs."""
+"""The progress line of a run, and the tally that it prints."""
 
 import io
 import re
@@ -14,7 +14,7 @@ from artifactscan.corpus.listing import video_id
 from artifactscan.pipelines.ray_cluster import progress
 from artifactscan.pipelines.ray_cluster.progress import Progress, Snapshot, Tally, format_progress
 
-TOLD = r"2/3 videos  48 frames  [\d.]+ videos/s  [\d.]+ frames/s  1 scored, 1 crashed  ETA \d+:\d\d"
+LINE = r"2/3 videos  48 frames  [\d.]+ videos/s  [\d.]+ frames/s  1 scored, 1 crashed  ETA \d+:\d\d"
 
 
 class Terminal(io.StringIO):
@@ -59,8 +59,8 @@ def test_the_line_has_counts_rates_and_the_time_left() -> None:
 
 def test_the_line_before_the_first_video_is_done() -> None:
     for elapsed_s in (0.0, 5.0):
-        told = format_progress(Snapshot(), total=5, elapsed_s=elapsed_s)
-        assert told == "0/5 videos  0 frames  0.0 videos/s  0.0 frames/s  starting  ETA -"
+        text = format_progress(Snapshot(), total=5, elapsed_s=elapsed_s)
+        assert text == "0/5 videos  0 frames  0.0 videos/s  0.0 frames/s  starting  ETA -"
     assert format_progress(Snapshot(frames=64), total=5, elapsed_s=4.0) == (
         "0/5 videos  64 frames  0.0 videos/s  16.0 frames/s  starting  ETA -"
     )
@@ -80,7 +80,7 @@ def test_the_last_line_ends_with_a_newline(tally: Any, stream: type[io.StringIO]
     said = stream()
     with Progress(tally, total=3, quiet=False, stream=said):
         pass
-    assert re.fullmatch(re.escape(before) + TOLD + "\n", said.getvalue())
+    assert re.fullmatch(re.escape(before) + LINE + "\n", said.getvalue())
 
 
 @pytest.mark.parametrize(("stream", "between"), [(io.StringIO, "\n"), (Terminal, "\r\x1b[2K")])
@@ -96,7 +96,7 @@ def test_a_terminal_line_is_rewritten_and_a_log_gets_new_lines(
             time.sleep(0.001)
     lines = said.getvalue().removesuffix("\n").removeprefix("\r\x1b[2K").split(between)
     assert len(lines) >= 3
-    assert all(re.fullmatch(TOLD, told) for told in lines)
+    assert all(re.fullmatch(LINE, text) for text in lines)
 
 
 def test_a_log_does_not_repeat_its_last_line(tally: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_a_log_does_not_repeat_its_last_line(tally: Any, monkeypatch: pytest.Mon
         end = time.monotonic() + 30
         while not said.getvalue() and time.monotonic() < end:
             time.sleep(0.001)
-    assert re.fullmatch(TOLD + "\n", said.getvalue())
+    assert re.fullmatch(LINE + "\n", said.getvalue())
 
 
 def test_a_cluster_without_free_cpus_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,11 +116,11 @@ def test_a_cluster_without_free_cpus_is_reported(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
     tally: Any = Tally()
     waiting = "no process has begun yet, 0.2 of 4 CPUs and 0 of 1 GPUs are free"
-    for told in (waiting, "starting"):
+    for text in (waiting, "starting"):
         said = io.StringIO()
         with Progress(tally, total=3, quiet=False, stream=said):
             pass
-        assert said.getvalue().endswith(f"{told}  ETA -\n")
+        assert said.getvalue().endswith(f"{text}  ETA -\n")
         tally.actor_started("decoder", "node")
 
 

@@ -1,4 +1,4 @@
-"""How work is dealt out to decoders, and what each graph wants of Ray Data; without Ray."""
+"""Blocks of work and the options of Ray Data; without starting Ray."""
 
 from pathlib import Path
 from typing import Any
@@ -16,42 +16,42 @@ from artifactscan.storage.parquet import read_table
 
 
 @pytest.fixture
-def dealt(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Sizes of the blocks that work of such weights is dealt out in, in order."""
+def block_sizes(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sizes of the blocks, in order, that rows of these bytes are put into."""
     monkeypatch.setattr(ray_data.ray.data, "from_blocks", lambda blocks: blocks)
 
-    def deal(weights: list[int], pools: Pools) -> list[int]:
-        work = pa.table({"video_id": [str(n) for n in range(len(weights))], "slice_bytes": weights})
+    def sizes_of(row_bytes: list[int], pools: Pools) -> list[int]:
+        work = pa.table({"video_id": [str(n) for n in range(len(row_bytes))], "slice_bytes": row_bytes})
         blocks: Any = ray_data.make_dataset(work, ray_data.videos_per_block(work, pools), pools)
         rows = [row for block in blocks for row in block["video_id"].to_pylist()]
         assert rows == work["video_id"].to_pylist(), "each once, in order"
         return [block.num_rows for block in blocks]
 
-    return deal
+    return sizes_of
 
 
 def two_decoders() -> Pools:
     return size_pools(Resources((Node(2),)), use_gpu=False, decode_actors=0, classify_actors=0)
 
 
-def test_few_videos_are_a_block_each(dealt: Any) -> None:
-    assert dealt([1] * 20, two_decoders()) == [1] * 20
+def test_few_videos_are_a_block_each(block_sizes: Any) -> None:
+    assert block_sizes([1] * 20, two_decoders()) == [1] * 20
 
 
-def test_many_videos_share_blocks_except_the_last(dealt: Any) -> None:
-    sizes = dealt([1] * 1000, two_decoders())
+def test_many_videos_share_blocks_except_the_last(block_sizes: Any) -> None:
+    sizes = block_sizes([1] * 1000, two_decoders())
     assert sizes[:31] == [32] * 31
     assert sizes[31:] == [1] * 8
 
 
-def test_heavy_videos_come_first_in_blocks_of_their_own(dealt: Any) -> None:
-    sizes = dealt([ray_data.HEAVY_BYTES] * 3 + [1] * 1000, two_decoders())
+def test_heavy_videos_come_first_in_blocks_of_their_own(block_sizes: Any) -> None:
+    sizes = block_sizes([ray_data.HEAVY_BYTES] * 3 + [1] * 1000, two_decoders())
     assert sizes[:4] == [1, 1, 1, 32]
     assert sum(sizes) == 1003
 
 
-def test_the_number_of_blocks_is_limited(dealt: Any) -> None:
-    sizes = dealt([1] * 1_000_000, two_decoders())
+def test_the_number_of_blocks_is_limited(block_sizes: Any) -> None:
+    sizes = block_sizes([1] * 1_000_000, two_decoders())
     assert max(sizes) == 50 and len(sizes) <= ray_data.MOST_BLOCKS + 2 * ray_data.SINGLES_PER_DECODER
 
 

@@ -1,4 +1,4 @@
-"""What a submitted job tells of itself when it is refused; on a real cluster it is tested in tests/cluster."""
+"""The metadata of a submitted job that is refused or cut off; tests/cluster tests it on a real cluster."""
 
 import pytest
 
@@ -17,23 +17,23 @@ from artifactscan.training.settings import FinetuneSettings
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
-    """What the driver of a submitted job would have written beside its log."""
-    told: list[dict[str, str]] = []
+def metadata(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """The metadata that the driver of a submitted job would have written."""
+    metadata: list[dict[str, str]] = []
     monkeypatch.setenv(submission._SUBMITTED_VARIABLE, "{}")
-    monkeypatch.setattr(submission, "add_job_metadata", lambda **facts: told.append(facts))
-    return told
+    monkeypatch.setattr(submission, "add_job_metadata", lambda **facts: metadata.append(facts))
+    return metadata
 
 
-def test_a_refused_job_is_recorded_in_the_metadata(told: list[dict[str, str]]) -> None:
+def test_a_refused_job_is_recorded_in_the_metadata(metadata: list[dict[str, str]]) -> None:
     with pytest.raises(UsageError, match="--input clips is relative"):
         score(ScoreSettings(input="clips", output="/scores"))
     with pytest.raises(UsageError, match="--corpus clips is relative"):
         audit(AuditSettings(corpus="clips", store="/audit"))
-    assert told == [{"verdict": "refused"}] * 2
+    assert metadata == [{"verdict": "refused"}] * 2
 
 
-def test_no_submitted_job_takes_a_relative_path(told: list[dict[str, str]]) -> None:
+def test_no_submitted_job_takes_a_relative_path(metadata: list[dict[str, str]]) -> None:
     with pytest.raises(UsageError, match=r"--labels labels\.csv is relative, but a submitted job runs in a copy"):
         finetune(FinetuneSettings(labels=("/labels.csv", "labels.csv"), output="/trained"))
     with pytest.raises(UsageError, match="--cache frames is relative"):
@@ -43,10 +43,12 @@ def test_no_submitted_job_takes_a_relative_path(told: list[dict[str, str]]) -> N
 
 
 @pytest.mark.parametrize("error", [CutOffError("S3 is gone"), KeyboardInterrupt(), ValueError("ours")])
-def test_a_job_that_was_cut_off_is_recorded_in_the_metadata(told: list[dict[str, str]], error: BaseException) -> None:
+def test_a_job_that_was_cut_off_is_recorded_in_the_metadata(
+    metadata: list[dict[str, str]], error: BaseException
+) -> None:
     with pytest.raises(type(error)), submission.record_failure(cut_off="cut off: ask again"):
         raise error
-    assert told == [{"verdict": "cut off: ask again"}]
+    assert metadata == [{"verdict": "cut off: ask again"}]
     with submission.record_failure(cut_off="cut off"):
         pass
-    assert len(told) == 1
+    assert len(metadata) == 1

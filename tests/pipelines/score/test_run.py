@@ -1,4 +1,4 @@
-"""One run without Ray: what it is known by, and all of it where nothing is left to score."""
+"""One call of the scoring job without Ray: its record, and all of it where nothing is left to score."""
 
 import subprocess
 import sys
@@ -131,7 +131,7 @@ def test_weights_that_an_earlier_run_scored_with_are_not_checked_again(tmp_path:
 
 @pytest.fixture
 def cut_off(tmp_path: Path) -> tuple[ScoreSettings, Store]:
-    """A run that was killed when the last part had landed: one video scored in two segments, one undecodable."""
+    """A run that was killed after its last part was written: one video scored in two segments, one undecodable."""
     clips, store = tmp_path / "clips", Store(str(tmp_path / "store"))
     for name in ("good.mp4", "bad.mp4"):
         (clips / name).parent.mkdir(exist_ok=True)
