@@ -18,17 +18,20 @@ if __name__ == "__main__":
     import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
 from artifactscan.audit.settings import AuditSettings
-from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.cli.exit_codes import report_errors
+from artifactscan.cli.flags import parse_settings
+
+SETTINGS = AuditSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
-    with report_errors() as ended:
-        settings = parse_settings(AuditSettings, arguments, description=__doc__ or "")
+    with report_errors() as job_exit:
+        settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
         from artifactscan.pipelines.audit.run import audit  # loads torch
 
-        ended.code = audit(settings)
-    return ended.code
+        job_exit.code = audit(settings)
+    return job_exit.code
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 if __name__ == "__main__":
     import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.cli.job import parse_settings, report_errors
-from artifactscan.errors import UsageError
+from artifactscan.cli.exit_codes import report_errors, unknown_name
+from artifactscan.cli.flags import parse_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +32,21 @@ class InitSettings:
     seed: int = 0
 
 
+SETTINGS = {"init": InitSettings}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
-    with report_errors() as ended:
-        if command in ("-h", "--help"):
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with report_errors() as job_exit:
+        if command in ("-h", "--help", "help"):
             print(__doc__)
         elif command == "init":
             _init(parse_settings(InitSettings, rest, description=__doc__ or ""))
         else:
-            raise UsageError(f"the one command is `init`, not {command!r}; add --help to it for its flags")
-        ended.code = 0
-    return ended.code
+            raise unknown_name("command", command, tuple(SETTINGS))
+        job_exit.code = 0
+    return job_exit.code
 
 
 def _init(settings: InitSettings) -> None:

@@ -15,17 +15,20 @@ import sys
 if __name__ == "__main__":
     import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.cli.exit_codes import report_errors
+from artifactscan.cli.flags import parse_settings
 from artifactscan.evaluation.settings import EvaluateSettings
 from artifactscan.pipelines.evaluate.run import evaluate_checkpoint
+
+SETTINGS = EvaluateSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
-    with report_errors() as ended:
-        settings = parse_settings(EvaluateSettings, arguments, description=__doc__ or "")
-        ended.code = evaluate_checkpoint(settings)
-    return ended.code
+    with report_errors() as job_exit:
+        settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
+        job_exit.code = evaluate_checkpoint(settings)
+    return job_exit.code
 
 
 if __name__ == "__main__":

@@ -15,25 +15,27 @@ if __name__ == "__main__":
 
 from artifactscan.annotation.commands import agree, import_table
 from artifactscan.annotation.settings import AgreeSettings, ImportSettings
-from artifactscan.cli.job import parse_settings, report_errors
-from artifactscan.errors import UsageError
+from artifactscan.cli.exit_codes import report_errors, unknown_name
+from artifactscan.cli.flags import parse_settings
 from artifactscan.messages.console import console
+
+SETTINGS = {"import": ImportSettings, "agree": AgreeSettings}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
-    with report_errors() as ended:
-        if command == "import":
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with report_errors() as job_exit:
+        if command in ("-h", "--help", "help"):
+            print(__doc__)
+        elif command == "import":
             import_table(parse_settings(ImportSettings, rest, description=__doc__ or ""), console())
         elif command == "agree":
             agree(parse_settings(AgreeSettings, rest, description=__doc__ or ""), console())
-        elif command in ("-h", "--help"):
-            print(__doc__)
         else:
-            raise UsageError(f"the commands are `import` and `agree`, not {command!r}; add --help to one for its flags")
-        ended.code = 0
-    return ended.code
+            raise unknown_name("command", command, tuple(SETTINGS))
+        job_exit.code = 0
+    return job_exit.code
 
 
 if __name__ == "__main__":

@@ -21,16 +21,19 @@ if __name__ == "__main__":
 from artifactscan.audit.print_verdict import print_rejudged
 from artifactscan.audit.rejudge import rejudge
 from artifactscan.audit.settings import ReportSettings
-from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.cli.exit_codes import report_errors
+from artifactscan.cli.flags import parse_settings
 from artifactscan.messages.console import console
+
+SETTINGS = ReportSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
-    with report_errors() as ended:
-        settings = parse_settings(ReportSettings, arguments, description=__doc__ or "")
-        ended.code = print_rejudged(rejudge(settings), console())
-    return ended.code
+    with report_errors() as job_exit:
+        settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
+        job_exit.code = print_rejudged(rejudge(settings), console())
+    return job_exit.code
 
 
 if __name__ == "__main__":

@@ -16,18 +16,21 @@ import sys
 if __name__ == "__main__":
     import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
-from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.cli.exit_codes import report_errors
+from artifactscan.cli.flags import parse_settings
 from artifactscan.synthesis.corpus import SynthesisSettings, write_corpus
+
+SETTINGS = SynthesisSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
-    with report_errors() as ended:
-        settings = parse_settings(SynthesisSettings, arguments, description=__doc__ or "")
+    with report_errors() as job_exit:
+        settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
         for path in write_corpus(settings):
             print(path, flush=True)
-        ended.code = 0
-    return ended.code
+        job_exit.code = 0
+    return job_exit.code
 
 
 if __name__ == "__main__":

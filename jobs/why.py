@@ -14,20 +14,23 @@ if __name__ == "__main__":
     import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
 from artifactscan.audit.settings import WhySettings
-from artifactscan.cli.job import parse_settings, report_errors
+from artifactscan.cli.exit_codes import report_errors
+from artifactscan.cli.flags import parse_settings
 from artifactscan.messages.console import console
+
+SETTINGS = WhySettings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
-    with report_errors() as ended:
-        settings = parse_settings(WhySettings, arguments, description=__doc__ or "")
+    with report_errors() as job_exit:
+        settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
         from artifactscan.audit.print_replay import print_replay  # loads torch
         from artifactscan.audit.replay import replay
 
         print_replay(replay(settings), console())
-        ended.code = 0
-    return ended.code
+        job_exit.code = 0
+    return job_exit.code
 
 
 if __name__ == "__main__":

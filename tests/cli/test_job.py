@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import artifactscan
-from artifactscan.cli.job import failures_exit_code, parse_settings, report_errors
+from artifactscan.cli.exit_codes import failures_exit_code, report_errors
+from artifactscan.cli.flags import parse_settings
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.scoring.settings import ScoreSettings
 
@@ -72,7 +73,7 @@ def test_with_json_a_wrong_flag_is_an_object_too(capsys: pytest.CaptureFixture[s
 
 def test_who_stops_reading_ends_the_job_with_a_code_of_its_own() -> None:
     code = """
-from artifactscan.cli.job import report_errors
+from artifactscan.cli.flags import report_errors
 from artifactscan.messages.console import console
 with report_errors() as ended:
     for _ in range(100_000):
@@ -86,7 +87,7 @@ raise SystemExit(ended.code)
         job.stdout.readline()
         job.stdout.close()
         said = job.stderr.read()
-    assert said == "error: whoever read this output has gone; the same command does the rest\n"
+    assert said == "error: the reader of this output has closed it; the same command does the rest\n"
     assert job.returncode == 3
 
 
