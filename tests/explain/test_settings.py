@@ -1,4 +1,4 @@
-"""The command line of the explaining job, frozen; and its YAML file."""
+"""The flags of the explain job, frozen; its YAML file; and its refusals."""
 
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_frames_stand_between_commas_or_spaces(frames: list[str]) -> None:
     assert parse("--frames", *frames).frame_indices() == (0, 15, 30)
 
 
-def test_times_and_labels_do_too() -> None:
+def test_times_and_labels_stand_between_commas_or_spaces() -> None:
     settings = parse("--at", "3,1.5", ".25", "--labels", "object,boundary")
     assert settings.times_s() == (0.25, 1.5, 3.0)
     assert settings.label_indices() == (0, 3)
@@ -91,7 +91,7 @@ def test_a_yaml_file_names_frames_in_a_list_or_a_line(tmp_path: Path) -> None:
         (["--max-video-s", "-1"], "--max-video-s is -1.0; give a number above 0"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_sentence(arguments: list[str], words: str) -> None:
+def test_wrong_values_are_refused_in_one_sentence(arguments: list[str], words: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse(*arguments)
     assert str(raised.value) == words

@@ -11,7 +11,7 @@ from media import draw_frame
 from PIL import Image
 
 from artifactscan.decode.sandbox.supervisor import Segment
-from artifactscan.decode.video import Verdict, VideoFacts
+from artifactscan.decode.video import DecodeResult, VideoFacts
 from artifactscan.extract.extraction_tables import EXTRACTED
 from artifactscan.extract.write_frames import ImageWriter, take_frames
 from artifactscan.outcomes import Outcome
@@ -21,7 +21,7 @@ ROW: dict[str, Any] = {"video_id": "id", "uri": "/clips/a b.mp4", "file": "a b.m
 
 
 def segment(attempt: str, frames: list[int], outcome: Outcome | None = None) -> Segment:
-    verdict = Verdict(outcome=outcome, reason=None, facts=VideoFacts(codec="h264")) if outcome else None
+    verdict = DecodeResult(outcome=outcome, reason=None, facts=VideoFacts(codec="h264")) if outcome else None
     return Segment(
         attempt=attempt,
         index=0,
@@ -30,7 +30,7 @@ def segment(attempt: str, frames: list[int], outcome: Outcome | None = None) -> 
         height=16 if frames else 0,
         width=32 if frames else 0,
         pixels=b"".join(PICTURES[frame].tobytes() for frame in frames),
-        verdict=verdict,
+        result=verdict,
     )
 
 

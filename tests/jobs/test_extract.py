@@ -91,7 +91,7 @@ def test_every_sampled_frame_is_an_image_of_its_own_size(corpus: Path, extracted
         assert read_number(pixels) == frame
 
 
-def test_the_record_says_what_was_asked(corpus: Path, extracted: Path) -> None:
+def test_the_record_has_the_settings(corpus: Path, extracted: Path) -> None:
     record = json.loads((extracted / "extraction.json").read_text())
     assert (record["settings"]["input"], record["settings"]["choose"]) == (str(corpus), "all")
     assert record["checkpoints"] == {}
@@ -106,7 +106,7 @@ def test_the_ledger_has_every_listed_file(extracted: Path) -> None:
     assert ledger.loc[TALL, ["rotation_deg", "duration_s"]].tolist() == [90, 3.0]
 
 
-def test_labels_come_back_through_a_tool_and_name_the_clips(
+def test_labels_from_a_tool_name_the_clips_of_the_corpus(
     corpus: Path, extracted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tasks = json.loads((extracted / "export/label-studio/tasks.json").read_text())
@@ -126,7 +126,7 @@ def test_labels_come_back_through_a_tool_and_name_the_clips(
         assert list((extracted / "export" / tool).iterdir())
 
 
-def test_an_extraction_is_not_written_over_unless_asked(
+def test_an_extraction_is_not_overwritten_without_replace(
     corpus: Path, extracted: Path, ray_here: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = index_of(extracted)
@@ -148,7 +148,7 @@ def test_labels_that_name_no_clip_of_the_input(
     assert not (tmp_path / "out").exists()
 
 
-def test_frames_of_something_else_are_left_alone(
+def test_a_frames_folder_of_something_else_is_refused(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "frames").mkdir()

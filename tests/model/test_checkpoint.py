@@ -155,7 +155,9 @@ def test_weights_cut_off(folder: Path, cut: Callable[[bytes], bytes]) -> None:
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_init_makes_each_of_the_four(backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_writes_a_checkpoint_of_each_of_the_four(
+    backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "new"
     assert main(["init", "--backbone", backbone, "--output", str(folder), "--height", "64", "--width", "96"]) == 0
     made = load_checkpoint(str(folder))

@@ -58,7 +58,7 @@ def explain_video(settings: ExplainSettings) -> Explanation:
     try:
         return _write(output, scored, settings.label_indices(), checkpoint, mapper, constants)
     except OSError as error:
-        raise CutOffError(f"output {output} cannot be written: {failures.in_words(error)}") from None
+        raise CutOffError(f"output {output} cannot be written: {failures.describe(error)}") from None
 
 
 def _write(

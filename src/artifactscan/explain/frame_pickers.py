@@ -116,7 +116,7 @@ def pick_frames(
             rows = zip(segment.frame_index, segment.pts_s, pixels, strict=True)
             # A view would keep the whole segment in memory.
             picker.add([Frame(index=index, pts_s=pts_s, pixels=rgb.copy()) for index, pts_s, rgb in rows])
-            if (verdict := segment.verdict) is not None:
+            if (verdict := segment.result) is not None:
                 if verdict.outcome not in HAS_FRAMES:
                     raise DecodeError(verdict.outcome, verdict.reason or "", verdict.facts)
                 return picker.chosen(verdict.facts), verdict.facts

@@ -1,15 +1,13 @@
 """Pictures of heat maps: an overlay on one frame, and a contact sheet of many."""
 
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
-from PIL import Image
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 
 from artifactscan.messages.text import printable
 
@@ -21,7 +19,6 @@ MAX_OPACITY = 0.6
 _PNG_LEVEL = 3
 """A little larger than at the default of 6, and much faster."""
 _TILE_WIDTH_PX, _TILE_GAP_PX, _TITLE_PX, _HEADER_PX, _FONT_PX = 320, 8, 22, 44, 13
-_DPI = 100
 _OVER, _UNDER = "#b3261e", "#444444"
 _TITLE_CHARS = 120
 
@@ -58,37 +55,29 @@ def thumbnail(picture: np.ndarray) -> np.ndarray:
 
 def contact_sheet(rows: Sequence[Sequence[Tile]], title: str) -> bytes:
     """A PNG of all tiles, one line of tiles per row, all of one size; a long ``title`` is cut in the middle."""
-    columns = len(rows[0])
     height, width = rows[0][0].picture.shape[:2]
     tile_px = round(height * _TILE_WIDTH_PX / width)
     step_x, step_y = _TILE_WIDTH_PX + _TILE_GAP_PX, tile_px + _TITLE_PX + _TILE_GAP_PX
-    sheet_px = np.array([columns * step_x + _TILE_GAP_PX, len(rows) * step_y + _HEADER_PX])
-    figure = Figure(figsize=tuple(sheet_px / _DPI), dpi=_DPI, facecolor="white")
-    size = np.array([_TILE_WIDTH_PX, tile_px]) / sheet_px
-
-    def write(x_px: float, y_px: float, text: str, **style: Any) -> None:
-        x, y = np.array([x_px, sheet_px[1] - y_px]) / sheet_px
-        figure.text(x, y, text, va="center", parse_math=False, fontsize=_FONT_PX * 72 / _DPI, **style)
-
-    write(_TILE_GAP_PX, _HEADER_PX / 2, printable(title, _TITLE_CHARS), weight="bold")
+    size = (len(rows[0]) * step_x + _TILE_GAP_PX, len(rows) * step_y + _HEADER_PX)
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    plain, bold = (ImageFont.truetype(findfont(f"DejaVu Sans:{weight}"), _FONT_PX) for weight in ("regular", "bold"))
+    draw.text((_TILE_GAP_PX, _HEADER_PX / 2), printable(title, _TITLE_CHARS), "black", bold, anchor="lm")
     for number, row in enumerate(rows):
         for column, tile in enumerate(row):
-            x_px, y_px = _TILE_GAP_PX + column * step_x, _HEADER_PX + number * step_y
-            style = {"color": _OVER, "weight": "bold"} if tile.strong else {"color": _UNDER}
-            write(x_px, y_px + _TITLE_PX / 2, tile.title, **style)
-            corner = np.array([x_px, sheet_px[1] - y_px - _TITLE_PX - tile_px]) / sheet_px
-            axes = figure.add_axes((*corner, *size))
-            axes.imshow(tile.picture, aspect="auto", interpolation="antialiased")
-            axes.set_axis_off()
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # the font lacks some scripts of file names
-        figure.savefig(file, format="png", dpi=_DPI)
-    return file.getvalue()
+            x, y = _TILE_GAP_PX + column * step_x, _HEADER_PX + number * step_y
+            colour, font = (_OVER, bold) if tile.strong else (_UNDER, plain)
+            draw.text((x, y + _TITLE_PX / 2), tile.title, colour, font, anchor="lm")
+            sheet.paste(Image.fromarray(tile.picture).resize((_TILE_WIDTH_PX, tile_px)), (x, y + _TITLE_PX))
+    return _png_file(sheet)
 
 
 def png(picture: np.ndarray) -> bytes:
     """A PNG file of a picture, uint8 RGB (height, width, 3)."""
+    return _png_file(Image.fromarray(picture))
+
+
+def _png_file(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", compress_level=_PNG_LEVEL)
+    image.save(file, "PNG", compress_level=_PNG_LEVEL)
     return file.getvalue()

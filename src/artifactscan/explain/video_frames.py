@@ -48,13 +48,13 @@ def fetched_video(settings: ExplainSettings) -> Iterator[tuple[Fetched, str, str
     except FileNotFoundError:
         raise UsageError(f"video {uri} is not there; give the path or s3:// uri of one video") from None
     except OSError as error:
-        raise UsageError(f"video {uri} cannot be read: {failures.reason(error, uri)}") from None
+        raise UsageError(f"video {uri} cannot be read: {failures.describe(error, uri)}") from None
     try:
         fetched = fetch(uri, found.etag, found.size_bytes, max_bytes=settings.max_object_bytes)
     except FetchError as error:
         raise UsageError(f"video {uri} cannot be read ({error.outcome}): {error.reason}") from None
     except OSError as error:
-        raise CutOffError(f"video {uri} cannot be copied to this machine: {failures.in_words(error)}") from None
+        raise CutOffError(f"video {uri} cannot be copied to this machine: {failures.describe(error)}") from None
     with fetched:
         yield fetched, uri, video_id(uri, found.etag)
         if not fetched.still_same():
