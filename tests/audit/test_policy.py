@@ -13,9 +13,9 @@ from artifactscan.audit.policy import (
     RateLimit,
     RiseLimit,
     as_record,
-    describe,
     load_policy,
     parse_policy,
+    policy_in_sentences,
 )
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
@@ -178,7 +178,7 @@ def test_a_record_that_cannot_be_names_its_source() -> None:
 
 
 def test_in_sentences() -> None:
-    assert describe(AS_WHOLE) == (
+    assert policy_in_sentences(AS_WHOLE) == (
         "A night fails when more than 20 % of all videos have a motion event.",
         "A night fails when more than 0 % of the videos in generator=sora have a texture event.",
         "A night fails when a label's rate in a group rose by at least 2 points against the baseline, at most "
@@ -188,4 +188,4 @@ def test_in_sentences() -> None:
         "The scorer counts as moved when the score of a canary's frame shifts by more than 0.05, or a canary cannot be "
         "compared.",
     )
-    assert not any("at least" in sentence for sentence in describe(Policy()))
+    assert not any("at least" in sentence for sentence in policy_in_sentences(Policy()))

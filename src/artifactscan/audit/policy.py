@@ -21,7 +21,7 @@ from artifactscan.audit.night_tables import ALL
 from artifactscan.cli.yaml_text import parse_yaml
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.storage.failures import describe
+from artifactscan.storage import failures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def load_policy(uri: str | None) -> Policy:
     try:
         text = storage.read_bytes(place)
     except OSError as error:
-        raise UsageError(f"policy {uri} cannot be read: {describe(error, place)}") from None
+        raise UsageError(f"policy {uri} cannot be read: {failures.describe(error, place)}") from None
     return parse_policy(parse_yaml(text, f"policy {uri}"), f"policy {uri}")
 
 
@@ -120,7 +120,7 @@ def as_record(policy: Policy) -> dict[str, Any]:
     return {**asdict(policy), "rates": [asdict(limit) for limit in policy.rates]}
 
 
-def describe(policy: Policy) -> tuple[str, ...]:
+def policy_in_sentences(policy: Policy) -> tuple[str, ...]:
     """The policy in sentences, for a page."""
     rises = policy.rises
     at_least = f" by at least {100 * rises.at_least:g} points" if rises.at_least else ""

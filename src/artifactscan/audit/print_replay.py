@@ -29,14 +29,14 @@ def print_replay(replay: Replay, out: Console) -> None:
 
 def _conclusion(replay: Replay) -> str:
     uri = printable(replay.row["uri"])
-    if replay.row["outcome"] != replay.verdict.outcome:
+    if replay.row["outcome"] != replay.result.outcome:
         return (
-            f"{uri}: {replay.verdict.outcome} here ({printable(replay.verdict.reason or 'no reason')}), "
+            f"{uri}: {replay.result.outcome} here ({printable(replay.result.reason or 'no reason')}), "
             f"{replay.row['outcome']} in run {replay.run.run}"
         )
     if not replay.fresh.num_rows:
         return (
-            f"{uri}: {replay.verdict.outcome} here as in run {replay.run.run}: {printable(replay.verdict.reason or '')}"
+            f"{uri}: {replay.result.outcome} here as in run {replay.run.run}: {printable(replay.result.reason or '')}"
         )
     if replay.stored["frame_index"].to_pylist() != replay.fresh["frame_index"].to_pylist():
         return (
@@ -52,8 +52,8 @@ def _facts(replay: Replay) -> Table:
     table = Table(title="Decoding", title_justify="left")
     for heading in ("", "stored", "here"):
         table.add_column(heading)
-    rows = {"outcome": replay.verdict.outcome, "reason": replay.verdict.reason}
-    rows |= {field.name: getattr(replay.verdict.facts, field.name) for field in VIDEO_FACTS}
+    rows = {"outcome": replay.result.outcome, "reason": replay.result.reason}
+    rows |= {field.name: getattr(replay.result.facts, field.name) for field in VIDEO_FACTS}
     for name, value in rows.items():
         table.add_row(name, *(Text(_value_in_words(one)) for one in (replay.row[name], value)))
     return table

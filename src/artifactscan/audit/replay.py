@@ -42,7 +42,7 @@ class Replay:
     """FRAMES, in order."""
     fresh: pa.Table
     """FRAMES, in order."""
-    verdict: DecodeResult
+    result: DecodeResult
     """Of decoding it now."""
     events: pa.Table
     """EVENTS of the fresh scores."""
@@ -72,13 +72,13 @@ def replay(settings: WhySettings) -> Replay:
     if run.precision and classifier.precision not in run.precision:
         notes.append(f"scored here in {classifier.precision}, then in {', '.join(run.precision)}")
     with DecoderProcess(decoding) as child:
-        fresh, verdict = _score(row, VideoReader(child, max_object_bytes=asked.max_object_bytes), classifier)
+        fresh, result = _score(row, VideoReader(child, max_object_bytes=asked.max_object_bytes), classifier)
     stored = stored_frames(store, run.spec_digest, pa.array([row["video_id"]])).sort_by("frame_index")
     events = find_events(
         fresh,
         thresholds,
         sample_fps=asked.sample_fps,
-        durations_s={row["video_id"]: verdict.facts.duration_s},
+        durations_s={row["video_id"]: result.facts.duration_s},
         settings=event_settings,
     )
     return Replay(
@@ -87,7 +87,7 @@ def replay(settings: WhySettings) -> Replay:
         thresholds=thresholds,
         stored=stored,
         fresh=fresh,
-        verdict=verdict,
+        result=result,
         events=events,
         notes=tuple(notes),
         heat_maps=_heat_maps(uri, row, settings, asked, fresh, events),
@@ -158,9 +158,9 @@ def _check_object(uri: str, row: dict) -> None:
 
 
 def _score(row: dict, reader: VideoReader, classifier: Classifier) -> tuple[pa.Table, DecodeResult]:
-    tables, verdict = [FRAMES.empty_table()], None
+    tables, result = [FRAMES.empty_table()], None
     for _, segment in reader.read([row]):
-        verdict = segment.result or verdict
+        result = segment.result or result
         if count := len(segment.frame_index):
             pixels = np.frombuffer(segment.pixels, np.uint8).reshape(count, segment.height, segment.width, 3)
             scores = classifier.scores(pixels)
@@ -172,10 +172,10 @@ def _score(row: dict, reader: VideoReader, classifier: Classifier) -> tuple[pa.T
                 **{f"p_{label}": scores[:, number] for number, label in enumerate(LABELS)},
             }
             tables.append(pa.table(columns).cast(FRAMES))
-    assert verdict is not None
-    if verdict.outcome not in HAS_FRAMES:
-        return FRAMES.empty_table(), verdict
-    return pa.concat_tables(tables), verdict
+    assert result is not None
+    if result.outcome not in HAS_FRAMES:
+        return FRAMES.empty_table(), result
+    return pa.concat_tables(tables), result
 
 
 def _heat_maps(

@@ -18,7 +18,7 @@ from artifactscan.audit.page.changes import changes, flat, without_secrets
 from artifactscan.audit.page.content_policy import content_policy
 from artifactscan.audit.page.next_steps import next_steps
 from artifactscan.audit.page.video_list import MAX_LISTED, embedded, listing
-from artifactscan.audit.policy import describe
+from artifactscan.audit.policy import policy_in_sentences
 from artifactscan.audit.report_data import Report, failures
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
@@ -97,7 +97,7 @@ def render_html(report: Report) -> str:
         "canaries": canaries,
         "clips_moved": len({clip for clip, _ in report.moved}),
         "clips_not_compared": sum(rows[0]["reason"] is not None for rows in canaries.values()),
-        "policy_in_words": describe(report.policy),
+        "policy_in_words": policy_in_sentences(report.policy),
         "sampling": report.sampling.to_pylist(),
         "prevalence": report.prevalence.to_pylist(),
         "changes": changes(report.previous, night),
