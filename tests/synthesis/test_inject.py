@@ -12,8 +12,9 @@ from stage import END, FRAMES, HEIGHT, START, WIDTH, change, check_honest
 
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.synthesis import CLIP_VARIANTS, Artifact, Box, clean_clip, inject
+from artifactscan.synthesis.artifact import CLIP_VARIANTS, Artifact, Box, clean_clip
 from artifactscan.synthesis.footage import read_stretch
+from artifactscan.synthesis.inject import inject
 
 ALL = [(label, variant) for label, variants in CLIP_VARIANTS.items() for variant in variants]
 CAMERA = SHARED / "data" / "mixed" / "camera"
@@ -88,7 +89,7 @@ def test_the_region_follows_what_is_in_it() -> None:
     assert centres[-1] - centres[0] == pytest.approx(6 * (END - START - 1), abs=8)
 
 
-def test_what_vanished_shows_what_is_behind_it() -> None:
+def test_behind_a_vanished_object_the_background_shows() -> None:
     clean = stage.footage()
     # The disc covers the box in the middle of the clip only, so the clip itself knows what is behind.
     artifact = Artifact(label="object", variant="vanished", start=4, end=14, box=Box(x=32, y=28, width=44, height=44))
@@ -131,7 +132,7 @@ def test_artifacts_add_up() -> None:
         ({"box": Box(x=0, y=0, width=0, height=20)}, r"artifact Box\(.* does not lie within the frame"),
     ],
 )
-def test_what_this_clip_cannot_take(given: dict, said: str) -> None:
+def test_an_artifact_that_does_not_fit_the_clip_is_refused(given: dict, said: str) -> None:
     artifact = Artifact(**{"label": "motion", "variant": "bent", "start": START, "end": END, **given})
     with pytest.raises(UsageError, match=said):
         inject(stage.footage(), artifact, seed=0)

@@ -17,7 +17,7 @@ from artifactscan.decode.video import DecodeSettings
 from artifactscan.decode.with_pyav import decode_pyav
 from artifactscan.jobs.synthesise import main
 from artifactscan.labels import LABELS
-from artifactscan.synthesis import CLIP_VARIANTS, SCENE_VARIANTS
+from artifactscan.synthesis.artifact import CLIP_VARIANTS, SCENE_VARIANTS
 from artifactscan.synthesis.corpus import BOX_COLUMNS, LABEL_COLUMNS, SynthesisSettings, _is_clean, _plan, make_clip
 from artifactscan.synthesis.footage import read_stretch
 

@@ -1,21 +1,16 @@
-"""The demo corpus: a few small clips drawn here, with shapes that move, so that `make demo` needs no download.
+"""The demo corpus: a few small clips drawn here, with shapes that move, so that the demo needs no download."""
 
-python -m artifactscan.demo.clips FOLDER
-"""
-
-import argparse
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
-import av
 import numpy as np
-from av.video.stream import VideoStream
+
+from artifactscan.synthesis.footage import write_video
 
 WIDTH, HEIGHT, FPS, SECONDS = 320, 192, 24, 4
 
 Painter = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+"""(x, y, seconds) → colours in -1..1, (height, width, 3); x and y are 0..1, (height, width)."""
 
 
 def _rings(x: np.ndarray, y: np.ndarray, t: float) -> np.ndarray:
@@ -49,32 +44,16 @@ ENCODINGS = {
 
 
 def write_demo_corpus(folder: Path) -> list[Path]:
-    """Writes twelve clips (four scenes in H.264, HEVC and VP9), and one file that is no video, into ``folder``."""
+    """Writes twelve clips (four scenes in H.264, HEVC and VP9), and one file that is no video; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH] / np.array([HEIGHT, WIDTH]).reshape(2, 1, 1)
     written = []
     for scene, paint in PAINTERS.items():
+        colours = (paint(x, y, number / FPS) for number in range(FPS * SECONDS))
+        frames = [(np.clip(colour, -1, 1) * 127.5 + 127.5).astype(np.uint8) for colour in colours]
         for codec, (container, options) in ENCODINGS.items():
-            path = folder / f"{scene}_{codec}.{container}"
-            _write_clip(path, paint, codec, options)
-            written.append(path)
+            written.append(folder / f"{scene}_{codec}.{container}")
+            write_video(written[-1], frames, FPS, codec=codec, options=options)
     broken = folder / "not_a_video.mp4"
     broken.write_text("This is text under a video's name: it shows what the ledger says of such a file.\n")
     return [*written, broken]
-
-
-def _write_clip(path: Path, paint: Painter, codec: str, options: dict[str, str]) -> None:
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH] / np.array([HEIGHT, WIDTH]).reshape(2, 1, 1)
-    with av.open(str(path), "w") as container:
-        stream = cast(VideoStream, container.add_stream(codec, rate=Fraction(FPS), options=options))
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number in range(FPS * SECONDS):
-            pixels = (np.clip(paint(x, y, number / FPS), -1, 1) * 127.5 + 127.5).astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m artifactscan.demo.clips", description=write_demo_corpus.__doc__)
-    parser.add_argument("folder", type=Path, help="where to write them")
-    for clip in write_demo_corpus(parser.parse_args().folder):
-        print(clip)

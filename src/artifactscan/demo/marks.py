@@ -9,20 +9,18 @@ For demos and tests, where it must be known what a scorer ought to find. Night b
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-import av
 import numpy as np
 import safetensors.torch
 import torch
-from av.video.stream import VideoStream
 from torch import nn
 
+from artifactscan.labels import LABELS
 from artifactscan.model.backbone import head, initialise, load_model, normalise, pooled_features
 from artifactscan.model.checkpoint import Checkpoint, save_checkpoint
-from artifactscan.labels import LABELS
+from artifactscan.synthesis.footage import write_video
 
 ROWS, COLUMNS = 3, 4
 """Of the grid that the squares lie on."""
@@ -95,15 +93,8 @@ def write_clip(path: Path, labels: Sequence[str] = (), *, seed: int = 0) -> Path
     rng = np.random.default_rng(seed)
     free = places(rng)
     shown = {LABELS.index(label): free[LABELS.index(label)] for label in labels}
-    with av.open(str(path), "w") as container:
-        options = {"preset": "ultrafast", "crf": "12"}
-        stream = cast(VideoStream, container.add_stream("libx264", rate=Fraction(FPS), options=options))
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number in range(FPS * SECONDS):
-            there = SHOWN_FROM_S <= number / FPS < SHOWN_TO_S
-            pixels = draw(shown if there else {}, rng)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
+    times_s = (number / FPS for number in range(FPS * SECONDS))
+    write_video(path, (draw(shown if SHOWN_FROM_S <= time_s < SHOWN_TO_S else {}, rng) for time_s in times_s), FPS)
     return path
 
 

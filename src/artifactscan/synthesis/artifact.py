@@ -1,5 +1,6 @@
 """What is injected and what comes of it: an artifact with its place in time and picture, and the labelled clip."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,24 +9,25 @@ import pyarrow as pa
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 
+Variants = Mapping[str, tuple[str, ...]]
+"""Label → the forms that its artifacts take."""
+
 MIN_FRAMES = 4
 """Frames that an artifact lasts at least: fewer are gone before anyone sees them."""
-
-CLIP_VARIANTS: dict[str, tuple[str, ...]] = {
+CLIP_VARIANTS: Variants = {
     "boundary": ("doubled", "melted"),
     "texture": ("boiling", "tiled", "smeared"),
     "motion": ("bent", "swapped", "frozen", "reversed"),
     "object": ("vanished", "split", "floating"),
 }
-"""Label → what can be done to the frames of any clip."""
-
-SCENE_VARIANTS: dict[str, tuple[str, ...]] = {
+"""What can be done to the frames of any clip."""
+SCENE_VARIANTS: Variants = {
     "boundary": CLIP_VARIANTS["boundary"],
     "texture": CLIP_VARIANTS["texture"],
     "motion": ("bent", "swapped", "sliding", "extra"),
     "object": ("vanished", "split", "floating", "changed"),
 }
-"""Label → what can be done to a drawn scene; motion and object act on its model before it is drawn."""
+"""What can be done to a drawn scene; motion and object act on its model before it is drawn."""
 
 BOXES = pa.schema(
     [
@@ -64,6 +66,12 @@ class Box:
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
 
+def enclosing_box(changed: np.ndarray) -> Box:
+    """The smallest box around all pixels that are not 0; ``changed``: (height, width), with at least one of them."""
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    return Box(x=int(columns[0]), y=int(rows[0]), width=int(np.ptp(columns)) + 1, height=int(np.ptp(rows)) + 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
     """One artifact to inject. Raises UsageError for an unknown label, a strength outside 0..1 or too few frames."""
@@ -94,7 +102,7 @@ class Artifact:
                 f"artifact frames {self.start} to {self.end} must start at 0 or later and last {MIN_FRAMES} or more"
             )
 
-    def check_fits(self, frames: int, height: int, width: int, variants: dict[str, tuple[str, ...]]) -> None:
+    def check_fits(self, frames: int, height: int, width: int, variants: Variants) -> None:
         """Raises UsageError where a clip of this length and size, or of this kind, cannot take it."""
         if self.end > frames:
             raise UsageError(
@@ -134,50 +142,32 @@ def clean_clip(frames: np.ndarray) -> SyntheticClip:
     if min(frames.shape[1:3]) < _MIN_SIDE:
         size = f"{frames.shape[2]}x{frames.shape[1]}"
         raise UsageError(f"a clip of {size} pixels is too small to show an artifact; give {_MIN_SIDE} each way or more")
-    return SyntheticClip(
-        frames=frames, labels=np.zeros((len(frames), len(LABELS)), np.uint8), boxes=BOXES.empty_table()
-    )
+    labels = np.zeros((len(frames), len(LABELS)), np.uint8)
+    return SyntheticClip(frames=frames, labels=labels, boxes=BOXES.empty_table())
 
 
 def add_artifact(clip: SyntheticClip, artifact: Artifact, changed: np.ndarray) -> SyntheticClip:
     """The clip with frames ``artifact.start`` to ``artifact.end`` replaced by ``changed``, and labelled by what shows.
 
-    Labels and boxes are measured against the frames before, not promised: an effect that does nothing to a flat
-    wall leaves the label at 0. ``changed``: uint8 RGB, (end - start, height, width, 3).
+    Labels and boxes are measured against the frames before: an effect that does nothing to a flat wall leaves the
+    label at 0. ``changed``: uint8 RGB, (end - start, height, width, 3).
     """
     frames, labels = clip.frames.copy(), clip.labels.copy()
     frames[artifact.start : artifact.end] = changed
     rows = []
     for index in range(artifact.start, artifact.end):
-        box = _visible_change(clip.frames[index], frames[index])
-        if box is None:
+        difference = np.abs(clip.frames[index].astype(np.int16) - frames[index]).max(axis=2)
+        if np.count_nonzero(difference >= _VISIBLE_LEVELS) < max(1, _VISIBLE_SHARE * difference.size):
             continue
         labels[index, LABELS.index(artifact.label)] = 1
         rows.append(
             {
                 "frame_index": index,
                 "label": artifact.label,
-                "x": box.x,
-                "y": box.y,
-                "width": box.width,
-                "height": box.height,
+                **vars(enclosing_box(difference)),
                 "variant": artifact.variant,
                 "strength": artifact.strength,
             }
         )
     boxes = pa.concat_tables([clip.boxes, pa.Table.from_pylist(rows, schema=BOXES)])
     return SyntheticClip(frames=frames, labels=labels, boxes=boxes, artifacts=(*clip.artifacts, artifact))
-
-
-def _visible_change(before: np.ndarray, after: np.ndarray) -> Box | None:
-    """The box around every changed pixel; None where too few changed by enough to be seen."""
-    difference = np.abs(before.astype(np.int16) - after).max(axis=2)
-    if np.count_nonzero(difference >= _VISIBLE_LEVELS) < max(1, _VISIBLE_SHARE * difference.size):
-        return None
-    rows, columns = np.flatnonzero(difference.any(axis=1)), np.flatnonzero(difference.any(axis=0))
-    return Box(
-        x=int(columns[0]),
-        y=int(rows[0]),
-        width=int(columns[-1] - columns[0] + 1),
-        height=int(rows[-1] - rows[0] + 1),
-    )

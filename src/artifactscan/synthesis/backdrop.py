@@ -1,12 +1,23 @@
-"""What is behind and below the objects of a scene: a sky with hills or houses, or a wall, and a ground."""
+"""What is behind and below the actors of a scene: a sky with hills or houses, or a wall; and a ground."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from artifactscan.synthesis.drawing import Part, draw_parts
-from artifactscan.synthesis.images import blur, sample
-from artifactscan.synthesis.patterns import GROUNDS, SIDE, WALLS, Pattern, foliage, grass, plain, random_colour
+from artifactscan.synthesis.drawing import (
+    PATTERN_SIDE,
+    Part,
+    Pattern,
+    draw_parts,
+    periodic_noise,
+    random_colour,
+    random_pattern,
+)
+from artifactscan.synthesis.images import mix, sample
+
+_SKIES = ((96, 146, 214), (150, 160, 176), (210, 150, 120), (70, 90, 150))
+_GRASS = ((86, 124, 52), (70, 104, 60), (118, 98, 66), (190, 170, 128))
+_BRICK, _MORTAR, _WOOD, _JOINT, _GLASS = (156, 82, 62), (188, 180, 170), (150, 104, 62), (70, 48, 30), (70, 86, 104)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -20,185 +31,97 @@ class Backdrop:
     horizon: float
     """Frame heights from the top: where the ground begins."""
     outdoors: bool
-    """Whether cars and trees belong here."""
 
     def seen(self, camera: complex, height: int, width: int) -> np.ndarray:
         """float32 RGB, (height, width, 3): the part that a camera at ``camera`` (frame heights) sees."""
-        y = np.arange(height) + self.margin + camera.imag * height
-        x = np.arange(width) + self.margin + camera.real * height
-        top, left = int(np.floor(y[0])), int(np.floor(x[0]))
-        fy, fx = np.float32(y[0] - top), np.float32(x[0] - left)
-        top, left = int(np.clip(top, 0, 2 * self.margin - 1)), int(np.clip(left, 0, 2 * self.margin - 1))
+        y, x = self.margin + camera.imag * height, self.margin + camera.real * height
+        top, left = int(y), int(x)
         crop = self.picture[top : top + height + 1, left : left + width + 1]
-        rows = crop[:-1] * (1 - fy) + crop[1:] * fy
-        return rows[:, :-1] * (1 - fx) + rows[:, 1:] * fx
+        rows = crop[:-1] + (crop[1:] - crop[:-1]) * np.float32(y - top)
+        return rows[:, :-1] + (rows[:, 1:] - rows[:, :-1]) * np.float32(x - left)
 
 
 def random_backdrop(rng: np.random.Generator, height: int, width: int, *, reach: float) -> Backdrop:
-    """A backdrop for frames of that size; ``reach``: frame heights that the camera may move to each side."""
+    """A backdrop for frames of that size in pixels; ``reach``: frame heights that the camera may move to each side."""
     margin = int(np.ceil(reach * height)) + 2
     # Everything is placed in frame heights from the frame's own corner, so that any size shows the same.
-    across = (-reach, width / height + reach)
-    rows, columns = height + 2 * margin, width + 2 * margin
-    horizon = float(rng.uniform(0.48, 0.68))
-    outdoors = bool(rng.random() < 0.6)
-    picture = np.empty((rows, columns, 3), np.float32)
+    y = ((np.arange(height + 2 * margin, dtype=np.float32) - margin) / height)[:, None]
+    x = ((np.arange(width + 2 * margin, dtype=np.float32) - margin) / height)[None, :]
+    left, right = -reach, width / height + reach
+    horizon, outdoors = float(rng.uniform(0.48, 0.68)), bool(rng.random() < 0.6)
     if outdoors:
-        picture[:] = _sky(rng, rows, columns, margin, horizon, height)
-        _far_things(rng, picture, margin, horizon, height, across)
+        picture = _paint_sky(rng, x, y, horizon)
+        far = (
+            _random_hills(rng, left, right, horizon)
+            if rng.random() < 0.5
+            else _random_houses(rng, left, right, horizon)
+        )
     else:
-        picture[:] = _spread(WALLS[rng.integers(len(WALLS))](rng), rows, columns, margin, height)
-        _skirting(rng, picture, margin, horizon, height, across)
-    ground = GROUNDS[rng.integers(len(GROUNDS))](rng) if outdoors else GROUNDS[2 + rng.integers(2)](rng)
-    _lay_ground(picture, ground, margin, horizon, height, width)
-    left, right = (0.88, 1.1) if rng.random() < 0.5 else (1.1, 0.88)
-    # Light falls off to one side, as it does in every room and street.
-    fall = np.linspace(left, right, columns)[None, :, None] * np.linspace(1.04, 0.94, rows)[:, None, None]
-    picture = blur(picture, 0.6) * fall.astype(np.float32)
-    return Backdrop(picture=np.clip(picture, 0, 255), margin=margin, horizon=horizon, outdoors=outdoors)
-
-
-def _sky(rng: np.random.Generator, rows: int, columns: int, margin: int, horizon: float, height: int) -> np.ndarray:
-    top = np.array([[96, 146, 214], [150, 160, 176], [210, 150, 120], [70, 90, 150]])[rng.integers(4)]
-    low = top + (255 - top) * rng.uniform(0.35, 0.7)
-    y, x = (np.mgrid[0:rows, 0:columns] - margin) / height
-    share = np.clip(0.1 + 0.9 * y[..., None] / horizon, 0, 1)
-    sky = top * (1 - share) + low * share
-    clouds = sum(
-        weight * np.sin(2 * np.pi * (fx * x + 1.8 * fx * y + phase) + 1.5 * np.sin(2 * np.pi * (fx * 1.3 * y + phase)))
-        for fx, weight, phase in zip(rng.uniform(0.4, 3.0, 6), (1, 0.8, 0.6, 0.5, 0.4, 0.3), rng.random(6), strict=True)
+        layout = str(rng.choice(["bricks", "plain", "dots"]))
+        picture = random_pattern(rng, random_colour(rng, saturation=0.35, value=(120, 215)), layout, extent=0.6).at(
+            x, y
+        )
+        far = []
+    draw_parts(picture, far, -(1 + 1j) * margin / height, height)
+    _lay_ground(rng, picture, x, y, horizon, outdoors=outdoors)
+    # Light falls off to one side.
+    fall = 1 + float(rng.choice([-0.12, 0.12])) * (2 * (x - left) / (right - left) - 1)
+    return Backdrop(
+        picture=np.clip(picture * fall[..., None], 0, 255), margin=margin, horizon=horizon, outdoors=outdoors
     )
-    cover = np.clip(clouds - rng.uniform(0.0, 1.2), 0, 1)[..., None] * 0.6
-    return sky * (1 - cover) + 245 * cover
 
 
-def _far_things(
-    rng: np.random.Generator, picture: np.ndarray, margin: int, level: float, height: int, across: tuple[float, float]
-) -> None:
-    """Hills, houses with windows, or a wood, along the horizon."""
-    kind = rng.choice(["hills", "houses", "wood"])
-    parts: list[Part] = []
-    if kind == "hills":
-        pattern = grass(rng)
-        for x in rng.uniform(*across, 6):
-            size = rng.uniform(0.25, 0.6)
-            parts.append(
-                Part(
-                    shape="ellipse",
-                    centre=complex(x, level + 0.02),
-                    along=complex(size),
-                    half_width=size * rng.uniform(0.2, 0.5),
-                    pattern=pattern,
-                    gloss=0.5,
-                )
-            )
-    elif kind == "wood":
-        pattern = foliage(rng)
-        for x in np.arange(*across, 0.13):
-            size = rng.uniform(0.1, 0.2)
-            x += rng.uniform(-0.05, 0.05)
-            parts.append(
-                Part(
-                    shape="ellipse",
-                    centre=complex(x, level - 0.06),
-                    along=1j * size,
-                    half_width=0.1,
-                    pattern=pattern,
-                    gloss=0.7,
-                )
-            )
-    else:
-        x = across[0] - 0.1
-        while x < across[1]:
-            x = _house(rng, parts, x, level)
-    draw_parts(picture, None, 0, parts, -(1 + 1j) * margin / height, height)
+def _paint_sky(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, horizon: float) -> np.ndarray:
+    top = np.array(_SKIES[rng.integers(len(_SKIES))], np.float32)
+    low = top + (255 - top) * np.float32(rng.uniform(0.35, 0.7))
+    clouds = sample(periodic_noise(rng, 7), x * PATTERN_SIDE / 1.6, y * PATTERN_SIDE / 0.8, repeat=True)
+    sky = top + (low - top) * np.clip(y / horizon, 0, 1)[..., None]
+    return mix(sky, np.full_like(sky, 245), np.clip(0.5 * clouds - rng.uniform(0, 0.3), 0, 0.7))
 
 
-def _house(rng: np.random.Generator, parts: list[Part], x: float, level: float) -> float:
-    """Adds a house whose left side is at ``x``; returns where the next may begin."""
-    half, tall = rng.uniform(0.14, 0.26), rng.uniform(0.25, 0.45)
-    wall = WALLS[rng.integers(len(WALLS))](rng)
-    glass = plain(rng, np.array([70, 86, 104]), uneven=0.2)
-    middle = x + half
-    parts.append(
-        Part(
-            shape="box",
-            centre=complex(middle, level - tall / 2 + 0.02),
-            along=complex(half),
-            half_width=tall / 2,
-            pattern=wall,
-            round_=0.02,
-            gloss=0.05,
-        )
-    )
-    across, floors = int(rng.integers(2, 4)), int(rng.integers(2, 4))
-    for column in range(across):
-        for floor in range(floors):
-            place = complex(x + 2 * half * (column + 0.5) / across, level - tall * (floor + 0.55) / floors)
-            parts.append(
-                Part(
-                    shape="box",
-                    centre=place,
-                    along=complex(0.032),
-                    half_width=0.042,
-                    pattern=glass,
-                    round_=0.05,
-                    gloss=0.4,
-                )
-            )
-    return x + 2 * half + rng.choice([0.0, 0.0, 0.08])
-
-
-def _skirting(
-    rng: np.random.Generator, picture: np.ndarray, margin: int, level: float, height: int, across: tuple[float, float]
-) -> None:
-    """A skirting board, and pictures or windows on the wall."""
-    board = plain(rng, random_colour(rng, saturation=0.3))
-    parts = [
-        Part(
-            shape="box",
-            centre=complex(sum(across) / 2, level - 0.02),
-            along=complex(across[1] - across[0]),
-            half_width=0.02,
-            pattern=board,
-            gloss=0,
-        )
-    ]
-    for x in rng.uniform(*across, rng.integers(1, 4)):
-        half, tall = rng.uniform(0.08, 0.16), rng.uniform(0.08, 0.14)
-        place = complex(x, level - rng.uniform(0.3, 0.42))
-        inner = [foliage, grass, WALLS[1]][rng.integers(3)](rng)
+def _random_hills(rng: np.random.Generator, left: float, right: float, horizon: float) -> list[Part]:
+    pattern = random_pattern(rng, _GRASS[rng.integers(2)], uneven=0.2, extent=0.4)
+    parts = []
+    for x in np.linspace(left, right, 6) + rng.uniform(-0.15, 0.15, 6):
+        size = rng.uniform(0.3, 0.6)
+        high = size * rng.uniform(0.2, 0.5)
         parts.append(
-            Part(
-                shape="box",
-                centre=place,
-                along=complex(half + 0.015),
-                half_width=tall + 0.015,
-                pattern=board,
-                round_=0.05,
-            )
+            Part(shape="ellipse", centre=complex(x, horizon), along=size + 0j, half_width=high, pattern=pattern)
         )
-        parts.append(
-            Part(shape="box", centre=place, along=complex(half), half_width=tall, pattern=inner, round_=0.0, gloss=0)
-        )
-    draw_parts(picture, None, 0, parts, -(1 + 1j) * margin / height, height)
+    return parts
 
 
-def _lay_ground(picture: np.ndarray, pattern: Pattern, margin: int, horizon: float, height: int, width: int) -> None:
-    """Covers everything below the horizon with the pattern in perspective."""
-    rows = np.arange(margin + round(horizon * height), picture.shape[0])
-    depth = 0.35 / ((rows - margin) / height - horizon + 0.06)
-    x = (np.arange(picture.shape[1]) - margin - width / 2) / height
-    factor = SIDE / pattern.extent
-    across = (x[None, :] * depth[:, None]) * factor
-    along = np.broadcast_to((depth * 1.2 * factor)[:, None], across.shape)
-    far = np.clip((depth - 1.2) / 4, 0, 1)[:, None, None]
-    laid = sample(pattern.picture, across % (SIDE - 1), along % (SIDE - 1))
-    # Far off, detail is finer than a pixel: its mean colour, or it would crawl.
-    picture[rows[0] :] = laid * (1 - far) + pattern.picture.mean((0, 1)) * far
+def _random_houses(rng: np.random.Generator, left: float, right: float, horizon: float) -> list[Part]:
+    glass, parts = random_pattern(rng, _GLASS, uneven=0.1), []
+    while left < right:
+        half, high = float(rng.uniform(0.14, 0.26)), float(rng.uniform(0.25, 0.45))
+        colour, layout = (_BRICK, "bricks") if rng.random() < 0.5 else (random_colour(rng, saturation=0.4), "plain")
+        wall = random_pattern(rng, colour, layout, _MORTAR)
+        parts.append(_make_panel(left + half, horizon - high / 2, half, high / 2, wall))
+        columns, floors = int(rng.integers(2, 4)), int(rng.integers(2, 4))
+        for column in range(columns):
+            for floor in range(floors):
+                x, y = left + 2 * half * (column + 0.5) / columns, horizon - high * (floor + 0.55) / floors
+                parts.append(_make_panel(x, y, 0.032, 0.042, glass))
+        left += 2 * half + float(rng.choice([0.0, 0.08]))
+    return parts
 
 
-def _spread(pattern: Pattern, rows: int, columns: int, margin: int, height: int) -> np.ndarray:
-    factor = SIDE / (pattern.extent * height)
-    y, x = (np.mgrid[0:rows, 0:columns] - margin) * factor % (SIDE - 1)
-    return sample(pattern.picture, x, y)
+def _make_panel(x: float, y: float, half: float, high: float, pattern: Pattern) -> Part:
+    return Part(shape="box", centre=complex(x, y), along=half + 0j, half_width=high, pattern=pattern, gloss=0.05)
+
+
+def _lay_ground(
+    rng: np.random.Generator, picture: np.ndarray, x: np.ndarray, y: np.ndarray, horizon: float, *, outdoors: bool
+) -> None:
+    """Covers everything below the horizon with a ground in perspective, in place."""
+    grass = (_GRASS[rng.integers(len(_GRASS))], "plain", None)
+    paved = (np.full(3, rng.uniform(90, 170)), "slabs", np.full(3, 60.0))
+    kinds = (grass, grass, paved) if outdoors else (paved, (_WOOD, "planks", _JOINT))
+    ground = random_pattern(rng, *kinds[rng.integers(len(kinds))], uneven=0.1, extent=0.6)
+    below = y[:, 0] >= horizon
+    depth = 0.35 / (y[below] - horizon + 0.06)
+    far = np.clip((depth - 1.2) / 4, 0, 1)[..., None]
+    laid = ground.at((x - x.mean()) * depth, 1.2 * depth)
+    # Far off, detail is finer than a pixel and would crawl: its mean colour.
+    picture[below] = laid + (ground.picture.mean((0, 1)) - laid) * far

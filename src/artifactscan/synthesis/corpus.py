@@ -22,9 +22,10 @@ from artifactscan.synthesis.artifact import (
     SCENE_VARIANTS,
     Artifact,
     SyntheticClip,
+    Variants,
     clean_clip,
 )
-from artifactscan.synthesis.footage import read_stretch, write_clip
+from artifactscan.synthesis.footage import read_stretch, write_video
 from artifactscan.synthesis.inject import inject, inject_into_scene
 from artifactscan.synthesis.scene import MIN_SIDE, random_scene
 
@@ -32,8 +33,9 @@ LABEL_COLUMNS: tuple[str, ...] = ("file", "frame_index", *LABELS, "note")
 """Of labels.csv."""
 BOX_COLUMNS: tuple[str, ...] = ("file", *BOXES.names)
 """Of boxes.csv."""
+_Row = tuple[object, ...]
 _SECOND_ARTIFACT_SHARE = 0.3
-"""Of the defective clips, those with two artifacts: labels that never meet could be told by elimination."""
+"""Of the defective clips, those with two artifacts: with one each, a label could be told from the others' absence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ class SynthesisSettings:
     """Frames per second; real clips with fewer keep theirs."""
 
     clean_share: float = 0.25
-    """Share of the clips that nothing is wrong with; without meaning for --pairs."""
+    """Share of the clips that nothing is wrong with; ignored with --pairs."""
     pairs: bool = False
     """Write each clip twice, clean and defective, so that in training what it shows cancels out."""
     labels: tuple[str, ...] = LABELS
@@ -102,7 +104,7 @@ class SynthesisSettings:
 
 
 def write_corpus(settings: SynthesisSettings) -> Iterator[Path]:
-    """Makes the clips one by one and yields each path; labels.csv, written last, says that all are there.
+    """Makes the clips one by one and yields each path; labels.csv is written last, when all are there.
 
     Raises UsageError for bad settings, clips that cannot be read, and an output that cannot be written or is taken.
     """
@@ -114,15 +116,15 @@ def write_corpus(settings: SynthesisSettings) -> Iterator[Path]:
     if (folder / "labels.csv").exists():
         raise UsageError(f"--output {settings.output} holds labels.csv already; give a new folder")
     check_writable(settings.output)
-    label_rows: list[tuple[object, ...]] = []
-    box_rows: list[tuple[object, ...]] = []
+    label_rows: list[_Row] = []
+    box_rows: list[_Row] = []
     try:
         (folder / "clips").mkdir(parents=True, exist_ok=True)
         for number in range(settings.count):
             twins, fps = make_clip(settings, sources, number)
             for name, clip in twins.items():
                 path = folder / "clips" / f"{name}.mp4"
-                write_clip(path, clip.frames, fps)
+                write_video(path, clip.frames, fps)
                 file = path.relative_to(folder).as_posix()
                 label_rows += _label_rows(file, clip, fps, settings.sample_fps)
                 box_rows += [(file, *row.values()) for row in _rounded(clip.boxes)]
@@ -142,33 +144,27 @@ def make_clip(settings: SynthesisSettings, sources: list[str], number: int) -> t
     turn; none: a scene is drawn.
     """
     rng = np.random.default_rng((settings.seed, number))
-    name = f"{number:05d}"
     clean = not settings.pairs and _is_clean(number, settings.clean_share)
-    seed = int(rng.integers(2**31))
+    seed, fps = int(rng.integers(2**31)), settings.fps
+    size = {"height": settings.height, "width": settings.width}
     if sources:
         source = sources[number % len(sources)]
-        frames, fps = read_stretch(
-            source, height=settings.height, width=settings.width, seconds=settings.seconds, fps=settings.fps, rng=rng
-        )
+        frames, fps = read_stretch(source, **size, seconds=settings.seconds, fps=fps, rng=rng)
         if len(frames) < MIN_FRAMES and not clean:
             raise UsageError(
                 f"clip {source} has {len(frames)} frames, but an artifact needs {MIN_FRAMES}; take it out of --clips"
             )
-        clip = clean_clip(frames)
-        broken = clip
+        clip = defective = clean_clip(frames)
         for artifact in [] if clean else _plan(settings, number, len(frames), CLIP_VARIANTS, rng):
-            broken = inject(broken, artifact, seed=seed)
+            defective = inject(defective, artifact, seed=seed)
     else:
-        scene = random_scene(
-            seed, height=settings.height, width=settings.width, seconds=settings.seconds, fps=settings.fps
-        )
-        fps = settings.fps
-        artifacts = [] if clean else _plan(settings, number, scene.frames, SCENE_VARIANTS, rng)
+        scene = random_scene(seed, **size, seconds=settings.seconds, fps=fps)
         clip = clean_clip(scene.clip())
-        broken = inject_into_scene(scene, artifacts, seed=seed)
+        artifacts = [] if clean else _plan(settings, number, scene.frames, SCENE_VARIANTS, rng)
+        defective = inject_into_scene(scene, artifacts, seed=seed)
     if settings.pairs:
-        return {f"{name}_clean": clip, f"{name}_defect": broken}, fps
-    return {name: broken}, fps
+        return {f"{number:05d}_clean": clip, f"{number:05d}_defect": defective}, fps
+    return {f"{number:05d}": defective}, fps
 
 
 def _is_clean(number: int, share: float) -> bool:
@@ -177,14 +173,10 @@ def _is_clean(number: int, share: float) -> bool:
 
 
 def _plan(
-    settings: SynthesisSettings,
-    number: int,
-    frames: int,
-    variants: dict[str, tuple[str, ...]],
-    rng: np.random.Generator,
+    settings: SynthesisSettings, number: int, frames: int, variants: Variants, rng: np.random.Generator
 ) -> list[Artifact]:
     """One artifact or two of different labels; labels and variants take turns, so that a small corpus has all."""
-    # Counted among the defective ones: a clean share that keeps step with the labels must not skip one of them.
+    # Counted among the defective clips only: were every fourth of all clean, one of four labels would never come.
     share = 0.0 if settings.pairs else settings.clean_share
     turn = number - int((number + 1) * share + 1e-9)
     first = settings.labels[turn % len(settings.labels)]
@@ -197,10 +189,8 @@ def _plan(
     for label, variant in chosen:
         length = int(np.clip(round(frames * rng.uniform(0.35, 0.75)), MIN_FRAMES, frames))
         start = int(rng.integers(0, frames - length + 1))
-        strength = float(rng.uniform(settings.min_strength, settings.max_strength))
-        artifacts.append(
-            Artifact(label=label, variant=variant, start=start, end=start + length, strength=round(strength, 3))
-        )
+        strength = round(float(rng.uniform(settings.min_strength, settings.max_strength)), 3)
+        artifacts.append(Artifact(label=label, variant=variant, start=start, end=start + length, strength=strength))
     return artifacts
 
 
@@ -213,10 +203,10 @@ def _sources(settings: SynthesisSettings) -> list[str]:
     return [uri for batch in list_corpus(settings.clips, ListSettings()) for uri in batch["uri"].to_pylist()]
 
 
-def _label_rows(file: str, clip: SyntheticClip, fps: float, sample_fps: float) -> Iterator[tuple[object, ...]]:
+def _label_rows(file: str, clip: SyntheticClip, fps: float, sample_fps: float) -> Iterator[_Row]:
     """The rows of labels.csv for one clip: the frames that sampling would take."""
     frames = len(clip.frames)
-    # One tick per frame: frame n begins at tick n.
+    # One tick per frame.
     rate = samples_per_tick(1 / Fraction(fps).limit_denominator(1001), sample_fps)
     shown: dict[int, list[str]] = {}
     for row in _rounded(clip.boxes):
@@ -229,7 +219,7 @@ def _rounded(boxes: pa.Table) -> list[dict]:
     return [{**row, "strength": round(row["strength"], 3)} for row in boxes.to_pylist()]
 
 
-def _write_csv(path: Path, columns: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+def _write_csv(path: Path, columns: tuple[str, ...], rows: list[_Row]) -> None:
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([columns, *rows])
     write_bytes(str(path), file.getvalue().encode())

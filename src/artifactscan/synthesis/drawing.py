@@ -1,15 +1,80 @@
-"""Draws parts (tapered limbs, ellipses, rounded boxes) onto a canvas, smooth at the edges, patterned and lit."""
+"""The drawing kit: patterned surfaces, and parts (limbs, ellipses, boxes) with smooth edges, lit from one side."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy import ndimage
 
-from artifactscan.synthesis.patterns import SIDE, Pattern
+from artifactscan.synthesis.images import sample
 
+PATTERN_SIDE = 128
+"""Pixels."""
 _LIGHT = -0.6 - 0.8j
 """Where the light comes from: left and above, length 1."""
+
+LAYOUTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "plain": lambda x, y: np.zeros(np.broadcast_shapes(x.shape, y.shape)),
+    "stripes": lambda x, y: (y % 1 < 0.4) + 0 * x,
+    "checks": lambda x, y: (x % 1 < 0.5) != (y % 1 < 0.5),
+    "dots": lambda x, y: np.hypot(np.sin(np.pi * x), np.sin(np.pi * y)) < 0.45,
+    "bricks": lambda x, y: ((2 * y) % 1 < 0.12) | ((x + 0.5 * (np.floor(2 * y) % 2)) % 1 < 0.06),
+    "planks": lambda x, y: (y % 1 < 0.08) | ((x / 3 + np.floor(y) * 0.4) % 1 < 0.015),
+    "slabs": lambda x, y: (x % 1 < 0.04) | (y % 1 < 0.04),
+}
+"""Name → where a surface shows its second colour; x and y in repetitions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """A surface: a picture that repeats in both directions without a seam."""
+
+    picture: np.ndarray
+    """float32 RGB on the 0..255 scale, (PATTERN_SIDE, PATTERN_SIDE, 3)."""
+    extent: float
+    """Frame heights that one repetition covers."""
+
+    def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """float32 RGB, (…, 3), at places in frame heights."""
+        factor = PATTERN_SIDE / self.extent
+        return sample(self.picture, x * factor, y * factor, repeat=True)
+
+
+def random_pattern(
+    rng: np.random.Generator,
+    colour: np.ndarray | tuple[int, int, int],
+    layout: str = "plain",
+    second: np.ndarray | tuple[int, int, int] | None = None,
+    *,
+    uneven: float = 0.06,
+    extent: float = 0.25,
+) -> Pattern:
+    """A surface in two colours (RGB, 0..255) and a layout of LAYOUTS; ``uneven``: deviation of its brightness."""
+    count = int(rng.integers(3, 7))
+    y, x = (axis * count / PATTERN_SIDE for axis in np.ogrid[:PATTERN_SIDE, :PATTERN_SIDE])
+    share = ndimage.gaussian_filter(LAYOUTS[layout](x, y).astype(np.float64), 0.7, mode="wrap")[..., None]
+    first = np.asarray(colour, np.float64)
+    other = random_colour(rng) if second is None else np.asarray(second, np.float64)
+    if np.abs(other - first).max() < 60:
+        other = 255 - first
+    light = 1 + uneven * (periodic_noise(rng, 9) + 0.5 * periodic_noise(rng, 1))[..., None]
+    return Pattern(np.clip((first + (other - first) * share) * light, 0, 255).astype(np.float32), extent)
+
+
+def random_colour(
+    rng: np.random.Generator, *, saturation: float = 0.8, value: tuple[float, float] = (60, 235)
+) -> np.ndarray:
+    """RGB on the 0..255 scale; ``saturation`` 0..1 is the most it may have."""
+    wheel = 0.5 + 0.5 * np.cos(rng.uniform(0, 2 * np.pi) + np.array([0.0, 2.1, 4.2]))
+    strength = saturation * rng.uniform(0.2, 1.0)
+    return rng.uniform(*value) * (1 - strength + strength * wheel)
+
+
+def periodic_noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
+    """Noise of deviation 1 that repeats without a seam, (PATTERN_SIDE, PATTERN_SIDE); ``sigma``: pixels of a grain."""
+    field = ndimage.gaussian_filter(rng.normal(size=(PATTERN_SIDE, PATTERN_SIDE)), sigma, mode="wrap")
+    return field / field.std()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -25,8 +90,6 @@ class Part:
     pattern: Pattern
     taper: float = 1.0
     """Capsules only: half width at the far end over that at the near end."""
-    round_: float = 0.2
-    """Boxes only: radius of the corners over the half width."""
     shade: float = 1.0
     """Brightness: 0.7 for what is on the far side."""
     opacity: float = 1.0
@@ -36,7 +99,7 @@ class Part:
     def moved(self, by: complex) -> "Part":
         return replace(self, centre=self.centre + by)
 
-    def about(self, pivot: complex, factor: complex) -> "Part":
+    def turned(self, pivot: complex, factor: complex) -> "Part":
         """Turned and scaled about a point by a complex factor."""
         return replace(
             self,
@@ -46,9 +109,7 @@ class Part:
         )
 
 
-def limb(
-    start: complex, end: complex, width: float, pattern: Pattern, *, taper: float = 0.8, shade: float = 1.0
-) -> Part:
+def make_limb(start: complex, end: complex, width: float, pattern: Pattern, taper: float = 0.8, shade=1.0) -> Part:
     """A capsule from joint to joint; ``width`` is its half width at the start."""
     return Part(
         shape="capsule",
@@ -62,107 +123,63 @@ def limb(
 
 
 def draw_parts(
-    canvas: np.ndarray,
-    owners: np.ndarray | None,
-    owner: int,
-    parts: Iterable[Part],
-    camera: complex,
-    scale: float,
+    canvas: np.ndarray, parts: Iterable[Part], camera: complex, scale: float, owners: np.ndarray | None = None, owner=0
 ) -> None:
     """Draws parts in order onto ``canvas`` (float32 RGB 0..255, (height, width, 3)), in place.
 
-    ``owners`` (uint8, (height, width)) takes the number ``owner`` where a part covers half a pixel or more.
-    ``camera``: the scene's place at the canvas' top left corner. ``scale``: pixels per frame height.
+    ``camera``: the place at the canvas' top left corner. ``scale``: pixels per frame height. ``owners``, uint8
+    (height, width), takes the number ``owner`` where a part covers half a pixel or more.
     """
     for part in parts:
-        _draw(canvas, owners, owner, part, camera, scale)
+        centre, length = (part.centre - camera) * scale, max(abs(part.along) * scale, 1e-3)
+        axis, thick = part.along / max(abs(part.along), 1e-9), part.half_width * scale
+        margin = thick * max(1.0, part.taper) + 2
+        reach = complex(abs(axis.real) * length + margin, abs(axis.imag) * length + margin)
+        rows, columns = _rectangle(canvas, centre, reach)
+        y, x = np.ogrid[rows, columns]
+        if not x.size or not y.size or part.opacity <= 0:
+            continue
+        # Real: along the part; imaginary: across it. Both in pixels from its centre.
+        place = (((x + 0.5) + 1j * (y + 0.5) - centre) * np.conj(axis)).astype(np.complex64)
+        distance, lean = _outline(part, place.real, place.imag, length, thick)
+        cover = np.clip(0.5 - distance, 0, 1) * part.opacity
+        inside = cover > 0
+        place, lean = place[inside], lean[inside]
+        colour = part.shade * part.pattern.at(place.real / scale, place.imag / scale)
+        # Light by how far the surface leans towards the lamp.
+        towards = (lean * (axis * np.conj(_LIGHT))).real - 0.25 * np.abs(lean) ** 2
+        colour *= (1 + part.gloss * towards).astype(np.float32)[:, None]
+        patch = canvas[rows, columns]
+        old = patch[inside]
+        patch[inside] = old + (np.minimum(colour, 255) - old) * cover[inside].astype(np.float32)[:, None]
+        if owners is not None:
+            owners[rows, columns][cover >= 0.5] = owner
 
 
 def draw_shadow(canvas: np.ndarray, centre: complex, half_length: float, camera: complex) -> None:
-    """A soft, flat shadow on the ground."""
-    height, width = canvas.shape[:2]
-    centre = (centre - camera) * height
-    reach_x, reach_y = half_length * height, half_length * 0.22 * height
-    rows, columns = _clipped(centre, reach_x, reach_y, height, width)
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        return
-    y = (np.arange(rows.start, rows.stop) + 0.5 - centre.imag) / reach_y
-    x = (np.arange(columns.start, columns.stop) + 0.5 - centre.real) / reach_x
-    dark = 0.5 * np.clip(1 - (x[None, :] ** 2 + y[:, None] ** 2), 0, 1)
-    canvas[rows, columns] *= (1 - dark[..., None]).astype(np.float32)
+    """Darkens a soft ellipse on the ground, in place; lengths in frame heights, which the canvas has one of."""
+    centre, reach = (centre - camera) * len(canvas), half_length * len(canvas) * (1 + 0.22j)
+    rows, columns = _rectangle(canvas, centre, reach)
+    y, x = np.ogrid[rows, columns]
+    distance = ((x + 0.5 - centre.real) / reach.real) ** 2 + ((y + 0.5 - centre.imag) / reach.imag) ** 2
+    canvas[rows, columns] *= (1 - 0.5 * np.clip(1 - distance, 0, 1)).astype(np.float32)[..., None]
 
 
-def _draw(canvas: np.ndarray, owners: np.ndarray | None, owner: int, part: Part, camera: complex, scale: float) -> None:
-    height, width = canvas.shape[:2]
-    centre = (part.centre - camera) * scale
-    length = max(abs(part.along) * scale, 1e-3)
-    axis = part.along / max(abs(part.along), 1e-9) if part.along else 1 + 0j
-    thick = part.half_width * scale
-    widest = thick * max(1.0, part.taper)
-    reach = length + (widest if part.shape == "capsule" else 0)
-    reach_x = abs(axis.real) * reach + abs(axis.imag) * widest + widest * (part.shape == "capsule") + 2
-    reach_y = abs(axis.imag) * reach + abs(axis.real) * widest + widest * (part.shape == "capsule") + 2
-    rows, columns = _clipped(centre, reach_x, reach_y, height, width)
-    if rows.start >= rows.stop or columns.start >= columns.stop or part.opacity <= 0:
-        return
-    x = (np.arange(columns.start, columns.stop, dtype=np.float32) + np.float32(0.5 - centre.real))[None, :]
-    y = (np.arange(rows.start, rows.stop, dtype=np.float32) + np.float32(0.5 - centre.imag))[:, None]
-    # u runs along the part, v across, both in pixels from its centre.
-    u = x * np.float32(axis.real) + y * np.float32(axis.imag)
-    v = y * np.float32(axis.real) - x * np.float32(axis.imag)
-    distance, side, end = _outline(part, u, v, length, thick)
-    cover = np.clip(0.5 - distance, 0, 1) * np.float32(part.opacity)
-    # A slanted limb covers little of its upright rectangle: colour only what it covers.
-    inside = np.nonzero(cover > 0)
-    share = cover[inside]
-    colour = _colour(part.pattern, u[inside] / scale, v[inside] / scale) * np.float32(part.shade)
-    if part.gloss:
-        # The surface leans away from the middle axis: light by how far it leans towards the lamp.
-        side, end = side[inside], end[inside]
-        normal_x = side * -axis.imag + end * axis.real
-        normal_y = side * axis.real + end * axis.imag
-        lit = 1 + part.gloss * (normal_x * _LIGHT.real + normal_y * _LIGHT.imag - 0.25 * (side**2 + end**2))
-        colour *= lit.astype(np.float32)[:, None]
-    patch = canvas[rows, columns]
-    old = patch[inside]
-    patch[inside] = old + (np.clip(colour, 0, 255) - old) * share[:, None]
-    if owners is not None:
-        owners[rows, columns][cover >= 0.5] = owner
-
-
-def _outline(part: Part, u: np.ndarray, v: np.ndarray, length: float, thick: float):
-    """Signed distance to the outline in pixels, and how far across and along the point lies, each -1..1."""
+def _outline(part: Part, u: np.ndarray, v: np.ndarray, length: float, thick: float) -> tuple[np.ndarray, np.ndarray]:
+    """Distance to the outline in pixels, below 0 inside; and how far the surface leans along + across · i, to 1."""
     if part.shape == "capsule":
-        t = np.clip((u + length) / (2 * length), 0, 1)
-        radius = thick * (1 + (part.taper - 1) * t)
+        radius = thick * (1 + (part.taper - 1) * np.clip((u / length + 1) / 2, 0, 1))
         beyond = u - np.clip(u, -length, length)
-        return np.hypot(beyond, v) - radius, np.clip(v / radius, -1, 1), np.clip(beyond / radius, -1, 1)
-    across, along = np.clip(v / thick, -1, 1), np.clip(u / length, -1, 1)
+        return np.hypot(beyond, v) - radius, (beyond + 1j * v) / radius
+    lean = u / length + 1j * (v / thick)
     if part.shape == "ellipse":
-        norm = np.hypot(u / length, v / thick)
-        # Distance to first order: good to a fraction of a pixel at the outline.
-        slope = np.maximum(np.hypot(u / length**2, v / thick**2), 1e-6)
-        return (norm - 1) * norm / slope, across, along
-    corner = part.round_ * min(thick, length)
-    qx, qy = np.abs(u) - length + corner, np.abs(v) - thick + corner
-    outside = np.hypot(np.maximum(qx, 0), np.maximum(qy, 0))
-    return outside + np.minimum(np.maximum(qx, qy), 0) - corner, across * 0.4, along * 0.4
+        return (np.abs(lean) - 1) * min(length, thick), lean
+    return np.maximum(np.abs(u) - length, np.abs(v) - thick), 0.4 * lean
 
 
-def _colour(pattern: Pattern, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """The pattern at the points (u, v) in frame heights, bilinear: float32 RGB, (points, 3)."""
-    factor = np.float32(SIDE / pattern.extent)
-    across, down = u * factor, v * factor
-    i, j = np.floor(down).astype(np.int32), np.floor(across).astype(np.int32)
-    fy, fx = (down - i)[:, None], (across - j)[:, None]
-    i0, j0, i1, j1 = i % SIDE * SIDE, j % SIDE, (i + 1) % SIDE * SIDE, (j + 1) % SIDE
-    texels = pattern.picture.reshape(-1, 3)
-    top = texels[i0 + j0] * (1 - fx) + texels[i0 + j1] * fx
-    bottom = texels[i1 + j0] * (1 - fx) + texels[i1 + j1] * fx
-    return top * (1 - fy) + bottom * fy
-
-
-def _clipped(centre: complex, reach_x: float, reach_y: float, height: int, width: int) -> tuple[slice, slice]:
-    rows = slice(max(0, int(centre.imag - reach_y)), min(height, int(centre.imag + reach_y) + 1))
-    columns = slice(max(0, int(centre.real - reach_x)), min(width, int(centre.real + reach_x) + 1))
-    return rows, columns
+def _rectangle(canvas: np.ndarray, centre: complex, reach: complex) -> tuple[slice, slice]:
+    """The rows and columns of the canvas around a place."""
+    height, width = canvas.shape[:2]
+    top, bottom = (int(np.clip(centre.imag + side * reach.imag + (side > 0), 0, height)) for side in (-1, 1))
+    left, right = (int(np.clip(centre.real + side * reach.real + (side > 0), 0, width)) for side in (-1, 1))
+    return slice(top, bottom), slice(left, right)

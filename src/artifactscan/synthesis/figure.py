@@ -1,206 +1,176 @@
-"""Jointed figures that walk, wave or dance: a pose per frame, and the parts that clothe it.
+"""People who walk: a pose at each time, and the parts that show it.
 
-Walking keeps each foot planted while it bears weight, so that a foot that slides is a defect and not the drawing.
+Places are complex numbers: x to the right + y down · i, in frame heights. Walking keeps each foot in place while it
+bears weight, so that a foot that slides is a defect and not the drawing.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
-from artifactscan.synthesis.drawing import Part, limb
-from artifactscan.synthesis.patterns import Pattern, cloth, plain, random_colour, skin
-
-Action = Literal["walk", "wave", "dance"]
+from artifactscan.synthesis.drawing import Part, Pattern, make_limb, random_colour, random_pattern
 
 # Lengths as shares of the figure's height; an ordinary adult.
 _HIP, _SHOULDER, _NECK, _HEAD = 0.53, 0.80, 0.84, 0.925
 _HEAD_RADIUS = 0.062
-_THIGH, _SHANK, _FOOT = 0.255, 0.245, 0.075
+_THIGH, _SHANK, _ANKLE, _FOOT = 0.255, 0.245, 0.04, 0.075
 _UPPER_ARM, _FOREARM = 0.165, 0.15
 _STANCE = 0.6
 """Share of a stride for which a foot is on the ground."""
+_DARK_SKIN, _LIGHT_SKIN = np.array([88, 56, 40]), np.array([238, 200, 172])
+_HAIR = ((32, 26, 22), (82, 54, 34), (180, 146, 88), (128, 66, 36))
 
 
-@dataclass(frozen=True)
-class Limb:
-    """An arm (shoulder, elbow, hand) or a leg (hip, knee, ankle); places in frame heights, x + y · i."""
-
-    root: complex
-    joint: complex
-    tip: complex
-
-    def moved(self, by: complex) -> "Limb":
-        return Limb(self.root + by, self.joint + by, self.tip + by)
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Pose:
-    """Where a figure's joints are in one frame. The second arm and leg are the nearer ones."""
+    """Where a figure's joints are in one frame."""
 
     ground: complex
     """Under the figure, on the ground."""
     pelvis: complex
     neck: complex
     head: complex
-    arms: tuple[Limb, Limb]
-    legs: tuple[Limb, Limb]
+    arms: np.ndarray
+    """complex128, (2, 3): shoulder, elbow and hand, the far arm first; any further rows are arms that nobody has."""
+    legs: np.ndarray
+    """complex128, (2, 3): hip, knee and ankle, the far leg first."""
     facing: int
-    """1 to the right, -1 to the left, 0 to the viewer."""
-    extra_arms: tuple[Limb, ...] = ()
-    """Arms that nobody has."""
+    """1 to the right, -1 to the left."""
 
-    def moved(self, by: complex) -> "Pose":
-        return replace(
-            self,
-            ground=self.ground + by.real,
-            pelvis=self.pelvis + by,
-            neck=self.neck + by,
-            head=self.head + by,
-            arms=tuple(arm.moved(by) for arm in self.arms),
-            legs=tuple(leg.moved(by) for leg in self.legs),
-            extra_arms=tuple(arm.moved(by) for arm in self.extra_arms),
-        )
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Clothes:
-    """What a figure wears, and how broad it is."""
-
-    skin: Pattern
-    shirt: Pattern
-    trousers: Pattern
-    shoes: Pattern
-    hair: Pattern
-    breadth: float
-    """1 is ordinary."""
-    bare_arms: bool
-    skirt: bool
-    long_hair: bool
+    def moved(self, by: float) -> "Pose":
+        """Moved to the right."""
+        places = ("ground", "pelvis", "neck", "head", "arms", "legs")
+        return replace(self, **{name: getattr(self, name) + by for name in places})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Figure:
-    """A person in a scene."""
+    """A person who walks, seen from the side."""
 
-    action: Action
     height: float
     """Frame heights."""
     start: complex
     """Where it stands at time 0, on the ground."""
     speed: float
-    """Frame heights per second, to the right; 0 unless it walks."""
+    """Frame heights per second, to the right."""
     stride_s: float
-    """Seconds for two steps, or for one wave of the hand."""
+    """Seconds for two steps."""
     phase: float
-    """0..1: where in its cycle it begins."""
-    clothes: Clothes
+    """0..1: where in its stride it begins."""
+    surfaces: dict[str, Pattern]
+    """Of skin, hair, shirt, trousers, shoes and eye."""
 
-    def ground(self, time_s: float) -> complex:
-        """Where it stands."""
-        return self.start + self.speed * time_s
+    @property
+    def shadow(self) -> float:
+        """Half the length of its shadow, in frame heights."""
+        return 0.2 * self.height
 
     def pose(self, time_s: float) -> Pose:
         """The joints at a time in seconds."""
-        return self._walking(time_s) if self.action == "walk" else self._standing(time_s)
-
-    def parts(self, pose: Pose) -> list[Part]:
-        """The figure in that pose, back to front."""
-        return _clothed(pose, self.clothes, self.height)
-
-    def _walking(self, time_s: float) -> Pose:
         tall, facing = self.height, 1 if self.speed >= 0 else -1
-        cycle = self.phase + time_s / self.stride_s
-        ground = self.ground(time_s)
-        stride = abs(self.speed) * self.stride_s
+        cycle, stride = self.phase + time_s / self.stride_s, abs(self.speed) * self.stride_s
+        ground = self.start + self.speed * time_s
         # Legs too short for their stride lower the hip: never more than they can reach.
-        reach = 0.5 * _STANCE * stride
-        hip_height = min(
-            _HIP * tall, np.sqrt(max(((_THIGH + _SHANK) * tall) ** 2 - reach**2, 0.0)) * 0.985 + 0.04 * tall
-        )
+        reach = np.sqrt(max(((_THIGH + _SHANK) * tall) ** 2 - (0.5 * _STANCE * stride) ** 2, 0.0))
         bob = 0.008 * tall * np.cos(4 * np.pi * cycle)
-        pelvis = ground - 1j * (hip_height + bob)
+        pelvis = ground - 1j * (min(_HIP * tall, 0.985 * reach + _ANKLE * tall) + bob)
         lean = 0.03 * tall * facing
         neck = pelvis + lean - 1j * (_NECK - _HIP) * tall
         shoulder = pelvis + 0.9 * lean - 1j * (_SHOULDER - _HIP) * tall
-        head = neck + 0.012 * tall * facing - 1j * (_HEAD - _NECK) * tall
         legs, arms = [], []
         for side in (0.0, 0.5):
-            share = (cycle + side) % 1
-            ahead, lift = _foot(share, stride, tall)
-            ankle = ground + facing * ahead - 1j * (0.04 * tall + lift)
-            legs.append(_bent_limb(pelvis, ankle, _THIGH * tall, _SHANK * tall, -facing))
+            ahead, lift = _place_foot((cycle + side) % 1, stride, tall)
+            ankle = ground + facing * ahead - 1j * (_ANKLE * tall + lift)
+            legs.append((pelvis, _find_knee(pelvis, ankle, _THIGH * tall, _SHANK * tall, -facing), ankle))
             swing = 0.5 * np.sin(2 * np.pi * (cycle + side + 0.55))
-            elbow = shoulder + _UPPER_ARM * tall * _down(swing * facing)
-            hand = elbow + _FOREARM * tall * _down((swing + 0.35 + 0.25 * max(0.0, swing)) * facing)
-            arms.append(Limb(shoulder, elbow, hand))
+            elbow = shoulder + _UPPER_ARM * tall * _hang(swing * facing)
+            hand = elbow + _FOREARM * tall * _hang((swing + 0.35 + 0.25 * max(0.0, swing)) * facing)
+            arms.append((shoulder, elbow, hand))
         return Pose(
             ground=ground,
             pelvis=pelvis,
             neck=neck,
-            head=head,
-            arms=(arms[0], arms[1]),
-            legs=(legs[0], legs[1]),
+            head=neck + 0.012 * tall * facing - 1j * (_HEAD - _NECK) * tall,
+            arms=np.array(arms),
+            legs=np.array(legs),
             facing=facing,
         )
 
-    def _standing(self, time_s: float) -> Pose:
-        tall, ground = self.height, self.start
-        turn = 2 * np.pi * (self.phase + time_s / self.stride_s)
-        dancing = self.action == "dance"
-        sway = (0.05 if dancing else 0.012) * tall * np.sin(turn / (1 if dancing else 2))
-        dip = 0.03 * tall * (1 - np.cos(2 * turn)) / 2 if dancing else 0.0
-        pelvis = ground + sway - 1j * (_HIP * tall * 0.985 - dip)
-        neck = pelvis - 0.3 * sway - 1j * (_NECK - _HIP) * tall
-        head = neck - 0.15 * sway - 1j * (_HEAD - _NECK) * tall
-        legs, arms = [], []
-        for side in (-1, 1):
-            hip = pelvis + side * 0.045 * tall
-            ankle = ground + side * (0.085 if dancing else 0.06) * tall - 0.04j * tall
-            legs.append(_bent_limb(hip, ankle, _THIGH * tall, _SHANK * tall, -side))
-            shoulder = neck + side * 0.095 * self.clothes.breadth * tall + 1j * (_NECK - _SHOULDER) * tall
-            if dancing:
-                upper, lower = 1.5 + 0.7 * np.sin(turn + side), 2.3 + 0.9 * np.sin(turn + side + 0.8)
-            elif side == 1:
-                upper, lower = 1.75 + 0.12 * np.sin(turn), 2.9 + 0.55 * np.sin(turn)
-            else:
-                upper, lower = 0.18 + 0.05 * np.sin(turn / 2), 0.1 + 0.08 * np.sin(turn / 2)
-            elbow = shoulder + _UPPER_ARM * tall * _down(side * upper)
-            arms.append(Limb(shoulder, elbow, elbow + _FOREARM * tall * _down(side * lower)))
-        return Pose(
-            ground=ground,
-            pelvis=pelvis,
-            neck=neck,
-            head=head,
-            arms=(arms[0], arms[1]),
-            legs=(legs[0], legs[1]),
-            facing=0,
+    def parts(self, pose: Pose) -> list[Part]:
+        """The figure in that pose, back to front."""
+        tall, wear, spine = self.height, self.surfaces, pose.neck - pose.pelvis
+        return [
+            *self._arm_parts(pose.arms[0], 0.72),
+            *self._leg_parts(pose.legs[0], pose.facing, 0.72),
+            *self._leg_parts(pose.legs[1], pose.facing, 1.0),
+            make_limb(pose.neck + 0.03j * tall, pose.head, 0.028 * tall, wear["skin"], 1.0, 0.9),
+            make_limb(pose.pelvis, pose.pelvis + 0.35 * spine, 0.07 * tall, wear["trousers"], 0.95),
+            make_limb(pose.pelvis + 0.2 * spine, pose.neck - 0.22 * spine, 0.067 * tall, wear["shirt"], 1.1),
+            *self._head_parts(pose),
+            *(part for arm in pose.arms[1:] for part in self._arm_parts(arm, 1.0)),
+        ]
+
+    def _arm_parts(self, arm: np.ndarray, shade: float) -> list[Part]:
+        shoulder, elbow, hand = arm
+        tall, ahead = self.height, (hand - elbow) / max(abs(hand - elbow), 1e-6)
+        return [
+            make_limb(shoulder, elbow, 0.036 * tall, self.surfaces["shirt"], 0.82, shade),
+            make_limb(elbow, hand, 0.028 * tall, self.surfaces["shirt"], 0.72, shade),
+            make_limb(hand, hand + 0.04 * tall * ahead, 0.022 * tall, self.surfaces["skin"], 0.9, shade),
+        ]
+
+    def _leg_parts(self, leg: np.ndarray, facing: int, shade: float) -> list[Part]:
+        hip, knee, ankle = leg
+        tall, sole = self.height, ankle + 0.018j * self.height
+        heel, toe = sole - 0.02 * facing * tall, sole + facing * _FOOT * tall
+        return [
+            make_limb(hip, knee, 0.056 * tall, self.surfaces["trousers"], 0.74, shade),
+            make_limb(knee, ankle, 0.04 * tall, self.surfaces["trousers"], 0.66, shade),
+            make_limb(heel, toe, 0.026 * tall, self.surfaces["shoes"], 0.85, shade),
+        ]
+
+    def _head_parts(self, pose: Pose) -> list[Part]:
+        radius, ahead = _HEAD_RADIUS * self.height, pose.facing
+        up = (pose.head - pose.neck) / max(abs(pose.head - pose.neck), 1e-6)
+        # Centre, half length and half width in radii of the head.
+        ovals = (
+            (0.32 * up - 0.22 * ahead, 1.08, 1.02, "hair"),
+            (0.14 * ahead - 0.08 * up, 1.12, 0.84, "skin"),
+            (0.92 * up - 0.1 * ahead, 0.4, 0.8, "hair"),
+            (0.65 * ahead + 0.06 * up, 0.1, 0.13, "eye"),
+            (0.55 * ahead - 0.63 * up, 0.06, 0.26, "eye"),
         )
+        return [
+            Part(
+                shape="ellipse",
+                centre=pose.head + radius * centre,
+                along=radius * length * up,
+                half_width=radius * width,
+                pattern=self.surfaces[surface],
+            )
+            for centre, length, width, surface in ovals
+        ]
 
 
-def random_clothes(rng: np.random.Generator) -> Clothes:
-    """Clothes and build of somebody."""
-    return Clothes(
-        skin=skin(rng),
-        shirt=cloth(rng, random_colour(rng)),
-        trousers=cloth(rng, random_colour(rng, saturation=0.5, value=(40, 170))),
-        shoes=plain(rng, random_colour(rng, saturation=0.4, value=(25, 200))),
-        hair=plain(
-            rng, np.array([[32, 26, 22], [82, 54, 34], [180, 146, 88], [128, 66, 36]])[rng.integers(4)], uneven=0.25
-        ),
-        breadth=float(rng.uniform(0.85, 1.2)),
-        bare_arms=bool(rng.random() < 0.5),
-        skirt=bool(rng.random() < 0.25),
-        long_hair=bool(rng.random() < 0.4),
-    )
+def random_surfaces(rng: np.random.Generator) -> dict[str, Pattern]:
+    """Clothes, skin and hair of somebody; see Figure.surfaces."""
+    layout = str(rng.choice(["plain", "stripes", "checks", "dots"]))
+    return {
+        "skin": random_pattern(rng, _DARK_SKIN + (_LIGHT_SKIN - _DARK_SKIN) * rng.uniform(0.05, 1), uneven=0.03),
+        "hair": random_pattern(rng, _HAIR[rng.integers(len(_HAIR))], uneven=0.15),
+        "shirt": random_pattern(rng, random_colour(rng), layout),
+        "trousers": random_pattern(rng, random_colour(rng, saturation=0.5, value=(40, 170))),
+        "shoes": random_pattern(rng, random_colour(rng, saturation=0.4, value=(25, 200))),
+        "eye": random_pattern(rng, (30, 24, 22)),
+    }
 
 
-def _down(angle: float) -> complex:
+def _hang(angle: float) -> complex:
     """The direction ``angle`` radians from straight down towards the right, length 1."""
     return complex(np.sin(angle), np.cos(angle))
 
 
-def _foot(share: float, stride: float, tall: float) -> tuple[float, float]:
+def _place_foot(share: float, stride: float, tall: float) -> tuple[float, float]:
     """How far ahead of the hip and above the ground the ankle is at a ``share`` of the stride."""
     if share < _STANCE:
         return stride * (0.5 * _STANCE - share), 0.0
@@ -209,79 +179,8 @@ def _foot(share: float, stride: float, tall: float) -> tuple[float, float]:
     return stride * _STANCE * (eased - 0.5), 0.09 * tall * float(np.sin(np.pi * swing))
 
 
-def _bent_limb(root: complex, tip: complex, upper: float, lower: float, bend: int) -> Limb:
-    """Two bones from root to tip; ``bend``: the side on which the joint stands out."""
-    span = tip - root
-    distance = min(max(abs(span), 1e-6), 0.9999 * (upper + lower))
-    cosine = np.clip((upper**2 + distance**2 - lower**2) / (2 * upper * distance), -1, 1)
-    direction = span / max(abs(span), 1e-6)
-    joint = root + upper * direction * np.exp(1j * bend * np.arccos(cosine))
-    return Limb(root, complex(joint), root + direction * distance)
-
-
-def _clothed(pose: Pose, wear: Clothes, tall: float) -> list[Part]:
-    frontal = pose.facing == 0
-    far_shade = 0.92 if frontal else 0.72
-    parts = [*_arm(pose.arms[0], wear, tall, far_shade)] if not frontal else []
-    for leg, shade in zip(pose.legs, (far_shade, 1.0), strict=True):
-        parts += _leg(leg, pose.facing, wear, tall, shade)
-    broad = (0.098 if frontal else 0.072) * wear.breadth * tall
-    spine = pose.neck - pose.pelvis
-    if wear.long_hair and frontal:
-        parts.append(limb(pose.head, pose.head + 0.13j * tall, 0.066 * tall, wear.hair, taper=1.05))
-    parts.append(limb(pose.neck + 0.03j * tall, pose.head, 0.028 * tall, wear.skin, taper=1.0, shade=0.9))
-    parts.append(limb(pose.pelvis - 0.02 * spine, pose.pelvis + 0.35 * spine, 0.95 * broad, wear.trousers, taper=0.95))
-    parts.append(limb(pose.pelvis + 0.2 * spine, pose.neck - 0.22 * spine, 0.92 * broad, wear.shirt, taper=1.1))
-    if wear.skirt:
-        parts.append(limb(pose.pelvis + 0.1 * spine, pose.pelvis - 0.42 * spine, broad, wear.trousers, taper=1.35))
-    parts += _head(pose, wear, tall)
-    for arm in (pose.arms if frontal else pose.arms[1:]) + pose.extra_arms:
-        parts += _arm(arm, wear, tall, 1.0)
-    return parts
-
-
-def _arm(arm: Limb, wear: Clothes, tall: float, shade: float) -> list[Part]:
-    lower = wear.skin if wear.bare_arms else wear.shirt
-    hand = (arm.tip - arm.joint) / max(abs(arm.tip - arm.joint), 1e-6)
-    return [
-        limb(arm.root, arm.joint, 0.036 * tall, wear.shirt, taper=0.82, shade=shade),
-        limb(arm.joint, arm.tip, 0.028 * tall, lower, taper=0.72, shade=shade),
-        limb(arm.tip, arm.tip + 0.04 * tall * hand, 0.02 * tall, wear.skin, taper=0.9, shade=shade),
-        limb(arm.tip, arm.tip + 0.03 * tall * hand * np.exp(0.7j), 0.009 * tall, wear.skin, shade=shade),
-    ]
-
-
-def _leg(leg: Limb, facing: int, wear: Clothes, tall: float, shade: float) -> list[Part]:
-    lower = wear.skin if wear.skirt else wear.trousers
-    toe = leg.tip + 0.018j * tall + (facing * _FOOT * tall if facing else 0.012j * tall)
-    heel = leg.tip + 0.018j * tall - 0.02 * facing * tall
-    return [
-        limb(leg.root, leg.joint, 0.056 * tall, wear.trousers, taper=0.74, shade=shade),
-        limb(leg.joint, leg.tip, 0.04 * tall, lower, taper=0.66, shade=shade),
-        limb(heel, toe, 0.026 * tall, wear.shoes, taper=0.85, shade=shade),
-    ]
-
-
-def _head(pose: Pose, wear: Clothes, tall: float) -> list[Part]:
-    radius = _HEAD_RADIUS * tall
-    up = (pose.head - pose.neck) / max(abs(pose.head - pose.neck), 1e-6)
-    crown = pose.head + up * radius * 0.32 - pose.facing * 0.22 * radius
-    dark = replace(wear.hair, picture=np.minimum(wear.hair.picture, 40))
-
-    def oval(centre: complex, long: float, wide: float, pattern: Pattern, gloss: float = 0.3) -> Part:
-        return Part(shape="ellipse", centre=centre, along=long * up, half_width=wide, pattern=pattern, gloss=gloss)
-
-    parts = [oval(crown, 1.08 * radius, 1.02 * radius, wear.hair)]
-    face = pose.head + pose.facing * 0.14 * radius - up * 0.08 * radius
-    parts.append(oval(face, 1.12 * radius, 0.84 * radius, wear.skin))
-    parts.append(
-        oval(pose.head + up * 0.92 * radius - pose.facing * 0.1 * radius, 0.4 * radius, 0.8 * radius, wear.hair)
-    )
-    if wear.long_hair and pose.facing:
-        back = pose.head - pose.facing * 0.75 * radius
-        parts.append(limb(back + 0.3 * radius * up, back - 1.6 * radius * up, 0.45 * radius, wear.hair, taper=0.7))
-    for eye in (-0.35, 0.35) if not pose.facing else (0.55 * pose.facing,):
-        parts.append(oval(face + eye * radius + 0.14 * radius * up, 0.1 * radius, 0.13 * radius, dark, gloss=0))
-    mouth = face + 0.4 * pose.facing * radius - 0.55 * radius * up
-    parts.append(oval(mouth, 0.06 * radius, 0.26 * radius, dark, gloss=0))
-    return parts
+def _find_knee(hip: complex, ankle: complex, thigh: float, shank: float, bend: int) -> complex:
+    """The knee between hip and ankle; ``bend``: the side on which it stands out."""
+    distance = abs(ankle - hip)
+    cosine = np.clip((thigh**2 + distance**2 - shank**2) / (2 * thigh * distance), -1, 1)
+    return hip + thigh * (ankle - hip) / distance * complex(np.exp(1j * bend * np.arccos(cosine)))

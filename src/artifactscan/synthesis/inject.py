@@ -5,29 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from artifactscan.errors import UsageError
-from artifactscan.synthesis import edges, movement, surfaces, things
 from artifactscan.synthesis.artifact import (
     CLIP_VARIANTS,
     SCENE_VARIANTS,
     Artifact,
-    Box,
     SyntheticClip,
     add_artifact,
     clean_clip,
+    enclosing_box,
 )
-from artifactscan.synthesis.faults import Fault
 from artifactscan.synthesis.figure import Figure
-from artifactscan.synthesis.images import blur, feather
-from artifactscan.synthesis.places import choose_box, follow
-from artifactscan.synthesis.scene import Edit, Scene
-from artifactscan.synthesis.view import Effect, View
+from artifactscan.synthesis.images import blur
+from artifactscan.synthesis.pixel_effects import EFFECTS, View
+from artifactscan.synthesis.places import choose_box, follow_box, soft_blob
+from artifactscan.synthesis.scene import Scene
+from artifactscan.synthesis.scene_faults import Fault
 
-_EFFECTS: dict[str, dict[str, Effect]] = {
-    "boundary": edges.EFFECTS,
-    "texture": surfaces.EFFECTS,
-    "motion": movement.EFFECTS,
-    "object": things.EFFECTS,
-}
 _MARGIN = 0.07
 """Frame heights around a region that effects may take pixels from."""
 _MODEL_LABELS = ("motion", "object")
@@ -42,111 +35,85 @@ def inject(clip: SyntheticClip, artifact: Artifact, *, seed: int) -> SyntheticCl
     UsageError for an artifact that the clip cannot take.
     """
     frames = clip.frames
-    artifact.check_fits(len(frames), frames.shape[1], frames.shape[2], CLIP_VARIANTS)
-    rng = _generator(seed, artifact)
+    count, height, width, _ = frames.shape
+    artifact.check_fits(count, height, width, CLIP_VARIANTS)
+    rng = _make_generator(seed, artifact)
     box = artifact.box or choose_box(frames, artifact, rng)
-    path = follow(frames, box, artifact.start, artifact.end)
-    spread = max(box.width, box.height) if artifact.label == "object" else round(_MARGIN * frames.shape[1])
-    window = _around(path, spread, frames.shape[1], frames.shape[2])
-    blob = feather(box.height, box.width, rng)
-    region = np.zeros((len(path), window.height, window.width), np.float32)
-    for layer, place in zip(region, path, strict=True):
-        y, x = place.y - window.y, place.x - window.x
-        layer[y : y + box.height, x : x + box.width] = blob
-    return _apply(clip, artifact, window, region, rng)
+    path = follow_box(frames, box, artifact.start, artifact.end)
+    blob = soft_blob(box.height, box.width, rng)
+    region = np.zeros((len(path), height, width), np.float32)
+    for position, place in enumerate(path):
+        region[position, *place.slices()] = blob
+    margin = max(box.width, box.height) if artifact.label == "object" else round(_MARGIN * height)
+    return _apply_effect(clip, artifact, region, margin, rng)
 
 
 def inject_into_scene(scene: Scene, artifacts: Sequence[Artifact], *, seed: int) -> SyntheticClip:
     """The scene drawn with these artifacts: motion and object change its model, boundary and texture its surfaces.
 
-    Each strikes the actor nearest to its box, or one drawn by the seed. Raises UsageError for an artifact that the
+    Each affects the actor nearest to its box, or one drawn by the seed. Raises UsageError for an artifact that the
     scene cannot take.
     """
     for artifact in artifacts:
         artifact.check_fits(scene.frames, scene.height, scene.width, SCENE_VARIANTS)
     clip = clean_clip(scene.clip())
-    edits: dict[int, list[Edit]] = {}
+    faults: dict[int, list[Fault]] = {}
     # The model first: redrawing it later would wipe out what was done to the picture.
     for artifact in sorted(artifacts, key=lambda artifact: artifact.label not in _MODEL_LABELS):
-        rng = _generator(seed, artifact)
-        actor = _choose_actor(scene, artifact, rng)
+        rng = _make_generator(seed, artifact)
+        actor, times = _choose_actor(scene, artifact, rng), range(artifact.start, artifact.end)
         if artifact.label in _MODEL_LABELS:
             numbers = tuple(int(number) for number in rng.integers(0, 2**31, 4))
-            edits.setdefault(actor, []).append(Fault(artifact=artifact, seed=numbers))
-            drawn = np.stack([scene.draw(frame, edits)[0] for frame in range(artifact.start, artifact.end)])
-            clip = add_artifact(clip, artifact, drawn)
-        else:
-            window, region = _actor_region(scene, actor, artifact, edits)
-            clip = _apply(clip, artifact, window, region, rng)
+            faults.setdefault(actor, []).append(Fault(artifact=artifact, seed=numbers))
+            clip = add_artifact(clip, artifact, np.stack([scene.draw(time, faults)[0] for time in times]))
+            continue
+        owners = [scene.draw(time, faults)[1] if faults else scene.masks()[time] for time in times]
+        # An outline lies half outside of the object: boundary artifacts reach beyond the mask.
+        reach, gain = (0.02, 2.5) if artifact.label == "boundary" else (0.004, 1.4)
+        masks = [(owner == actor + 1).astype(np.float32) for owner in owners]
+        region = np.stack([np.clip(gain * blur(mask, reach * scene.height), 0, 1) for mask in masks])
+        region[region < 0.02] = 0
+        clip = _apply_effect(clip, artifact, region, round(_MARGIN * scene.height), rng)
     return clip
 
 
-def _apply(
-    clip: SyntheticClip, artifact: Artifact, window: Box, region: np.ndarray, rng: np.random.Generator
+def _apply_effect(
+    clip: SyntheticClip, artifact: Artifact, region: np.ndarray, margin: int, rng: np.random.Generator
 ) -> SyntheticClip:
-    rows, columns = window.slices()
-    view = View(
-        clip=clip.frames[:, rows, columns],
-        start=artifact.start,
-        region=region,
-        strength=artifact.strength,
-        scale=clip.frames.shape[1],
-        rng=rng,
-    )
+    """The clip changed where ``region``, float32 0..1 (frames to change, height, width), is above 0."""
     changed = clip.frames[artifact.start : artifact.end].copy()
-    if artifact.strength > 0:
-        effect = _EFFECTS[artifact.label][artifact.variant]
-        changed[:, rows, columns] = np.clip(effect(view) + 0.5, 0, 255).astype(np.uint8)
+    seen = region.max(axis=0)
+    if artifact.strength > 0 and seen.any():
+        box = enclosing_box(seen)
+        rows = slice(max(0, box.y - margin), box.y + box.height + margin)
+        columns = slice(max(0, box.x - margin), box.x + box.width + margin)
+        view = View(
+            clip=clip.frames[:, rows, columns],
+            start=artifact.start,
+            region=region[:, rows, columns],
+            strength=artifact.strength,
+            scale=clip.frames.shape[1],
+            rng=rng,
+        )
+        for position, picture in enumerate(EFFECTS[artifact.variant](view)):
+            changed[position, rows, columns] = np.clip(picture + 0.5, 0, 255)
     return add_artifact(clip, artifact, changed)
 
 
-def _actor_region(scene: Scene, actor: int, artifact: Artifact, edits: dict[int, list[Edit]]) -> tuple[Box, np.ndarray]:
-    """The window that an actor moves through, and how far the actor reaches in each of its frames."""
-    times = range(artifact.start, artifact.end)
-    owners = (
-        np.stack([scene.draw(time, edits)[1] for time in times]) if edits else scene.masks()[times.start : times.stop]
-    )
-    masks = owners == actor + 1
-    seen = masks.any(axis=0)
-    if not seen.any():
-        seen[:] = True
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    extent = Box(x=int(columns[0]), y=int(rows[0]), width=int(np.ptp(columns)) + 1, height=int(np.ptp(rows)) + 1)
-    window = _around([extent], round(_MARGIN * scene.height), scene.height, scene.width)
-    # An outline lies half outside of the object: boundary artifacts reach beyond the mask.
-    reach = scene.height * (0.02 if artifact.label == "boundary" else 0.004)
-    gain = 2.5 if artifact.label == "boundary" else 1.4
-    soft = [np.clip(gain * blur(mask[window.slices()].astype(np.float32), reach), 0, 1) for mask in masks]
-    return window, np.where(np.stack(soft) < 0.02, 0, np.stack(soft)).astype(np.float32)
-
-
 def _choose_actor(scene: Scene, artifact: Artifact, rng: np.random.Generator) -> int:
-    """The actor to strike: one that can show it, is seen for the whole time, and is large."""
-    fit = [
-        number for number, actor in enumerate(scene.actors) if artifact.label != "motion" or isinstance(actor, Figure)
-    ]
-    if not fit:
-        raise UsageError("the scene has no figure, so it cannot show a motion artifact; give another seed")
+    """The number of an actor that can show the artifact, is seen for the whole time, and is large."""
+    fit = [n for n, actor in enumerate(scene.actors) if artifact.label != "motion" or isinstance(actor, Figure)]
     times = np.unique(np.linspace(artifact.start, artifact.end - 1, 3).round().astype(int))
     rows, columns = artifact.box.slices() if artifact.box else (slice(None), slice(None))
     seen = scene.masks()[times, rows, columns]
-    area = np.array([np.count_nonzero(seen == number + 1, axis=(1, 2)).min() for number in fit])
+    area = np.array([np.count_nonzero(seen == number + 1, axis=(1, 2)).min() for number in fit], np.float64)
     if artifact.box or not area.any():
         return fit[int(area.argmax())]
     # Larger ones are likelier, since more of the defect shows.
-    chance = area.astype(np.float64)
-    return fit[int(rng.choice(len(fit), p=chance / chance.sum()))]
+    return fit[int(rng.choice(len(fit), p=area / area.sum()))]
 
 
-def _around(boxes: Sequence[Box], margin: int, height: int, width: int) -> Box:
-    """The box around all boxes and a margin, within the frame."""
-    left, top = max(0, min(box.x for box in boxes) - margin), max(0, min(box.y for box in boxes) - margin)
-    right = min(width, max(box.x + box.width for box in boxes) + margin)
-    bottom = min(height, max(box.y + box.height for box in boxes) + margin)
-    return Box(x=left, y=top, width=right - left, height=bottom - top)
-
-
-def _generator(seed: int, artifact: Artifact) -> np.random.Generator:
+def _make_generator(seed: int, artifact: Artifact) -> np.random.Generator:
     if seed < 0:
         raise UsageError(f"the seed {seed} is negative; give 0 or more")
     # Two artifacts of one clip take different numbers, whatever their strengths are.

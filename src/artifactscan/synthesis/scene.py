@@ -1,4 +1,4 @@
-"""A drawn scene: a backdrop, figures and things that move, and a camera, each known at every frame.
+"""A drawn scene: a backdrop, people and props that move, and a camera, each known at every frame.
 
 The scene is a model first and a picture second, so that a defect can be put into the model before it is drawn.
 """
@@ -6,32 +6,20 @@ The scene is a model first and a picture second, so that a defect can be put int
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
 from artifactscan.errors import UsageError
 from artifactscan.synthesis.backdrop import Backdrop, random_backdrop
-from artifactscan.synthesis.drawing import Part, draw_parts, draw_shadow
-from artifactscan.synthesis.figure import Action, Figure, Pose, random_clothes
-from artifactscan.synthesis.thing import Kind, Thing, random_thing
+from artifactscan.synthesis.drawing import draw_parts, draw_shadow
+from artifactscan.synthesis.figure import Figure, random_surfaces
+from artifactscan.synthesis.props import Prop, PropKind, random_prop
+from artifactscan.synthesis.scene_faults import Fault
 
 MIN_SIDE = 32
 """Pixels; in smaller frames a limb is thinner than a pixel."""
 _CAMERA_REACH = 0.16
 """Frame heights that the camera may move away from its first place."""
-
-
-class Edit(Protocol):
-    """A change to one actor of a scene before it is drawn."""
-
-    def pose(self, frame: int, pose: Pose) -> Pose:
-        """The pose to draw in that frame; called for figures only."""
-        ...
-
-    def parts(self, frame: int, parts: list[Part]) -> list[Part]:
-        """The parts to draw in that frame."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,7 +31,7 @@ class Scene:
     frames: int
     fps: float
     backdrop: Backdrop
-    actors: tuple[Figure | Thing, ...]
+    actors: tuple[Figure | Prop, ...]
     """Back to front; actor ``i`` has the number ``i + 1`` in the masks."""
     camera: np.ndarray
     """complex128, (frames,): the place of the frame's top left corner, in frame heights."""
@@ -59,44 +47,31 @@ class Scene:
         """uint8, (frames, height, width): the number of the actor that each pixel shows, 0 for the backdrop."""
         return self._drawn[1]
 
-    def pose(self, actor: int, frame: int) -> Pose:
-        """The joints of a figure, before any edit; UsageError where the actor is not a figure."""
-        figure = self.actors[actor]
-        if not isinstance(figure, Figure):
-            raise UsageError(f"actor {actor} of the scene is a {type(figure).__name__.lower()}, it has no joints")
-        return figure.pose(frame / self.fps)
-
-    def draw(self, frame: int, edits: Mapping[int, Sequence[Edit]] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, frame: int, faults: Mapping[int, Sequence[Fault]] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """One frame, uint8 RGB, (height, width, 3), and its mask, uint8, (height, width).
 
-        ``edits``: actor → changes to its model, applied in order.
+        ``faults``: actor → what is wrong with it, applied in order.
         """
-        camera = complex(self.camera[frame])
+        camera, time_s = complex(self.camera[frame]), frame / self.fps
         canvas = self.backdrop.seen(camera, self.height, self.width)
         owners = np.zeros((self.height, self.width), np.uint8)
         for number, actor in enumerate(self.actors):
-            mine = (edits or {}).get(number, ())
-            parts, ground = self._parts(actor, frame, mine)
-            if parts:
-                draw_shadow(canvas, ground, _shadow(actor), camera)
-            draw_parts(canvas, owners, number + 1, parts, camera, self.height)
+            mine = (faults or {}).get(number, ())
+            if isinstance(actor, Figure):
+                pose = actor.pose(time_s)
+                for fault in mine:
+                    pose = fault.change_pose(frame, pose)
+                ground, parts = pose.ground, actor.parts(pose)
+            else:
+                ground, parts = actor.ground(time_s), actor.parts(time_s)
+            for fault in mine:
+                parts = fault.change_parts(frame, parts)
+            draw_shadow(canvas, ground, actor.shadow, camera)
+            draw_parts(canvas, parts, camera, self.height, owners, number + 1)
         # The same noise in the clean and the defective twin: only the defect differs.
         shift = np.random.default_rng((self.seed, 7, frame)).integers(0, (self.height, self.width))
         canvas += np.roll(self._noise, shift, axis=(0, 1))
         return np.clip(canvas + 0.5, 0, 255).astype(np.uint8), owners
-
-    def _parts(self, actor: Figure | Thing, frame: int, edits: Sequence[Edit]) -> tuple[list[Part], complex]:
-        time_s = frame / self.fps
-        if isinstance(actor, Figure):
-            pose = actor.pose(time_s)
-            for edit in edits:
-                pose = edit.pose(frame, pose)
-            parts, ground = actor.parts(pose), pose.ground
-        else:
-            parts, ground = actor.parts(time_s), actor.ground(time_s)
-        for edit in edits:
-            parts = edit.parts(frame, parts)
-        return parts, ground
 
     @cached_property
     def _drawn(self) -> tuple[np.ndarray, np.ndarray]:
@@ -109,12 +84,12 @@ class Scene:
 
     @cached_property
     def _noise(self) -> np.ndarray:
-        noise = np.random.default_rng((self.seed, 8)).normal(0, 1, (self.height, self.width, 1))
-        return (self.grain * noise).astype(np.float32)
+        noise = np.random.default_rng((self.seed, 8)).normal(0, self.grain, (self.height, self.width, 1))
+        return noise.astype(np.float32)
 
 
 def random_scene(seed: int, *, height: int, width: int, seconds: float, fps: float) -> Scene:
-    """A scene with one or two figures and some things.
+    """A scene with one or two people and some props.
 
     ``height`` and ``width`` in pixels, at least MIN_SIDE; UsageError for sizes and lengths that cannot be drawn.
     """
@@ -127,77 +102,57 @@ def random_scene(seed: int, *, height: int, width: int, seconds: float, fps: flo
     rng = np.random.default_rng((seed, 1))
     frames, aspect = round(seconds * fps), width / height
     backdrop = random_backdrop(rng, height, width, reach=_CAMERA_REACH)
-    camera = _camera_path(rng, frames, fps)
-    actors: list[Figure | Thing] = []
-    kinds: tuple[Kind, ...] = ("ball", "crate", "car", "tree", "lamp") if backdrop.outdoors else ("ball", "crate")
+    kinds: tuple[PropKind, ...] = ("ball", "crate", "tree") if backdrop.outdoors else ("ball", "crate")
+    actors: list[Figure | Prop] = []
     for index in rng.permutation(len(kinds))[: rng.integers(1, 4)]:
-        kind = kinds[index]
-        ground, near = _place(rng, backdrop.horizon, aspect, far=kind in ("tree", "lamp", "car"))
-        actors.append(random_thing(rng, kind, ground, near=near, seconds=seconds))
+        depth = rng.uniform(0.15, 0.5) if kinds[index] == "tree" else rng.uniform(0.45, 0.95)
+        start = complex(rng.uniform(0.12, 0.88) * aspect, _ground_level(backdrop, depth))
+        actors.append(random_prop(rng, kinds[index], start, near=_nearness(depth), seconds=seconds))
     for _ in range(rng.integers(1, 3)):
-        ground, near = _place(rng, backdrop.horizon, aspect, far=False)
-        actors.append(_random_figure(rng, ground, near, aspect, seconds))
-    actors.sort(key=lambda actor: actor.start.imag)
+        actors.append(_random_figure(rng, backdrop, aspect, seconds))
     return Scene(
         height=height,
         width=width,
         frames=frames,
         fps=fps,
         backdrop=backdrop,
-        actors=tuple(actors),
-        camera=camera,
+        actors=tuple(sorted(actors, key=lambda actor: actor.start.imag)),
+        camera=_random_camera_path(rng, np.arange(frames) / fps),
         grain=float(rng.uniform(0.5, 2.5)),
         seed=seed,
     )
 
 
-def _place(rng: np.random.Generator, horizon: float, aspect: float, *, far: bool) -> tuple[complex, float]:
-    """A place on the ground, and how large things are there (1 at the bottom of the frame)."""
-    depth = rng.uniform(0.15, 0.5) if far else rng.uniform(0.45, 0.95)
-    y = horizon + (0.97 - horizon) * depth
-    return complex(rng.uniform(0.12, 0.88) * aspect, y), 0.45 + 0.55 * depth
+def _ground_level(backdrop: Backdrop, depth: float) -> float:
+    """How far down in the frame the ground is at a depth: 0 at the horizon, 1 in front."""
+    return backdrop.horizon + (0.97 - backdrop.horizon) * depth
 
 
-def _random_figure(rng: np.random.Generator, ground: complex, near: float, aspect: float, seconds: float) -> Figure:
-    tall = float(rng.uniform(0.68, 0.86)) * near
-    actions: tuple[Action, ...] = ("walk", "walk", "wave", "dance")
-    action = actions[rng.integers(len(actions))]
-    stride_s = float(rng.uniform(0.9, 1.3))
-    speed = 0.0
-    if action == "walk":
-        # Two easy steps are about half of one's height; slower where the clip is long, to stay in the picture.
-        speed = min(float(rng.uniform(0.45, 0.65)) * tall / stride_s, 0.75 * aspect / max(seconds, 1e-6))
-        if rng.random() < 0.5:
-            speed = -speed
-        ground = complex(aspect / 2 - speed * seconds / 2 + rng.uniform(-0.15, 0.15) * aspect, ground.imag)
+def _nearness(depth: float) -> float:
+    """How large things are at a depth, 1 in front."""
+    return 0.45 + 0.55 * depth
+
+
+def _random_figure(rng: np.random.Generator, backdrop: Backdrop, aspect: float, seconds: float) -> Figure:
+    depth, stride_s = rng.uniform(0.45, 0.95), float(rng.uniform(0.9, 1.3))
+    tall = float(rng.uniform(0.68, 0.86)) * _nearness(depth)
+    # Two easy steps are about half of one's height; slower where the clip is long, to stay in the picture.
+    speed = min(float(rng.uniform(0.3, 0.65)) * tall / stride_s, 0.75 * aspect / max(seconds, 1e-6))
+    speed *= 1 if rng.random() < 0.5 else -1
+    middle = aspect * (0.5 + rng.uniform(-0.3, 0.3) * (1 - abs(speed) * seconds / aspect))
     return Figure(
-        action=action,
         height=tall,
-        start=ground,
+        start=complex(middle - speed * seconds / 2, _ground_level(backdrop, depth)),
         speed=speed,
         stride_s=stride_s,
         phase=float(rng.random()),
-        clothes=random_clothes(rng),
+        surfaces=random_surfaces(rng),
     )
 
 
-def _camera_path(rng: np.random.Generator, frames: int, fps: float) -> np.ndarray:
-    """Still, panning or held in the hand."""
-    time_s = np.arange(frames) / fps
-    kind = rng.choice(["still", "pan", "hand"])
-    path = np.zeros(frames, np.complex128)
-    if kind == "pan":
-        path += rng.uniform(-0.06, 0.06) * (time_s - time_s.mean())
-    if kind == "hand":
-        for speed_hz in (0.35, 0.8, 1.7):
-            sway = np.sin(2 * np.pi * (speed_hz * time_s + rng.random())) * 0.004 / speed_hz
-            path += sway * np.exp(2j * np.pi * rng.random())
+def _random_camera_path(rng: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
+    """Still, panning or held in the hand: complex128, (frames,), within _CAMERA_REACH."""
+    pan, sway = ((0, 0), (rng.uniform(-0.06, 0.06), 0), (0, 0.006))[rng.integers(3)]
+    path = pan * (time_s - time_s.mean()) + sway * np.sin(2 * np.pi * (0.8 * time_s + rng.random()))
     reach = 0.99 * _CAMERA_REACH
-    return np.clip(path.real, -reach, reach) + 1j * np.clip(path.imag, -reach, reach)
-
-
-def _shadow(actor: Figure | Thing) -> float:
-    """Half the length of an actor's shadow, in frame heights."""
-    if isinstance(actor, Figure):
-        return 0.2 * actor.height
-    return actor.size * {"ball": 1.0, "crate": 1.25, "car": 1.15, "tree": 0.7, "lamp": 0.25}[actor.kind]
+    return np.clip(path, -reach, reach) + 1j * sway * np.sin(2 * np.pi * (1.1 * time_s + rng.random()))
