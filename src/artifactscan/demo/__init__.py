@@ -1,0 +1,1 @@
+"""A corpus of small drawn clips, and clips with coloured marks in place of artifacts: for demos and tests."""
