@@ -76,7 +76,7 @@ def _draw_video(
         decoder=settings.decoder,
         **asdict(settings.limits()),
     )
-    with fetched_video(asked) as (fetched, uri, identity):
+    with fetched_video(asked.video, max_object_bytes=asked.max_object_bytes) as (fetched, uri, identity):
         if identity != video["video_id"]:
             raise UsageError(f"video {uri} is not the one that was scored; the next audit scores it")
         frames = {one.seen.index: one for one in scored_frames(fetched, uri, asked, checkpoint.card, classifier)}

@@ -1,9 +1,10 @@
-"""The vocabulary of decoding: its settings, its limits, and what it says of a video."""
+"""Settings and limits of decoding, and the result of decoding one video."""
 
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 from artifactscan.decode.input_spec import InputSpec
+from artifactscan.errors import ArtifactscanError
 from artifactscan.outcomes import Outcome
 
 DECODING_VERSION = 2
@@ -12,7 +13,7 @@ DECODING_VERSION = 2
 DECODERS: tuple[str, ...] = ("auto", "pyav", "decord")
 
 
-def decoders_of(choice: str) -> tuple[str, ...]:
+def decoders_to_try(choice: str) -> tuple[str, ...]:
     """The decoders that one of DECODERS stands for, in the order in which they are tried.
 
     auto leaves out decord where it is not installed: it has wheels for Linux on x86-64 only.
@@ -24,33 +25,18 @@ def decoders_of(choice: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeLimits:
-    """What one video may cost before it is given up; generated clips are seconds to minutes long."""
+    """Resources that one video may use; generated clips are seconds to minutes long."""
 
     video_timeout_s: float = 300.0
-    """Wall-clock seconds one video, or one slice of a long one, may take to decode, both decoders together."""
+    """Wall-clock seconds to decode one video, or one slice of a long one; both decoders together."""
     child_memory_bytes: int = 4 << 30
-    """Address space the decoding process may add to what it needs to start; 8K frames need about 1 GiB."""
+    """Address space of the decoding process beyond what it needs to start; 8K frames need about 1 GiB."""
     max_pixels: int = 36_000_000
-    """Pixels per frame; 8K UHD is 33.2 million."""
+    """Pixels per frame; 8K UHD has 33.2 million."""
     max_video_s: float = 14_400.0
-    """Seconds of presentation time: films, which are decoded in slices."""
+    """Seconds of presentation time: enough for films, which are decoded in slices."""
     max_object_bytes: int = 4 << 30
     """Bytes of the stored object."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One of the parts that a long video is cut into, so that several processes decode it."""
-
-    number: int = 0
-    of: int = 1
-
-
-WHOLE = Slice()
-
-
-class NotSliced(Exception):
-    """This video is only decoded as a whole; no frame of it was handed on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +49,16 @@ class DecodeSettings:
     decoder: str = "auto"
     """One of DECODERS; auto is pyav first, decord where pyav fails."""
     segment_frames: int = 64
-    """Frames handed on at a time: bounds memory, 64 frames of 224×224 are 9.6 MB."""
+    """Frames handed on at a time, which limits memory: 64 frames of 224×224 are 9.6 MB."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)
-    slice: Slice = WHOLE
-    """Which of its sampled frames are wanted; all slices together give those of the whole."""
 
 
 @dataclass(kw_only=True)
 class VideoFacts:
-    """What was learned of one video; the fields are the VIDEO_FACTS columns of the ledger, None where unknown."""
+    """Properties of one video, the VIDEO_FACTS columns of the ledger; None where unknown."""
 
     decoder: str | None = None
-    """pyav or decord: which one gave the frames, or was the last to fail."""
+    """pyav or decord: the one that gave the frames, or the last that failed."""
     container: str | None = None
     codec: str | None = None
     width: int | None = None
@@ -92,17 +76,17 @@ class VideoFacts:
     frames_sampled: int | None = None
     """Distinct frames that are on screen at the sampling times."""
     frames_decoded: int | None = None
-    """Of those, the ones that came out undamaged."""
+    """Sampled frames that were decoded without damage."""
     packets_damaged: int | None = None
-    """Packets a decoder refused, or that the container marks as corrupt."""
+    """Packets that the decoder refused, or that the container marks as corrupt."""
     fetch_s: float | None = None
-    """Wall-clock seconds to bring the object here."""
+    """Wall-clock seconds to fetch the object."""
     decode_s: float | None = None
     """Wall-clock seconds to decode it."""
 
 
-class DecodeError(Exception):
-    """No frame can be had from this video; ``outcome`` says of which kind, the message is the ledger's reason."""
+class DecodeError(ArtifactscanError):
+    """No frame of this video could be decoded; the message is the ledger's reason."""
 
     def __init__(self, outcome: Outcome, reason: str, facts: VideoFacts | None = None):
         super().__init__(reason)
@@ -112,8 +96,8 @@ class DecodeError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """How one video ended: its outcome, the reason in words (None when all is well), and the facts."""
+class DecodeResult:
+    """Outcome of one video or slice, the reason (None when all is well), and its facts."""
 
     outcome: Outcome
     reason: str | None

@@ -49,7 +49,7 @@ def explain_video(settings: ExplainSettings) -> Explanation:
     """
     output = storage.normalise(settings.output)
     storage.check_writable(output)
-    with fetched_video(settings) as (fetched, uri, identity):
+    with fetched_video(settings.video, max_object_bytes=settings.max_object_bytes) as (fetched, uri, identity):
         checkpoint = load_checkpoint(settings.checkpoint)
         classifier = Classifier(checkpoint, settings.classifying())
         mapper = HeatMapper(checkpoint, classifier.device)

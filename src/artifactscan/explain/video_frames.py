@@ -40,9 +40,9 @@ class ScoredFrame:
 
 
 @contextmanager
-def fetched_video(settings: ExplainSettings) -> Iterator[tuple[Fetched, str, str]]:
+def fetched_video(video: str, *, max_object_bytes: int) -> Iterator[tuple[Fetched, str, str]]:
     """The video as a local file, its uri and its video_id; UsageError where it cannot be read."""
-    uri = storage.normalise(settings.video)
+    uri = storage.normalise(video)
     try:
         found = storage.stat(uri)
     except FileNotFoundError:
@@ -50,7 +50,7 @@ def fetched_video(settings: ExplainSettings) -> Iterator[tuple[Fetched, str, str
     except OSError as error:
         raise UsageError(f"video {uri} cannot be read: {failures.describe(error, uri)}") from None
     try:
-        fetched = fetch(uri, found.etag, found.size_bytes, max_bytes=settings.max_object_bytes)
+        fetched = fetch(uri, found.etag, found.size_bytes, max_bytes=max_object_bytes)
     except FetchError as error:
         raise UsageError(f"video {uri} cannot be read ({error.outcome}): {error.reason}") from None
     except OSError as error:

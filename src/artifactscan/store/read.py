@@ -1,12 +1,13 @@
 """Reads back what the committed runs of one spec stored of given videos."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifactscan.schemas import FRAMES, VIDEO_FACTS, VIDEOS
-from artifactscan.storage.parquet import parquet_files, read_batches
+from artifactscan.outcomes import Outcome
+from artifactscan.schemas import EVENTS, FRAMES, VIDEO_FACTS, VIDEOS
+from artifactscan.storage.parquet import parquet_files, read_batches, read_table
 from artifactscan.store.layout import Store
 
 
@@ -19,6 +20,22 @@ def stored_frames(
     records = (record for record in store.committed() if record.spec_digest == spec_digest)
     folders = [store.frames(record.run) for record in records if runs is None or record.run in runs]
     return _rows([file for folder in folders for file in parquet_files(folder)], FRAMES, video_ids)
+
+
+def stored_listing(store: Store, run: str) -> pa.Table:
+    """VIDEOS rows of what a run listed, each with the outcome of the run that settled it: never `unchanged`."""
+    ledger = pa.concat_tables([VIDEOS.empty_table(), *map(read_table, parquet_files(store.videos(run)))])
+    rows = [ledger.filter(pc.not_equal(ledger["outcome"], Outcome.UNCHANGED))]
+    unchanged = ledger.filter(pc.equal(ledger["outcome"], Outcome.UNCHANGED))
+    for settled_by in pc.unique(unchanged["settled_run"]).to_pylist():
+        ids = unchanged.filter(pc.equal(unchanged["settled_run"], settled_by))["video_id"].combine_chunks()
+        rows.append(_rows(store.ledger_files(settled_by), VIDEOS, ids))
+    return pa.concat_tables([table.cast(VIDEOS) for table in rows]).sort_by("uri")
+
+
+def stored_events(store: Store, runs: Iterable[str], video_ids: pa.Array) -> pa.Table:
+    """EVENTS rows of these videos from ``runs``."""
+    return _rows([file for run in runs for file in parquet_files(store.events(run))], EVENTS, video_ids)
 
 
 def stored_verdicts(store: Store, spec_digest: str, video_ids: pa.Array) -> dict[str, dict]:
