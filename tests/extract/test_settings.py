@@ -88,7 +88,6 @@ def test_flags_fill_the_settings() -> None:
         (["--min-gap-s", "nan"], "--min-gap-s is nan; give 0 or more"),
         (["--jpeg-quality", "0"], "--jpeg-quality is 0; give a number from 1 to 100"),
         (["--sample-fps", "0"], "--sample-fps is 0.0; give a number above 0"),
-        (["--max-failed", "2"], "--max-failed is 2.0; give a share between 0 and 1"),
         (["--choose", "uncertain"], "--choose uncertain asks one --checkpoint, 0 are given; for several use disagree"),
         (
             ["--choose", "disagree", "--checkpoint", "a"],

@@ -207,7 +207,7 @@ def bad(coloured_clip: str, checkpoint: str, tmp_path: Path) -> dict[str, str]:
         ("clip", "out", "good", ("--at", "4.0"), "video {clip} has no frame at 4 s: it ends at 4 s"),
         ("clip", "out", "good", ("--max-pixels", "99"), "video {clip} cannot be decoded (too_large): "),
         ("clip", "out", "good", ("--max-object-bytes", "99"), "video {clip} cannot be read (too_large): the object ha"),
-        ("clip", "out", "card", (), "checkpoint card {card}/card.json has no 'card_version'; add it or write"),
+        ("clip", "out", "card", (), "checkpoint card {card}/card.json has no 'card_version'; add it, or save"),
         ("clip", "out", "none", (), "checkpoint {none} has no card.json; give a folder with model.safetensors and"),
         ("clip", "below", "good", (), "output {below} cannot be written: "),
     ],

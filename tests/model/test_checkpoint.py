@@ -99,7 +99,7 @@ def test_a_card_says_how_it_stands_on_unseen_videos(checkpoint: Checkpoint) -> N
 def test_a_card_is_never_left_beside_the_weights_of_another(
     checkpoint: Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut off between the two: the old card is gone, so that the folder is no checkpoint."""
+    """A write that fails leaves no card, so that the folder is no checkpoint."""
 
     def no_room(uri: str, data: bytes) -> None:
         raise OSError(28, "No space left on device")
@@ -130,7 +130,7 @@ def test_a_missing_file_is_named(folder: Path, tmp_path: Path) -> None:
         ({"input": {"height": 48, "width": 80, "std": [0, 1, 1]}}, "divides by zero"),
         ({"backbone": "resnet5000"}, "backbone 'resnet5000' is not a timm model"),
         ({"backbone": "resnet18"}, "not those of the card's backbone resnet18"),
-        ({"surplus": 1}, "unexpected keyword argument 'surplus'"),
+        ({"surplus": 1}, "its field 'surplus' is unknown; remove it"),
     ],
 )
 def test_a_card_that_cannot_be_used(folder: Path, change: dict[str, Any], words: str) -> None:

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -125,9 +125,9 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
         storage.write_bytes(storage.join(folder, WEIGHTS_NAME), checkpoint.weights)
         storage.write_bytes(card_uri, json.dumps(asdict(checkpoint.card), indent=2).encode())
     except OSError as error:
-        reason = failures.reason(error, folder)
+        reason = failures.describe(error, folder)
         raise CutOffError(
-            f"checkpoint {folder} cannot be written: {reason}; make room or mend the place, and give the same command"
+            f"checkpoint {folder} cannot be written: {reason}; make room or fix the cause, and give the same command"
         ) from None
 
 
@@ -140,7 +140,7 @@ def _read(uri: str, source: str) -> bytes:
             f"checkpoint {source} has no {name}; give a folder with {WEIGHTS_NAME} and {CARD_NAME}, or `{BUILTIN}`"
         ) from None
     except OSError as error:
-        raise UsageError(f"checkpoint file {uri} cannot be read: {failures.reason(error, uri)}") from None
+        raise UsageError(f"checkpoint file {uri} cannot be read: {failures.describe(error, uri)}") from None
 
 
 def _parse_card(data: bytes, uri: str) -> Card:
@@ -150,7 +150,7 @@ def _parse_card(data: bytes, uri: str) -> Card:
             raise TypeError(f"it holds {type(values).__name__}, not an object")
         return _check_card(values)
     except KeyError as error:
-        raise UsageError(f"checkpoint card {uri} has no {error}; add it or write the card anew") from None
+        raise UsageError(f"checkpoint card {uri} has no {error}; add it, or save the checkpoint again") from None
     except (ValueError, TypeError) as error:
         raise UsageError(f"checkpoint card {uri} cannot be used: {error}") from None
 
@@ -161,6 +161,8 @@ def _check_card(values: dict[str, Any]) -> Card:
         raise ValueError(f"its version is {version}, this artifactscan reads {CARD_VERSION}")
     if (labels := values["labels"]) != list(LABELS):
         raise ValueError(f"its labels are {labels}, not {list(LABELS)}; put them in this order and refit the head")
+    if unknown := sorted(values.keys() - {one.name for one in fields(Card)}):
+        raise ValueError(f"its field {unknown[0]!r} is unknown; remove it")
     if not isinstance(values["backbone"], str):
         raise TypeError(f"its backbone is {values['backbone']!r}, not the name of a timm model")
     values |= {
