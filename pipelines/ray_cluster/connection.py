@@ -1,4 +1,4 @@
-"""Starts or joins Ray, with its messages in its log files, and reads which nodes the cluster has."""
+"""Starts or joins Ray, with its messages in its log files and its errors as sentences."""
 
 import logging
 import os
@@ -6,12 +6,10 @@ import re
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -19,18 +17,16 @@ from typing import Any
 
 import grpc
 import ray
-import yaml
 from ray._private import worker as ray_worker
 from ray._private.gcs_utils import create_gcs_channel
 from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined] - created at import
 from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 from ray.exceptions import AuthenticationError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import artifactscan
-from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster.head_watch import watch_head
+from artifactscan.pipelines.ray_cluster.resources import MIN_CPUS, Resources, read_resources
 
 IMPORT_ROOT = Path(artifactscan.__file__).resolve().parent.parent
 """The folder that holds the package artifactscan: site-packages, or src/ of a checkout."""
@@ -46,54 +42,9 @@ _QUIET = {
 _LOCAL = {"RAY_worker_niceness": "0"}
 """On one machine Ray's own processes would otherwise preempt inference, whose threads wait for each other."""
 
-MIN_CPUS = 2
-"""One for the actors and one for Ray Data's own tasks. A machine with one core is declared to Ray as having two."""
 CONNECT_TIMEOUT_S = 10.0
 _VERSIONS = re.compile(r"(Ray|Python): (\S+)")
 """Ray's error names the cluster's versions first and then ours."""
-
-STAGE_LABEL = "artifactscan-stage"
-"""Label of a node that does one stage only: `decode` or `classify`. Nodes without it do the stages that no node is
-labelled for."""
-BOOTSTRAP_CONFIG = Path("~/ray_bootstrap_config.yaml")
-"""The file on the head in which `ray up` lists the nodes that its autoscaler may start."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """One node of the cluster, or one that an autoscaler could add."""
-
-    cpus: int
-    gpus: int = 0
-    stage: str | None = None
-    """decode or classify for a node that does only that."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What the cluster has."""
-
-    nodes: tuple[Node, ...]
-    """The nodes with CPUs or GPUs."""
-    addable: tuple[Node, ...] = ()
-    """Nodes that its autoscaler may still add; none without an autoscaler, or where its limits are not known."""
-    alive: int = 1
-    """The number of all nodes, including a head without CPUs."""
-    joined: bool = False
-    """Whether the job joined an existing cluster, whose nodes may come and go."""
-
-    @property
-    def cpus(self) -> int:
-        return sum(node.cpus for node in self.nodes)
-
-    @property
-    def gpus(self) -> int:
-        return sum(node.gpus for node in self.nodes)
-
-    @property
-    def possible_nodes(self) -> tuple[Node, ...]:
-        """The nodes that are there and those that an autoscaler may add."""
-        return self.nodes + self.addable
 
 
 def connect() -> Resources:
@@ -121,37 +72,6 @@ def connect() -> Resources:
         if of_ray and not isinstance(handler, logging.FileHandler):  # the job prints its errors itself
             handler.setLevel(logging.CRITICAL)
     return read_resources()
-
-
-def read_resources() -> Resources:
-    """The current nodes of the cluster that this process has joined."""
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    nodes = (_node(node["Resources"], node.get("Labels", {})) for node in alive)
-    working = tuple(node for node in nodes if node.cpus or node.gpus)
-    joined = "RAY_ADDRESS" in os.environ
-    return Resources(working, addable=_addable_nodes(working) if joined else (), alive=len(alive), joined=joined)
-
-
-def _node(resources: Mapping[str, float], labels: Mapping[str, str]) -> Node:
-    return Node(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), labels.get(STAGE_LABEL))
-
-
-def _addable_nodes(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """The nodes that the autoscaler of `ray up` may still add, from the configuration on the head."""
-    try:
-        config = yaml.safe_load(BOOTSTRAP_CONFIG.expanduser().read_text())
-        types, head = config["available_node_types"], config["head_node_type"]
-        left, addable = int(config.get("max_workers", 0)), []
-        for name, type_ in types.items():
-            count = min(int(type_.get("max_workers", 0)), left) if name != head else 0
-            left -= count
-            addable += [_node(type_.get("resources", {}), type_.get("labels", {}))] * count
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
-        return ()  # this is not the head of a cluster from `ray up`
-    for node in nodes:
-        if node in addable:
-            addable.remove(node)
-    return tuple(node for node in addable if node.cpus or node.gpus)
 
 
 def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
@@ -260,53 +180,3 @@ def _silent_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def check_places(resources: Resources, *places: str, shared_filesystem: bool) -> None:
-    """UsageError for a local path on a cluster of several nodes, each of which has its own disk.
-
-    With ``shared_filesystem`` a local path is allowed where every node sees the same files there.
-    """
-    if resources.alive < 2 and not resources.addable:
-        return
-    for place in places:
-        if storage.is_s3(storage.normalise(place)):
-            continue
-        if not shared_filesystem:
-            raise UsageError(
-                f"{place} is a local path, and the Ray cluster has {resources.alive} nodes, which would each use their "
-                "own disk; give s3://bucket/prefix, or --shared-filesystem where all of them mount it"
-            )
-        _check_same_on_all_nodes(storage.normalise(place))
-
-
-def _check_same_on_all_nodes(place: str) -> None:
-    """UsageError where a node does not see the files that this process sees at ``place``, or at its nearest parent."""
-    folder = Path(place)
-    while not folder.is_dir():
-        folder = folder.parent
-    with ExitStack() as stack:
-        probe = str(folder)
-        if os.access(folder, os.W_OK):  # a new file cannot be on another disk by chance
-            probe = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".artifactscan-")).name
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        answers = [_exists_on(node["NodeID"], probe) for node in nodes]
-        for node, answer in zip(nodes, answers, strict=True):
-            if not ray.get(answer):
-                raise UsageError(
-                    f"{place} is not the same on node {node['NodeManagerAddress']}; mount it there, or give "
-                    "s3://bucket/prefix"
-                )
-
-
-def on_driver_node() -> NodeAffinitySchedulingStrategy:
-    """Places an actor on the node of this process, so that both are lost together."""
-    return _on(ray.get_runtime_context().get_node_id())
-
-
-def _on(node: str) -> NodeAffinitySchedulingStrategy:
-    return NodeAffinitySchedulingStrategy(node, soft=False)
-
-
-def _exists_on(node: str, path: str) -> ray.ObjectRef:
-    return ray.remote(num_cpus=0)(os.path.exists).options(scheduling_strategy=_on(node)).remote(path)

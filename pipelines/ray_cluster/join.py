@@ -5,8 +5,9 @@ from collections.abc import Callable
 from rich.console import Console
 
 from artifactscan.pipelines.ray_cluster import connection, node_wait
-from artifactscan.pipelines.ray_cluster.connection import Resources
 from artifactscan.pipelines.ray_cluster.pools import Pools
+from artifactscan.pipelines.ray_cluster.resources import Resources
+from artifactscan.pipelines.ray_cluster.shared_paths import check_places
 from artifactscan.settings.groups import ClusterSettings
 
 
@@ -24,7 +25,7 @@ def join(
     many are needed to begin, where ``device`` means GPUs.
     """
     resources = connection.connect()
-    connection.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+    check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
     wait_s = settings.node_wait_s or (node_wait.NODE_WAIT_S if resources.addable else 0.0)
     use_gpu = uses_gpu(device, resources)
     if wait_s and node_wait.find_missing(resources, use_gpu=use_gpu, gpus=gpus):
@@ -32,7 +33,7 @@ def join(
         resources = node_wait.wait_for_nodes(
             resources, use_gpu=use_gpu, gpus=gpus, wanted=wanted, wait_s=wait_s, out=out
         )
-        connection.check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+        check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
     return resources
 
 

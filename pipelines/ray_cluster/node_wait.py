@@ -6,8 +6,8 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from rich.console import Console
 
 from artifactscan.errors import UsageError
-from artifactscan.pipelines.ray_cluster.connection import Resources, read_resources
 from artifactscan.pipelines.ray_cluster.pools import Pools, nodes_for
+from artifactscan.pipelines.ray_cluster.resources import Resources, read_resources
 
 NODE_WAIT_S = 900.0
 """Seconds to wait for the first node of each kind, where an autoscaler is known to be able to add it."""

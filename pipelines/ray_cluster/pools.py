@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from artifactscan.errors import UsageError
-from artifactscan.pipelines.ray_cluster.connection import MIN_CPUS, STAGE_LABEL, Node, Resources
+from artifactscan.pipelines.ray_cluster.resources import MIN_CPUS, STAGE_LABEL, Node, Resources
 from artifactscan.scoring.rates import Rates
 
 DECODE_NICENESS = 10

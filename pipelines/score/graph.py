@@ -37,7 +37,7 @@ from artifactscan.pipelines.ray_cluster.ray_data import (
 )
 from artifactscan.schemas import PARTS, SEGMENTS
 from artifactscan.storage.concurrent import map_in_order
-from artifactscan.storage.fetch import FetchRetries
+from artifactscan.storage.retries import RetryLimits
 
 SEGMENTS_PER_BATCH = {"cpu": 2, "cuda": 16}
 """Segments per call of a classifier, which batches their frames together; small, so that classifying starts early."""
@@ -156,7 +156,7 @@ def run_graph(
     stored = ray.put(checkpoint)
     # Longest legitimate silence: decode timeout plus two fetch retry budgets, as a slice first waits for another
     # decoder's download and then, if that fails, does its own. Ray Data sees progress only after a whole block.
-    silence_s = decoding.limits.video_timeout_s + 2 * FetchRetries().total_wait_s
+    silence_s = decoding.limits.video_timeout_s + 2 * RetryLimits().total_wait_s
     with ray_errors_as_cut_off(), NodeWatch(tally, silence_s=silence_s):
         scored = (
             make_dataset(work, per_block, pools, silence_s=per_block * silence_s)

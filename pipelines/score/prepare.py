@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from artifactscan import storage
 from artifactscan.corpus.listing import is_manifest
-from artifactscan.pipelines.ray_cluster.connection import Node, Resources, read_resources
 from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
 from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+from artifactscan.pipelines.ray_cluster.resources import Node, Resources, read_resources
 from artifactscan.pipelines.score.request import ScoringJob
 
 

@@ -95,12 +95,12 @@ def check_cluster(corpus: str, store: str, *, shared_filesystem: bool) -> None:
     """UsageError, before the plan takes time, where RAY_ADDRESS leads to no cluster, or to one whose nodes would each
     use their own disk. Whether it has enough nodes is checked when there is work for them."""
     if "RAY_ADDRESS" in os.environ:
-        from artifactscan.pipelines.ray_cluster import connection
+        from artifactscan.pipelines.ray_cluster import connection, shared_paths
 
         # A manifest is read by this process only, which reports a missing one better.
         places = [store] if shared_filesystem or is_manifest(corpus) else [corpus, store]
         resources = connection.connect()
-        connection.check_places(resources, *places, shared_filesystem=shared_filesystem)
+        shared_paths.check_places(resources, *places, shared_filesystem=shared_filesystem)
 
 
 def print_checkpoint_quality(name: str, checkpoint: Checkpoint, out: Console) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
 from paths import ROOT
@@ -12,7 +11,7 @@ from s3_server import S3Server
 
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster import connection
-from artifactscan.pipelines.ray_cluster.connection import IMPORT_ROOT, Node, _explain_join_error, _silent_stderr
+from artifactscan.pipelines.ray_cluster.connection import IMPORT_ROOT, _explain_join_error, _silent_stderr
 
 
 def test_workers_find_the_package_where_the_driver_does() -> None:
@@ -36,29 +35,6 @@ def test_messages_of_ray_go_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: p
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("a node died") == 1
-
-
-CLUSTER = """
-max_workers: 3
-head_node_type: head
-available_node_types:
-  head: {resources: {CPU: 0}, max_workers: 0}
-  decode: {resources: {CPU: 16}, labels: {artifactscan-stage: decode}, max_workers: 2}
-  classify: {resources: {CPU: 8, GPU: 1}, labels: {artifactscan-stage: classify}, max_workers: 5}
-"""
-
-
-def test_nodes_that_the_autoscaler_of_ray_up_may_add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = tmp_path / "ray_bootstrap_config.yaml"
-    monkeypatch.setattr(connection, "BOOTSTRAP_CONFIG", config)
-    decode, classify = Node(16, 0, "decode"), Node(8, 1, "classify")
-    assert connection._addable_nodes(()) == (), "there is no such file on other clusters"
-    config.write_text(CLUSTER)
-    assert connection._addable_nodes(()) == (decode, decode, classify), "max_workers bounds all of them together"
-    assert connection._addable_nodes((decode, classify)) == (decode,)
-    for damaged in ("", "a: [", "max_workers: many", "available_node_types: 3"):
-        config.write_text(damaged)
-        assert connection._addable_nodes(()) == ()
 
 
 def test_a_version_mismatch_has_its_own_message() -> None:

@@ -7,10 +7,10 @@ from checkpoints import CHECKPOINT
 from rich.console import Console
 
 from artifactscan.errors import UsageError
-from artifactscan.pipelines.ray_cluster import connection, node_wait
-from artifactscan.pipelines.ray_cluster.connection import Node, Resources
+from artifactscan.pipelines.ray_cluster import connection, node_wait, shared_paths
 from artifactscan.pipelines.ray_cluster.join import join
 from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+from artifactscan.pipelines.ray_cluster.resources import Node, Resources
 from artifactscan.pipelines.score import prepare
 from artifactscan.pipelines.score.prepare import prepare_cluster
 from artifactscan.pipelines.score.request import make_job
@@ -97,6 +97,6 @@ def test_check_cluster_asks_only_the_cluster_in_ray_address(monkeypatch: pytest.
     with pytest.raises(UsageError, match="/clips is a local path, and the Ray cluster has 2 nodes"):
         check_cluster("/clips", "s3://bucket/store", shared_filesystem=False)
     probed: list[str] = []
-    monkeypatch.setattr(connection, "_check_same_on_all_nodes", probed.append)
+    monkeypatch.setattr(shared_paths, "_check_same_on_all_nodes", probed.append)
     check_cluster("/not-there", "/store", shared_filesystem=True)
     assert probed == ["/store"]

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import pytest
 
 from artifactscan.errors import UsageError
-from artifactscan.pipelines.ray_cluster.connection import Node, Resources
 from artifactscan.pipelines.ray_cluster.pools import DECODE_NICENESS, GROWTH, SPARE_CPUS, Pools, size_pools
+from artifactscan.pipelines.ray_cluster.resources import Node, Resources
 from artifactscan.scoring.rates import Rates
 
 DECODE, CLASSIFY = {"artifactscan-stage": "decode"}, {"artifactscan-stage": "classify"}

@@ -9,8 +9,8 @@ import ray
 from parts import attempt
 
 from artifactscan.pipelines.ray_cluster import ray_data
-from artifactscan.pipelines.ray_cluster.connection import Node, Resources
 from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+from artifactscan.pipelines.ray_cluster.resources import Node, Resources
 from artifactscan.schemas import PARTS
 from artifactscan.storage.parquet import read_table
 
