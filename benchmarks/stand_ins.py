@@ -15,7 +15,8 @@ from ray.actor import ActorProxy
 
 from artifactscan.decode.reader import ReaderCounts
 from artifactscan.decode.sandbox.supervisor import Segment
-from artifactscan.decode.video import DecodeSettings, Slice, Verdict, VideoFacts
+from artifactscan.decode.slices import Slice
+from artifactscan.decode.video import DecodeResult, DecodeSettings, VideoFacts
 from artifactscan.labels import LABELS
 from artifactscan.messages.logs import actor_log
 from artifactscan.model.checkpoint import Checkpoint
@@ -89,11 +90,11 @@ class WaitingReader:
                 height=side,
                 width=side,
                 pixels=bytes(len(frames) * side * side * 3),
-                verdict=self._verdict(size_bytes, len(wanted)) if last else None,
+                result=self._verdict(size_bytes, len(wanted)) if last else None,
                 slice=slice,
             )
 
-    def _verdict(self, size_bytes: int, frames: int) -> Verdict:
+    def _verdict(self, size_bytes: int, frames: int) -> DecodeResult:
         facts = VideoFacts(
             decoder="pyav",
             duration_s=size_bytes / BYTES_PER_S,
@@ -103,7 +104,7 @@ class WaitingReader:
             fetch_s=0.0,
             decode_s=self._decode_s * frames,
         )
-        return Verdict(outcome=Outcome.SCORED, reason=None, facts=facts)
+        return DecodeResult(outcome=Outcome.SCORED, reason=None, facts=facts)
 
 
 class WaitingClassifier:

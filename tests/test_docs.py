@@ -21,7 +21,7 @@ from artifactscan.scoring.cost import estimate
 from artifactscan.scoring.rates import REFERENCE
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.storage import lease
-from artifactscan.storage.fetch import FetchRetries
+from artifactscan.storage.retries import RetryLimits
 from artifactscan.training.settings import FinetuneSettings
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*.md")])
@@ -102,7 +102,7 @@ def test_columns_of_the_queries_are_in_the_ledger() -> None:
 
 def test_numbers_are_those_of_the_code() -> None:
     limits, settings = DecodeLimits(), ScoreSettings(input="in", output="out")
-    assert ray_data.WAITING_BYTES_PER_ACTOR == {"cpu": 64 << 20, "gpu": 192 << 20}
+    assert ray_data.WAITING_BYTES_PER_ACTOR == {"cpu": 64 << 20, "cuda": 192 << 20}
     assert (ray_data.HEAVY_BYTES, ray_data.MOST_BLOCKS) == (64 << 20, 20_000)
     assert (reader.AHEAD, reader.AHEAD_BYTES) == (8, 256 << 20)
     assert (settings.slice_bytes, slicing.MOST_SLICES, pools.GROWTH) == (128 << 20, 64, 4)
@@ -110,7 +110,7 @@ def test_numbers_are_those_of_the_code() -> None:
     assert (limits.max_video_s, limits.max_pixels, limits.video_timeout_s) == (4 * 3600, 36_000_000, 300)
     assert (node_wait.NODE_WAIT_S, progress.LOG_INTERVAL_S, ray_data.NO_PROGRESS_TIMEOUT_S) == (15 * 60, 30, 1800)
     assert (lease.RENEW_S, lease.STALE_S, node_watch.STUCK_S, rounds.MOST_LOST) == (15, 90, 45, 20)
-    assert (FetchRetries().attempts, FetchRetries().total_wait_s) == (10, 120)
+    assert (RetryLimits().attempts, RetryLimits().total_wait_s) == (10, 120)
     assert SELECTIVE_CODECS == ("h264", "hevc", "mpeg4", "mjpeg")
 
 

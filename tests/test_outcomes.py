@@ -25,7 +25,7 @@ def test_the_names_and_what_they_mean_are_frozen() -> None:
     assert {str(outcome): (outcome in HAS_FRAMES, outcome in TRANSIENT) for outcome in Outcome} == MEANING
 
 
-def test_a_name_read_from_a_ledger_is_its_outcome() -> None:
+def test_names_of_outcomes_can_be_compared_with_text() -> None:
     for name in MEANING:
         assert Outcome(name) == name
         assert (name in HAS_FRAMES, name in TRANSIENT) == MEANING[name]

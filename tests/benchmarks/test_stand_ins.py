@@ -5,7 +5,8 @@ import time
 import pytest
 
 from artifactscan.decode.input_spec import InputSpec
-from artifactscan.decode.video import DecodeSettings, Slice
+from artifactscan.decode.slices import Slice
+from artifactscan.decode.video import DecodeSettings
 from benchmarks.stand_ins import BYTES_PER_S, SIDE, WaitingReader, Waits, sampled_frames
 
 SETTINGS = DecodeSettings(input=InputSpec(height=SIDE, width=SIDE), segment_frames=64)
@@ -20,7 +21,7 @@ def test_a_clip_of_ten_seconds_waits_for_what_was_measured() -> None:
     [(_, segment)] = WaitingReader(SETTINGS, Waits().decode_s).read([row(10)])
     assert time.monotonic() - started == pytest.approx(0.9, abs=0.3)
     assert (len(segment.frame_index), len(segment.pixels)) == (20, 20 * SIDE * SIDE * 3)
-    assert segment.verdict is not None and segment.verdict.facts.frames_decoded == 20
+    assert segment.result is not None and segment.result.facts.frames_decoded == 20
 
 
 def test_slices_have_each_frame_of_the_video_once() -> None:
@@ -32,5 +33,5 @@ def test_slices_have_each_frame_of_the_video_once() -> None:
 def test_a_long_video_comes_in_segments_the_last_of_which_has_the_verdict() -> None:
     segments = [segment for _, segment in WaitingReader(SETTINGS, 0.0).read([row(75)])]
     assert [len(segment.frame_index) for segment in segments] == [64, 64, 22]
-    assert [segment.verdict is not None for segment in segments] == [False, False, True]
+    assert [segment.result is not None for segment in segments] == [False, False, True]
     assert [segment.index for segment in segments] == [0, 1, 2]

@@ -45,7 +45,7 @@ def test_the_row_of_a_file(tmp_path):
     assert list_all(f"file://{tmp_path}")[0].equals(table)
 
 
-def test_names_survive(tmp_path):
+def test_unusual_names_are_listed(tmp_path):
     odd = [*ODD_NAMES, "new\nline.mp4", "\t.mp4"]
     assert sorted(names(make(tmp_path, *odd))) == sorted(odd)
 
@@ -63,7 +63,7 @@ def test_a_name_that_is_not_utf8_is_listed_without_etag(tmp_path):
     assert etags == {f"{tmp_path}/bad\\xff.mp4": None, f"{tmp_path}/dir\\xfe/x.mp4": None}
 
 
-def test_links(tmp_path):
+def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path):
     make(tmp_path, "in/a.mp4", "elsewhere/b.mp4", "in/real/c.mp4")
     (tmp_path / "in/file-link.mp4").symlink_to(tmp_path / "elsewhere/b.mp4")
     (tmp_path / "in/folder-link").symlink_to(tmp_path / "elsewhere")
@@ -122,7 +122,7 @@ def test_globs(tmp_path):
     assert names(tmp_path, exclude=("**/drafts/**", "*.mov")) == ["a.mp4", "e[1].mp4", "x/a.MP4"]
 
 
-def test_what_is_not_a_glob(tmp_path):
+def test_an_invalid_glob_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"^--include \[z-a\] is not a glob"):
         uris(make(tmp_path, "a.mp4"), include=("[z-a]",))
 
@@ -168,7 +168,7 @@ def test_a_single_file_of_any_ending(tmp_path):
 # Nothing to list
 
 
-def test_inputs_without_videos(tmp_path):
+def test_inputs_without_videos_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     make(tmp_path, "docs/a.txt", "docs/b.pdf")
     with pytest.raises(UsageError, match=rf"^input {tmp_path}/empty holds no videos: it is empty$"):
@@ -180,7 +180,7 @@ def test_inputs_without_videos(tmp_path):
         uris(tmp_path / "docs", include=("*.txt",), exclude=("a*",))
 
 
-def test_inputs_that_cannot_be_read(tmp_path):
+def test_inputs_that_cannot_be_read_are_refused(tmp_path):
     with pytest.raises(UsageError, match=rf"^input {tmp_path}/no cannot be read: No such file or directory$"):
         uris(tmp_path / "no")
     os.mkfifo(tmp_path / "pipe")

@@ -15,12 +15,13 @@ from s3_server import GeneratedBucket, S3Server, aws_env
 
 from artifactscan.corpus.listing import VIDEO_PATTERNS, ListSettings, list_corpus
 from artifactscan.errors import UsageError
-from artifactscan.storage import files, retries
+from artifactscan.storage import retries
+from artifactscan.storage import s3 as s3_module
 
 # S3
 
 
-def test_a_prefix(s3: S3Server):
+def test_a_prefix_is_listed_in_key_order(s3: S3Server):
     kept = [f"in/{name}" for name in [*ODD_NAMES, "deep/er/x.mov", "/slash.mp4", "double//x.mp4"]]
     etags = {f"s3://{s3.bucket}/{key}": s3.put(key, key.encode()) for key in kept}
     for key in ("in/notes.txt", "in-other/a.mp4", "index.mp4"):
@@ -56,14 +57,14 @@ def test_a_page_as_aws_writes_it():
         "<ETag>&#34;abc-2&#34;</ETag><Size>5</Size><Owner><ID>x</ID></Owner></Contents></ListBucketResult>"
     )
     response, result = {"status_code": 200, "body": body.encode()}, {}
-    files._parse_page(response, result)
+    s3_module._parse_page(response, result)
     time_us = int(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()) * 1_000_000
     assert result == {"Entries": [("a b\n+%2F.mp4", 5, "abc-2", time_us)]}
     assert b"Contents" not in response["body"]
     assert b"IsTruncated" in response["body"]
 
 
-def test_a_million_objects_take_the_memory_of_few(monkeypatch):
+def test_listing_takes_constant_memory(monkeypatch):
     """Shown on 20,000 and 60,000: three times the objects, the same peak."""
     script = (
         "import resource, sys; from artifactscan.corpus.listing import *\n"
@@ -99,7 +100,7 @@ def test_one_object_named_exactly(s3: S3Server):
     assert uris(s3.uri("a/clip") + "/") == [s3.uri("a/clip/inside.mp4")]
 
 
-def test_s3_inputs_that_hold_nothing(s3: S3Server):
+def test_s3_inputs_without_videos_are_refused(s3: S3Server):
     s3.put("docs/a.txt")
     with pytest.raises(UsageError, match="holds no videos: it is empty"):
         uris(s3.uri("missing"))
@@ -117,7 +118,7 @@ def test_s3_inputs_that_hold_nothing(s3: S3Server):
         (404, "NoSuchBucket", "the bucket does not exist"),
     ],
 )
-def test_s3_inputs_that_refuse(s3: S3Server, status, code, words):
+def test_refused_s3_requests_are_errors(s3: S3Server, status, code, words):
     s3.faults.status("*", status, code=code)
     for key in ("", "in"):
         with pytest.raises(UsageError, match=rf"^input {s3.uri(key)} cannot be read: {words}") as raised:
@@ -125,7 +126,7 @@ def test_s3_inputs_that_refuse(s3: S3Server, status, code, words):
         assert "\n" not in str(raised.value)
 
 
-def test_s3_without_bucket_credentials_or_endpoint(s3: S3Server, monkeypatch):
+def test_missing_bucket_credentials_or_profile_are_errors(s3: S3Server, monkeypatch):
     with pytest.raises(UsageError, match="cannot be read: the bucket does not exist"):
         list_corpus("s3://no-such-bucket/in", ListSettings())
     set_aws_env(monkeypatch, {name: value for name, value in s3.env.items() if "KEY" not in name})
@@ -138,14 +139,14 @@ def test_s3_without_bucket_credentials_or_endpoint(s3: S3Server, monkeypatch):
         list_corpus("s3://Not A Bucket/in", ListSettings())
 
 
-def test_an_unreachable_endpoint(monkeypatch):
+def test_an_unreachable_endpoint_is_an_error(monkeypatch):
     set_aws_env(monkeypatch, aws_env("http://127.0.0.1:9"))
-    monkeypatch.setattr(retries, "wait_s", lambda tries: 0.0)
+    monkeypatch.setattr(retries, "wait_s", lambda failures, **_: 0.0)
     with pytest.raises(UsageError, match="the storage cannot be reached"):
         list_corpus("s3://bucket/in", ListSettings())
 
 
-def test_listing_is_ridden_through_throttling(s3: S3Server):
+def test_throttled_listing_is_retried(s3: S3Server):
     s3.put("in/a.mp4")
     listing = list_corpus(s3.uri("in"), ListSettings())
     s3.faults.status("", 503, times=2)
@@ -156,7 +157,7 @@ def test_listing_is_ridden_through_throttling(s3: S3Server):
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "CSV"])
-def test_a_manifest(tmp_path, s3: S3Server, ending):
+def test_manifest_entries_are_listed_and_missing_etags_looked_up(tmp_path, s3: S3Server, ending):
     make(tmp_path, "clips/a.mp4", "clips/no-ending", "new\nline.mp4", "deny.mp4")
     odd = "new\nline.mp4"
     etag = s3.put("x/b.mp4", b"12345")
@@ -197,7 +198,7 @@ def test_a_manifest(tmp_path, s3: S3Server, ending):
     assert names(tmp_path / f"list.{ending}", include=("clips/*.mp4",)) == [f"{tmp_path}/clips/a.mp4".lstrip("/")]
 
 
-def test_a_manifest_in_a_bucket(s3: S3Server):
+def test_paths_in_a_manifest_are_relative_to_its_folder(s3: S3Server):
     s3.put("x/a.mp4", b"123")
     s3.put("x/lists/l.csv", b'uri\n../a.mp4\n"b, c.mp4"\n')
     s3.put("x/lists/b, c.mp4", b"1")
@@ -213,7 +214,7 @@ def test_since_looks_up_what_a_manifest_does_not_say(tmp_path, s3: S3Server):
     assert uris(tmp_path / "l.csv", since=datetime(2100, 1, 1, tzinfo=UTC)) == []
 
 
-def test_a_listing_is_a_manifest(s3: S3Server, tmp_path):
+def test_a_listing_can_be_used_as_a_manifest(s3: S3Server, tmp_path):
     for name in ODD_NAMES:
         s3.put(f"in/{name}", name.encode())
     table, _ = list_all(s3.uri("in"))
@@ -235,7 +236,7 @@ def test_a_listing_is_a_manifest(s3: S3Server, tmp_path):
         ("l.parquet", b"PAR1 not really PAR1", "cannot be read"),
     ],
 )
-def test_manifests_that_are_wrong(tmp_path, name, content, words):
+def test_invalid_manifests_are_refused(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=rf"{tmp_path}/{name}.*{words}") as raised:
         uris(tmp_path / name)

@@ -32,7 +32,7 @@ def decoded(path: str, decode=decode_pyav) -> VideoFacts:
 
 @pytest.mark.parametrize("decode", [decode_pyav, full_decode_pyav])
 @pytest.mark.parametrize("name", ["webm", "mkv", "avi"])
-def test_a_file_that_was_cut_off_has_lost_the_rest(tmp_path: Path, name: str, decode) -> None:
+def test_the_missing_frames_of_a_truncated_file_are_counted_as_lost(tmp_path: Path, name: str, decode) -> None:
     facts = decoded(part_of(tmp_path, name, 0.5), decode)
     assert facts.frames_sampled == 16
     assert facts.frames_decoded is not None and 5 <= facts.frames_decoded <= 9
@@ -43,12 +43,12 @@ def test_a_file_that_was_cut_off_has_lost_the_rest(tmp_path: Path, name: str, de
 @pytest.mark.parametrize(
     ("name", "audio"), [("webm", False), ("mkv", False), ("mkv", True), ("avi", False), ("ts", True)]
 )
-def test_a_whole_file_has_lost_nothing(tmp_path: Path, name: str, audio: bool) -> None:
+def test_a_complete_file_loses_no_frame(tmp_path: Path, name: str, audio: bool) -> None:
     facts = decoded(part_of(tmp_path, name, 1.0, audio=audio))
     assert (facts.frames_sampled, facts.frames_decoded, facts.packets_damaged) == (16, 16, 0)
 
 
-def test_what_is_missing_is_counted_by_the_videos_own_end(tmp_path: Path) -> None:
+def test_missing_frames_are_counted_up_to_the_end_of_the_video_stream(tmp_path: Path) -> None:
     """Not by the end of a longer sound, nor with the time before the first frame counted twice."""
     path = tmp_path / "clip.mkv"
     write_clip(path, fps=10, pts_s=[3 + n / 10 for n in range(60)])
@@ -63,17 +63,19 @@ def test_what_is_missing_is_counted_by_the_videos_own_end(tmp_path: Path) -> Non
     assert facts.frames_sampled == facts.frames_decoded == 16
 
 
-def test_what_does_not_say_how_long_it_is_ends_where_it_ends(tmp_path: Path) -> None:
+def test_a_truncated_file_without_a_declared_length_loses_no_frame(tmp_path: Path) -> None:
     facts = decoded(part_of(tmp_path, "ts", 0.5))
     assert facts.frames_sampled == facts.frames_decoded == 8
 
 
 @example(b"\x1a\x45\xdf\xa3", b"\x01\x04\x00\x00\x00\x00\x00\x00")  # a size to which no file system can go
 @given(st.one_of(st.just(b""), st.just(b"\x1a\x45\xdf\xa3"), st.just(b"RIFF")), st.binary(max_size=40))
-def test_any_bytes_are_whole_or_cut_off(tmp_path_factory: pytest.TempPathFactory, head: bytes, rest: bytes) -> None:
+def test_any_bytes_can_be_checked_for_truncation(
+    tmp_path_factory: pytest.TempPathFactory, head: bytes, rest: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any"
     path.write_bytes(head + rest)
-    assert containers._is_cut_off(str(path)) in (True, False)
+    assert containers._is_truncated(str(path)) in (True, False)
 
 
 @pytest.mark.parametrize(
@@ -88,16 +90,16 @@ def test_any_bytes_are_whole_or_cut_off(tmp_path_factory: pytest.TempPathFactory
         (b"\x01" + b"\xff" * 6 + b"\xfe", 3, True),
     ],
 )
-def test_the_size_of_a_matroska_segment(tmp_path: Path, size: bytes, there: int, cut_off: bool) -> None:
+def test_a_matroska_segment_longer_than_the_file(tmp_path: Path, size: bytes, there: int, cut_off: bool) -> None:
     path = tmp_path / "any"
     path.write_bytes(b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67" + size + b"x" * there)
-    assert containers._is_cut_off(str(path)) is cut_off
+    assert containers._is_truncated(str(path)) is cut_off
 
 
 @pytest.mark.parametrize(("there", "cut_off"), [(0, False), (12, True), (19, True), (20, False)])
-def test_a_large_avi_goes_on_in_further_chunks(tmp_path: Path, there: int, cut_off: bool) -> None:
+def test_an_avi_with_an_incomplete_chunk(tmp_path: Path, there: int, cut_off: bool) -> None:
     """OpenDML 1.02; ``there``: bytes of the second of two chunks of 20."""
     path = tmp_path / "any"
     chunks = b"RIFF\x0b\0\0\0AVI 1234567\0", b"RIFF\x0c\0\0\0AVIX12345678"
     path.write_bytes(chunks[0] + chunks[1][:there])
-    assert containers._is_cut_off(str(path)) is cut_off
+    assert containers._is_truncated(str(path)) is cut_off

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from isolated import SETTINGS, verdict_of
+from isolated import SETTINGS, result_of
 from media import damage, write_clip
 
 from artifactscan.decode.input_spec import InputSpec
@@ -29,7 +29,7 @@ def pixels(segments: list[Segment]) -> np.ndarray:
     return np.concatenate([np.frombuffer(segment.pixels, np.uint8) for segment in segments])
 
 
-def test_each_video_at_its_own_size(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
+def test_each_video_is_decoded_at_its_own_size(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
     wide = write_clip(tmp_path / "wide.mp4", width=192, height=64, seconds=1)
     tall = write_clip(tmp_path / "turned.mp4", width=160, height=96, seconds=1, rotation=90)
     assert sizes(list(decoder.decode(str(wide)))) == {(64, 192)}
@@ -41,20 +41,20 @@ def test_each_video_at_its_own_size(decoder: NativeSizeDecoder, tmp_path: Path) 
         assert (pixels(again) == pixels(list(plain.decode(str(wide))))).all()
 
 
-def test_what_is_no_video_ends_in_its_verdict(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_is_undecodable(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     [segment] = decoder.decode(str(tmp_path / "text.mp4"))
-    assert str(verdict_of([segment]).outcome) == "undecodable"
+    assert str(result_of([segment]).outcome) == "undecodable"
 
 
-def test_a_damaged_first_frame_costs_that_frame(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
+def test_a_damaged_first_frame_loses_only_that_frame(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
     options = {"g": "12", "bf": "0", "sc_threshold": "0"}
     clip = write_clip(tmp_path / "clip.mp4", seconds=4, options=options, muxer={"movflags": "faststart"})
     data = clip.read_bytes()
     damage(clip, at=(data.index(b"mdat") + 700) / len(data), size=1000)
     segments = list(decoder.decode(str(clip)))
-    verdict = verdict_of(segments)
-    assert str(verdict.outcome) == "partial"
+    result = result_of(segments)
+    assert str(result.outcome) == "partial"
     assert 0 not in [index for segment in segments for index in segment.frame_index]
     assert sizes(segments) == {(96, 160)}
 

@@ -37,7 +37,7 @@ def notes_of(path: Path) -> list[PacketNote]:
         return list(note_packets(video.packets(), video))
 
 
-def test_what_follows_the_last_sampled_frame_of_a_closed_group_is_left_out() -> None:
+def test_packets_after_the_last_sampled_frame_of_a_closed_group_are_left_out() -> None:
     notes = [at(KEY if n % SECOND == 0 else REFERENCE, n) for n in range(2 * SECOND)]
     assert decoded(notes) == [[0], [24]]
 
@@ -57,7 +57,7 @@ def test_a_disposable_frame_that_is_sampled_is_decoded() -> None:
     assert decoded(notes) == [[0, SECOND]]
 
 
-def test_leading_frames_hold_a_group_together_with_the_one_before() -> None:
+def test_leading_frames_join_their_group_with_the_one_before() -> None:
     leading = [at(KEY, 26), at(REFERENCE, 24), at(REFERENCE, 25)]
     notes = [at(KEY if n == 0 else REFERENCE, n) for n in range(24)] + leading
     assert decoded(notes) == [[*range(24), 24, 25]]
@@ -103,7 +103,7 @@ def test_the_last_frame_lasts_as_long_as_its_packet_says() -> None:
     ],
     ids=["empty", "no start", "no time", "two at one time", "groups out of order", "nothing shown"],
 )
-def test_packets_that_do_not_tell_what_is_on_screen_give_no_plan(notes: list[PacketNote]) -> None:
+def test_packets_without_unambiguous_times_give_no_plan(notes: list[PacketNote]) -> None:
     assert plan_decoding(notes, TIME_BASE, 1.0, 1) is None
 
 

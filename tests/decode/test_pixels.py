@@ -38,7 +38,7 @@ def test_mirroring_is_applied(tmp_path: Path, degrees: int) -> None:
     assert read_number(np.rot90(np.fliplr(pixels), degrees // 90)) == 0b01001101
 
 
-def test_sizes_from_tiny_to_tall(tmp_path: Path) -> None:
+def test_any_frame_size_is_scaled_to_the_input_size(tmp_path: Path) -> None:
     for width, height in ((16, 16), (64, 1920), (1920, 64), (50, 34)):
         frames, facts = assert_identical(write_clip(tmp_path / "clip.mp4", width=width, height=height, seconds=1))
         assert (facts.width, facts.height) == (width, height)

@@ -1,4 +1,4 @@
-"""Fetching and decoding one listed video after the other: every video ends in one verdict."""
+"""Fetching and decoding one listed video after the other: every video ends in one result."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,14 +29,14 @@ def read(reader: VideoReader, *rows: dict[str, Any]) -> list[tuple[str, Segment]
     return [(Path(row["uri"]).name, segment) for row, segment in reader.read(rows)]
 
 
-def test_videos_in_order_each_with_one_verdict_at_its_end(child: DecoderProcess, tmp_path: Path) -> None:
+def test_videos_are_read_in_order_with_one_result_each(child: DecoderProcess, tmp_path: Path) -> None:
     clips = [write_clip(tmp_path / f"{n}.mp4", seconds=n) for n in (1, 2)]
     broken = tmp_path / "broken.mp4"
     broken.write_text("no video")
     gone = listed(clips[0]) | {"uri": str(tmp_path / "gone.mp4")}
     reader = VideoReader(child, max_object_bytes=1 << 20)
     segments = read(reader, listed(clips[0]), gone, listed(broken), listed(clips[1]))
-    assert [(name, str(one.verdict.outcome)) for name, one in segments if one.verdict] == [
+    assert [(name, str(one.result.outcome)) for name, one in segments if one.result] == [
         ("1.mp4", "scored"),
         ("gone.mp4", "unreadable"),
         ("broken.mp4", "undecodable"),
@@ -47,7 +47,7 @@ def test_videos_in_order_each_with_one_verdict_at_its_end(child: DecoderProcess,
     assert {(one.height, one.width) for name, one in segments if name == "2.mp4"} == {size}
 
 
-def test_a_file_written_to_while_it_is_decoded(child: DecoderProcess, tmp_path: Path) -> None:
+def test_a_file_written_to_while_it_is_decoded_is_changed(child: DecoderProcess, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=4)
     reader = VideoReader(child, max_object_bytes=1 << 20)
     row = listed(clip)
@@ -56,14 +56,14 @@ def test_a_file_written_to_while_it_is_decoded(child: DecoderProcess, tmp_path: 
         segments.append(segment)
         with clip.open("ab") as file:
             file.write(b"more")
-    [verdict] = [segment.verdict for segment in segments if segment.verdict]
-    assert (verdict.outcome, verdict.reason) == (Outcome.CHANGED, "the file was written to while it was decoded")
+    [result] = [segment.result for segment in segments if segment.result]
+    assert (result.outcome, result.reason) == (Outcome.CHANGED, "the file was written to while it was decoded")
     assert segments[-1].attempt != segments[0].attempt
     assert not segments[-1].frame_index
 
 
-def test_an_object_over_the_limit(child: DecoderProcess, tmp_path: Path) -> None:
+def test_an_object_over_the_limit_is_too_large(child: DecoderProcess, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=1)
     [(_, segment)] = read(VideoReader(child, max_object_bytes=10), listed(clip))
-    assert segment.verdict is not None
-    assert segment.verdict.outcome is Outcome.TOO_LARGE
+    assert segment.result is not None
+    assert segment.result.outcome is Outcome.TOO_LARGE

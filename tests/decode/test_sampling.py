@@ -38,7 +38,7 @@ def test_sampling_starts_at_the_first_frame() -> None:
     assert sampled_frames([-250, 0, 250, 500], 750, rate) == sampled_frames([40, 290, 540, 790], 1040, rate)
 
 
-def test_no_frames_no_samples() -> None:
+def test_no_frames_give_no_samples() -> None:
     assert sampled_frames([], 0, Fraction(1)) == []
 
 

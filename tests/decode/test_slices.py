@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from decoded import H264, SETTINGS, decode
+from decoded import H264, decode
 from isolated import SETTINGS as CHILD_SETTINGS
-from isolated import assert_failed, assert_scored, verdict_of
+from isolated import assert_failed, assert_scored, result_of
 from media import damage, write_clip
 
 from artifactscan.decode.sandbox.supervisor import DecoderProcess
-from artifactscan.decode.video import WHOLE, NotSliced, Slice
+from artifactscan.decode.slices import WHOLE, NotSliceableError, Slice
 from artifactscan.outcomes import Outcome
 
 
@@ -23,11 +23,11 @@ def long_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("of", [2, 3, 7, 64])
-def test_the_slices_of_a_video_are_the_whole(long_one: Path, of: int) -> None:
+def test_all_slices_together_give_the_frames_of_the_whole_video(long_one: Path, of: int) -> None:
     whole, facts = decode(long_one)
     frames, sampled, decoded = [], 0, 0
     for number in range(of):
-        part, part_facts = decode(long_one, replace(SETTINGS, slice=Slice(number, of)))
+        part, part_facts = decode(long_one, slice=Slice(number, of))
         frames += part
         sampled += part_facts.frames_sampled or 0
         decoded += part_facts.frames_decoded or 0
@@ -39,10 +39,10 @@ def test_the_slices_of_a_video_are_the_whole(long_one: Path, of: int) -> None:
     assert (sampled, decoded) == (facts.frames_sampled, facts.frames_decoded)
 
 
-def test_the_slices_of_a_damaged_video_lose_what_the_whole_loses(tmp_path: Path) -> None:
+def test_slices_lose_the_same_frames_to_damage_as_the_whole_video(tmp_path: Path) -> None:
     path = damage(write_clip(tmp_path / "clip.mp4", seconds=10, options=H264), at=0.5, size=3_000)
     whole, facts = decode(path)
-    parts = [decode(path, replace(SETTINGS, slice=Slice(number, 4))) for number in range(4)]
+    parts = [decode(path, slice=Slice(number, 4)) for number in range(4)]
     assert [frame[0] for part, _ in parts for frame in part] == [frame[0] for frame in whole]
     assert sum(part.frames_sampled or 0 for _, part in parts) == facts.frames_sampled == 20
     assert facts.frames_decoded is not None and facts.frames_decoded < 20
@@ -50,14 +50,14 @@ def test_the_slices_of_a_damaged_video_lose_what_the_whole_loses(tmp_path: Path)
 
 def test_a_video_of_one_group_is_all_in_the_first_slice(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", seconds=4, options={**H264, "g": "1000"})
-    assert [len(decode(path, replace(SETTINGS, slice=Slice(number, 3)))[0]) for number in range(3)] == [8, 0, 0]
+    assert [len(decode(path, slice=Slice(number, 3))[0]) for number in range(3)] == [8, 0, 0]
 
 
 def test_a_codec_that_is_decoded_whole_is_not_sliced(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.webm", codec="libvpx-vp9", seconds=2)
     for number in range(2):
-        with pytest.raises(NotSliced):
-            decode(path, replace(SETTINGS, slice=Slice(number, 2)))
+        with pytest.raises(NotSliceableError):
+            decode(path, slice=Slice(number, 2))
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ def test_slices_from_the_decoding_process(child: DecoderProcess, long_one: Path)
     indices = []
     for number in range(3):
         segments = list(child.decode(str(long_one), Slice(number, 3)))
-        assert verdict_of(segments).outcome is Outcome.SCORED
+        assert result_of(segments).outcome is Outcome.SCORED
         assert {segment.slice for segment in segments} == {Slice(number, 3)}
         indices += [index for segment in segments for index in segment.frame_index]
     assert indices == list(range(0, 240, 12))
 
 
-def test_what_cannot_be_cut_is_whole_in_the_first_slice_and_nothing_in_the_others(
+def test_a_video_that_cannot_be_sliced_is_decoded_whole_by_the_first_slice(
     child: DecoderProcess, tmp_path: Path
 ) -> None:
     path = write_clip(tmp_path / "clip.webm", codec="libvpx-vp9", seconds=4)
@@ -86,13 +86,13 @@ def test_what_cannot_be_cut_is_whole_in_the_first_slice_and_nothing_in_the_other
     assert list(child.decode(str(path), Slice(1, 2))) == []
 
 
-def test_decord_alone_does_not_cut(long_one: Path) -> None:
+def test_decord_alone_does_not_slice(long_one: Path) -> None:
     with DecoderProcess(replace(CHILD_SETTINGS, decoder="decord")) as process:
-        assert verdict_of(list(process.decode(str(long_one), Slice(0, 2)))).facts.frames_decoded == 20
+        assert result_of(list(process.decode(str(long_one), Slice(0, 2)))).facts.frames_decoded == 20
         assert list(process.decode(str(long_one), Slice(1, 2))) == []
 
 
-def test_a_slice_that_fails_says_so(child: DecoderProcess, tmp_path: Path) -> None:
+def test_a_failed_slice_has_its_own_result(child: DecoderProcess, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_text("no video")
     for number in range(2):

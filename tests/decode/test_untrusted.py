@@ -18,7 +18,7 @@ from artifactscan.outcomes import Outcome
 # What is no video
 
 
-def test_what_is_no_video_says_so(tmp_path: Path) -> None:
+def test_files_that_are_no_video_are_undecodable(tmp_path: Path) -> None:
     cases = {
         "the file is empty": b"",
         "not a readable video file: invalid data found when processing input": b"Dear diary, today nothing.\n" * 40,
@@ -35,12 +35,12 @@ def test_a_file_without_its_index_is_undecodable(tmp_path: Path) -> None:
     assert failure(path).reason == "not a readable video file: invalid data found when processing input"
 
 
-def test_audio_only(tmp_path: Path) -> None:
+def test_a_file_with_audio_only_is_undecodable(tmp_path: Path) -> None:
     error = failure(write_audio(tmp_path / "sound.mp4"))
     assert (error.outcome, error.reason) == (Outcome.UNDECODABLE, "has no video stream (audio only)")
 
 
-def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+def test_a_cover_picture_is_not_a_video_stream(tmp_path: Path) -> None:
     path = tmp_path / "song.mp4"
     with av.open(str(path), "w") as out:
         sound = out.add_stream("aac", rate=16_000)
@@ -198,7 +198,7 @@ def _with_external_data(movie: bytes, reference: bytes) -> bytes:
 @pytest.mark.parametrize(
     "name", ["http:x.mp4", "concat:a|b.mp4", "%03d.mp4", "-x.mp4", "pipe:0", "a\nb.mp4", "ü?#.mp4"]
 )
-def test_a_file_name_means_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_file_names_have_no_meaning_for_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     write_clip(tmp_path / "clip.mp4", options=H264).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     frames, _ = decode(Path(name))

@@ -8,33 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from decoded import SETTINGS, decode, failure
 from media import damage, read_number, write_clip
 
 pytest.importorskip("decord", reason="decord has wheels for Linux on x86-64 only")
 
-from artifactscan.decode.input_spec import InputSpec
-from artifactscan.decode.video import DecodeError, DecodeLimits, DecodeSettings, VideoFacts
+from artifactscan.decode.video import DecodeLimits, DecodeSettings
 from artifactscan.decode.with_decord import decode_decord
-from artifactscan.decode.with_pyav import decode_pyav
 from artifactscan.outcomes import Outcome
-
-SETTINGS = DecodeSettings(input=InputSpec(height=48, width=80))
-
-Frames = list[tuple[int, float, np.ndarray]]
-
-
-def decode(path: Path, decoder=decode_decord, settings: DecodeSettings = SETTINGS) -> tuple[Frames, VideoFacts]:
-    frames: Frames = []
-    facts = decoder(str(path), settings, lambda *frame: frames.append(frame))
-    return frames, facts
-
-
-def failure(path: Path, settings: DecodeSettings = SETTINGS) -> DecodeError:
-    with pytest.raises(DecodeError) as raised:
-        decode(path, settings=settings)
-    assert raised.value.facts.decoder == "decord"
-    return raised.value
-
 
 CLIPS: dict[str, dict] = {
     "closed-groups.mp4": {"options": {"g": "24", "bf": "3"}},
@@ -60,8 +41,8 @@ CLIPS: dict[str, dict] = {
 @pytest.mark.parametrize("name", CLIPS)
 def test_the_same_frames_as_pyav(tmp_path: Path, name: str) -> None:
     path = write_clip(tmp_path / name, **{"seconds": 4, **CLIPS[name]})
-    frames, facts = decode(path)
-    expected, expected_facts = decode(path, decode_pyav)
+    frames, facts = decode(path, decoder=decode_decord)
+    expected, expected_facts = decode(path)
     assert [index for index, _, _ in frames] == [index for index, _, _ in expected]
     assert [seconds for _, seconds, _ in frames] == pytest.approx([seconds for _, seconds, _ in expected], abs=2e-3)
     assert [read_number(pixels) for _, _, pixels in frames] == [read_number(pixels) for _, _, pixels in expected]
@@ -82,7 +63,7 @@ def test_the_same_frames_as_pyav(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_rotation_is_applied(tmp_path: Path, rotation: int) -> None:
-    frames, facts = decode(write_clip(tmp_path / "clip.mp4", rotation=rotation, seconds=1))
+    frames, facts = decode(write_clip(tmp_path / "clip.mp4", rotation=rotation, seconds=1), decoder=decode_decord)
     assert [read_number(np.rot90(pixels, rotation // 90)) for _, _, pixels in frames] == [0, 12]
     assert (facts.width, facts.height) == ((96, 160) if rotation % 180 else (160, 96))
 
@@ -96,27 +77,27 @@ def test_rotation_is_applied(tmp_path: Path, rotation: int) -> None:
         ("b.avi", {"codec": "mpeg4", "options": {"bf": "2"}}, "it does not know when the frames are shown"),
     ],
 )
-def test_what_decord_gets_wrong_is_refused(tmp_path: Path, name: str, clip: dict, reason: str) -> None:
-    error = failure(write_clip(tmp_path / name, **clip))
+def test_files_that_decord_reads_wrongly_are_refused(tmp_path: Path, name: str, clip: dict, reason: str) -> None:
+    error = failure(write_clip(tmp_path / name, **clip), decoder=decode_decord)
     assert error.outcome is Outcome.UNDECODABLE
     assert reason in error.reason
     assert "\n" not in error.reason
 
 
-def test_what_is_no_video_is_not_given_to_decord(tmp_path: Path) -> None:
+def test_a_playlist_is_not_passed_to_decord(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/segment.ts\n")
-    assert failure(path).outcome is Outcome.UNDECODABLE
+    assert failure(path, decoder=decode_decord).outcome is Outcome.UNDECODABLE
 
 
 def test_limits(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4")
     for limits in (DecodeLimits(max_pixels=1000), DecodeLimits(max_video_s=1.0)):
-        error = failure(path, DecodeSettings(input=SETTINGS.input, limits=limits))
+        error = failure(path, limits, decode_decord)
         assert error.outcome is Outcome.TOO_LARGE
 
 
-def test_decord_gives_up_at_damage_or_says_nothing_of_it(tmp_path: Path) -> None:
+def test_decord_stops_at_damage_or_hides_it(tmp_path: Path) -> None:
     clip = {"width": 320, "height": 192, "seconds": 4, "options": {"g": "24", "crf": "18"}}
     every = DecodeSettings(input=SETTINGS.input, sample_fps=24)
     write_clip(tmp_path / "good.mp4", **clip)
@@ -124,8 +105,8 @@ def test_decord_gives_up_at_damage_or_says_nothing_of_it(tmp_path: Path) -> None
     for tenth, size in itertools.product(range(3, 8), (100, 1500)):
         shutil.copy(tmp_path / "good.mp4", tmp_path / "clip.mp4")
         path = damage(tmp_path / "clip.mp4", at=tenth / 10, size=size)
-        frames, facts = decode(path, settings=every)
-        _, honest = decode(path, decode_pyav, every)
+        frames, facts = decode(path, every, decode_decord)
+        _, honest = decode(path, every)
         assert facts.frames_decoded == len(frames) > 0
         assert facts.packets_damaged is None
         assert honest.frames_decoded is not None

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from media import damage, read_number, truncate, write_clip
 from paths import SHARED
 
-from artifactscan.decode import with_pyav
+from artifactscan.decode import selective, with_pyav
 from artifactscan.decode.video import DecodeSettings
+from artifactscan.decode.with_pyav import decode_pyav, full_decode_pyav
 from artifactscan.outcomes import Outcome
 
 REAL_CLIPS = SHARED / "data"
@@ -23,14 +24,14 @@ REAL_CLIPS = SHARED / "data"
 def decoded_frames(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many packets the group decoder is given for ``path``; fails if it falls back to a full decode."""
     numbers: list[int] = []
-    read = with_pyav._Packets.read
+    read = selective._Packets.read
 
     def counting(self, wanted):
         numbers.extend(wanted)
         return read(self, wanted)
 
-    monkeypatch.setattr(with_pyav._Packets, "read", counting)
-    monkeypatch.setattr(with_pyav, "_decode_fully", lambda *_: pytest.fail("fell back to a full decode"))
+    monkeypatch.setattr(selective._Packets, "read", counting)
+    monkeypatch.setattr(with_pyav, "decode_fully", lambda *_: pytest.fail("fell back to a full decode"))
     decode(path)
     return len(numbers)
 
@@ -79,7 +80,7 @@ CLIPS: dict[str, dict] = {
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="SVT-AV1 leaves the priorities of others than root alone")
-def test_a_clip_leaves_this_process_as_it_was_scheduled(tmp_path: Path) -> None:
+def test_writing_a_clip_keeps_the_scheduling_of_this_process(tmp_path: Path) -> None:
     before = os.sched_getscheduler(0)
     write_clip(tmp_path / "av1.mp4", **CLIPS["av1.mp4"])
     assert os.sched_getscheduler(0) == before
@@ -157,7 +158,7 @@ def test_files_too_large_to_keep_are_read_again(tmp_path: Path, monkeypatch: pyt
     kept, facts = decode(path)
     damaged = damage(write_clip(tmp_path / "damaged.mp4", seconds=4, width=320, height=192, options=H264), size=300)
     kept_damaged, damaged_facts = decode(damaged)
-    monkeypatch.setattr(with_pyav, "_KEEP_BYTES", 0)
+    monkeypatch.setattr(selective, "_KEEP_BYTES", 0)
     for clip, expected, expected_facts in ((path, kept, facts), (damaged, kept_damaged, damaged_facts)):
         read, read_facts = decode(clip)
         assert [frame[0] for frame in read] == [frame[0] for frame in expected]
@@ -168,7 +169,7 @@ def test_files_too_large_to_keep_are_read_again(tmp_path: Path, monkeypatch: pyt
 # Damage
 
 
-def test_frames_built_on_damage_are_lost_and_the_others_are_exact(tmp_path: Path) -> None:
+def test_frames_that_depend_on_damage_are_lost_and_the_others_exact(tmp_path: Path) -> None:
     every = DecodeSettings(input=SETTINGS.input, sample_fps=24)
     path = write_clip(tmp_path / "clip.mp4", width=320, height=192, seconds=4, options={"g": "24", "crf": "18"})
     sound = {index: pixels for index, _, pixels in decode(path, every)[0]}
@@ -206,13 +207,14 @@ def test_decoding_goes_on_after_damage(tmp_path: Path, name: str, clip: dict) ->
     assert np.array_equal(frames[-1][2], sound[-1][2])
 
 
-def test_a_truncated_file_gives_what_is_there_and_counts_the_rest(tmp_path: Path) -> None:
+def test_the_frames_of_a_truncated_file_are_exact_and_the_others_counted_as_lost(tmp_path: Path) -> None:
     path = write_clip(
         tmp_path / "clip.mp4", width=320, height=192, seconds=4, options=H264, muxer={"movflags": "faststart"}
     )
     sound, _ = decode(path)
-    for full in (False, True):
-        frames, facts = decode(truncate(path, keep=0.6) if not full else path, full=full)
+    truncate(path, keep=0.6)
+    for decoder in (decode_pyav, full_decode_pyav):
+        frames, facts = decode(path, decoder=decoder)
         assert facts.frames_in_video == 96
         assert facts.frames_sampled == 8
         assert 3 <= len(frames) < 8

@@ -21,7 +21,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return stream
 
 
-def test_a_line_has_the_run_and_what_the_call_gave(lines: io.StringIO) -> None:
+def test_a_line_has_the_run_and_the_extra_fields_of_the_call(lines: io.StringIO) -> None:
     log = logging.getLogger("artifactscan.decode.reader")
     log.info("no %s could be\ndecoded", "frame", extra={"video_id": "ab", "uri": "s3://b/ä.mp4", "_ray": 1})
     log.debug("not this one")

@@ -37,5 +37,5 @@ def test_credentials_in_urls_are_not_shown(text: str, shown: str) -> None:
     ("count", "text"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_600_000, "2.6 MB"), (10**15, "1.0 PB"), (10**18, "1000.0 PB")],
 )
-def test_bytes(count: int, text: str) -> None:
+def test_bytes_have_a_unit(count: int, text: str) -> None:
     assert human_bytes(count) == text

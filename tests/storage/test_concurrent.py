@@ -8,7 +8,7 @@ import pytest
 from artifactscan.storage.concurrent import map_in_order
 
 
-def test_reading_ahead_keeps_the_order_and_the_errors() -> None:
+def test_results_keep_the_order_and_errors_are_raised() -> None:
     asked = []
 
     def half(number: int) -> float:
@@ -23,7 +23,7 @@ def test_reading_ahead_keeps_the_order_and_the_errors() -> None:
         list(map_in_order(half, [1, 0, 2]))
 
 
-def test_who_interrupts_what_is_under_way_hears_of_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_interrupt_reports_the_requests_under_way(caplog: pytest.LogCaptureFixture) -> None:
     go_on = threading.Event()
 
     def items() -> Iterator[float]:

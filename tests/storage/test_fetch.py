@@ -14,10 +14,11 @@ from s3_server import S3Server
 
 from artifactscan import storage
 from artifactscan.outcomes import Outcome
-from artifactscan.storage.fetch import FetchError, FetchRetries, fetch
+from artifactscan.storage.fetch import FetchError, fetch
+from artifactscan.storage.retries import RetryLimits
 
 BIG = 1 << 40
-QUICK = FetchRetries(attempts=4, first_wait_s=0.01, longest_wait_s=0.02)
+QUICK = RetryLimits(attempts=4, first_wait_s=0.01, longest_wait_s=0.02)
 DATA = random.Random(0).randbytes(3_000_000)
 
 
@@ -53,7 +54,7 @@ def local(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_a_local_file_is_read_where_it_lies(local, folder):
+def test_a_local_file_is_read_in_place_and_checked_for_changes(local, folder):
     etag = storage.stat(local).etag
     with fetch(local, etag, len(DATA), max_bytes=BIG) as fetched:
         assert fetched.path == local
@@ -66,7 +67,7 @@ def test_a_local_file_is_read_where_it_lies(local, folder):
     assert (error.outcome, error.reason) == (Outcome.CHANGED, "the file was written to since it was listed")
 
 
-def test_a_local_file_that_is_gone(local, folder):
+def test_a_local_file_that_was_removed_is_unreadable(local, folder):
     with fetch(local, storage.stat(local).etag, None, max_bytes=BIG) as fetched:
         Path(local).unlink()
         assert not fetched.still_same()
@@ -74,7 +75,7 @@ def test_a_local_file_that_is_gone(local, folder):
     assert (error.outcome, error.reason) == (Outcome.UNREADABLE, "gone since it was listed")
 
 
-def test_a_local_file_without_permission(folder):
+def test_a_local_file_without_permission_is_unreadable(folder):
     with without_privileges() as place:
         file = place / "a.mp4"
         file.write_bytes(b"x")
@@ -130,7 +131,7 @@ def test_an_object_is_copied_and_removed(s3: S3Server, folder, key):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has files without a name")
-def test_the_copy_has_no_name_to_leave_behind_and_a_child_reads_it(s3: S3Server, folder):
+def test_a_child_can_read_the_copy_which_has_no_name(s3: S3Server, folder):
     etag = s3.put("a.webm", DATA)
     with fetch(s3.uri("a.webm"), etag, len(DATA), max_bytes=BIG, folder=str(folder)) as fetched:
         assert not any(folder.iterdir())
@@ -143,14 +144,14 @@ def test_an_empty_object_is_fetched(s3: S3Server, folder):
     assert get(s3.uri("a.mp4"), etag, 0, folder=folder) == b""
 
 
-def test_an_object_replaced_after_listing(s3: S3Server, folder):
+def test_an_object_replaced_after_listing_is_changed(s3: S3Server, folder):
     etag = s3.put("a.mp4", b"first")
     s3.put("a.mp4", b"other")
     error = refusal(s3.uri("a.mp4"), etag, 5, folder=folder)
     assert (error.outcome, error.reason) == (Outcome.CHANGED, "the object was replaced since it was listed")
 
 
-def test_a_manifest_that_had_the_size_wrong(s3: S3Server, folder):
+def test_an_object_of_another_size_than_listed_is_changed(s3: S3Server, folder):
     etag = s3.put("a.mp4", b"12345")
     error = refusal(s3.uri("a.mp4"), etag, 6, folder=folder)
     assert (error.outcome, error.reason) == (Outcome.CHANGED, "it has 5 bytes now, 6 were listed")
@@ -163,7 +164,7 @@ def test_gone_and_denied_are_not_retried(s3: S3Server, folder):
     assert len(s3.faults.requests) == 2
 
 
-def test_throttling_is_ridden_out(s3: S3Server, folder):
+def test_throttled_requests_are_retried(s3: S3Server, folder):
     etag = s3.put("a.mp4", DATA)
     s3.faults.status("a.mp4", 503, times=2)
     s3.faults.status("a.mp4", 500, times=1)
@@ -171,7 +172,7 @@ def test_throttling_is_ridden_out(s3: S3Server, folder):
     assert len(s3.faults.requests) == 4
 
 
-def test_throttling_to_the_end(s3: S3Server, folder):
+def test_throttling_ends_after_all_attempts(s3: S3Server, folder):
     s3.faults.status("a.mp4", 503)
     error = refusal(s3.uri("a.mp4"), "e", folder=folder)
     assert error.outcome == Outcome.UNREADABLE
@@ -180,7 +181,7 @@ def test_throttling_to_the_end(s3: S3Server, folder):
 
 
 def test_a_storage_may_be_away_for_half_a_minute():
-    usual = FetchRetries()
+    usual = RetryLimits()
     waits = [min(usual.longest_wait_s, usual.first_wait_s * 2**n) for n in range(usual.attempts - 1)]
     assert sum(waits) / 2 > 30, "a random half of each may be taken off"
     assert sum(waits) < usual.total_wait_s
@@ -188,7 +189,7 @@ def test_a_storage_may_be_away_for_half_a_minute():
 
 def test_all_waits_together_are_bounded(s3: S3Server, folder):
     s3.faults.status("a.mp4", 503)
-    impatient = FetchRetries(attempts=100, first_wait_s=0.1, longest_wait_s=0.1, total_wait_s=0.25)
+    impatient = RetryLimits(attempts=100, first_wait_s=0.1, longest_wait_s=0.1, total_wait_s=0.25)
     with pytest.raises(FetchError, match="given up"):
         fetch(s3.uri("a.mp4"), "e", None, max_bytes=BIG, folder=str(folder), retries=impatient)
     assert 3 <= len(s3.faults.requests) <= 6
@@ -206,7 +207,7 @@ def test_a_cut_body_is_resumed_where_it_stopped(s3: S3Server, folder):
     assert all(request.headers["If-Match"] == f'"{etag}"' for request in s3.faults.requests)
 
 
-def test_a_body_cut_for_ever(s3: S3Server, folder):
+def test_a_body_that_always_breaks_off_is_unreadable(s3: S3Server, folder):
     etag = s3.put("a.mp4", DATA)
     s3.faults.cut("a.mp4", after_bytes=0, times=-1)
     reason = refusal(s3.uri("a.mp4"), etag, len(DATA), folder=folder).reason
@@ -214,7 +215,7 @@ def test_a_body_cut_for_ever(s3: S3Server, folder):
     assert len(s3.faults.requests) == QUICK.attempts
 
 
-def test_an_object_replaced_in_the_middle_of_a_body(s3: S3Server, folder):
+def test_an_object_replaced_while_it_is_fetched_is_changed(s3: S3Server, folder):
     etag = s3.put("a.mp4", DATA)
     s3.faults.cut("a.mp4", after_bytes=1_500_000)
     s3.faults.delay("a.mp4", 0.5)
@@ -231,7 +232,7 @@ def test_an_object_replaced_in_the_middle_of_a_body(s3: S3Server, folder):
     assert error.outcome == Outcome.CHANGED
 
 
-def test_a_full_disk_is_not_the_objects_fault(s3: S3Server, folder):
+def test_a_full_disk_raises_oserror(s3: S3Server, folder):
     etag = s3.put("a.mp4", DATA)
     with files_of_at_most(100_000), pytest.raises(OSError, match="File too large"):
         fetch(s3.uri("a.mp4"), etag, len(DATA), max_bytes=BIG, folder=str(folder))

@@ -76,7 +76,7 @@ def test_bytes_names_and_removal(root):
     assert storage.list_names(root) == []
 
 
-def test_what_is_missing_is_named(root):
+def test_errors_name_what_is_missing(root):
     missing = storage.join(root, "missing")
     for read in (storage.read_bytes, storage.stat):
         with pytest.raises(FileNotFoundError, match=r"store/missing"):
@@ -103,7 +103,7 @@ def test_more_than_a_page_is_removed(s3: S3Server):
         storage.remove_tree(s3.uri())
 
 
-def test_a_write_that_fails_leaves_the_old_content(tmp_path):
+def test_a_failed_write_leaves_the_old_content(tmp_path):
     target = str(tmp_path / "run.json")
     storage.write_bytes(target, b"old")
     with files_of_at_most(1000), pytest.raises(OSError, match="too large"):
@@ -112,7 +112,7 @@ def test_a_write_that_fails_leaves_the_old_content(tmp_path):
     assert storage.list_names(str(tmp_path)) == ["run.json"]
 
 
-def test_throttling_is_ridden_out(s3: S3Server):
+def test_throttled_requests_are_retried(s3: S3Server):
     s3.put("a", b"hello")
     s3.faults.status("a", 503, times=2)
     assert storage.read_bytes(s3.uri("a")) == b"hello"
@@ -122,7 +122,7 @@ def test_throttling_is_ridden_out(s3: S3Server):
 
 
 @pytest.mark.slow
-def test_a_storage_that_is_gone_for_20_seconds(s3: S3Server):
+def test_requests_outlast_a_storage_that_is_gone_for_20_seconds(s3: S3Server):
     table = pa.table({"a": [1]})
     storage.check_writable(s3.uri())  # both clients are made
     s3.put("in", b"there")
@@ -147,7 +147,7 @@ def test_a_storage_that_is_gone_for_20_seconds(s3: S3Server):
     assert pq.read_table(path, filesystem=files).equals(table)
 
 
-def test_refusals_are_told_apart(s3: S3Server):
+def test_refusals_raise_different_errors(s3: S3Server):
     s3.faults.status("denied", 403)
     s3.faults.status("expired", 400, code="ExpiredToken")
     with pytest.raises(PermissionError, match=r"^s3://.*/denied: access denied"):
@@ -158,13 +158,13 @@ def test_refusals_are_told_apart(s3: S3Server):
         storage.read_bytes("s3://no-such-bucket/x")
 
 
-def test_writable_places_are_left_as_they_were(root, s3: S3Server, tmp_path):
+def test_checking_for_write_access_leaves_nothing_behind(root, s3: S3Server, tmp_path):
     storage.check_writable(root)
     assert s3.keys() == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_way(tmp_path):
+def test_an_output_below_a_file_is_not_writable(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(
@@ -174,14 +174,14 @@ def test_a_file_in_the_way(tmp_path):
             storage.check_writable(str(output))
 
 
-def test_a_folder_without_permission():
+def test_a_folder_without_permission_is_not_writable():
     with without_privileges() as folder:
         folder.chmod(0o500)
         with pytest.raises(UsageError, match=r"cannot be written: Permission denied; give a folder that can be$"):
             storage.check_writable(str(folder / "new"))
 
 
-def test_a_full_disk(tmp_path):
+def test_a_full_disk_is_not_writable(tmp_path):
     with (
         files_of_at_most(0),
         pytest.raises(UsageError, match=r"cannot be written: File too large; give a folder that can be$"),
@@ -198,29 +198,29 @@ def test_a_full_disk(tmp_path):
         (403, "SignatureDoesNotMatch", "credentials are not accepted"),
     ],
 )
-def test_an_output_that_refuses(s3: S3Server, status, code, words):
+def test_an_output_that_refuses_is_not_writable(s3: S3Server, status, code, words):
     s3.faults.status("*", status, code=code)
     with pytest.raises(UsageError, match=rf"^output s3://\S+ cannot be written: .*{words}") as raised:
         storage.check_writable(s3.uri("out"))
     assert "\n" not in str(raised.value)
 
 
-def test_an_output_without_bucket(s3: S3Server):
+def test_an_output_in_a_missing_bucket_is_not_writable(s3: S3Server):
     with pytest.raises(UsageError, match="the bucket does not exist"):
         storage.check_writable("s3://no-such-bucket/out")
 
 
-def test_no_credentials(s3: S3Server, monkeypatch):
+def test_an_output_without_credentials_is_not_writable(s3: S3Server, monkeypatch):
     env = {name: value for name, value in s3.env.items() if "KEY" not in name}
     set_aws_env(monkeypatch, env)
     with pytest.raises(UsageError, match="no AWS credentials"):
         storage.check_writable(s3.uri("out"))
 
 
-def test_an_endpoint_that_is_not_there(monkeypatch):
+def test_an_output_at_an_unreachable_endpoint_is_not_writable(monkeypatch):
     set_aws_env(monkeypatch, aws_env("http://127.0.0.1:9"))
     with monkeypatch.context() as patch, pytest.raises(UsageError, match="cannot be reached"):
-        patch.setattr(retries, "wait_s", lambda tries: 0.0)
+        patch.setattr(retries, "wait_s", lambda failures, **_: 0.0)
         storage.check_writable("s3://bucket/out")
     set_aws_env(monkeypatch, aws_env("nonsense"))
     with pytest.raises(UsageError, match="AWS_ENDPOINT_URL"):

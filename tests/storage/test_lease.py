@@ -42,33 +42,33 @@ def change(uri: str, **values: object) -> None:
     storage.write_bytes(uri, json.dumps({**json.loads(storage.read_bytes(uri)), **values}).encode())
 
 
-def test_it_is_there_while_it_is_held(uri: str) -> None:
+def test_the_file_exists_while_the_lease_is_held(uri: str) -> None:
     with Lease(uri) as held:
         held.check()
         assert Path(uri).exists()
     assert not Path(uri).exists()
 
 
-def test_a_bucket_does_as_well(s3: S3Server) -> None:
+def test_a_lease_in_a_bucket(s3: S3Server) -> None:
     uri = s3.uri("store/lease.json")
     with Lease(uri), pytest.raises(UsageError, match="is working on this store"), Lease(uri):
         pass
     assert s3.keys() == []
 
 
-def test_what_ended_the_work_is_not_covered_by_a_storage_that_refuses(s3: S3Server) -> None:
+def test_an_error_of_the_work_is_not_hidden_by_one_of_the_storage(s3: S3Server) -> None:
     with pytest.raises(CutOffError, match="first"), Lease(s3.uri("store/lease.json")):
         s3.faults.status("*", 403)
         raise CutOffError("first")
 
 
-def test_a_storage_that_is_gone_keeps_nobody_from_leaving(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaving_does_not_wait_for_an_unreachable_storage(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does the renewing wait in there, whose lease would be void when it is renewed at last."""
     monkeypatch.setattr(lease, "RENEW_S", 0.01)
     monkeypatch.setattr(lease, "STALE_S", 0.2)
     waited: list[int] = []
     with pytest.raises(CutOffError, match="first"), ExitStack() as leaving, Lease(s3.uri("store/lease.json")) as held:
-        monkeypatch.setattr(retries, "wait_s", lambda tries: waited.append(tries) or 0.0)
+        monkeypatch.setattr(retries, "wait_s", lambda failures, **_: waited.append(failures) or 0.0)
         s3.go_away()
         leaving.callback(s3.come_back)
         held._renewer.join(60)
@@ -79,7 +79,7 @@ def test_a_storage_that_is_gone_keeps_nobody_from_leaving(s3: S3Server, monkeypa
     assert waited == []
 
 
-def test_while_another_process_holds_it_nobody_else_gets_it(uri: str) -> None:
+def test_a_lease_held_by_another_process_is_refused(uri: str) -> None:
     with held(uri) as other:
         with pytest.raises(UsageError) as raised, Lease(uri):
             pass
@@ -90,7 +90,7 @@ def test_while_another_process_holds_it_nobody_else_gets_it(uri: str) -> None:
         pass
 
 
-def test_a_killed_process_on_this_machine_holds_nothing(uri: str) -> None:
+def test_the_lease_of_a_killed_process_on_this_machine_is_void(uri: str) -> None:
     with held(uri) as other:
         other.kill()
     assert Path(uri).exists()
@@ -98,7 +98,7 @@ def test_a_killed_process_on_this_machine_holds_nothing(uri: str) -> None:
         taken.check()
 
 
-def test_another_process_under_the_same_number_holds_nothing(uri: str) -> None:
+def test_the_lease_of_a_process_whose_pid_was_reused_is_void(uri: str) -> None:
     with held(uri) as other:
         change(uri, started_s=1.0)
         with Lease(uri):
@@ -106,7 +106,7 @@ def test_another_process_under_the_same_number_holds_nothing(uri: str) -> None:
         other.communicate()
 
 
-def test_another_machine_is_believed_until_its_lease_is_stale(uri: str) -> None:
+def test_the_lease_of_another_machine_holds_until_it_is_stale(uri: str) -> None:
     with held(uri) as other:
         other.kill()
     change(uri, host="elsewhere")
@@ -117,14 +117,14 @@ def test_another_machine_is_believed_until_its_lease_is_stale(uri: str) -> None:
         pass
 
 
-def test_what_is_no_lease_holds_nothing(uri: str) -> None:
+def test_an_invalid_lease_file_is_ignored(uri: str) -> None:
     for content in (b"", b"{}", b"not json", b'{"token": 1}', b"[]"):
         storage.write_bytes(uri, content)
         with Lease(uri):
             pass
 
 
-def test_it_is_renewed(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_renewed(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEW_S", 0.01)
     with Lease(uri):
         first = json.loads(storage.read_bytes(uri))
@@ -134,7 +134,7 @@ def test_it_is_renewed(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert json.loads(storage.read_bytes(uri))["renewed_s"] > first["renewed_s"]
 
 
-def test_one_that_was_taken_over_is_told_and_leaves_the_others_alone(uri: str) -> None:
+def test_a_holder_that_was_taken_over_gets_an_error_and_keeps_the_new_lease(uri: str) -> None:
     with Lease(uri) as lost:
         change(uri, token="another's")
         with pytest.raises(CutOffError, match="another process has taken over the lease"):

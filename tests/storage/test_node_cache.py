@@ -99,7 +99,7 @@ def test_a_copy_outlives_the_process_that_made_it() -> None:
     third.close()
 
 
-def test_the_copy_of_a_process_that_is_gone_is_made_anew() -> None:
+def test_the_copy_of_a_process_that_has_ended_is_made_again() -> None:
     with other_process("film", "frames"):
         pass
     copy, own = shared_copy("film", file_with(b"made anew"))
@@ -107,7 +107,7 @@ def test_the_copy_of_a_process_that_is_gone_is_made_anew() -> None:
     assert content(copy) == b"made anew"
 
 
-def test_whoever_has_a_copy_will_do(scratch: Path) -> None:
+def test_any_process_that_has_a_copy_can_share_it(scratch: Path) -> None:
     copies = [shared_copy("film", file_with(b"frames"))[0] for _ in range(3)]
     for kept in range(3):
         for number, copy in enumerate(copies):
@@ -126,7 +126,7 @@ def test_another_object_has_another_copy() -> None:
     assert (content(one), content(other)) == (b"1", b"2")
 
 
-def test_another_file_under_the_number_of_a_closed_one_is_not_taken_for_it() -> None:
+def test_another_file_on_a_reused_descriptor_is_not_used() -> None:
     first, _ = shared_copy("film", file_with(b"right"))
     number = first.fileno()
     first.close()
@@ -139,7 +139,7 @@ def test_another_file_under_the_number_of_a_closed_one_is_not_taken_for_it() -> 
     assert content(copy) == b"right"
 
 
-def test_all_who_come_meanwhile_wait_for_the_one_that_makes_it() -> None:
+def test_other_processes_wait_while_one_makes_the_copy() -> None:
     may_go_on, made, got = threading.Event(), [], []
 
     def make() -> IO[bytes]:
@@ -162,7 +162,7 @@ def test_all_who_come_meanwhile_wait_for_the_one_that_makes_it() -> None:
     assert {content(copy) for copy, own in got if not own} == {b"frames"}
 
 
-def test_where_the_one_fails_the_others_fail_side_by_side_not_in_turn(scratch: Path) -> None:
+def test_after_one_fails_the_others_try_at_the_same_time(scratch: Path) -> None:
     """A storage that does not answer is waited for twice at most, however many slices want the object."""
     holding, together = threading.Event(), threading.Barrier(4, timeout=30)
     failures: list[str] = []
@@ -197,7 +197,7 @@ def test_where_the_one_fails_the_others_fail_side_by_side_not_in_turn(scratch: P
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"key": 1}', "\0\0"])
-def test_a_note_that_was_cut_off(scratch: Path, damage: str) -> None:
+def test_a_damaged_note_is_ignored(scratch: Path, damage: str) -> None:
     first, _ = shared_copy("film", file_with(b"1"))
     [note] = notes(scratch).iterdir()
     note.write_text(damage)
@@ -208,7 +208,7 @@ def test_a_note_that_was_cut_off(scratch: Path, damage: str) -> None:
     first.close()
 
 
-def test_a_folder_that_others_may_write_to_is_not_trusted(scratch: Path) -> None:
+def test_a_folder_that_others_can_write_to_is_not_used(scratch: Path) -> None:
     notes(scratch).mkdir(mode=0o777)
     notes(scratch).chmod(0o777)
     for data in (b"1", b"2"):
@@ -218,7 +218,7 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(scratch: Path) -> None
     assert not any(notes(scratch).iterdir())
 
 
-def test_a_pipe_in_the_place_of_a_closed_copy_holds_nobody_up(scratch: Path) -> None:
+def test_a_pipe_on_a_reused_descriptor_does_not_block(scratch: Path) -> None:
     first, _ = shared_copy("film", file_with(b"1"))
     number = first.fileno()
     first.close()
@@ -233,7 +233,7 @@ def test_a_pipe_in_the_place_of_a_closed_copy_holds_nobody_up(scratch: Path) -> 
 
 
 @pytest.mark.parametrize("what", ["flock", "write"])
-def test_a_file_system_that_knows_no_locks_or_is_full(
+def test_copies_are_not_shared_where_locks_or_notes_fail(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
     def refuse(*_: object) -> None:
@@ -252,13 +252,13 @@ def test_a_file_system_that_knows_no_locks_or_is_full(
     assert "shared" in caplog.text
 
 
-def test_what_is_left_on_a_node_is_bounded(scratch: Path) -> None:
+def test_the_number_of_notes_is_bounded(scratch: Path) -> None:
     for number in range(2 * SLOTS):
         shared_copy(str(number), file_with(b""))[0].close()
     assert SLOTS / 2 < len(list(notes(scratch).iterdir())) <= SLOTS
 
 
-def test_there_is_one_film_at_a_time_on_the_disk(s3: S3Server, scratch: Path) -> None:
+def test_a_copy_is_removed_before_the_next_object_is_fetched(s3: S3Server, scratch: Path) -> None:
     """The copy that was kept is gone before another one comes."""
     clip = write_clip(scratch / "film.mp4", seconds=4, options={"g": "12"})
     rows = []

@@ -33,7 +33,7 @@ def hostile(tmp_path: Path) -> tuple[str, Path]:
     return str(tmp_path / "hostile.parquet"), made
 
 
-def test_without_the_check_it_would_run(hostile: tuple[str, Path]) -> None:
+def test_without_the_check_the_pickle_runs(hostile: tuple[str, Path]) -> None:
     import ray.data  # noqa: F401 - it registers the type
 
     path, made = hostile
@@ -59,7 +59,7 @@ def test_a_table_of_a_store_with_a_pickle_is_refused(read, hostile: tuple[str, P
         lambda inner: pa.map_(pa.string(), inner),
     ],
 )
-def test_nested_ones_are_found(nest: Callable[[pa.Field], pa.DataType], tmp_path: Path) -> None:
+def test_nested_pickle_columns_are_refused(nest: Callable[[pa.Field], pa.DataType], tmp_path: Path) -> None:
     import ray.data  # noqa: F401
 
     column = pa.field("x", nest(pa.field("inner", pa.large_binary(), metadata=PICKLED)))

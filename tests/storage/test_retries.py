@@ -12,7 +12,7 @@ from s3_server import S3Server
 from artifactscan import storage
 from artifactscan.messages import logs
 from artifactscan.storage import retries
-from artifactscan.storage.retries import S3_ATTEMPTS, bear_with
+from artifactscan.storage.retries import S3_ATTEMPTS, retry_requests
 
 GONE = EndpointConnectionError(endpoint_url="http://s3")
 
@@ -20,7 +20,7 @@ GONE = EndpointConnectionError(endpoint_url="http://s3")
 def asking(tries: int = S3_ATTEMPTS) -> Any:
     """Gives what is answered to boto3's question whether to try again."""
     events = HierarchicalEmitter()
-    bear_with(SimpleNamespace(meta=SimpleNamespace(events=events, endpoint_url="http://s3")), tries=tries)
+    retry_requests(SimpleNamespace(meta=SimpleNamespace(events=events, endpoint_url="http://s3")), tries=tries)
 
     def ask(attempts: int, *, status: int | None = None, error: Exception | None = None) -> float | None:
         response = None if status is None else (SimpleNamespace(status_code=status), {})
@@ -42,32 +42,30 @@ def test_all_waits_together_outlast_a_storage_that_restarts() -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_storage_that_cannot_now_is_asked_again(status: int) -> None:
+def test_busy_status_codes_are_retried(status: int) -> None:
     assert 0.1 <= asking()(1, status=status) <= 0.2
 
 
 @pytest.mark.parametrize("kind", [ConnectTimeoutError, ConnectionClosedError, EndpointConnectionError])
-def test_a_storage_that_does_not_answer_is_asked_again(kind: Any) -> None:
+def test_connection_errors_are_retried(kind: Any) -> None:
     assert 0.1 <= asking()(1, error=kind(endpoint_url="http://s3")) <= 0.2
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 403, 404, 412])
-def test_the_rest_is_left_to_boto3(status: int) -> None:
+def test_other_answers_are_left_to_boto3(status: int) -> None:
     assert asking()(1, status=status) is None
     assert asking()(1, error=ValueError("what we did wrong")) is None
 
 
-def test_a_certificate_does_not_get_better() -> None:
+def test_tls_errors_are_not_retried() -> None:
     assert asking()(1, error=SSLError(endpoint_url="https://s3", error="self-signed")) is False
 
 
-def test_who_tries_again_by_himself_is_not_made_to_wait() -> None:
+def test_a_client_with_one_try_does_not_retry() -> None:
     assert asking(tries=1)(1, error=GONE) is None
 
 
-def test_it_is_said_once_by_when_a_person_wonders(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_warning_after_several_tries(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger(logs.ROOT_LOGGER), "propagate", True)  # a job with JSON logs turns it off
     ask = asking()
     with caplog.at_level(logging.WARNING):
@@ -77,9 +75,9 @@ def test_it_is_said_once_by_when_a_person_wonders(
     assert caplog.messages == ["the storage at http://s3 does not answer; it is asked 5 times more"]
 
 
-def test_clients_bear_with_a_storage_that_is_busy(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_retry_a_busy_storage(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[int] = []
-    monkeypatch.setattr(retries, "wait_s", lambda tries: waited.append(tries) or 0.0)
+    monkeypatch.setattr(retries, "wait_s", lambda failures, **_: waited.append(failures) or 0.0)
     s3.put("busy", b"there")
     s3.faults.status("busy", 503, times=S3_ATTEMPTS - 1)
     assert storage.read_bytes(s3.uri("busy")) == b"there"
@@ -89,9 +87,9 @@ def test_clients_bear_with_a_storage_that_is_busy(s3: S3Server, monkeypatch: pyt
         storage.read_bytes(s3.uri("busy"))
 
 
-def test_a_body_that_breaks_off_is_asked_for_again(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_breaks_off_is_read_again(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[int] = []
-    monkeypatch.setattr(retries, "wait_s", lambda tries: waited.append(tries) or 0.0)
+    monkeypatch.setattr(retries, "wait_s", lambda failures, **_: waited.append(failures) or 0.0)
     data = bytes(range(256)) * 4000
     s3.put("cut", data)
     s3.faults.cut("cut", after_bytes=len(data) // 2)

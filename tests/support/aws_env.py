@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from artifactscan.storage import files
+from artifactscan.storage import s3
 
 
 def set_aws_env(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> None:
@@ -18,5 +18,5 @@ def set_aws_env(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> None:
 
 def forget_clients() -> None:
     """Has the next request made by a client for the environment of then."""
-    for cached in (files.s3_client, files._s3_filesystem, files._listing_client):
+    for cached in (s3.s3_client, s3.s3_filesystem, s3._listing_client):
         cached.cache_clear()

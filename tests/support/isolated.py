@@ -1,4 +1,4 @@
-"""What the tests of isolated decoding share: settings, clips, faults, and what must come of a video."""
+"""Helpers for tests of the decoding child: settings, protocol messages as faults, and checks of the results."""
 
 import json
 import time
@@ -10,7 +10,7 @@ import numpy as np
 
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.sandbox.supervisor import Segment
-from artifactscan.decode.video import DecodeLimits, DecodeSettings, Verdict, VideoFacts
+from artifactscan.decode.video import DecodeLimits, DecodeResult, DecodeSettings, VideoFacts
 from artifactscan.outcomes import Outcome
 
 HEIGHT, WIDTH = 48, 80
@@ -24,12 +24,12 @@ SAMPLED = [0, 12, 24, 36, 48, 60, 72, 84]
 """Two a second out of 24."""
 
 
-def verdict_of(segments: list[Segment]) -> Verdict:
-    """The verdict, after checking that there is exactly one and that it stands last."""
-    verdicts = [segment.verdict for segment in segments]
-    assert verdicts[-1] is not None
-    assert verdicts[:-1] == [None] * (len(verdicts) - 1)
-    return verdicts[-1]
+def result_of(segments: list[Segment]) -> DecodeResult:
+    """The result, after checking that only the last segment has one."""
+    *others, last = [segment.result for segment in segments]
+    assert last is not None
+    assert others == [None] * len(others)
+    return last
 
 
 def kept(segments: list[Segment]) -> list[Segment]:
@@ -40,32 +40,32 @@ def kept(segments: list[Segment]) -> list[Segment]:
 
 
 def shown(segments: list[Segment]) -> list[int]:
-    """The numbers that the kept frames show."""
+    """The numbers drawn on the frames of the attempt that counts."""
     pictures = b"".join(segment.pixels for segment in kept(segments))
     frames = np.frombuffer(pictures, np.uint8).reshape(-1, HEIGHT, WIDTH, 3)
     return [media.read_number(frame) for frame in frames]
 
 
 def assert_scored(segments: list[Segment], decoder: str) -> None:
-    verdict = verdict_of(segments)
-    assert verdict.outcome is Outcome.SCORED, verdict
-    assert verdict.facts.decoder == decoder
+    result = result_of(segments)
+    assert result.outcome is Outcome.SCORED, result
+    assert result.facts.decoder == decoder
     assert [i for segment in kept(segments) for i in segment.frame_index] == SAMPLED
     assert shown(segments) == SAMPLED
 
 
 def assert_failed(segments: list[Segment], outcome: Outcome) -> str:
-    """The reason of a verdict that stands alone, without frames."""
-    verdict = verdict_of(segments)
-    assert verdict.outcome is outcome, verdict
-    assert verdict.reason
+    """The reason of a failure, after checking that its attempt has no frames."""
+    result = result_of(segments)
+    assert result.outcome is outcome, result
+    assert result.reason
     assert kept(segments) == segments[-1:]
     assert (segments[-1].frame_index, segments[-1].pts_s, segments[-1].pixels) == ([], [], b"")
-    return verdict.reason
+    return result.reason
 
 
 def running(pid: int) -> bool:
-    """Whether a process is there that is more than a zombie."""
+    """Whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def wait_until_gone(pid: int, timeout_s: float = 5) -> bool:
 
 
 def say(message: str | bytes) -> str:
-    """Python for a fault that puts a line on the protocol and then stays silent."""
+    """Python code that sends one line to the parent and then nothing more."""
     line = (message if isinstance(message, bytes) else message.encode()) + b"\n"
     return f"os.write(events_fd, {line!r}); time.sleep(60)"
 

@@ -61,7 +61,7 @@ def agree(settings: AgreeSettings, out: Console) -> None:
         try:
             write_table(figures, storage.normalise(settings.output))
         except OSError as error:
-            reason = failures.reason(error, settings.output)
+            reason = failures.describe(error, settings.output)
             raise UsageError(f"output {settings.output} cannot be written: {reason}") from None
 
 

@@ -104,4 +104,4 @@ def _read(uri: str) -> bytes:
     except FileNotFoundError:
         raise UsageError(f"{uri} is not there; give the file that the tool exported") from None
     except OSError as error:
-        raise UsageError(f"{uri} cannot be read: {failures.reason(error, uri)}") from None
+        raise UsageError(f"{uri} cannot be read: {failures.describe(error, uri)}") from None

@@ -100,7 +100,7 @@ def write_labels(table: pa.Table, uri: str) -> None:
     try:
         storage.write_bytes(storage.normalise(uri), data)
     except OSError as error:
-        raise UsageError(f"labels {uri} cannot be written: {failures.reason(error, uri)}") from None
+        raise UsageError(f"labels {uri} cannot be written: {failures.describe(error, uri)}") from None
 
 
 def check_against_clips(table: pa.Table, clips: str) -> dict[str, str]:
@@ -271,13 +271,13 @@ def _find(file: str, root: str) -> str | None:
     try:
         return next((uri for uri in candidates if storage.exists(uri)), None)
     except OSError as error:
-        raise UsageError(f"clip {_quoted(file)} cannot be looked up: {failures.reason(error, file)}") from None
+        raise UsageError(f"clip {_quoted(file)} cannot be looked up: {failures.describe(error, file)}") from None
 
 
 def _reason(error: Exception, uri: str) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    return failures.reason(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
+    return failures.describe(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
 
 
 def _quoted(text: str) -> str:

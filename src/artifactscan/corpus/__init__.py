@@ -1,0 +1,1 @@
+"""The corpus: which videos there are to score."""

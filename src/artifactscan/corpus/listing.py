@@ -1,7 +1,6 @@
-"""What there is to score: a folder, a single file, an s3:// prefix or a manifest of uris, listed as a stream.
+"""Lists the objects of a corpus: a folder, a single file, an s3:// prefix or a manifest of uris.
 
-A million objects are listed in the memory of ten thousand; only a manifest costs a digest per entry, to find
-repeats.
+The listing is a stream in constant memory, apart from a digest per manifest entry to find duplicates.
 """
 
 import os
@@ -9,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -24,6 +23,7 @@ from artifactscan.errors import UsageError
 from artifactscan.schemas import LISTING
 from artifactscan.storage import failures
 from artifactscan.storage.parquet import open_plain
+from artifactscan.storage.s3 import microseconds
 
 VIDEO_PATTERNS: tuple[str, ...] = tuple(
     f"*.{ending}"
@@ -32,38 +32,36 @@ VIDEO_PATTERNS: tuple[str, ...] = tuple(
         *("flv", "wmv", "asf", "ogv", "3gp", "3g2"),
     )
 )
-"""Endings of the containers that decoding takes."""
+"""Endings of the containers that decoding accepts."""
 
 BATCH_ROWS = 10_000
 LOOKUP_THREADS = 32
-"""Manifest entries looked up at a time: a HEAD request is nearly all waiting."""
+"""Manifest entries looked up at a time: most of a HEAD request is waiting."""
 
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
-_MICROSECOND = timedelta(microseconds=1)
 _MANIFEST_SUFFIXES = (".parquet", ".csv")
 _MANIFEST_TYPES = {"uri": pa.string(), "size_bytes": pa.int64(), "etag": pa.string()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListSettings:
-    """What to take from an input."""
+    """Which objects of an input to list."""
 
     include: tuple[str, ...] = VIDEO_PATTERNS
-    """Globs, case-insensitive: with a slash against the path below the input, without against the bare name.
-    ``*`` and ``?`` stop at a slash, ``**`` does not; ``folder/`` is all that is in it."""
+    """Globs, case-insensitive: matched with the path below the input if they contain a slash, else with the name.
+    ``*`` and ``?`` stop at a slash, ``**`` does not; ``folder/`` matches everything in it."""
     exclude: tuple[str, ...] = ()
-    """Globs of the same kind; wins over ``include``."""
+    """Globs of the same kind, which override ``include``."""
     limit: int | None = None
-    """Files to take at most."""
+    """Most files to list."""
     since: datetime | None = None
-    """Only files modified at or after this time; those whose time is not known are taken."""
+    """Only files modified at or after this time, and files whose time is unknown."""
 
 
 class Found(NamedTuple):
-    """One object as it was found; size, etag and time are None where it could not be looked at."""
+    """One object of the input; size, etag and time are None where they could not be read."""
 
     path: str
-    """Below the input; what the patterns are set against."""
+    """Below the input; matched with the patterns."""
     uri: str
     size_bytes: int | None = None
     etag: str | None = None
@@ -71,27 +69,27 @@ class Found(NamedTuple):
 
 
 def video_id(uri: str, etag: str | None) -> str:
-    """32 hex digits that stand for one version of one object: blake2b of the uri, a NUL and the etag."""
+    """Id of one version of one object, 32 hex digits: blake2b of the uri, a NUL and the etag."""
     return blake2b(f"{uri}\0{etag or ''}".encode(), digest_size=16).hexdigest()
 
 
 def is_manifest(uri: str) -> bool:
-    """Whether an input names other objects rather than holding them: by its ending, .parquet or .csv."""
+    """Whether an input is a list of uris, which its ending .parquet or .csv shows."""
     return uri.lower().endswith(_MANIFEST_SUFFIXES)
 
 
 def list_corpus(input: str, settings: ListSettings) -> "Listing":
-    """Lists an input; iterating it gives record batches of the LISTING schema.
+    """Lists an input; iterating the listing gives record batches of the LISTING schema.
 
-    A name ending in .parquet or .csv is a manifest: a column ``uri`` and, if at hand, size_bytes and etag.
-    What is named one by one, a single file or in a manifest, is taken whatever its ending, unless ``include``
-    is set. UsageError, here or while iterating: an input that is not there, cannot be read, holds no videos.
+    A name ending in .parquet or .csv is a manifest: a column ``uri`` and optionally size_bytes and etag. A single file
+    and the entries of a manifest are listed whatever their ending, unless ``include`` is set. Raises UsageError, here
+    or while iterating, for an input that does not exist, cannot be read, or has no videos.
     """
     uri = storage.normalise(input)
     try:
         single = _single(uri, is_folder=input.endswith("/"))
     except OSError as error:
-        raise UsageError(f"input {uri} cannot be read: {failures.reason(error, uri)}") from None
+        raise UsageError(f"input {uri} cannot be read: {failures.describe(error, uri)}") from None
     if single is None:
         found = _s3_objects(uri) if storage.is_s3(uri) else _local_files(uri, _Globs(settings.exclude, "--exclude"))
         return Listing(uri, found, settings, include=settings.include)
@@ -103,7 +101,7 @@ def list_corpus(input: str, settings: ListSettings) -> "Listing":
 
 
 class Listing:
-    """The objects of an input that its settings take, in batches of at most BATCH_ROWS rows; iterate once."""
+    """The objects of an input that match its settings, in batches of at most BATCH_ROWS rows; can be iterated once."""
 
     def __init__(
         self,
@@ -115,9 +113,9 @@ class Listing:
         may_repeat: bool = False,
     ):
         self.looked_at = 0
-        """Objects found so far, taken or not."""
+        """Objects found so far, listed or not."""
         self.available = 0
-        """Objects taken so far."""
+        """Objects listed so far."""
         self.skipped_by_pattern = 0
         self.skipped_older = 0
         self.duplicates = 0
@@ -158,7 +156,7 @@ class Listing:
         self.skipped_by_pattern += batch.num_rows - matching.num_rows
         if self._settings.since is None:
             return matching
-        since = pa.scalar((self._settings.since - _EPOCH) // _MICROSECOND, pa.int64())
+        since = pa.scalar(microseconds(self._settings.since), pa.int64())
         recent = matching.filter(pc.fill_null(pc.greater_equal(matching["modified_us"], since), True))
         self.skipped_older += matching.num_rows - recent.num_rows
         return recent
@@ -194,7 +192,7 @@ def _with_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 class _Globs:
-    """Globs as one regular expression for Arrow's engine, which takes linear time whatever the pattern."""
+    """Globs as one regular expression for Arrow's engine, which takes linear time for any pattern."""
 
     _TOKEN = re.compile(r"(\*\*/|\*\*|\*|\?|\[!?[^\]/]+\])")
     _REGEX = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}  # noqa: RUF012
@@ -228,34 +226,34 @@ class _Globs:
 
 
 def _single(uri: str, *, is_folder: bool) -> Found | None:
-    """The object that ``uri`` names exactly, None where it names a folder, OSError where it names nothing."""
+    """The object that ``uri`` names; None for a folder; raises OSError where there is nothing of that name."""
     if storage.is_s3(uri):
         bucket, key = storage.split_s3(uri)
         if key and not is_folder:
             try:
-                return _looked_up(uri.rsplit("/", 1)[-1], uri)
+                return _look_up(uri.rsplit("/", 1)[-1], uri)
             except ConnectionError:
                 raise
             except OSError:
-                pass  # not one object; if it is another reason, listing gives it in more words than HEAD
+                pass  # not a single object, or an error, for which listing has a better message than HEAD
         with failures.s3_errors(uri):
             storage.s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
         return None
     path = Path(uri)
     if path.is_dir():
         return None
-    single = _looked_up(path.name, uri)
+    single = _look_up(path.name, uri)
     with path.open("rb"):
         return single
 
 
-def _looked_up(path: str, uri: str) -> Found:
+def _look_up(path: str, uri: str) -> Found:
     found = storage.stat(uri)
     return Found(path, uri, found.size_bytes, found.etag, found.modified_us)
 
 
 def _local_files(root: str, exclude: _Globs) -> Iterator[Found]:
-    """Every file below ``root`` in the order of names; links to folders are not followed."""
+    """Every file below ``root`` in name order; links to folders are not followed."""
     folders = [_scan(root, root, exclude)]
     while folders:
         entry = next(folders[-1], None)
@@ -272,7 +270,7 @@ def _scan(folder: str, root: str, exclude: _Globs) -> Iterator[os.DirEntry[str]]
         with os.scandir(folder) as entries:
             return iter(sorted(entries, key=_name_in_order))
     except (FileNotFoundError, NotADirectoryError):
-        return iter(())  # removed while the folders above it were read
+        return iter(())  # removed in the meantime
     except OSError as error:
         path = _utf8(os.path.relpath(folder, root))
         if pc.any(exclude.match(pa.array([path, f"{path}/"]))).as_py():
@@ -283,7 +281,7 @@ def _scan(folder: str, root: str, exclude: _Globs) -> Iterator[os.DirEntry[str]]
 
 
 def _name_in_order(entry: os.DirEntry[str]) -> str:
-    """Sorts as S3 does: a folder counts with its slash."""
+    """Sort key of S3's order, where a folder's name includes its slash."""
     return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
 
 
@@ -291,19 +289,19 @@ def _links_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_symlink() and entry.is_dir()
     except OSError:
-        return False  # a link in circles, say
+        return False  # for example a link that leads to itself
 
 
 def _local_file(entry: os.DirEntry[str], root: str) -> Found:
     uri = _utf8(entry.path)
     path = uri[len(root) :].lstrip("/")
     try:
-        if uri == entry.path and entry.is_file():  # a name that is not UTF-8 has no uri that leads back to it
+        if uri == entry.path and entry.is_file():  # the uri of a name that is not UTF-8 cannot be opened
             found = storage.local_stat(entry.stat())
             return Found(path, uri, found.size_bytes, found.etag, found.modified_us)
     except OSError:
         pass
-    return Found(path, uri)  # a broken link, a pipe, or gone by now: the ledger will say so
+    return Found(path, uri)  # a broken link, a pipe or a removed file: the ledger says which
 
 
 def _utf8(name: str) -> str:
@@ -312,19 +310,19 @@ def _utf8(name: str) -> str:
 
 
 def _s3_objects(uri: str) -> Iterator[Found]:
-    """Every object below an s3:// prefix in the order of keys, page by page."""
+    """Every object below an s3:// prefix in key order, page by page."""
     bucket, key = storage.split_s3(uri)
     start, root = len(key) + 1 if key else 0, f"s3://{bucket}/"
     try:
         for name, size, etag, modified_us in storage.list_objects(uri):
-            if size or not name.endswith("/"):  # such an empty object only makes a folder show up
+            if size or not name.endswith("/"):  # an empty object with a slash only marks a folder
                 yield Found(name[start:], root + name, size, etag, modified_us)
     except OSError as error:
-        raise UsageError(f"input {uri} cannot be listed to its end: {failures.reason(error, uri)}") from None
+        raise UsageError(f"input {uri} cannot be listed to its end: {failures.describe(error, uri)}") from None
 
 
 def _manifest_entries(uri: str, *, need_time: bool) -> Iterator[Found]:
-    """The entries of a manifest, in its order; what it does not say of them is looked up, many at a time."""
+    """The entries of a manifest, in its order; missing etags are looked up, many at a time."""
     folder = uri.rpartition("/")[0]
     rows_before = 0
     with ThreadPoolExecutor(LOOKUP_THREADS) as pool:
@@ -346,18 +344,18 @@ def _manifest_entry(folder: str, entry: str, size: int | None, etag: str | None,
         uri = storage.normalise(entry if "://" in entry or entry.startswith("/") else f"{folder}/{entry}")
     except UsageError:
         return Found(entry, entry)
-    etag = etag.strip('"') if etag and storage.is_s3(uri) else None  # a local file's is never written by others
+    etag = etag.strip('"') if etag and storage.is_s3(uri) else None  # the etag of a local file is always looked up
     if etag and not need_time:
         return Found(entry, uri, size, etag)
     try:
-        found = _looked_up(entry, uri)
+        found = _look_up(entry, uri)
     except OSError:
         return Found(entry, uri, size)
     return found if etag is None else found._replace(etag=etag)
 
 
 def _manifest_batches(uri: str) -> Iterator[pa.RecordBatch]:
-    """The columns uri, size_bytes and etag of a manifest, as far as it has them, some rows at a time."""
+    """Batches of a manifest with those of the columns uri, size_bytes and etag that it has."""
     try:
         files, path = storage.filesystem(uri)
         if uri.lower().endswith(".csv"):

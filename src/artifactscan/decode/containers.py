@@ -1,4 +1,4 @@
-"""Opens a video that nobody vouches for: one file, already open, in a container from an allow-list."""
+"""Opens untrusted video files: FFmpeg gets a stream without a name, and only demuxers on an allow-list."""
 
 import os
 import re
@@ -14,6 +14,7 @@ import av
 from av.container import InputContainer
 from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from artifactscan.decode.video import DecodeError, DecodeLimits, VideoFacts
@@ -32,22 +33,22 @@ CONTAINERS: tuple[str, ...] = (
     "flv",
     "asf",
 )
-"""FFmpeg's demuxers that may be used; none of them opens a second file. Playlists, image sequences and
-scripts (hls, dash, concat, image2, sdp, lavfi, …) are not among them."""
+"""FFmpeg demuxers that may be used; none of them opens a second file. Playlists, image sequences and scripts
+(hls, dash, concat, image2, sdp, lavfi, …) are left out."""
 
 _NO_DECODER = {"codec_whitelist": "none"}
-"""Opens a file without decoding anything: only what the container itself says is known then."""
+"""Opens a file without decoding anything; only the container's own headers are known then."""
 
 _MAX_DEMUX_ERRORS = 1000
-"""Unreadable packets after which the rest of a file is given up."""
-_MAX_MISSING = 100_000
-"""Packets that a file which was cut off is said to lack at most; it may claim anything."""
-_DURATION = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)")
-"""When a track of a Matroska file ends, counted from the file's time 0: a tag that most writers leave."""
+"""Unreadable packets after which the rest of a file is skipped."""
+_MAX_MISSING_PACKETS = 100_000
+"""Most packets counted as missing from a truncated file, whose headers may claim any number."""
+_DURATION_TAG = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)")
+"""The DURATION tag of a Matroska track: its end, counted from time 0 of the file. Most writers set it."""
 _MAX_RIFF_CHUNKS = 64
-"""Looked at in an AVI file; each holds a gigabyte, in OpenDML files that are larger."""
+"""Most chunks read in an AVI file; in larger OpenDML files each holds a gigabyte."""
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
-"""Elements of a Matroska file (RFC 9559): its head, and all that follows."""
+"""Ids of the two top elements of a Matroska file (RFC 9559)."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class OpenVideo:
 
     container: InputContainer
     stream: VideoStream
-    cut_off: bool
-    """The file ends before its container does: a WebM, Matroska or AVI file of which the rest never arrived."""
+    truncated: bool
+    """The file is shorter than its container says: WebM, Matroska and AVI only."""
 
     @property
     def time_base(self) -> Fraction:
@@ -65,37 +66,48 @@ class OpenVideo:
 
     @property
     def frame_ticks(self) -> int:
-        """How long a frame lasts by the stream's average rate, for frames that do not say; 1 or more."""
+        """Duration of a frame at the stream's average rate, for frames without a duration; 1 or more."""
         rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         return max(1, round(1 / (rate * self.time_base)))
 
+    def open_decoder(self) -> VideoCodecContext:
+        """The stream's decoder, on one thread, set to report damage."""
+        decoder = self.stream.codec_context
+        decoder.thread_count = 1
+        decoder.thread_type = "NONE"
+        # By default FFmpeg conceals damage, which would look like an artifact of a generator.
+        decoder.options = {"err_detect": "explode"}
+        return decoder
+
     def missing(self, read: int, first: int, end: int) -> tuple[int, int]:
-        """How many packets the container promises beyond the ``read`` ones, shown from tick ``first`` to ``end``, and
-        the ticks for which each of them, evenly spread, would be shown.
+        """Number of packets that the container declares but the file lacks, and the duration of each in ticks.
+
+        ``read``: packets that could be read; they are shown from tick ``first`` to tick ``end``. The missing packets
+        are taken to be evenly spaced.
         """
-        if self.cut_off:
-            promised = self._promised_end(first)
-            missing = min(_MAX_MISSING, (promised - end) // self.frame_ticks)
+        if self.truncated:
+            declared = self._declared_end(first)
+            missing = min(_MAX_MISSING_PACKETS, (declared - end) // self.frame_ticks)
         else:
-            promised = first + (self.stream.duration or 0)
+            declared = first + (self.stream.duration or 0)
             missing = len(self.stream.index_entries) - read if "mp4" in self.container.format.name else 0
         if missing <= 0:
             return 0, self.frame_ticks
-        return missing, max(1, (promised - end) // missing) if promised > end else self.frame_ticks
+        return missing, max(1, (declared - end) // missing) if declared > end else self.frame_ticks
 
-    def _promised_end(self, first: int) -> int:
-        """In ticks; 0 where the container says nothing of the video alone."""
+    def _declared_end(self, first: int) -> int:
+        """In ticks; 0 where the container does not declare the end of the video stream itself."""
         if self.stream.frames:
             return first + self.stream.frames * self.frame_ticks
-        if told := _DURATION.fullmatch(self.stream.metadata.get("DURATION", "")):
-            hours, minutes, seconds = told.groups()
+        if tag := _DURATION_TAG.fullmatch(self.stream.metadata.get("DURATION", "")):
+            hours, minutes, seconds = tag.groups()
             return round((int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)) / self.time_base)
         if len(self.container.streams) > 1:
             return 0
         return round(Fraction(self.container.duration or 0, av.time_base) / self.time_base)
 
     def packets(self) -> Iterator[av.Packet]:
-        """The stream's packets in the order of the file; those that cannot be read are passed over."""
+        """The stream's packets in file order; packets that cannot be read are skipped."""
         for _ in range(_MAX_DEMUX_ERRORS):
             try:
                 for packet in self.container.demux(self.stream):
@@ -103,30 +115,29 @@ class OpenVideo:
                         yield packet
                 return
             except FFmpegError:
-                # The generator is dead, the demuxer is not: it stands behind the packet it could not read.
-                continue
+                continue  # the error ended the generator; the demuxer goes on after the packet it could not read
 
 
 @contextmanager
 def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[OpenVideo]:
-    """Opens a file and fills ``facts`` with what its headers say.
+    """Opens a file and fills ``facts`` from its headers.
 
-    Raises DecodeError: UNDECODABLE where there is no video in it, TOO_LARGE where the headers exceed a limit;
-    OSError where the file itself cannot be read.
+    Raises DecodeError: UNDECODABLE where it holds no video, TOO_LARGE where the headers exceed a limit; OSError where
+    the file cannot be read.
     """
-    # Opening decodes a frame where the headers leave something open, but none over the limit.
+    # FFmpeg decodes a frame here if the headers are incomplete; max_pixels limits that too.
     with _open(path, facts, {"max_pixels": str(limits.max_pixels)}) as container:
         stream = _video_stream(container, facts)
-        _note_headers(container, stream, facts)
+        _read_headers(container, stream, facts)
         if facts.width is None:
             with _open(path, facts, _NO_DECODER) as undecoded:
-                _note_headers(undecoded, _video_stream(undecoded, facts), facts)
+                _read_headers(undecoded, _video_stream(undecoded, facts), facts)
         check_pixels(facts.width or 0, facts.height or 0, limits, facts)
         check_duration(facts.duration_s or 0.0, limits, facts)
-        yield OpenVideo(container, stream, _is_cut_off(path))
+        yield OpenVideo(container, stream, _is_truncated(path))
 
 
-def _note_headers(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> None:
+def _read_headers(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> None:
     context = stream.codec_context
     facts.container, facts.codec = container.format.name, context.codec.canonical_name
     facts.width, facts.height = context.width or None, context.height or None
@@ -153,25 +164,25 @@ def check_duration(duration_s: float, limits: DecodeLimits, facts: VideoFacts) -
 @contextmanager
 def _open(path: str, facts: VideoFacts, options: dict[str, str]) -> Iterator[InputContainer]:
     options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "", **options}
-    # FFmpeg sees a nameless stream of bytes: neither the name nor the content can make it open another file.
+    # FFmpeg sees a stream of bytes without a name: neither the name nor the content can make it open another file.
     with FileIO(os.open(path, os.O_RDONLY)) as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise DecodeError(Outcome.UNDECODABLE, "the file is empty", facts)
         try:
-            container = av.open(file, mode="r", options=options, io_open=_refuse, metadata_errors="replace")
+            container = av.open(file, mode="r", options=options, io_open=_refuse_to_open, metadata_errors="replace")
         except ArgumentError:
-            # What FFmpeg answers for a demuxer that is not on the whitelist.
+            # FFmpeg's error for a demuxer that is not on the allow-list.
             reason = "its container format is not one that is read: a playlist, script or image, not a video file"
             raise DecodeError(Outcome.UNDECODABLE, reason, facts) from None
         except FFmpegError as error:
-            reason = f"not a readable video file: {_in_words(error)}"
+            reason = f"not a readable video file: {_error_text(error)}"
             raise DecodeError(Outcome.UNDECODABLE, reason, facts) from None
         with container:
             yield container
 
 
-def _is_cut_off(path: str) -> bool:
-    """Whether the size that the container states for itself is more than there is of the file."""
+def _is_truncated(path: str) -> bool:
+    """Whether the container declares more bytes than the file has."""
     with Path(path).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         for _ in range(_MAX_RIFF_CHUNKS):
@@ -183,16 +194,16 @@ def _is_cut_off(path: str) -> bool:
                 return True
             file.seek(length + length % 2 - 4, os.SEEK_CUR)
         file.seek(0)
-        if (ebml := _ebml_element(file)) is None or ebml[0] != _EBML or ebml[1] is None or ebml[1] > size:
+        if (ebml := _read_ebml_header(file)) is None or ebml[0] != _EBML or ebml[1] is None or ebml[1] > size:
             return False
         file.seek(ebml[1], os.SEEK_CUR)
-        if (segment := _ebml_element(file)) is None or segment[0] != _SEGMENT or segment[1] is None:
+        if (segment := _read_ebml_header(file)) is None or segment[0] != _SEGMENT or segment[1] is None:
             return False
         return file.tell() + segment[1] > size
 
 
-def _ebml_element(file: BinaryIO) -> tuple[int, int | None] | None:
-    """Id and content size of the element that begins here (RFC 8794); the size None where it is not known."""
+def _read_ebml_header(file: BinaryIO) -> tuple[int, int | None] | None:
+    """Id and content size of the element that begins here (RFC 8794); size None where it is declared unknown."""
     numbers = []
     for most in (4, 8):
         first = file.read(1)
@@ -205,13 +216,13 @@ def _ebml_element(file: BinaryIO) -> tuple[int, int | None] | None:
     return name, None if size - marker == marker - 1 else size - marker
 
 
-def _in_words(error: FFmpegError) -> str:
-    """FFmpeg's own words for an error, in lower case and without number and file name."""
+def _error_text(error: FFmpegError) -> str:
+    """FFmpeg's message without number and file name, starting in lower case."""
     words = (error.strerror or str(error)).strip()
     return words[:1].lower() + words[1:]
 
 
-def _refuse(url: str, flags: int, options: dict) -> NoReturn:
+def _refuse_to_open(url: str, flags: int, options: dict) -> NoReturn:
     raise PermissionError(f"a video may not open {url}")
 
 
@@ -225,5 +236,5 @@ def _video_stream(container: InputContainer, facts: VideoFacts) -> VideoStream:
     decodable = [stream for stream in videos if stream.codec_context is not None]
     if not decodable:
         raise DecodeError(Outcome.UNDECODABLE, "FFmpeg has no decoder for its video stream", facts)
-    # Of several, the best: the others are previews and lower qualities of it.
+    # The largest of several: the others are previews or lower qualities of the same video.
     return max(decodable, key=lambda stream: stream.codec_context.width * stream.codec_context.height)

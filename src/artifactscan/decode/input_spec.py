@@ -1,11 +1,11 @@
-"""What a classifier takes in: the part of a checkpoint's card that decoding and training share."""
+"""A classifier's input: the part of a checkpoint's card that decoding and training share."""
 
 from dataclasses import dataclass
 
 MAX_SIDE = 4096
-"""Pixels; more is a mistake in a card, and would cost gigabytes per batch."""
+"""Pixels; a larger side is a mistake in a card, and would need gigabytes per batch."""
 RESIZE_KERNELS: tuple[str, ...] = ("bicubic", "bilinear", "area", "lanczos")
-"""Resize kernels that a card may name; swscale's, anti-aliased when shrinking."""
+"""swscale's resize kernels that a card may name; all are anti-aliased when shrinking."""
 
 
 @dataclass(frozen=True, kw_only=True)

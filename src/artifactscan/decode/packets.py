@@ -1,12 +1,12 @@
-"""Which packets of a video have to be decoded to see its sampled frames; decided without decoding any.
+"""Plans which packets of a video to decode for its sampled frames, without decoding any.
 
-Two things need no decoding. A frame that no other frame refers to (H.264 nal_ref_idc 0; HEVC sub-layer
-non-reference pictures of the highest layer), unless it is sampled itself. And all that follows the last
-sampled frame of a group, up to a packet where decoding can start anew without changing any frame.
+Two kinds of packets are left out: frames that are not sampled and that no other frame refers to (H.264 nal_ref_idc 0;
+HEVC sub-layer non-reference pictures of the highest layer), and whatever follows the last sampled frame of a group, up
+to the next packet where decoding can restart without changing any frame.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
@@ -14,11 +14,10 @@ import av
 
 from artifactscan.decode.containers import OpenVideo
 from artifactscan.decode.sampling import sampled_frames, samples_per_tick
-from artifactscan.decode.video import Slice
 
 SELECTIVE_CODECS: tuple[str, ...] = ("h264", "hevc", "mpeg4", "mjpeg")
-"""Codecs of which packets may be left out: every frame is one packet, and its first bytes tell what it needs.
-Others (VP8, VP9 and AV1 with hidden frames, GIF with its canvas) are decoded whole."""
+"""Codecs of which packets may be left out: each frame is one packet, and its first bytes show what it depends on.
+Others (VP8, VP9 and AV1 with hidden frames, GIF with its canvas) are decoded in full."""
 
 _H264_SLICE, _H264_IDR, _H264_PARAMETERS = 1, 5, frozenset({7, 8})
 _H264_PICTURES = frozenset(range(1, 6))
@@ -29,41 +28,41 @@ _MPEG4_INTRA = 0
 
 @dataclass(frozen=True, slots=True)
 class PacketNote:
-    """What one packet's flags and first bytes say."""
+    """Properties of one packet, from its flags and first bytes."""
 
     pts: int | None
     """Presentation time in ticks of the stream's time base."""
     duration: int = 0
-    """Ticks; 0 where the container does not say."""
+    """Ticks; 0 where unknown."""
     shown: bool = True
-    """False for what an edit list cuts off: decoded when needed, never presented."""
+    """False where an edit list cuts the frame off: decoded if others need it, never presented."""
     intact: bool = True
-    """False where the container marks the packet as corrupt, or lists it but could not read it."""
+    """False where the container marks the packet as corrupt, or lists it but cannot read it."""
     keyframe: bool = False
-    """What the container says; it may promise more than is true."""
+    """According to the container, which may be wrong."""
     restart: bool = False
-    """Decoding can start here; frames presented from here on come out exact."""
+    """Decoding can start here: frames presented from here on are exact."""
     disposable: bool = False
-    """No other frame needs this one (HEVC: none of its own or a lower temporal layer)."""
+    """No other frame refers to this one (HEVC: none of its own or a lower temporal layer)."""
     layer: int = 0
     """HEVC temporal layer."""
     parameters: bool = False
-    """Carries parameter sets that later packets may need."""
+    """Contains parameter sets that later packets may need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A run of packets that can be decoded by itself."""
+    """Packets that can be decoded without any packet of other groups."""
 
     packets: list[int]
     """Numbers of the packets to decode, in decoding order."""
     frames: list[int]
-    """Indices (presentation order) of the sampled frames that come out of it."""
+    """Indices (presentation order) of its sampled frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodePlan:
-    """What to decode of a video to see its sampled frames."""
+    """What to decode for the sampled frames of a video."""
 
     groups: list[Group]
     notes: list[PacketNote]
@@ -83,8 +82,8 @@ def plan_decoding(
 ) -> DecodePlan | None:
     """The plan for a video's packets, given in decoding order.
 
-    ``frame_ticks``: how long the last frame lasts where its packet does not say. None where the packets do
-    not tell which frame is on screen when: times missing or doubled, or no place to start.
+    ``frame_ticks``: duration of the last frame where its packet has none. None where the packets do not determine
+    which frame is on screen when: times are missing or not unique, or decoding cannot start at the first packet.
     """
     shown = sorted((note.pts, number) for number, note in enumerate(notes) if note.shown and note.pts is not None)
     times = [time for time, _ in shown]
@@ -107,34 +106,17 @@ def plan_decoding(
     )
 
 
-def restrict(plan: DecodePlan, slice: Slice) -> DecodePlan:
-    """The part of ``plan`` that one slice decodes: whole groups, with about as many sampled frames as in any other."""
-    frames, before = len(plan.packet_of_frame), 0
-    groups: list[Group] = []
-    for group in plan.groups:
-        if before * slice.of // frames == slice.number:
-            groups.append(group)
-        before += len(group.frames)
-    kept = {frame for group in groups for frame in group.frames}
-    return replace(
-        plan,
-        groups=groups,
-        frame_of_pts={pts: frame for pts, frame in plan.frame_of_pts.items() if frame in kept},
-        packet_of_frame={frame: packet for frame, packet in plan.packet_of_frame.items() if frame in kept},
-    )
-
-
 def groups_are_closed(notes: list[PacketNote]) -> bool:
-    """Whether every keyframe is a clean place to start from and every frame is presented."""
+    """Whether every keyframe starts a closed group and every frame is presented."""
     keyframes = [number for number, note in enumerate(notes) if note.keyframe]
-    return keyframes == _clean_cuts(notes) and all(note.shown for note in notes)
+    return keyframes == _closed_group_starts(notes) and all(note.shown for note in notes)
 
 
 def _groups(notes: list[PacketNote], packet_of_frame: dict[int, int]) -> list[Group]:
     frame_of_packet = {packet: frame for frame, packet in packet_of_frame.items()}
     top_layer = max(note.layer for note in notes)
     groups = []
-    for start, stop in pairwise([*_clean_cuts(notes), len(notes)]):
+    for start, stop in pairwise([*_closed_group_starts(notes), len(notes)]):
         wanted = [number for number in range(start, stop) if number in frame_of_packet]
         if not wanted:
             continue
@@ -147,13 +129,13 @@ def _groups(notes: list[PacketNote], packet_of_frame: dict[int, int]) -> list[Gr
     return groups
 
 
-def _clean_cuts(notes: list[PacketNote]) -> list[int]:
-    """Numbers of the packets from which on nothing needs a packet before: the starts of closed groups."""
+def _closed_group_starts(notes: list[PacketNote]) -> list[int]:
+    """Numbers of the packets that start a closed group: no later packet needs an earlier one."""
     restarts = [note.restart for note in notes]
     parameters = [note.parameters for note in notes]
     if any(parameters) and parameters != restarts:
         return [0]
-    # Going backwards: a restart is clean when nothing after it in the file is presented before it.
+    # Backwards: a group is closed if nothing after its start in the file is presented before its start.
     cuts, earliest = [], None
     for number in range(len(notes) - 1, -1, -1):
         note = notes[number]
@@ -166,7 +148,7 @@ def _clean_cuts(notes: list[PacketNote]) -> list[int]:
 
 
 def note_packets(packets: Iterable[av.Packet], video: OpenVideo) -> Iterator[PacketNote]:
-    """The notes on packets of one of SELECTIVE_CODECS."""
+    """The properties of the packets of a video in one of SELECTIVE_CODECS."""
     codec = video.stream.codec_context.codec.canonical_name
     extradata = video.stream.codec_context.extradata or b""
     length_bytes = _length_bytes(codec, extradata)
@@ -208,7 +190,7 @@ def _note_hevc(packet: av.Packet, length_bytes: int) -> dict:
     headers = [
         (first >> 1 & 63, second & 7)
         for first, second in _nal_headers(packet, length_bytes)
-        if not _layered(first, second)
+        if not _above_base_layer(first, second)
     ]
     pictures = [(kind, layer) for kind, layer in headers if kind in _HEVC_PICTURES]
     parameters = any(kind in _HEVC_PARAMETERS for kind, _ in headers)
@@ -223,12 +205,12 @@ def _note_hevc(packet: av.Packet, length_bytes: int) -> dict:
 _DESCRIBE = {"h264": _note_h264, "hevc": _note_hevc, "mpeg4": _note_mpeg4, "mjpeg": _note_mjpeg}
 
 
-def _layered(first: int, second: int) -> bool:
+def _above_base_layer(first: int, second: int) -> bool:
     return bool(first & 1 or second >> 3)
 
 
 def _length_bytes(codec: str, extradata: bytes) -> int:
-    """Bytes of the length before each NAL unit (ISO/IEC 14496-15); 0 where start codes part them."""
+    """Bytes of the length field before each NAL unit (ISO/IEC 14496-15); 0 where start codes separate them."""
     if codec == "h264" and len(extradata) > 4 and extradata[0] == 1:
         return (extradata[4] & 3) + 1
     if codec == "hevc" and len(extradata) > 21 and extradata[0] == 1:
@@ -237,7 +219,7 @@ def _length_bytes(codec: str, extradata: bytes) -> int:
 
 
 def _nal_headers(packet: av.Packet, length_bytes: int) -> list[tuple[int, int]]:
-    """First two bytes of each NAL unit; none where the packet is not a clean chain of units."""
+    """First two bytes of each NAL unit; empty where the packet is not a valid sequence of units."""
     data = bytes(packet)
     headers = []
     if not length_bytes:

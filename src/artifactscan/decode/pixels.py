@@ -1,4 +1,4 @@
-"""From a decoded frame to the pixels a classifier takes in; every decoder's frames pass through here."""
+"""Converts decoded frames of every decoder to a classifier's input: size, rotation, colour."""
 
 import math
 
@@ -14,11 +14,11 @@ _KERNELS = {
     "area": Interpolation.AREA,
     "lanczos": Interpolation.LANCZOS,
 }
-# The same pixels on every processor, and a colour for every pixel: by default swscale shares one between two
-# neighbours of the output, which fringes edges (mean error against resizing in RGB: 2.5 of 255, not 0.3).
+# The same pixels on every processor, and full chroma resolution: by default swscale shares one colour between two
+# neighbouring output pixels, which fringes edges (mean error against resizing in RGB: 2.5 of 255 instead of 0.3).
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
 
-# From a frame's tag (AVColorSpace) to swscale's matrix; constant-luminance BT.2020 has none of its own.
+# A frame's tag (AVColorSpace) to swscale's matrix; constant-luminance BT.2020 has none of its own.
 _MATRICES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -29,16 +29,15 @@ _MATRICES = {
     10: Colorspace.BT2020,
 }
 _HD_HEIGHT = 720
-"""Untagged frames at least this high are taken for BT.709, lower ones for BT.601, as players do."""
+"""Untagged frames at least this high are read as BT.709, lower ones as BT.601, as players do."""
 
 
 def to_rgb(frame: av.VideoFrame, spec: InputSpec, scaler: VideoReformatter | None = None) -> np.ndarray:
     """The whole frame as shown, stretched to the input's size: uint8 RGB, (height, width, 3), contiguous.
 
-    One swscale pass from the decoded frame, with the card's kernel; turned and mirrored afterwards where the
+    One swscale pass from the decoded frame, with the card's kernel; rotated and mirrored afterwards where the
     container asks for it. Colour matrix and range follow the frame's tags; see _HD_HEIGHT for untagged ones.
-    Alpha is ignored (FFmpeg paints a GIF's transparent pixels white). ``scaler``: kept between the frames of
-    a video, it saves setting up.
+    Alpha is ignored (FFmpeg paints a GIF's transparent pixels white). ``scaler``: reused for all frames of a video.
     """
     rotation_deg, mirrored = orientation(frame)
     width, height = (spec.height, spec.width) if rotation_deg % 180 else (spec.width, spec.height)
@@ -62,14 +61,11 @@ def to_rgb(frame: av.VideoFrame, spec: InputSpec, scaler: VideoReformatter | Non
 
 
 def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """What the container asks a player to do with this frame.
-
-    Clockwise degrees to turn it, 0, 90, 180 or 270; and whether to swap left and right before that.
-    """
+    """Rotation that the container asks for: clockwise degrees (0, 90, 180 or 270), and whether to mirror before it."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return 0, False
-    # Three rows of three in 16.16 fixed point: pixel (x, y) is shown at (a·x + c·y, b·x + d·y).
+    # A 3×3 matrix in 16.16 fixed point: pixel (x, y) is shown at (a·x + c·y, b·x + d·y).
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
     mirrored = a * d < b * c
     angle = math.atan2(-b, -a) if mirrored else math.atan2(b, a)

@@ -1,4 +1,4 @@
-"""From listed objects to their segments: fetched, decoded, and checked to be still what was decoded."""
+"""Reads listed videos one after the other: fetched ahead, decoded, and checked for changes meanwhile."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -7,48 +7,49 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from artifactscan.decode.sandbox.supervisor import Segment, without_frames
-from artifactscan.decode.video import Slice, Verdict, VideoFacts
+from artifactscan.decode.sandbox.supervisor import Segment, segment_without_frames
+from artifactscan.decode.slices import Slice
+from artifactscan.decode.video import DecodeResult, VideoFacts
 from artifactscan.outcomes import Outcome
 from artifactscan.storage.fetch import Fetched, FetchError, fetch
 
 AHEAD = 8
-"""Objects fetched at a time: a storage answers in tens of milliseconds, in which a small clip could be decoded …"""
+"""Objects fetched at a time: a storage needs tens of milliseconds to answer, as long as a small clip to decode."""
 AHEAD_BYTES = 256 << 20
-"""… but no more than this waits on the disk, unless it is one object."""
+"""Most bytes that wait on the disk to be decoded, unless it is one object."""
 
 
 class Decoder(Protocol):
-    """What decodes one local file at a time, as DecoderProcess does."""
+    """Decodes one local file at a time, as DecoderProcess does."""
 
     def decode(self, path: str, slice: Slice = ...) -> Iterator[Segment]: ...
 
 
 @dataclass
 class ReaderCounts:
-    """What a reader has done since the counts were taken."""
+    """What a reader has done since its counts were last taken."""
 
     fetched_bytes: int = 0
     fetch_retries: int = 0
 
 
 class VideoReader:
-    """Reads one video after the other; the next ones are fetched while one is decoded."""
+    """Reads one video after the other, and fetches the next ones while one is decoded."""
 
     def __init__(self, decoder: Decoder, *, max_object_bytes: int):
         self._decoder = decoder
         self._max_object_bytes = max_object_bytes
         self._fetcher = ThreadPoolExecutor(AHEAD)
         self._kept, self._kept_of = ExitStack(), None
-        """The copy of the last slice, which the next one may be of; and which object it is."""
+        """The copy of the last slice's object, for the next slice of the same object."""
         self._counts = ReaderCounts()
 
     def read(self, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Segment]]:
-        """Yields each row with the segments of its video; exactly the last one of a video carries a verdict.
+        """Yields each row with the segments of its video; exactly the last segment of a video carries a result.
 
-        ``rows`` have uri, etag and size_bytes as they were listed, and ``slice`` of ``slices`` where only a part is
-        wanted, which may turn out to be nothing at all. What is wrong with an object or a video ends in a verdict;
-        OSError is this machine's fault, such as a full disk or credentials that are no longer accepted.
+        ``rows`` have uri, etag and size_bytes as they were listed, and ``slice`` of ``slices`` where only a slice is
+        wanted; a slice may give no segment at all. Faults of the object or the video end in a result; OSError is a
+        fault of this machine, such as a full disk or credentials that are no longer accepted.
         """
         ahead: deque[Future] = deque()
         try:
@@ -60,10 +61,10 @@ class VideoReader:
                 fetched = ahead.popleft().result()
                 self._kept.close()
                 self._count(fetched)
-                wanted = Slice(row.get("slice") or 0, row.get("slices") or 1)
+                wanted = Slice.of_row(row)
                 if isinstance(fetched, FetchError):
-                    verdict = Verdict(outcome=fetched.outcome, reason=fetched.reason, facts=VideoFacts())
-                    yield row, without_frames(verdict, wanted)
+                    result = DecodeResult(outcome=fetched.outcome, reason=fetched.reason, facts=VideoFacts())
+                    yield row, segment_without_frames(result, wanted)
                     continue
                 if wanted.of > 1:
                     self._kept.enter_context(fetched)
@@ -72,11 +73,11 @@ class VideoReader:
                     for segment in self._decode(fetched, wanted):
                         yield row, segment
         finally:
-            for unused in ahead:  # given up halfway: no copy is left lying
+            for unused in ahead:  # the caller stopped early: no copy is left on the disk
                 unused.add_done_callback(_close)
 
     def take_counts(self) -> ReaderCounts:
-        """What was done since this was last asked."""
+        """The counts since the last call."""
         counts, self._counts = self._counts, ReaderCounts()
         return counts
 
@@ -86,8 +87,8 @@ class VideoReader:
 
     def _fetch(self, row: dict[str, Any]) -> Fetched | FetchError:
         try:
-            limit, sliced = self._max_object_bytes, (row.get("slices") or 1) > 1
-            return fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=limit, shared=sliced)
+            limit, shared = self._max_object_bytes, Slice.of_row(row).of > 1
+            return fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=limit, shared=shared)
         except FetchError as error:
             return error
 
@@ -97,16 +98,13 @@ class VideoReader:
 
     def _decode(self, fetched: Fetched, slice: Slice) -> Iterator[Segment]:
         for segment in self._decoder.decode(fetched.path, slice):
-            if segment.verdict is None:
-                yield segment
-                continue
-            segment.verdict.facts.fetch_s = fetched.fetch_s
-            if fetched.still_same():
-                yield segment
-            else:
-                reason = "the file was written to while it was decoded"
-                verdict = Verdict(outcome=Outcome.CHANGED, reason=reason, facts=segment.verdict.facts)
-                yield without_frames(verdict, slice)
+            if segment.result is not None:
+                segment.result.facts.fetch_s = fetched.fetch_s
+                if not fetched.still_same():
+                    reason = "the file was written to while it was decoded"
+                    result = DecodeResult(outcome=Outcome.CHANGED, reason=reason, facts=segment.result.facts)
+                    segment = segment_without_frames(result, slice)
+            yield segment
 
 
 def _close(future: Future) -> None:

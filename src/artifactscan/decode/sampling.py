@@ -1,14 +1,14 @@
-"""Which frames are looked at: those on screen at t = 0, 1/r, 2/r … seconds after the first presented frame.
+"""Frame sampling: the frames on screen at t = 0, 1/r, 2/r … seconds after the first presented frame.
 
-Times are integer ticks of a time base, so a frame that begins exactly at a sampling time is on screen then,
-whatever its rate.
+Times are integer ticks of a time base, so a frame that begins exactly at a sampling time is on screen then, whatever
+the frame rate.
 """
 
 from collections.abc import Sequence
 from fractions import Fraction
 
 EVERY_FRAME_FPS = 1e6
-"""A rate at which every frame that is on screen for a microsecond or more is sampled."""
+"""Samples every frame that is on screen for at least a microsecond."""
 
 
 def samples_per_tick(time_base: Fraction, sample_fps: float) -> Fraction:

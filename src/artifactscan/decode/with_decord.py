@@ -1,9 +1,8 @@
 """Decoding with decord 0.6, the alternative to PyAV.
 
-What to know before choosing it: decord gives up at a damaged packet, or silently shows another frame in its
-place, so losses are not counted in full; it converts every frame as BT.601; it cannot open GIF and AV1. Its
-seeks land on wrong frames where groups of pictures are open or an edit list cuts: such files are read from
-front to back, slowly.
+Its limits: decord stops at a damaged packet, or silently returns another frame in its place, so losses are not counted
+in full; it converts every frame as BT.601; it cannot open GIF and AV1. Its seeks land on wrong frames where groups of
+pictures are open or an edit list cuts: such files are read from front to back, slowly.
 """
 
 import os
@@ -17,37 +16,40 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from artifactscan.decode.containers import OpenVideo, check_duration, check_pixels, open_video
+from artifactscan.decode.output import Sink
 from artifactscan.decode.packets import SELECTIVE_CODECS, groups_are_closed, note_packets
 from artifactscan.decode.pixels import to_rgb
 from artifactscan.decode.sampling import sampled_frames, samples_per_tick
+from artifactscan.decode.slices import WHOLE, NotSliceableError, Slice
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
-from artifactscan.decode.with_pyav import Sink
 from artifactscan.outcomes import Outcome
 
 _TICKS_PER_S = 10_000
 """decord gives times as 32-bit floats of seconds; finer ticks would show their rounding."""
 
 _NO_TIME_S = 1e9
-"""What decord makes of a missing time is far above this."""
+"""decord reports a missing time as a number far above this."""
 
 _BMFF_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _MAGIC_BYTES = 12
 
 
-def decode_decord(path: str, settings: DecodeSettings, sink: Sink) -> VideoFacts:
+def decode_decord(path: str, settings: DecodeSettings, sink: Sink, slice: Slice = WHOLE) -> VideoFacts:
     """Gives ``sink`` each distinct frame on screen at a sampling time, in order; returns the video's facts.
 
-    Where decord gives up, the frames up to there count. Raises DecodeError (UNDECODABLE, TOO_LARGE);
-    MemoryError and OSError propagate.
+    Where decord stops early, the frames up to there count. Raises DecodeError (UNDECODABLE, TOO_LARGE), and
+    NotSliceableError for any slice; MemoryError and OSError propagate.
     """
-    import decord  # here, not above: it brings a second FFmpeg, which a process without need should not load
+    import decord  # here, so that only decoding processes load its FFmpeg
 
+    if slice != WHOLE:
+        raise NotSliceableError
     facts = VideoFacts(decoder="decord")
     with open_video(path, settings.limits, facts) as video:
         _check_container(path, facts)
         exact_seeks = _seeks_are_exact(video, facts)
     decord.logging.set_level(decord.logging.QUIET)
-    # Under this name the file's own name means nothing to the FFmpeg inside decord.
+    # decord's FFmpeg gets this path, so the file's own name has no meaning for it.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         reader = decord.VideoReader(f"/dev/fd/{descriptor}", num_threads=1)
@@ -82,16 +84,16 @@ def _decode(reader: Any, settings: DecodeSettings, sink: Sink, facts: VideoFacts
 
 
 def _timeline(reader: Any) -> tuple[list[int], int]:
-    """When each frame that comes out begins, and when the last one ends, in ticks."""
+    """Start of each frame that decord returns, and the end of the last one, in ticks."""
     times_s = reader.get_frame_timestamp(range(len(reader)))
     if np.abs(times_s).max(initial=0) > _NO_TIME_S:
         raise IndexError("it does not know when the frames are shown")
-    # What lies before zero is cut off by an edit list and never comes out.
+    # An edit list cuts off the frames before zero; decord never returns them.
     ticks = np.rint(times_s[times_s[:, 0] >= 0] * _TICKS_PER_S).astype(np.int64)
     if not len(ticks):
         raise IndexError("it lists no frames")
     starts = ticks[:, 0].tolist()
-    # FLV and others say no durations: the last frame then lasts as long as the one before it.
+    # FLV and others have no durations: the last frame then lasts as long as the one before it.
     last = ticks[-1, 1] - starts[-1] or (starts[-1] - starts[-2] if len(starts) > 1 else 1)
     return starts, starts[-1] + max(1, int(last))
 
@@ -110,7 +112,7 @@ def _pictures(reader: Any, sampled: list[int], exact_seeks: bool) -> Iterator[tu
 
 
 def _unpadded(picture: np.ndarray) -> np.ndarray:
-    """Without the padding that decord leaves in narrow frames, where it looks like further channels."""
+    """Removes the padding that decord leaves in narrow frames, where it looks like more channels."""
     height, width = picture.shape[:2]
     return np.ascontiguousarray(picture.reshape(height, -1)[:, : width * 3].reshape(height, width, 3))
 
@@ -120,14 +122,14 @@ def _seeks_are_exact(video: OpenVideo, facts: VideoFacts) -> bool:
 
 
 def _check_container(path: str, facts: VideoFacts) -> None:
-    """Lets only containers through that decord reads rightly; it has no allow-list of its own."""
+    """Raises DecodeError for containers that decord reads wrongly; it has no allow-list of its own."""
     with Path(path).open("rb") as file:
         head = file.read(_MAGIC_BYTES)
     bmff = head[4:8] in _BMFF_BOXES
     matroska = head.startswith(b"\x1a\x45\xdf\xa3")
     avi = head.startswith(b"RIFF") and head[8:12] == b"AVI "
     if not (bmff or matroska or avi or head.startswith(b"FLV")):
-        # MPEG-TS is left out too: decord 0.6 loses the first group of pictures and counts the rest wrongly.
+        # MPEG-TS is refused too: decord 0.6 loses the first group of pictures and counts the others wrongly.
         reason = f"decord is given mp4, mkv, avi and flv files only, this one is {facts.container}"
         raise DecodeError(Outcome.UNDECODABLE, reason, facts)
 

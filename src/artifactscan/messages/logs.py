@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, with the run and, where it is about one, the video."""
+"""Structured logs: one JSON object per line, with the run and, where it concerns one, the video."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ _OWN = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "a
 
 
 class JsonFormatter(logging.Formatter):
-    """time (UTC), level, logger, message, run, and whatever ``extra`` a call gives, such as video_id and uri."""
+    """Writes time (UTC), level, logger, message, run, and the call's ``extra``, such as video_id and uri."""
 
     def __init__(self, run: str):
         super().__init__()
@@ -24,7 +24,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "run": self._run,
             "message": record.getMessage(),
-            # Ray adds fields of its own with an underscore.
+            # Ray adds its own fields, whose names begin with an underscore.
             **{name: value for name, value in vars(record).items() if name not in _OWN and not name.startswith("_")},
         }
         if record.exc_info:
@@ -33,7 +33,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_json(run: str, stream: TextIO) -> logging.Logger:
-    """Has everything below ``artifactscan`` log to ``stream`` as JSON from now on; returns that logger."""
+    """Makes the logger ``artifactscan`` and all below it write JSON to ``stream``; returns that logger."""
     logger = logging.getLogger(ROOT_LOGGER)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(run))
@@ -44,7 +44,7 @@ def log_json(run: str, stream: TextIO) -> logging.Logger:
 
 
 def log_plainly() -> None:
-    """Takes back what ``log_json`` did."""
+    """Undoes ``log_json``."""
     logger = logging.getLogger(ROOT_LOGGER)
     logger.handlers = [handler for handler in logger.handlers if not isinstance(handler.formatter, JsonFormatter)]
     logger.propagate = True
@@ -52,10 +52,10 @@ def log_plainly() -> None:
 
 
 def logs_json() -> bool:
-    """Whether ``log_json`` has been called here."""
+    """Whether ``log_json`` is in effect in this process."""
     return any(isinstance(one.formatter, JsonFormatter) for one in logging.getLogger(ROOT_LOGGER).handlers)
 
 
 def actor_log(run: str) -> logging.Logger:
-    """The log of an actor: its stderr, which Ray keeps in a file of its own on each node (worker-*.err)."""
+    """The log of an actor: JSON on its stderr, which Ray writes to a file on each node (worker-*.err)."""
     return log_json(run, sys.stderr)

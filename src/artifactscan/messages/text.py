@@ -1,4 +1,4 @@
-"""Text for people, made from what may be hostile: file names and decoder messages are other people's."""
+"""Makes untrusted text, such as file names and decoder messages, safe to print."""
 
 import re
 
@@ -17,12 +17,12 @@ def printable(text: str, width: int | None = None) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """``text`` with an ellipsis for what stands before the host of a URL, and for what signs one."""
+    """``text`` with an ellipsis in place of user names, passwords, tokens and signatures in URLs."""
     return _SIGNED.sub(r"\1…", _USER_INFO.sub("…@", text))
 
 
 def human_bytes(count: int) -> str:
-    """Bytes in powers of 1000 with three digits or so: 12.3 MB."""
+    """Bytes in powers of 1000 with one decimal: 12.3 MB."""
     size, power = float(count), 0
     while size >= 1000 and power < len(_UNITS) - 1:
         size, power = size / 1000, power + 1

@@ -1,4 +1,4 @@
-"""Files on local disks and S3: reading, writing, listing, retries, downloads, leases, and errors in words."""
+"""Files on local disks and S3: reading, writing, listing, retries, downloads, leases, and error messages."""
 
 from artifactscan.storage.files import (
     ObjectStat,
@@ -6,26 +6,22 @@ from artifactscan.storage.files import (
     check_writable,
     exists,
     filesystem,
-    is_s3,
     join,
     list_names,
-    list_objects,
     local_stat,
-    new_s3_client,
     normalise,
     read_bytes,
     remove_tree,
-    s3_client,
-    signs_for_a_session,
-    split_s3,
     stat,
     write_bytes,
 )
+from artifactscan.storage.s3 import credentials_are_temporary, is_s3, list_objects, s3_client, split_s3
 
 __all__ = [
     "ObjectStat",
     "check_place",
     "check_writable",
+    "credentials_are_temporary",
     "exists",
     "filesystem",
     "is_s3",
@@ -33,12 +29,10 @@ __all__ = [
     "list_names",
     "list_objects",
     "local_stat",
-    "new_s3_client",
     "normalise",
     "read_bytes",
     "remove_tree",
     "s3_client",
-    "signs_for_a_session",
     "split_s3",
     "stat",
     "write_bytes",

@@ -1,4 +1,4 @@
-"""Many requests to a storage at a time, their results in order."""
+"""Runs requests to a storage concurrently."""
 
 import logging
 from collections import deque
@@ -8,19 +8,22 @@ from typing import TypeVar
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 16
-"""Requests under way at a time: an object storage answers each in tens of milliseconds."""
+"""Requests at a time: an object storage takes tens of milliseconds to answer each."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def map_in_order(do: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``do(item)`` of each item, in order, a few under way at a time; interrupted, it says how many it waits for."""
+    """``do(item)`` of each item, in order, computed by _AT_ONCE threads.
+
+    Ctrl-C waits for the requests under way, after a warning with their number.
+    """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(do, item))
-                # What fails shows with the next item.
+                # Results are also taken as soon as they are there, so that an error stops the work early.
                 while waiting and (len(waiting) > _AT_ONCE or waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:

@@ -1,4 +1,4 @@
-"""What goes wrong with a storage, in words: boto3's exceptions as OSErrors, and OSErrors as sentences."""
+"""Storage errors: boto3's exceptions become OSErrors, and OSErrors become one line of text."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from artifactscan.errors import CutOffError
 
 
 class CredentialsError(PermissionError):
-    """The credentials are not there or not accepted (any more): nothing can be had until they are renewed."""
+    """Credentials are missing, not accepted or expired: every request fails until they are renewed."""
 
 
 _CREDENTIAL_CODES = frozenset(
@@ -44,26 +44,26 @@ def s3_errors(uri: str) -> Iterator[None]:
         raise as_os_error(error, uri) from error
 
 
-def reason(error: OSError, uri: str) -> str:
-    """What ``error`` says in one line, without errno and without naming ``uri`` again."""
-    return " ".join((error.strerror or str(error)).split()).removeprefix(f"{uri}: ")
+def describe(error: OSError, uri: str | None = None) -> str:
+    """The message of ``error`` in one line, without errno.
 
-
-def in_words(error: OSError) -> str:
-    """What ``error`` says in one line, with the file it is about."""
-    about = f"{error.filename}: " if error.filename and error.strerror else ""
-    return about + " ".join((error.strerror or str(error)).split())
+    It begins with the name of the file, unless the caller names it as ``uri``.
+    """
+    text = " ".join((error.strerror or str(error)).split())
+    if uri is not None:
+        return text.removeprefix(f"{uri}: ")
+    return f"{error.filename}: {text}" if error.filename and error.strerror else text
 
 
 def as_os_error(error: Exception, uri: str) -> OSError:
-    """The OSError that says the same as boto3's ``error``."""
+    """boto3's ``error`` as the OSError of the same meaning, with ``uri`` in its message."""
     if isinstance(error, boto_errors.ClientError):
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code == "NoSuchBucket":
             return FileNotFoundError(f"{uri}: the bucket does not exist")
         if code in _CREDENTIAL_CODES:
-            # Some stores say this of a single odd key; the others are true of every request.
+            # Some stores answer this for a single unusual key; the other codes hold for every request.
             kind = PermissionError if code == "SignatureDoesNotMatch" else CredentialsError
             return kind(
                 f"{uri}: the AWS credentials are not accepted ({code}); "
@@ -85,9 +85,9 @@ def as_os_error(error: Exception, uri: str) -> OSError:
 
 @contextmanager
 def as_cut_off_errors(way_out: str = "the same command continues it") -> Iterator[None]:
-    """With work under way what gives out is the machine or the storage, and what has landed stays: CutOffError."""
+    """Turns OSError and MemoryError of a run under way into CutOffError, whose message ends with ``way_out``."""
     try:
         yield
     except (OSError, MemoryError) as error:
-        words = in_words(error) if isinstance(error, OSError) else f"out of memory: {error}"
-        raise CutOffError(f"the run was cut off: {words}; {way_out}") from error
+        text = describe(error) if isinstance(error, OSError) else f"out of memory: {error}"
+        raise CutOffError(f"the run was cut off: {text}; {way_out}") from error

@@ -1,4 +1,4 @@
-"""Brings one object here for decoding, and makes sure that it is the one that was listed."""
+"""Fetches one object to the local disk for decoding, and checks that it is the version that was listed."""
 
 import os
 import re
@@ -17,14 +17,15 @@ from urllib3.exceptions import HTTPError
 from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.outcomes import Outcome
-from artifactscan.storage import failures, retries
+from artifactscan.storage import failures
 from artifactscan.storage.node_cache import path_for_others, shared_copy
+from artifactscan.storage.retries import RETRIED_STATUS, RetryBudget, RetryLimits
 
 _CHUNK_BYTES = 1 << 20
 
 
 class FetchError(Exception):
-    """The object cannot be had; ``outcome`` is UNREADABLE, CHANGED or TOO_LARGE, ``reason`` the ledger's."""
+    """The object cannot be fetched; ``outcome`` is UNREADABLE, CHANGED or TOO_LARGE, ``reason`` the ledger's."""
 
     def __init__(self, outcome: Outcome, reason: str, retries: int = 0):
         super().__init__(reason)
@@ -35,34 +36,21 @@ class FetchError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FetchRetries:
-    """How long a storage that throttles or breaks off is borne with."""
-
-    attempts: int = retries.S3_ATTEMPTS
-    """Tries in a row that bring no new byte."""
-    first_wait_s: float = retries.FIRST_WAIT_S
-    """Before the first retry; doubles with every one after it, and a random half of it is taken off."""
-    longest_wait_s: float = retries.LONGEST_WAIT_S
-    total_wait_s: float = 120.0
-    """All waits for one object together."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """An object that lies on a local disk; as a context manager it gives up the copy that was made for it."""
+    """An object on a local disk; a context manager that closes, and so removes, the copy that was made for it."""
 
     path: str
     size_bytes: int
     fetch_s: float
-    """Wall-clock seconds it took to bring it here."""
+    """Wall-clock seconds it took to fetch it."""
     fetched_bytes: int
-    """What had to be brought here or is read where it lies: nothing of a copy that was here."""
+    """Bytes downloaded, or of a local file its size; 0 where another process's copy is used."""
     retries: int = 0
     """Requests after the first."""
     local_etag: str | None = None
-    """Of a file that is read where it lies; None for a copy, which nobody else writes to."""
+    """Of a local file, which is read in place; None for a copy, which no other process writes to."""
     copy: IO[bytes] | None = field(default=None, repr=False, compare=False)
-    """Keeps the copy there until it is closed."""
+    """The copy is removed when this is closed."""
 
     def still_same(self) -> bool:
         """False when the file was written to, replaced or removed since it was fetched."""
@@ -88,15 +76,15 @@ def fetch(
     *,
     max_bytes: int,
     folder: str | None = None,
-    retries: FetchRetries | None = None,
+    retries: RetryLimits | None = None,
     shared: bool = False,
 ) -> Fetched:
     """Makes the object ``uri`` with ``etag`` readable as a local file; close it with ``with``.
 
-    A local file is read where it lies; an S3 object is copied into ``folder``, or the temporary folder. ``shared``: the
-    copy that another process of this node has will do, and this one's for others.
-    Raises FetchError for what is the object's fault, OSError for this machine's: a full disk, or credentials that are
-    no longer accepted, with which no other object could be had either.
+    A local file is read in place; an S3 object is copied into ``folder``, or the temporary folder. ``shared``: use the
+    copy of another process of this node if there is one, and share this one.
+    Raises FetchError for faults of the object, OSError for faults of this machine: a full disk, or credentials that
+    are no longer accepted, with which no other object could be fetched either.
     """
     if etag is None:
         raise FetchError(Outcome.UNREADABLE, _why_not_listed(uri))
@@ -107,15 +95,15 @@ def fetch(
         size = _check_local(uri, etag, max_bytes)
         fetch_s = time.monotonic() - started
         return Fetched(path=uri, size_bytes=size, fetched_bytes=size, fetch_s=fetch_s, local_etag=etag)
-    patience = _Patience(retries or FetchRetries())
+    budget = RetryBudget(retries or RetryLimits())
 
     def download() -> IO[bytes]:
-        return _download(uri, etag, size_bytes, max_bytes, _nameless_file(folder), patience)
+        return _download(uri, etag, size_bytes, max_bytes, _nameless_file(folder), budget)
 
     try:
         copy, own = shared_copy(f"{uri}\n{etag}", download) if shared else (download(), True)
     except FetchError as error:
-        error.retries = patience.retries_made
+        error.retries = budget.retries
         raise
     size = os.fstat(copy.fileno()).st_size
     return Fetched(
@@ -123,14 +111,16 @@ def fetch(
         size_bytes=size,
         fetched_bytes=size if own else 0,
         fetch_s=time.monotonic() - started,
-        retries=patience.retries_made,
+        retries=budget.retries,
         copy=copy,
     )
 
 
 def _nameless_file(folder: str | None) -> IO[bytes]:
-    """A temporary file that is gone with the processes that have it open, however they end; elsewhere than on Linux it
-    has a name, and is gone with this one."""
+    """A temporary file without a name, removed when the last process that has it open ends, however that happens.
+
+    Elsewhere than on Linux it has a name, and is removed when this process closes it.
+    """
     kind = tempfile.TemporaryFile if sys.platform == "linux" else tempfile.NamedTemporaryFile
     return kind("wb", dir=folder)  # Fetched closes it
 
@@ -149,40 +139,14 @@ def _check_local(path: str, etag: str, max_bytes: int) -> int:
     return found.size_bytes
 
 
-class _Transient(Exception):
-    """Worth another try; the message is the reason in words."""
-
-
-class _Patience:
-    """Waits between tries, and gives up in the end."""
-
-    def __init__(self, retries: FetchRetries):
-        self.retries = retries
-        self.tries_in_vain = 0
-        self.retries_made = 0
-        self.waited_s = 0.0
-
-    def wait(self, reason: str, *, progress: bool) -> None:
-        """Sleeps before the next try, or raises FetchError when there shall be none."""
-        self.tries_in_vain = 1 if progress else self.tries_in_vain + 1
-        wait_s = retries.wait_s(
-            self.tries_in_vain, first_s=self.retries.first_wait_s, longest_s=self.retries.longest_wait_s
-        )
-        out_of_time = self.waited_s + wait_s > self.retries.total_wait_s
-        if self.tries_in_vain >= self.retries.attempts or out_of_time:
-            tries = f"{self.tries_in_vain} {'try' if self.tries_in_vain == 1 else 'tries'} in a row"
-            raise FetchError(
-                Outcome.UNREADABLE, f"{reason}; given up after {tries} and {self.waited_s:.1f} s of waiting"
-            )
-        time.sleep(wait_s)
-        self.waited_s += wait_s
-        self.retries_made += 1
+class _TransientError(Exception):
+    """A failure worth another try; the message is the reason."""
 
 
 def _download(
-    uri: str, etag: str, listed_size: int | None, max_bytes: int, sink: IO[bytes], patience: _Patience
+    uri: str, etag: str, listed_size: int | None, max_bytes: int, sink: IO[bytes], budget: RetryBudget
 ) -> IO[bytes]:
-    """Fills ``sink`` with one version of an S3 object, resumed where it broke off; it is closed where that fails."""
+    """Fills ``sink`` with one version of an S3 object, resuming where a body broke off; closes ``sink`` on failure."""
     received, size = 0, None
     try:
         while received != size:
@@ -199,10 +163,13 @@ def _download(
                     raise _too_large(size, max_bytes)
                 with closing(answer["Body"]) as body:
                     while chunk := _read(body, received, size):
-                        sink.write(chunk)  # raises OSError for a full disk, which is this machine's fault
+                        sink.write(chunk)  # OSError for a full disk is this machine's fault, so it propagates
                         received += len(chunk)
-            except _Transient as error:
-                patience.wait(str(error), progress=received > start)
+            except _TransientError as error:
+                if not budget.wait(progress=received > start):
+                    tries = f"{budget.failures} {'try' if budget.failures == 1 else 'tries'} in a row"
+                    reason = f"{error}; given up after {tries} and {budget.waited_s:.1f} s of waiting"
+                    raise FetchError(Outcome.UNREADABLE, reason) from None
         sink.flush()
     except BaseException:
         sink.close()
@@ -214,30 +181,23 @@ def _get(uri: str, etag: str, start: int) -> dict[str, Any]:
     bucket, key = storage.split_s3(uri)
     byte_range = {"Range": f"bytes={start}-"} if start else {}
     try:
-        client = storage.s3_client(attempts=1)  # retried by the caller, which alone can resume a body
+        client = storage.s3_client(attempts=1)  # _download retries, as only it can resume a body
         return client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"', **byte_range)
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    except (ClientError, BotoCoreError) as error:
+        response = error.response if isinstance(error, ClientError) else {}
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if status == 412:
             raise FetchError(Outcome.CHANGED, "the object was replaced since it was listed") from None
         failure = failures.as_os_error(error, uri)
         if isinstance(failure, failures.CredentialsError):
             raise failure from None
-        reason = _reason(failure, uri)
-        if status in retries.RETRIED_STATUS:
-            raise _Transient(reason) from None
-        raise FetchError(Outcome.UNREADABLE, reason) from None
-    except BotoCoreError as error:
-        failure = failures.as_os_error(error, uri)
-        if isinstance(failure, failures.CredentialsError):
-            raise failure from None
-        if isinstance(failure, ConnectionError):
-            raise _Transient(_reason(failure, uri)) from None
+        if status in RETRIED_STATUS or isinstance(failure, ConnectionError):
+            raise _TransientError(_reason(failure, uri)) from None
         raise FetchError(Outcome.UNREADABLE, _reason(failure, uri)) from None
 
 
 def _start_of(answer: dict[str, Any]) -> int:
-    """Where the body begins: 0 when the whole object was sent, though only its end was asked for."""
+    """Offset of the body in the object: 0 where the storage sent all of it although a range was asked for."""
     match = re.match(r"bytes (\d+)-", answer.get("ContentRange", ""))
     return int(match.group(1)) if match else 0
 
@@ -246,13 +206,13 @@ def _read(body: StreamingBody, received: int, size: int) -> bytes:
     try:
         return body.read(_CHUNK_BYTES)
     except (BotoCoreError, HTTPError, OSError) as error:
-        raise _Transient(
+        raise _TransientError(
             f"the connection broke off after {received} of {size} bytes ({' '.join(str(error).split())})"
         ) from None
 
 
 def _why_not_listed(uri: str) -> str:
-    """Why the listing has no etag for ``uri``: asked again, as the listing keeps no reasons."""
+    """Why the listing has no etag for ``uri``: looked up again, as the listing keeps no reasons."""
     try:
         storage.stat(storage.normalise(uri))
     except UsageError as error:
@@ -269,7 +229,7 @@ def _why_not_listed(uri: str) -> str:
 def _reason(error: OSError, uri: str) -> str:
     if isinstance(error, FileNotFoundError):
         return "gone since it was listed"
-    return failures.reason(error, uri)
+    return failures.describe(error, uri)
 
 
 def _too_large(size: int, max_bytes: int) -> FetchError:

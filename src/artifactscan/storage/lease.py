@@ -1,7 +1,7 @@
-"""A lease: who works on a store now, so that nobody else takes their run for cut off.
+"""A lease on a store: one process works on it at a time.
 
 A JSON file that its holder renews. It is void once it has not been renewed for STALE_S, or at once where its process
-is seen to be dead; then the next command takes over.
+is found to be dead; then the next command takes over.
 """
 
 import json
@@ -22,11 +22,11 @@ from artifactscan.storage.retries import S3_ATTEMPTS
 
 RENEW_S = 15.0
 STALE_S = 90.0
-"""Several renewals, so that a storage that throttles costs nobody their lease; clocks may differ by some seconds."""
+"""Several renewals, so that no lease is lost to a storage that throttles; clocks may differ by some seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holder:
+class LeaseHolder:
     """The process that holds a lease."""
 
     token: str
@@ -34,7 +34,7 @@ class Holder:
     host: str
     pid: int
     started_s: float
-    """When the process started, seconds since 1970: another one may be given the same pid."""
+    """When the process started, seconds since 1970; tells it from a later process with the same pid."""
     renewed_s: float
     """When the lease was last renewed, seconds since 1970."""
 
@@ -52,9 +52,9 @@ class Holder:
 
 
 class Lease:
-    """Holds the lease at ``uri`` while it is entered; UsageError where another process does.
+    """Context manager that holds the lease at ``uri``; raises UsageError where another process holds it.
 
-    Two that ask in the same moment may both be given it; all but the last are told at ``check``.
+    Two processes that enter at the same moment may both get it; ``check`` raises for all but the last.
     """
 
     def __init__(self, uri: str):
@@ -79,12 +79,12 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._renewer.join()
-        with suppress(OSError):  # what ended the work counts; a lease that is left is void soon
+        with suppress(OSError):  # the error that ended the work matters more; a lease left behind is void soon
             if not self._lost and self._ours(attempts=1):
                 storage.remove_tree(self._uri, attempts=1)
 
     def check(self) -> None:
-        """CutOffError where another process has taken over, or may have."""
+        """Raises CutOffError where another process has taken over, or may have."""
         if self._lost or not self._ours():
             raise CutOffError(f"another process has taken over the lease {self._uri}; it goes on with the work")
 
@@ -93,7 +93,7 @@ class Lease:
         return holder is not None and holder.token == self._token
 
     def _write(self, *, attempts: int = S3_ATTEMPTS) -> None:
-        holder = Holder(
+        holder = LeaseHolder(
             token=self._token,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -103,7 +103,7 @@ class Lease:
         storage.write_bytes(self._uri, json.dumps(asdict(holder)).encode(), attempts=attempts)
 
     def _renew(self) -> None:
-        """Asks once a time: whoever waits for a storage here would renew too late, and be waited for at the end."""
+        """Renews without retries: a renewal after long waits would be too late, and ``__exit__`` waits for it."""
         renewed = time.monotonic()
         while not self._stop.wait(RENEW_S):
             with suppress(OSError):  # the storage may come back
@@ -118,9 +118,9 @@ class Lease:
                 return
 
 
-def _read(uri: str, *, attempts: int = S3_ATTEMPTS) -> Holder | None:
-    """Who holds the lease; None where there is none, or none that can be read."""
+def _read(uri: str, *, attempts: int = S3_ATTEMPTS) -> LeaseHolder | None:
+    """The holder of the lease; None where there is no lease, or no valid one."""
     try:
-        return Holder(**json.loads(storage.read_bytes(uri, attempts=attempts)))
+        return LeaseHolder(**json.loads(storage.read_bytes(uri, attempts=attempts)))
     except (FileNotFoundError, ValueError, TypeError):
         return None

@@ -1,7 +1,7 @@
-"""One copy of an object for all processes of a node: the slices of a video are decoded by several, of the same bytes.
+"""One copy of an object for all processes of a node, as several of them decode slices of the same video.
 
-A process that has a copy, a file without a name, notes where it is to be found below /proc. Another opens it there and
-notes its own; so the copy lives until the last of them has closed it or died, however that ends.
+The copy is a file without a name. A process that has it open writes its path below /proc into a note. Another process
+opens the copy at that path and adds its own; so the copy exists until the last of them has closed it or died.
 """
 
 import fcntl
@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 SLOTS = 1024
-"""Notes on a node at most. Two objects that fall on one only have no use of it, or wait for each other."""
-MOST_HOLDERS = 64
-"""Of a copy, noted, the last to open it first: any of them may be the last to close it."""
+"""Most notes on a node. Two objects with the same note only lose the benefit, or wait for each other."""
+MAX_HOLDERS = 64
+"""Most processes in a note, the latest first: any of them may be the last to close the copy."""
 _log = logging.getLogger(__name__)
 
 
-class Holder(NamedTuple):
+class CopyHolder(NamedTuple):
     """A process that has, or had, a copy open."""
 
     path: str
@@ -31,11 +31,11 @@ class Holder(NamedTuple):
 
 
 def shared_copy(key: str, make: Callable[[], IO[bytes]]) -> tuple[IO[bytes], bool]:
-    """The copy of object ``key`` that a process of this node holds, or what ``make`` gives; and whether it did.
+    """The copy of object ``key`` that a process of this node has open, else a new one; and whether ``make`` made it.
 
-    While one process makes a copy the others wait for it; where that comes to nothing each makes its own.
+    While one process makes a copy the others wait for it; if it fails, each makes its own.
     """
-    folder = _folder()
+    folder = _notes_folder()
     if folder is None:
         return make(), True
     digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
@@ -43,28 +43,28 @@ def shared_copy(key: str, make: Callable[[], IO[bytes]]) -> tuple[IO[bytes], boo
         try:
             note = held.enter_context(Path(folder, str(int(digest, 16) % SLOTS)).open("a+"))
             waited = _lock(note)  # until ``note`` is closed
-            holders = _noted(note, digest)
+            holders = _read_holders(note, digest)
         except OSError as error:  # such as a file system without locks
             _log.warning("copies are not shared: %s", error)
             waited, holders = True, []
         for position, holder in enumerate(holders):
-            if copy := _open(holder):
-                _write(note, digest, copy, holders[position:])
+            if copy := _open_copy(holder):  # the holders before this one have closed it
+                _write_holders(note, digest, copy, holders[position:])
                 return copy, False
         if not waited:
             copy = make()
-            _write(note, digest, copy)
+            _write_holders(note, digest, copy)
             return copy, True
     return make(), True
 
 
 def path_for_others(copy: IO[bytes]) -> str:
-    """Where another process of this node opens ``copy``, for as long as this one keeps it open."""
+    """The path at which another process of this node can open ``copy``, as long as this one keeps it open."""
     return f"/proc/{os.getpid()}/fd/{copy.fileno()}"
 
 
-def _folder() -> Path | None:
-    """Where the notes lie; None where copies cannot be shared."""
+def _notes_folder() -> Path | None:
+    """The folder of the notes, which only this user can write to; None where copies cannot be shared."""
     if sys.platform != "linux":
         return None
     folder = Path(tempfile.gettempdir(), f"artifactscan-copies-{os.getuid()}")
@@ -77,7 +77,7 @@ def _folder() -> Path | None:
 
 
 def _lock(note: IO[str]) -> bool:
-    """Whether somebody else had it first."""
+    """Locks the note until it is closed; whether another process had it locked."""
     try:
         fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -86,18 +86,18 @@ def _lock(note: IO[str]) -> bool:
     return False
 
 
-def _noted(note: IO[str], digest: str) -> list[Holder]:
-    """Who had a copy of the object when this was last asked; some may have closed it or be gone."""
+def _read_holders(note: IO[str], digest: str) -> list[CopyHolder]:
+    """The processes that had a copy of the object when the note was written; they may have closed it or ended."""
     note.seek(0)
     try:
-        told = json.loads(note.read())
-        return [Holder(path, identity) for path, identity in told["holders"]] if told["key"] == digest else []
-    except (ValueError, KeyError, TypeError):  # none yet, or half written
+        read = json.loads(note.read())
+        return [CopyHolder(path, identity) for path, identity in read["holders"]] if read["key"] == digest else []
+    except (ValueError, KeyError, TypeError):  # empty, or only partly written
         return []
 
 
-def _open(holder: Holder) -> IO[bytes] | None:
-    """The holder's copy; None where it has closed it, though another file may stand in its place."""
+def _open_copy(holder: CopyHolder) -> IO[bytes] | None:
+    """The holder's copy; None where it has closed it, even if its descriptor is another file now."""
     try:
         if _identity(os.stat(holder.path)) != holder.identity:  # noqa: PTH116 - opening a pipe would wait
             return None
@@ -110,14 +110,14 @@ def _open(holder: Holder) -> IO[bytes] | None:
     return None
 
 
-def _write(note: IO[str], digest: str, copy: IO[bytes], others: Sequence[Holder] = ()) -> None:
+def _write_holders(note: IO[str], digest: str, copy: IO[bytes], others: Sequence[CopyHolder] = ()) -> None:
     copy.flush()
-    holders = [Holder(path_for_others(copy), _identity(os.fstat(copy.fileno()))), *others][:MOST_HOLDERS]
+    holders = [CopyHolder(path_for_others(copy), _identity(os.fstat(copy.fileno()))), *others][:MAX_HOLDERS]
     try:
         note.truncate(0)
         json.dump({"key": digest, "holders": holders}, note)
         note.flush()
-    except OSError as error:  # the copy is here all the same
+    except OSError as error:  # the copy itself is complete
         _log.warning("a copy is not shared: %s", error)
 
 

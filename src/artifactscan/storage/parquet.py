@@ -1,7 +1,7 @@
-"""Parquet files, as they are written here, and opened where somebody else may have written them.
+"""Writes Parquet files, and reads them safely where somebody else may have written them.
 
-A file can say that a column is of an extension type. Where Ray Data is loaded, one of its types holds pickled Python
-objects, and looking at a value runs what the file's writer put there.
+A file can declare a column of an extension type. Where Ray Data is loaded, one such type holds pickled Python objects,
+and reading a value runs code of the file's author.
 """
 
 import io
@@ -15,7 +15,7 @@ from artifactscan import storage
 
 
 def open_plain(source: Any, **options: Any) -> pq.ParquetFile:
-    """``pq.ParquetFile(source, **options)``; ArrowInvalid for a file with a column of a type that runs Python code."""
+    """``pq.ParquetFile(source, **options)``; raises ArrowInvalid for a column of a type that runs Python code."""
     file = pq.ParquetFile(source, **options)
     if coded := [field.name for field in file.schema_arrow if _runs_code(field.type)]:
         file.close()
@@ -31,7 +31,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def _runs_code(type: pa.DataType) -> bool:
-    """Whether Python, not Arrow, makes the values; Arrow's own extension types, such as UUIDs, are harmless."""
+    """Whether Python code creates the values; Arrow's own extension types, such as UUIDs, are harmless."""
     if isinstance(type, pa.ExtensionType):
         return True
     if pa.types.is_dictionary(type):
@@ -40,7 +40,7 @@ def _runs_code(type: pa.DataType) -> bool:
 
 
 def write_table(table: pa.Table, uri: str) -> None:
-    """Writes one zstd Parquet file, whole or not at all."""
+    """Writes one zstd Parquet file, completely or not at all."""
     storage.write_bytes(uri, parquet_bytes(table))
 
 
@@ -51,18 +51,18 @@ def read_schema(uri: str) -> pa.Schema:
 
 
 def parquet_files(folder: str, *, prefix: str = "") -> list[str]:
-    """The Parquet files of a folder, by name; none where the folder does not exist."""
+    """The Parquet files of a folder, sorted by name; empty where the folder does not exist."""
     names = [name for name in storage.list_names(folder) if name.endswith(".parquet") and name.startswith(prefix)]
-    return [storage.join(folder, name) for name in sorted(names)]
+    return [storage.join(folder, name) for name in names]
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
-    """One Parquet file, or some of its columns."""
+    """The table of one Parquet file, or some of its columns."""
     filesystem, path = storage.filesystem(uri)
     return open_plain(path, filesystem=filesystem, pre_buffer=True).read(columns=columns)
 
 
 def read_batches(uri: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """One Parquet file in batches, for what need not fit into memory at once."""
+    """The record batches of one Parquet file, for files larger than memory."""
     filesystem, path = storage.filesystem(uri)
     yield from open_plain(path, filesystem=filesystem, pre_buffer=True).iter_batches(columns=columns)

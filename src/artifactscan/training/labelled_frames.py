@@ -96,5 +96,5 @@ def _look(uri: str) -> Clip:
     try:
         stat = storage.stat(uri)
     except OSError as error:
-        raise UsageError(f"clip {uri} cannot be read: {failures.reason(error, uri)}") from None
+        raise UsageError(f"clip {uri} cannot be read: {failures.describe(error, uri)}") from None
     return Clip(uri=uri, etag=stat.etag, size_bytes=stat.size_bytes)

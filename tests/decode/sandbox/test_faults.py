@@ -20,10 +20,10 @@ from isolated import (
     assert_failed,
     assert_scored,
     done_message,
+    result_of,
     running,
     say,
     segment_message,
-    verdict_of,
     wait_until_gone,
 )
 
@@ -41,15 +41,15 @@ CRASHES = {
         r"memory limit of 512 MiB",
     ),
     "closed pipe": ("os.close(events_fd); time.sleep(60)", r"closed its channel"),
-    "not JSON": (say(b"\xff\x00rubbish"), r"nonsense: .* is not JSON"),
-    "nested too deep": (say(b"[" * 60_000), r"nonsense: .* is not JSON"),
-    "not an object": (say("[1]"), r"nonsense: .* is not an object"),
+    "not JSON": (say(b"\xff\x00rubbish"), r"protocol: .* is not JSON"),
+    "nested too deep": (say(b"[" * 60_000), r"protocol: .* is not JSON"),
+    "not an object": (say("[1]"), r"protocol: .* is not an object"),
     "a line without end": (
         "while True: os.write(events_fd, b'x' * 4096)",
-        r"nonsense: a message without end",
+        r"protocol: a line is too long",
     ),
-    "no such event": (say('{"event": "won"}'), r"nonsense: event 'won'"),
-    "no lists": (say(segment_message(frame_index=3)), r"nonsense: frame_index and pts_s"),
+    "no such event": (say('{"event": "won"}'), r"protocol: event 'won'"),
+    "no lists": (say(segment_message(frame_index=3)), r"protocol: frame_index and pts_s"),
     "too many frames": (
         say(segment_message(frame_index=[0, 1, 2, 3], pts_s=[0.0] * 4)),
         r"segment of 4 frames",
@@ -62,14 +62,14 @@ CRASHES = {
     "a huge frame number": (say(segment_message(frame_index=[2**31])), r"frame_index 2147483648"),
     "a time that is none": (say(segment_message(pts_s=[float("nan")])), r"pts_s nan"),
     "facts of a wrong type": (say(done_message(codec=7)), r"codec 7"),
-    "facts that are unheard of": (say(done_message(colour="red")), r"facts that are none"),
+    "facts that are unheard of": (say(done_message(colour="red")), r"facts with other fields"),
     "a miscount": (
         say(done_message(frames_sampled=9, frames_decoded=9)),
         r"counted 9 of 9 frames and gave 1",
     ),
     "a cut shared file": (
         f"os.ftruncate(pixels_fd, 0); {say(segment_message())}",
-        r"shared file .* too short",
+        r"shared file is too short",
     ),
     "an outcome it may not give": (
         say('{"event": "failed", "outcome": "scored", "reason": ""}'),
@@ -79,7 +79,7 @@ CRASHES = {
 
 
 @pytest.mark.parametrize("name", CRASHES)
-def test_a_crash_costs_that_one_video(name: str, clip: str, fault: Callable[[str], str]) -> None:
+def test_a_crash_fails_only_that_video(name: str, clip: str, fault: Callable[[str], str]) -> None:
     source, reason = CRASHES[name]
     with DecoderProcess(DECORD) as process:
         said = assert_failed(list(process.decode(fault(source))), Outcome.CRASHED)
@@ -102,7 +102,7 @@ HANGS = {
 
 
 @pytest.mark.parametrize("name", HANGS)
-def test_a_hang_is_ended_by_the_parents_clock(name: str, clip: str, fault: Callable[[str], str]) -> None:
+def test_a_hang_is_ended_by_the_parent(name: str, clip: str, fault: Callable[[str], str]) -> None:
     limits = replace(LIMITS, video_timeout_s=1.5)
     with DecoderProcess(replace(DECORD, limits=limits)) as process:
         process.start()
@@ -115,7 +115,7 @@ def test_a_hang_is_ended_by_the_parents_clock(name: str, clip: str, fault: Calla
         assert_scored(list(process.decode(clip)), "decord")
 
 
-def test_a_child_that_sends_without_listening_does_not_block_the_parent(fault: Callable[[str], str]) -> None:
+def test_a_child_that_sends_without_reading_does_not_block_the_parent(fault: Callable[[str], str]) -> None:
     flood = (
         "number = 0\n"
         "while True:\n"
@@ -126,7 +126,7 @@ def test_a_child_that_sends_without_listening_does_not_block_the_parent(fault: C
         "  os.write(events_fd, lines)\n"
     )
     with DecoderProcess(DECORD) as process:
-        assert "does not listen" in assert_failed(list(process.decode(fault(flood))), Outcome.CRASHED)
+        assert "does not read its commands" in assert_failed(list(process.decode(fault(flood))), Outcome.CRASHED)
 
 
 def test_the_child_is_confined(fault: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_the_child_is_confined(fault: Callable[[str], str], monkeypatch: pytest.
         proc = Path(f"/proc/{process.pid}")
         environment = (proc / "environ").read_text()
         assert "hush" not in environment and "AWS" not in environment
-        verdict_of(list(process.decode(fault("pass"))))  # it is up, with its limits set
+        result_of(list(process.decode(fault("pass"))))  # it is up, with its limits set
         status, limits = (proc / "stat").read_text().rpartition(")")[2].split(), (proc / "limits").read_text()
         assert int(status[16]) == os.getpriority(os.PRIO_PROCESS, 0) + 3
         assert (proc / "oom_score_adj").read_text().strip() == "1000"

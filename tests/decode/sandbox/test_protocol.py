@@ -1,4 +1,4 @@
-"""What a child says is checked: no line, however wrong, gets further than Nonsense."""
+"""Every message of a child is checked: invalid ones raise ProtocolError."""
 
 import json
 import math
@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.sandbox.protocol import (
     REASON_CHARS,
-    Nonsense,
-    check_failure,
-    check_part,
+    ProtocolError,
     max_line_bytes,
     pack_config,
-    parse,
+    parse_failure,
+    parse_line,
+    parse_segment,
     slot_start,
     unpack_config,
 )
@@ -62,7 +62,7 @@ def test_segments_take_turns_in_two_slots() -> None:
     assert [slot_start(SETTINGS, index) for index in range(4)] == [0, 5 * 384 * 672 * 3] * 2
 
 
-def test_the_longest_honest_message_fits_into_a_line() -> None:
+def test_the_longest_valid_message_fits_into_a_line() -> None:
     numbers = list(range(2**31 - SETTINGS.segment_frames, 2**31))
     text = "\U0001f3ac" * REASON_CHARS
     facts = {fact.name: text if "str" in str(fact.type) else -math.nextafter(0, 1) for fact in fields(VideoFacts)}
@@ -72,18 +72,18 @@ def test_the_longest_honest_message_fits_into_a_line() -> None:
 
 
 @given(line=st.binary() | st.text().map(str.encode) | json_values.map(lambda value: json.dumps(value).encode()))
-def test_a_line_is_an_object_or_nonsense(line: bytes) -> None:
+def test_a_line_is_an_object_or_a_protocol_error(line: bytes) -> None:
     try:
-        assert isinstance(parse(line), dict)
-    except Nonsense as error:
+        assert isinstance(parse_line(line), dict)
+    except ProtocolError as error:
         assert error.outcome is Outcome.CRASHED
 
 
 @given(message=messages)
-def test_a_message_is_checked_or_nonsense(message: dict[str, Any]) -> None:
+def test_a_message_is_valid_or_a_protocol_error(message: dict[str, Any]) -> None:
     try:
-        part = check_part(message, segment_frames=3, last_frame=2)
-    except Nonsense:
+        part = parse_segment(message, segment_frames=3, last_frame=2)
+    except ProtocolError:
         pass
     else:
         assert len(part.frame_index) == len(part.pts_s) <= 3
@@ -92,31 +92,31 @@ def test_a_message_is_checked_or_nonsense(message: dict[str, Any]) -> None:
         assert all(type(pts) is float and math.isfinite(pts) for pts in part.pts_s)
         assert (part.facts is not None) == (message["event"] == "done")
     try:
-        error = check_failure(message)
-    except Nonsense:
+        error = parse_failure(message)
+    except ProtocolError:
         pass
     else:
         assert error.outcome in set(Outcome) - {Outcome.SCORED, Outcome.PARTIAL, Outcome.UNCHANGED}
         assert len(error.reason.encode()) <= 4 * REASON_CHARS
 
 
-def test_text_is_cut_and_made_storable() -> None:
+def test_text_is_cut_and_valid_utf8() -> None:
     facts = asdict(VideoFacts(codec="\ud800h264", fps=24))
     failure = {"event": "failed", "outcome": "undecodable", "reason": "\udcff" + "x" * 9_999, "facts": facts}
-    error = check_failure(parse(json.dumps(failure).encode()))
+    error = parse_failure(parse_line(json.dumps(failure).encode()))
     assert error.outcome is Outcome.UNDECODABLE
     assert error.reason == "?" + "x" * (REASON_CHARS - 1)
     assert (error.facts.codec, error.facts.fps) == ("?h264", 24.0)
 
 
 @pytest.mark.parametrize("facts", [{"frames_sampled": 1}, asdict(VideoFacts()) | {"colour": "red"}, [], None])
-def test_facts_are_exactly_the_facts(facts: object) -> None:
-    with pytest.raises(Nonsense, match="facts that are none"):
-        check_part({"event": "done", "frame_index": [], "pts_s": [], "facts": facts}, 3, -1)
+def test_facts_must_have_exactly_the_known_fields(facts: object) -> None:
+    with pytest.raises(ProtocolError, match="facts with other fields"):
+        parse_segment({"event": "done", "frame_index": [], "pts_s": [], "facts": facts}, 3, -1)
 
 
 @pytest.mark.parametrize("value", [-1, 2**31, True, 1.0, "1"])
-def test_counts_are_integers_that_a_ledger_can_hold(value: object) -> None:
+def test_counts_must_be_int32(value: object) -> None:
     facts = asdict(VideoFacts()) | {"frames_sampled": value}
-    with pytest.raises(Nonsense, match="frames_sampled"):
-        check_part({"event": "done", "frame_index": [], "pts_s": [], "facts": facts}, 3, -1)
+    with pytest.raises(ProtocolError, match="frames_sampled"):
+        parse_segment({"event": "done", "frame_index": [], "pts_s": [], "facts": facts}, 3, -1)

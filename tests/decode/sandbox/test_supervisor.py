@@ -21,10 +21,10 @@ from isolated import (
     assert_scored,
     done_message,
     kept,
+    result_of,
     running,
     say,
     shown,
-    verdict_of,
     wait_until_gone,
 )
 
@@ -33,16 +33,16 @@ from artifactscan.outcomes import Outcome
 
 
 @pytest.mark.parametrize("decoder", ["pyav", "decord", "auto"])
-def test_a_clip_comes_out_in_segments_and_one_verdict(clip: str, decoder: str) -> None:
+def test_a_clip_comes_out_in_segments_and_one_result(clip: str, decoder: str) -> None:
     with DecoderProcess(replace(SETTINGS, decoder=decoder)) as process:
         segments = list(process.decode(clip))
     assert_scored(segments, "pyav" if decoder == "auto" else decoder)
     assert [segment.frame_index for segment in segments] == [SAMPLED[:3], SAMPLED[3:6], SAMPLED[6:]]
     assert [pts for segment in segments for pts in segment.pts_s] == pytest.approx([n / 24 for n in SAMPLED])
-    verdict = verdict_of(segments)
-    assert verdict.reason is None
-    assert (verdict.facts.frames_sampled, verdict.facts.frames_decoded) == (8, 8)
-    assert verdict.facts.decode_s is not None and 0 < verdict.facts.decode_s < LIMITS.video_timeout_s
+    result = result_of(segments)
+    assert result.reason is None
+    assert (result.facts.frames_sampled, result.facts.frames_decoded) == (8, 8)
+    assert result.facts.decode_s is not None and 0 < result.facts.decode_s < LIMITS.video_timeout_s
 
 
 def test_a_full_last_segment_is_not_followed_by_an_empty_one(clip: str) -> None:
@@ -78,11 +78,11 @@ def test_any_file_name(name: str, clip: str, tmp_path: Path) -> None:
         assert_scored(list(process.decode(str(path))), "pyav")
 
 
-def test_lost_frames_make_a_partial_verdict_that_counts(fault: Callable[[str], str]) -> None:
+def test_lost_frames_make_a_partial_result_with_counts(fault: Callable[[str], str]) -> None:
     with DecoderProcess(DECORD) as process:
         path = fault(say(done_message(frames_sampled=20, packets_damaged=2)))
-        verdict = verdict_of(list(process.decode(path)))
-    assert (verdict.outcome, verdict.reason) == (
+        result = result_of(list(process.decode(path)))
+    assert (result.outcome, result.reason) == (
         Outcome.PARTIAL,
         "19 of 20 sampled frames lost: 2 damaged packets",
     )
@@ -93,16 +93,16 @@ def test_a_damaged_clip_is_partial(tmp_path: Path) -> None:
     media.damage(path, at=0.5, size=path.stat().st_size // 4)
     with DecoderProcess(PYAV) as process:
         segments = list(process.decode(str(path)))
-    verdict = verdict_of(segments)
-    assert verdict.outcome is Outcome.PARTIAL, verdict
-    facts = verdict.facts
-    assert facts.frames_sampled and facts.frames_decoded and verdict.reason
+    result = result_of(segments)
+    assert result.outcome is Outcome.PARTIAL, result
+    facts = result.facts
+    assert facts.frames_sampled and facts.frames_decoded and result.reason
     lost = facts.frames_sampled - facts.frames_decoded
-    assert verdict.reason.startswith(f"{lost} of {facts.frames_sampled} sampled frame")
+    assert result.reason.startswith(f"{lost} of {facts.frames_sampled} sampled frame")
     assert sum(len(segment.frame_index) for segment in kept(segments)) == facts.frames_decoded
 
 
-def test_too_large_is_final(clip: str) -> None:
+def test_decord_is_not_tried_after_too_large(clip: str) -> None:
     with DecoderProcess(replace(SETTINGS, limits=replace(LIMITS, max_pixels=100))) as process:
         said = assert_failed(list(process.decode(clip)), Outcome.TOO_LARGE)
     assert "decord" not in said
@@ -135,30 +135,30 @@ def test_a_child_killed_in_the_middle(long_clip: str, clip: str) -> None:
 def test_decord_takes_over_where_pyav_crashes(long_clip: str) -> None:
     with DecoderProcess(replace(SETTINGS, segment_frames=1)) as process:
         segments = list(meddle(process, long_clip, 5, signal.SIGKILL))
-    verdict = verdict_of(segments)
-    assert (verdict.outcome, verdict.facts.decoder) == (Outcome.SCORED, "decord")
-    assert re.fullmatch(r"decoded by decord after pyav failed \(crashed: .*SIGKILL.*\)", str(verdict.reason))
+    result = result_of(segments)
+    assert (result.outcome, result.facts.decoder) == (Outcome.SCORED, "decord")
+    assert re.fullmatch(r"decoded by decord after pyav failed \(crashed: .*SIGKILL.*\)", str(result.reason))
     assert shown(segments) == [12 * n % 256 for n in range(30)]
 
 
-def test_where_both_fail_the_outcome_is_pyavs_and_the_reason_names_both(fault: Callable[[str], str]) -> None:
+def test_after_both_decoders_fail_the_outcome_is_pyavs_and_the_reason_names_both(fault: Callable[[str], str]) -> None:
     limits = replace(LIMITS, video_timeout_s=2)
     with DecoderProcess(replace(SETTINGS, segment_frames=1, limits=limits)) as process:
         segments = list(meddle(process, fault("ctypes.string_at(0)"), 5, signal.SIGSTOP))
     said = assert_failed(segments, Outcome.TIMED_OUT)
     expected = r"pyav failed \(timed_out: not decoded within 1.2 s\); decord failed \(crashed: .*SIGSEGV\)"
     assert re.fullmatch(expected, said), said
-    assert verdict_of(segments).facts.decoder == "decord"
+    assert result_of(segments).facts.decoder == "decord"
 
 
-def test_a_child_stopped_in_the_middle_leaves_decord_its_share_of_the_time(long_clip: str) -> None:
+def test_decord_has_its_share_of_the_time_after_pyav_hangs(long_clip: str) -> None:
     with DecoderProcess(replace(SETTINGS, segment_frames=1)) as process:
         segments = list(meddle(process, long_clip, 5, signal.SIGSTOP))
-    verdict = verdict_of(segments)
-    assert verdict.outcome is Outcome.SCORED, verdict
-    assert verdict.facts.decoder == "decord"
-    assert verdict.reason == "decoded by decord after pyav failed (timed_out: not decoded within 3 s)"
-    assert verdict.facts.decode_s is not None and 3 < verdict.facts.decode_s < LIMITS.video_timeout_s
+    result = result_of(segments)
+    assert result.outcome is Outcome.SCORED, result
+    assert result.facts.decoder == "decord"
+    assert result.reason == "decoded by decord after pyav failed (timed_out: not decoded within 3 s)"
+    assert result.facts.decode_s is not None and 3 < result.facts.decode_s < LIMITS.video_timeout_s
     assert len({segment.attempt for segment in segments}) == 2
     assert [segment.frame_index for segment in kept(segments)] == [[12 * n] for n in range(30)]
 
@@ -172,10 +172,10 @@ def test_a_child_killed_while_idle_is_replaced_unnoticed(clip: str) -> None:
         assert wait_until_gone(pid)
         segments = list(process.decode(clip))
         assert_scored(segments, "pyav")
-        assert verdict_of(segments).reason is None
+        assert result_of(segments).reason is None
 
 
-def test_an_iterator_given_up_halfway_does_not_spoil_the_next(long_clip: str, clip: str) -> None:
+def test_closing_an_iterator_early_does_not_affect_the_next_video(long_clip: str, clip: str) -> None:
     with DecoderProcess(replace(SETTINGS, segment_frames=1)) as process:
         segments = process.decode(long_clip)
         next(segments)
@@ -193,7 +193,7 @@ def test_the_callers_time_does_not_count(clip: str) -> None:
             segments.append(segment)
             time.sleep(0.6)
     assert_scored(segments, "pyav")
-    decode_s = verdict_of(segments).facts.decode_s
+    decode_s = result_of(segments).facts.decode_s
     assert decode_s is not None and decode_s < 1
 
 

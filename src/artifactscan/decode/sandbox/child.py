@@ -1,6 +1,6 @@
-"""The process that decodes: it meets untrusted bytes, so it holds no secrets and may die at any moment.
+"""The child process that decodes: it reads untrusted bytes, so it holds no secrets and may be killed at any moment.
 
-``process.py`` starts it as ``python -m artifactscan.decode.sandbox.child CONFIG``; ``protocol.py`` has their messages.
+``process.py`` starts it as ``python -m artifactscan.decode.sandbox.child CONFIG``; ``protocol.py`` has the messages.
 """
 
 import json
@@ -11,24 +11,25 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from artifactscan.decode.sandbox.protocol import REASON_CHARS, SLOTS, slot_start, unpack_config
-from artifactscan.decode.video import DecodeError, DecodeSettings, NotSliced, Slice, VideoFacts, decoders_of
+from artifactscan.decode.slices import NotSliceableError, Slice
+from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts, decoders_to_try
 from artifactscan.outcomes import Outcome
 
-Decode = Callable[[str, DecodeSettings, Callable[[int, float, np.ndarray], None]], VideoFacts]
+DecodeFunction = Callable[[str, DecodeSettings, Callable[[int, float, np.ndarray], None], Slice], VideoFacts]
 
 
 def main(argument: str) -> None:
-    """Decode what the parent asks for until it closes its end."""
+    """Decodes what the parent asks for until it closes its end of the pipe."""
     settings, process = unpack_config(argument)
-    _die_with(process["parent"])
-    _be_the_first_to_go(process["nice"])
+    _exit_with_parent(process["parent"])
+    _lower_priority_and_raise_oom_score(process["nice"])
     decoders = _load_decoders(settings.decoder)
     memory = _MemoryLimit(settings.limits.child_memory_bytes)
 
@@ -37,9 +38,9 @@ def main(argument: str) -> None:
     channel.send({"event": "ready"})
     for line in commands:
         command = json.loads(line)
-        if "decode" in command:  # else "taken", left over from the video before
-            wanted = replace(settings, slice=Slice(*command["slice"]))
-            _decode_one(command["decode"], decoders[command["decoder"]], wanted, channel, memory)
+        if "decode" in command:  # otherwise "taken", left over from the video before
+            decode, slice = decoders[command["decoder"]], Slice(*command["slice"])
+            _decode_one(command["decode"], decode, settings, slice, channel, memory)
 
 
 class _Channel:
@@ -59,8 +60,8 @@ class _Channel:
             sys.exit()  # the parent is gone
 
 
-class _Sink:
-    """Receives a video's sampled frames and sends them off as segments."""
+class _SegmentSender:
+    """Receives a video's sampled frames and sends them to the parent in segments."""
 
     def __init__(self, settings: DecodeSettings, channel: _Channel):
         self.settings = settings
@@ -70,7 +71,7 @@ class _Sink:
         self.pts_s: list[float] = []
 
     def __call__(self, frame_index: int, pts_s: float, rgb: np.ndarray) -> None:
-        # A full segment waits for the next frame, so that the last one always goes out with the verdict.
+        # A full segment waits for the next frame, so that the last one is always sent with the result.
         if len(self.frame_index) == self.settings.segment_frames:
             self.channel.send({"event": "segment", **self.frames()})
             self.segments_sent += 1
@@ -90,7 +91,7 @@ class _Sink:
 
 
 class _MemoryLimit:
-    """Keeps this process from taking more than ``allowance_bytes`` of address space on top of what it has."""
+    """Limits this process to ``allowance_bytes`` of address space beyond what it uses now."""
 
     def __init__(self, allowance_bytes: int):
         self.allowance_bytes = allowance_bytes
@@ -100,11 +101,11 @@ class _MemoryLimit:
             limit = self.base_bytes + allowance_bytes
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
-    def was_short(self) -> bool:
-        """Whether the last video may have failed for want of memory, which libav reports as damage.
+    def may_be_exceeded(self) -> bool:
+        """Whether the last video may have failed for lack of memory, which libav reports as damage.
 
-        It may if it took more than any before it and more than half of what there is: the peak does not count
-        the request that was refused, for a frame or two.
+        True if it used more than every video before it, and more than half of the allowance: the peak does not
+        include the allocation that was refused, a frame or two.
         """
         before, self.peak_bytes = self.peak_bytes, _address_space_bytes("VmPeak")
         return self.peak_bytes > before and self.peak_bytes - self.base_bytes > self.allowance_bytes / 2
@@ -114,33 +115,33 @@ class _MemoryLimit:
         return DecodeError(Outcome.CRASHED, f"decoding needed more than the {mib} MiB of memory it may use")
 
 
-def _decode_one(path: str, decode: Decode, settings: DecodeSettings, channel: _Channel, memory: _MemoryLimit) -> None:
-    sink = _Sink(settings, channel)
+def _decode_one(
+    path: str, decode: DecodeFunction, settings: DecodeSettings, slice: Slice, channel: _Channel, memory: _MemoryLimit
+) -> None:
+    sender = _SegmentSender(settings, channel)
     try:
-        result = _try(path, decode, settings, sink, memory)
-    except NotSliced:
+        result = _try_decode(path, lambda: decode(path, settings, sender, slice), memory)
+    except NotSliceableError:
         channel.send({"event": "whole"})
         return
-    if memory.was_short() and _is_lossy(result):
+    if memory.may_be_exceeded() and _is_lossy(result):
         result = memory.error()
     if isinstance(result, VideoFacts):
-        channel.send({"event": "done", "facts": _finite(result), **sink.frames()})
+        channel.send({"event": "done", "facts": _without_nan(result), **sender.frames()})
     else:
-        answer = {"outcome": result.outcome, "reason": result.reason[:REASON_CHARS]}
-        channel.send({"event": "failed", "facts": _finite(result.facts), **answer})
+        failure = {"outcome": result.outcome, "reason": result.reason[:REASON_CHARS]}
+        channel.send({"event": "failed", "facts": _without_nan(result.facts), **failure})
 
 
-def _try(
-    path: str, decode: Decode, settings: DecodeSettings, sink: _Sink, memory: _MemoryLimit
-) -> VideoFacts | DecodeError:
+def _try_decode(path: str, decode: Callable[[], VideoFacts], memory: _MemoryLimit) -> VideoFacts | DecodeError:
     try:
         with Path(path).open("rb"):
             pass
     except OSError as error:
         return DecodeError(Outcome.UNREADABLE, f"the file cannot be opened: {error.strerror}")
     try:
-        return decode(path, settings, sink)
-    except NotSliced:
+        return decode()
+    except NotSliceableError:
         raise
     except DecodeError as error:
         return error
@@ -156,7 +157,7 @@ def _is_lossy(result: VideoFacts | DecodeError) -> bool:
     return result.outcome in (Outcome.UNDECODABLE, Outcome.CRASHED)
 
 
-def _finite(facts: VideoFacts) -> dict[str, Any]:
+def _without_nan(facts: VideoFacts) -> dict[str, Any]:
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in asdict(facts).items()
@@ -166,7 +167,7 @@ def _finite(facts: VideoFacts) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is not for the wire")
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
 
 
 def _write_all(fd: int, data: memoryview, offset: int) -> None:
@@ -175,25 +176,25 @@ def _write_all(fd: int, data: memoryview, offset: int) -> None:
         data, offset = data[written:], offset + written
 
 
-def _load_decoders(choice: str) -> dict[str, Decode]:
-    """Import what may be needed now: no video should be charged for the time and address space it takes."""
-    decoders: dict[str, Decode] = {}
-    wanted = decoders_of(choice)
+def _load_decoders(choice: str) -> dict[str, DecodeFunction]:
+    """Imports the decoders now, so that their time and address space are not counted against a video."""
+    decoders: dict[str, DecodeFunction] = {}
+    wanted = decoders_to_try(choice)
     if "pyav" in wanted:
         from artifactscan.decode.with_pyav import decode_pyav
 
         decoders["pyav"] = decode_pyav
     if "decord" in wanted:
-        import decord  # noqa: F401
+        import decord  # noqa: F401 - decode_decord would import it at the first video
 
-        from artifactscan.decode.with_decord import decode_decord  # it would import decord at the first video
+        from artifactscan.decode.with_decord import decode_decord
 
         decoders["decord"] = decode_decord
     return decoders
 
 
-def _die_with(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent dies: a hung decoder would never notice by itself."""
+def _exit_with_parent(parent_pid: int) -> None:
+    """Has the kernel kill this process when its parent dies, as a hung decoder would not notice."""
     if sys.platform == "linux":
         import ctypes
 
@@ -203,7 +204,7 @@ def _die_with(parent_pid: int) -> None:
         sys.exit("the parent died first")
 
 
-def _be_the_first_to_go(nice: int) -> None:
+def _lower_priority_and_raise_oom_score(nice: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(nice)
     if sys.platform == "linux":

@@ -1,14 +1,14 @@
-"""What a decoding process and its owner tell each other: JSON lines by pipe, pixels by a shared file.
+"""The messages between a decoding process and its parent: JSON lines by pipe, pixels by a shared file.
 
 - to the child: ``{"decode": path, "decoder": name, "slice": [number, of]}``, then ``{"taken": index}`` for each
   segment copied out;
 - from the child: ``{"event": "ready"}`` once; then for each video any number of ``segment`` and one ``done``,
-  ``failed`` or ``whole`` (it cannot be cut into slices). ``segment`` and ``done`` carry ``frame_index`` and
-  ``pts_s``; the pixels of a video's segment ``i`` lie in slot ``i % SLOTS`` of the shared file, so the child is at
+  ``failed`` or ``whole`` (it cannot be decoded in slices). ``segment`` and ``done`` carry ``frame_index`` and
+  ``pts_s``; the pixels of a video's segment ``i`` are in slot ``i % SLOTS`` of the shared file, so the child is at
   most SLOTS segments ahead.
 
-The child decodes untrusted bytes and might be taken over by them, so its owner checks each message for types,
-counts and bounds, and nothing is ever unpickled.
+The child decodes untrusted bytes and may be taken over by them, so the parent checks the types, counts and bounds of
+each message, and nothing is ever unpickled.
 """
 
 import json
@@ -21,7 +21,7 @@ from artifactscan.decode.video import DecodeError, DecodeLimits, DecodeSettings,
 from artifactscan.outcomes import Outcome
 
 SLOTS = 2
-"""Segments that fit into the shared file: one being written while the other is being copied out."""
+"""Segments that fit into the shared file: one is written while the other is copied out."""
 REASON_CHARS = 500
 """The longest text taken from a child."""
 
@@ -32,15 +32,15 @@ _FAILURES = frozenset({Outcome.UNDECODABLE, Outcome.CRASHED, Outcome.TOO_LARGE, 
 _FACT_TYPES: dict[str, type] = {fact.name: get_args(fact.type)[0] for fact in fields(VideoFacts)}
 
 
-class Nonsense(DecodeError):
-    """The child sent what it should not, which counts as a crash."""
+class ProtocolError(DecodeError):
+    """The child sent a message that the protocol does not allow, which counts as a crash."""
 
-    def __init__(self, what: str):
-        super().__init__(Outcome.CRASHED, f"the decoding process sent nonsense: {what}")
+    def __init__(self, message: str):
+        super().__init__(Outcome.CRASHED, f"the decoding process broke the protocol: {message}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class SegmentMessage:
     """A checked ``segment`` message, or with ``facts`` a ``done`` message."""
 
     frame_index: list[int]
@@ -59,7 +59,7 @@ def frames_within(segment_bytes: int, settings: DecodeSettings) -> int:
 
 
 def slot_start(settings: DecodeSettings, index: int) -> int:
-    """Where the pixels of a video's segment ``index`` begin in the shared file, bytes."""
+    """Offset in bytes of the pixels of a video's segment ``index`` in the shared file."""
     return index % SLOTS * settings.segment_frames * frame_bytes(settings)
 
 
@@ -74,62 +74,60 @@ def max_line_bytes(settings: DecodeSettings) -> int:
 
 
 def pack_config(settings: DecodeSettings, **process: int) -> str:
-    """The child's one argument: the settings, its ``nice``, the ``parent`` pid and its file descriptors."""
-    raw = asdict(settings)
-    del raw["slice"]  # told with each video
-    return json.dumps({"settings": raw, **process})
+    """The child's only argument: the settings, its ``nice``, the ``parent`` pid and its file descriptors."""
+    return json.dumps({"settings": asdict(settings), **process})
 
 
 def unpack_config(argument: str) -> tuple[DecodeSettings, dict[str, int]]:
-    """The settings and the rest of what ``pack_config`` was given."""
+    """The settings and the other arguments of ``pack_config``."""
     process = json.loads(argument)
     raw = process.pop("settings")
     parts = {"input": InputSpec(**raw.pop("input")), "limits": DecodeLimits(**raw.pop("limits"))}
     return DecodeSettings(**raw, **parts), process
 
 
-def parse(line: bytes) -> dict[str, Any]:
-    """One line from the child as an object; Nonsense if it is none."""
+def parse_line(line: bytes) -> dict[str, Any]:
+    """One line from the child as a JSON object; raises ProtocolError for anything else."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
-        raise Nonsense(f"{line[:50]!r} is not JSON") from None
+        raise ProtocolError(f"{line[:50]!r} is not JSON") from None
     if not isinstance(message, dict):
-        raise Nonsense(f"{line[:50]!r} is not an object")
+        raise ProtocolError(f"{line[:50]!r} is not an object")
     return message
 
 
-def check_part(message: dict[str, Any], segment_frames: int, last_frame: int) -> Part:
-    """A ``segment`` or ``done`` message whose frames come after ``last_frame``; Nonsense if it is none."""
+def parse_segment(message: dict[str, Any], segment_frames: int, last_frame: int) -> SegmentMessage:
+    """A ``segment`` or ``done`` message with frames after ``last_frame``; raises ProtocolError for anything else."""
     event, frame_index, pts_s = (message.get(key) for key in ("event", "frame_index", "pts_s"))
     if event not in ("segment", "done"):
-        raise Nonsense(f"event {event!r:.50}")
+        raise ProtocolError(f"event {event!r:.50}")
     if not (isinstance(frame_index, list) and isinstance(pts_s, list) and len(frame_index) == len(pts_s)):
-        raise Nonsense("frame_index and pts_s that do not match")
+        raise ProtocolError("frame_index and pts_s do not match")
     if len(frame_index) > segment_frames or (event == "segment" and not frame_index):
-        raise Nonsense(f"a segment of {len(frame_index)} frames")
+        raise ProtocolError(f"a segment of {len(frame_index)} frames")
     for number in frame_index:
         if type(number) is not int or not last_frame < number <= _INT32_MAX:
-            raise Nonsense(f"frame_index {number!r:.50} after {last_frame}")
+            raise ProtocolError(f"frame_index {number!r:.50} after {last_frame}")
         last_frame = number
-    return Part(
+    return SegmentMessage(
         frame_index=frame_index,
         pts_s=[_check_fact("pts_s", pts, float) for pts in pts_s],
         facts=_check_facts(message.get("facts")) if event == "done" else None,
     )
 
 
-def check_failure(message: dict[str, Any]) -> DecodeError:
-    """A ``failed`` message; Nonsense if it is none."""
+def parse_failure(message: dict[str, Any]) -> DecodeError:
+    """A ``failed`` message; raises ProtocolError for anything else."""
     outcome, reason = message.get("outcome"), message.get("reason")
     if not (isinstance(outcome, str) and outcome in _FAILURES and isinstance(reason, str)):
-        raise Nonsense(f"outcome {outcome!r:.50}")
+        raise ProtocolError(f"outcome {outcome!r:.50}")
     return DecodeError(Outcome(outcome), _storable(reason), _check_facts(message.get("facts")))
 
 
 def _check_facts(raw: object) -> VideoFacts:
     if not isinstance(raw, dict) or raw.keys() != _FACT_TYPES.keys():
-        raise Nonsense("facts that are none")
+        raise ProtocolError("facts with other fields than VideoFacts")
     known = {name: value for name, value in raw.items() if value is not None}
     return VideoFacts(**{name: _check_fact(name, value, _FACT_TYPES[name]) for name, value in known.items()})
 
@@ -141,9 +139,9 @@ def _check_fact(name: str, value: Any, kind: type) -> Any:
         return kind(value)
     if kind is float and type(value) is float and math.isfinite(value):
         return value
-    raise Nonsense(f"{name} {value!r:.50}")
+    raise ProtocolError(f"{name} {value!r:.50}")
 
 
 def _storable(text: str) -> str:
-    """Cut to size, and without the lone surrogates that UTF-8 and so Arrow refuse."""
+    """Cut to REASON_CHARS, without the lone surrogates that UTF-8 (and so Arrow) refuses."""
     return text[:REASON_CHARS].encode(errors="replace").decode()

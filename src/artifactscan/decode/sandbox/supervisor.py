@@ -1,4 +1,4 @@
-"""Decoding in a child process that may hang, crash or balloon without harm to the one that asked."""
+"""Decodes in a child process, which may hang, crash or use too much memory without harm to its parent."""
 
 import time
 import uuid
@@ -8,22 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from artifactscan.decode.sandbox.process import Child
-from artifactscan.decode.video import (
-    WHOLE,
-    DecodeError,
-    DecodeSettings,
-    NotSliced,
-    Slice,
-    Verdict,
-    VideoFacts,
-    decoders_of,
-)
+from artifactscan.decode.slices import WHOLE, NotSliceableError, Slice
+from artifactscan.decode.video import DecodeError, DecodeResult, DecodeSettings, VideoFacts, decoders_to_try
 from artifactscan.outcomes import Outcome
 
 PYAV_SHARE = 0.6
-"""The part of a video's seconds that pyav may use up while decord could still follow."""
+"""Share of a video's time limit that pyav may use while decord could still be tried."""
 START_TRIES = 3
-"""A child can fall to the system's out-of-memory killer before it is ready, or while idle."""
+"""The system's out-of-memory killer can kill a child before it is ready, or while it is idle."""
 
 _FALL_BACK = frozenset({Outcome.UNDECODABLE, Outcome.CRASHED, Outcome.TIMED_OUT})
 
@@ -33,7 +25,7 @@ class Segment:
     """A run of at most ``segment_frames`` sampled frames of one video."""
 
     attempt: str
-    """Unique to one attempt at one video; turning to the other decoder is a new attempt."""
+    """Unique to one attempt at one video; the second decoder's try is an attempt of its own."""
     index: int
     """0, 1, … within the attempt."""
     frame_index: list[int]
@@ -46,14 +38,14 @@ class Segment:
     """Of each frame, pixels."""
     pixels: bytes
     """uint8 RGB, (frames, height, width, 3) in C order; empty where there are no frames."""
-    verdict: Verdict | None
-    """Only on the last segment of the attempt that counts; a failure's attempt has no frames."""
+    result: DecodeResult | None
+    """Only on the last segment of the attempt that counts; the attempt of a failure has no frames."""
     slice: Slice = WHOLE
-    """The part of the video that the attempt is at."""
+    """The slice that the attempt decodes."""
 
 
 class _Stopwatch:
-    """Wall-clock seconds since it was made, less those it was paused."""
+    """Wall-clock seconds since it was created, without the time it was paused."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -74,8 +66,8 @@ class _Stopwatch:
 class DecoderProcess:
     """Decodes one video at a time in a long-lived child process, replaced when it dies or must be killed.
 
-    A context manager. The first child starts with ``start`` or the first ``decode``; its environment holds
-    none of the parent's secrets. ``nice`` is added to the child's niceness.
+    A context manager. The first child is started by ``start`` or the first ``decode``; its environment has none of the
+    parent's secrets. ``nice`` is added to the child's niceness.
     """
 
     def __init__(self, settings: DecodeSettings, *, nice: int = 0):
@@ -83,7 +75,7 @@ class DecoderProcess:
         self._nice = nice
         self._decoding = False
         self._child: Future[Child] | None = None
-        # The kernel ties a child to the thread that started it: this thread lives as long as this object.
+        # The kernel kills a child when the thread that started it ends, so one thread lives as long as this object.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="decoder-spawner")
 
     def __enter__(self) -> "DecoderProcess":
@@ -98,52 +90,52 @@ class DecoderProcess:
         return self._child.result().pid if self._child else None
 
     def start(self) -> None:
-        """Start a child if there is none, without waiting for it to be ready."""
+        """Starts a child if there is none, without waiting for it to be ready."""
         if self._child is None:
             self._child = self._spawner.submit(Child, self._settings, self._nice)
 
     def close(self) -> None:
-        """Kill the child."""
+        """Kills the child."""
         self._discard_child()
         self._spawner.shutdown()
 
     def decode(self, path: str, slice: Slice = WHOLE) -> Iterator[Segment]:
-        """Yield the segments of the video in the local file ``path``; exactly the last one carries a verdict.
+        """Yields the segments of the video in the local file ``path``; exactly the last one carries a result.
 
-        Of a video that cannot be cut, the first slice is the whole and the others are nothing, without a verdict.
-        Whatever the video does to the decoders ends in a verdict. The seconds that the caller spends between
-        segments, and that a child takes to start, count neither against the limit nor in ``facts.decode_s``.
-        An iterator that is given up halfway costs the child. RuntimeError when no child can be started.
+        Of a video that cannot be decoded in slices, the first slice is the whole video and the others yield nothing.
+        Whatever the video does to the decoders ends in a result. The seconds that the caller spends between segments,
+        and that a child takes to start, count neither against the limit nor in ``facts.decode_s``. Closing the
+        iterator early kills the child. Raises RuntimeError when no child can be started.
         """
         if self._decoding:
             raise RuntimeError("DecoderProcess is decoding another video; finish or close that iterator first")
         self._decoding = True
         try:
             if slice == WHOLE:
-                yield from self._attempts(path)
+                yield from self._decode_whole(path)
             else:
-                yield from self._slice(path, slice)
+                yield from self._decode_slice(path, slice)
         finally:
             self._decoding = False
 
-    def _slice(self, path: str, slice: Slice) -> Iterator[Segment]:
+    def _decode_slice(self, path: str, slice: Slice) -> Iterator[Segment]:
         watch, failures = _Stopwatch(), []
         try:
-            if "pyav" not in decoders_of(self._settings.decoder):
-                raise NotSliced
-            # One decoder only: what it fails on is decoded whole afterwards, by both.
+            if "pyav" not in decoders_to_try(self._settings.decoder):
+                raise NotSliceableError
+            # One decoder only: a video of which a slice fails is decoded whole afterwards, by both.
             yield from self._attempt(path, "pyav", watch, self._settings.limits.video_timeout_s, failures, slice)
-        except NotSliced:
+        except NotSliceableError:
             if slice.number == 0:
-                yield from self._attempts(path)
+                yield from self._decode_whole(path)
         except DecodeError as error:
             self.start()
             yield _failure_segment([error], watch.elapsed_s, slice)
 
-    def _attempts(self, path: str) -> Iterator[Segment]:
+    def _decode_whole(self, path: str) -> Iterator[Segment]:
         watch = _Stopwatch()
         limit_s = self._settings.limits.video_timeout_s
-        decoders = decoders_of(self._settings.decoder)
+        decoders = decoders_to_try(self._settings.decoder)
         failures: list[DecodeError] = []
         for decoder in decoders:
             budget_s = limit_s if decoder == decoders[-1] else limit_s * PYAV_SHARE
@@ -167,7 +159,7 @@ class DecoderProcess:
         failures: list[DecodeError],
         slice: Slice = WHOLE,
     ) -> Iterator[Segment]:
-        """Yield one decoder's segments and verdict; raise DecodeError or NotSliced if it comes to none."""
+        """Yields one decoder's segments, the last with a result; raises DecodeError or NotSliceableError instead."""
         with watch.paused():
             child = self._ready_child()
         attempt = uuid.uuid4().hex
@@ -175,29 +167,29 @@ class DecoderProcess:
         reusable = False
         try:
             child.begin(path, decoder, slice)
-            for index, (part, pixels) in enumerate(child.parts(lambda: budget_s - watch.elapsed_s)):
-                frames_received += len(part.frame_index)
-                verdict = None
-                if part.facts is not None:
+            for index, (message, pixels) in enumerate(child.segments(lambda: budget_s - watch.elapsed_s)):
+                frames_received += len(message.frame_index)
+                result = None
+                if message.facts is not None:
                     reusable = True
-                    part.facts.decoder, part.facts.decode_s = decoder, watch.elapsed_s
-                    verdict = _verdict(part.facts, frames_received, failures, slice)
+                    message.facts.decoder, message.facts.decode_s = decoder, watch.elapsed_s
+                    result = _result(message.facts, frames_received, failures, slice)
                 segment = Segment(
                     attempt=attempt,
                     index=index,
-                    frame_index=part.frame_index,
-                    pts_s=part.pts_s,
+                    frame_index=message.frame_index,
+                    pts_s=message.pts_s,
                     height=self._settings.input.height,
                     width=self._settings.input.width,
                     pixels=pixels,
-                    verdict=verdict,
+                    result=result,
                     slice=slice,
                 )
                 with watch.paused():
                     yield segment
         except TimeoutError:
             raise DecodeError(Outcome.TIMED_OUT, f"not decoded within {budget_s:g} s") from None
-        except NotSliced:
+        except NotSliceableError:
             reusable = True
             raise
         except DecodeError as error:
@@ -227,36 +219,40 @@ class DecoderProcess:
             child.result().kill()
 
 
-def _verdict(facts: VideoFacts, frames_received: int, failures: list[DecodeError], slice: Slice) -> Verdict:
-    """Judge a video that was decoded to its end, after the ``failures`` of other decoders."""
+def _result(facts: VideoFacts, frames_received: int, failures: list[DecodeError], slice: Slice) -> DecodeResult:
+    """The result of a video that was decoded to its end, after the ``failures`` of other decoders.
+
+    Raises DecodeError where the decoder's counts do not match, or where no frame was decoded of a whole video.
+    """
     if facts.frames_decoded != frames_received or (facts.frames_sampled or 0) < frames_received:
         counts = f"{facts.frames_decoded} of {facts.frames_sampled}"
         raise DecodeError(Outcome.CRASHED, f"the decoder counted {counts} frames and gave {frames_received}")
     if frames_received == 0 and slice == WHOLE:
         raise DecodeError(Outcome.UNDECODABLE, "none of its frames could be decoded", facts)
     assert facts.frames_sampled is not None
-    notes = [f"decoded by {facts.decoder} after {_said(error)}" for error in failures]
+    notes = [f"decoded by {facts.decoder} after {_describe(error)}" for error in failures]
     lost = facts.frames_sampled - frames_received
     if lost:
         notes.insert(0, frames_lost(facts.frames_sampled, frames_received, facts.packets_damaged))
-    return Verdict(outcome=Outcome.PARTIAL if lost else Outcome.SCORED, reason="; ".join(notes) or None, facts=facts)
+    outcome = Outcome.PARTIAL if lost else Outcome.SCORED
+    return DecodeResult(outcome=outcome, reason="; ".join(notes) or None, facts=facts)
 
 
 def frames_lost(sampled: int, decoded: int, packets_damaged: int | None) -> str:
-    """The reason of a partial video, in words."""
+    """The reason of a partial video."""
     damage = f": {_count(packets_damaged, 'damaged packet')}" if packets_damaged else ""
     return f"{sampled - decoded} of {_count(sampled, 'sampled frame')} lost{damage}"
 
 
 def _failure_segment(failures: list[DecodeError], elapsed_s: float, slice: Slice = WHOLE) -> Segment:
-    """An attempt of its own, without frames: the first decoder's outcome, and what each of them said."""
+    """The segment of a failed video: the first decoder's outcome, and the reasons of all."""
     facts = replace(failures[0].facts, decoder=failures[-1].facts.decoder, decode_s=elapsed_s)
-    reason = failures[0].reason if len(failures) == 1 else "; ".join(map(_said, failures))
-    return without_frames(Verdict(outcome=failures[0].outcome, reason=reason, facts=facts), slice)
+    reason = failures[0].reason if len(failures) == 1 else "; ".join(map(_describe, failures))
+    return segment_without_frames(DecodeResult(outcome=failures[0].outcome, reason=reason, facts=facts), slice)
 
 
-def without_frames(verdict: Verdict, slice: Slice = WHOLE) -> Segment:
-    """The one segment of a video, or of a slice, that leaves no frames; an attempt of its own."""
+def segment_without_frames(result: DecodeResult, slice: Slice = WHOLE) -> Segment:
+    """The only segment of a video or slice that gives no frames; an attempt of its own."""
     return Segment(
         attempt=uuid.uuid4().hex,
         index=0,
@@ -265,12 +261,12 @@ def without_frames(verdict: Verdict, slice: Slice = WHOLE) -> Segment:
         height=0,
         width=0,
         pixels=b"",
-        verdict=verdict,
+        result=result,
         slice=slice,
     )
 
 
-def _said(error: DecodeError) -> str:
+def _describe(error: DecodeError) -> str:
     return f"{error.facts.decoder} failed ({error.outcome}: {error.reason})"
 
 

@@ -1,0 +1,146 @@
+"""S3: the clients of boto3 and pyarrow, and listing.
+
+The standard AWS environment applies: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_REGION, AWS_PROFILE, and the
+credential chain.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import unquote_plus, urlsplit
+from xml.etree import ElementTree
+
+import boto3
+from botocore.config import Config
+from pyarrow import fs
+
+from artifactscan.errors import UsageError
+from artifactscan.storage.failures import s3_errors
+from artifactscan.storage.retries import S3_ATTEMPTS, retry_requests
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 60.0
+POOL_CONNECTIONS = 64
+"""Connections kept open; more than any thread pool of this package has threads."""
+
+_AWS_HOST = re.compile(r"s3([.-][a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ENTRIES = "Entries"
+
+
+def is_s3(uri: str) -> bool:
+    """True for s3:// uris; everything else is a local path."""
+    return uri.startswith("s3://")
+
+
+def split_s3(uri: str) -> tuple[str, str]:
+    """Bucket and raw key of an s3:// uri; the key may be empty."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+@cache
+def s3_client(*, attempts: int = S3_ATTEMPTS) -> Any:
+    """The boto3 S3 client of this process, with ``attempts`` tries per request."""
+    return _new_client(attempts=attempts)
+
+
+def _new_client(*, attempts: int = S3_ATTEMPTS) -> Any:
+    """A boto3 S3 client that is not shared, for callers that add event handlers to it."""
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        max_pool_connections=POOL_CONNECTIONS,
+        tcp_keepalive=True,
+        signature_version="s3v4",  # boto3's default for presigned links is refused by regions opened since 2014
+        # Many S3-compatible stores refuse the checksums that boto3 adds by default since 1.36.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    # By default the metadata service is asked once, for a second, which on a busy machine gives no credentials.
+    os.environ.setdefault("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "5")
+    os.environ.setdefault("AWS_METADATA_SERVICE_TIMEOUT", "5")
+    try:
+        client = boto3.Session().client("s3", config=config)
+    except ValueError as error:
+        raise UsageError(f"no S3 client can be made ({error}); check AWS_ENDPOINT_URL and AWS_REGION") from None
+    retry_requests(client, tries=attempts)
+    return client
+
+
+@cache
+def s3_filesystem() -> fs.S3FileSystem:
+    meta = s3_client().meta
+    endpoint = urlsplit(meta.endpoint_url)
+    custom = not _AWS_HOST.fullmatch(endpoint.hostname or "")
+    return fs.S3FileSystem(
+        endpoint_override=endpoint.netloc if custom else None,
+        scheme=endpoint.scheme,
+        region=None if meta.region_name == "aws-global" else meta.region_name,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        request_timeout=READ_TIMEOUT_S,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
+    )
+
+
+def credentials_are_temporary() -> bool:
+    """Whether this process's credentials expire; links signed with them expire at the same time."""
+    credentials = boto3.Session().get_credentials()
+    return credentials is not None and credentials.token is not None
+
+
+def list_objects(uri: str) -> Iterator[tuple[str, int, str, int]]:
+    """Key, size, etag and modified_us of every object below an s3:// prefix, in key order."""
+    bucket, key = split_s3(uri)
+    with s3_errors(uri):
+        pages = _listing_client().get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=bucket, Prefix=f"{key}/" if key else ""):
+            yield from page[_ENTRIES]
+
+
+@cache
+def _listing_client() -> Any:
+    """A client with its own parser for pages of objects: boto3's general parser takes ten times as long."""
+    client = _new_client()
+    # The wildcard makes this handler run before boto3's own, which would parse the whole page too.
+    client.meta.events.register("before-parse.*.ListObjectsV2", _parse_page)
+    return client
+
+
+def _parse_page(response_dict: dict, customized_response_dict: dict, **_event: Any) -> None:
+    """Moves the entries of a page from the body, which boto3 parses afterwards, into the result."""
+    if response_dict["status_code"] != 200:
+        return
+    try:
+        root = ElementTree.fromstring(response_dict["body"])
+    except ElementTree.ParseError:
+        return  # boto3 reports it
+    space, listing, _ = root.tag.partition("ListBucketResult")
+    if not listing:
+        return  # an error under status 200, which boto3 handles
+    decode = unquote_plus if root.findtext(f"{space}EncodingType") == "url" else str
+    key, size, etag, modified = (f"{space}{name}" for name in ("Key", "Size", "ETag", "LastModified"))
+    entries, rest = [], ElementTree.Element(root.tag)
+    for child in root:
+        if child.tag != f"{space}Contents":
+            rest.append(child)
+            continue
+        entries.append(
+            (
+                decode(child.findtext(key, "")),
+                int(child.findtext(size, "0")),
+                child.findtext(etag, "").strip('"'),
+                microseconds(datetime.fromisoformat(child.findtext(modified, ""))),
+            )
+        )
+    customized_response_dict[_ENTRIES] = entries
+    response_dict["body"] = ElementTree.tostring(rest)
+
+
+def microseconds(time: datetime) -> int:
+    """Microseconds since 1970, UTC."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
