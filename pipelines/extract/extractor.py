@@ -26,9 +26,9 @@ class FrameExtractor:
     @cached_property
     def pools(self) -> "Pools":
         """How many actors decode; starts or joins Ray, UsageError where the cluster cannot be used."""
-        from artifactscan.pipelines.ray_cluster.connection import Resources  # Ray takes seconds to import and to start
-        from artifactscan.pipelines.ray_cluster.join import join
+        from artifactscan.pipelines.ray_cluster.join import join  # Ray takes seconds to import and to start
         from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+        from artifactscan.pipelines.ray_cluster.resources import Resources
 
         settings = self._settings
 
