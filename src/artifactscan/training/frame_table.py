@@ -18,7 +18,7 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
 from artifactscan.decode.sandbox.protocol import frames_within
 from artifactscan.decode.sandbox.supervisor import Segment
-from artifactscan.decode.video import DECODING_VERSION, DecodeSettings, Verdict
+from artifactscan.decode.video import DECODING_VERSION, DecodeResult, DecodeSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
@@ -147,7 +147,7 @@ def keep_labelled(clip: dict[str, Any], segments: Iterable[Segment]) -> pa.Table
         ):
             if index in wanted:
                 taken[index] = (pts_s, frame.tobytes())
-        verdict = segment.verdict or verdict
+        verdict = segment.result or verdict
     assert verdict is not None, f"the segments of {clip['uri']} carry no verdict"
     rows = []
     for index, frame in wanted.items():
@@ -170,7 +170,7 @@ def check_whole(table: pa.Table, labelled: LabelledFrames) -> None:
         raise AssertionError(f"{labelled.table.num_rows} frames are labelled, {table.num_rows} were decoded")
 
 
-def _problem(file: str, frame_index: int, verdict: Verdict) -> str:
+def _problem(file: str, frame_index: int, verdict: DecodeResult) -> str:
     name = f"'{printable(file, 80)}'"
     if verdict.outcome not in HAS_FRAMES:
         return (

@@ -14,7 +14,7 @@ from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
-from artifactscan.model.backbone import build, check_weights, head, initialise, own_input, timm_config
+from artifactscan.model.backbone import build_model, check_weights, head, initialise, default_input, timm_config
 from artifactscan.model.checkpoint import CARD_NAME, Card, Checkpoint, load_checkpoint
 from artifactscan.storage import failures
 
@@ -27,13 +27,13 @@ def initial_checkpoint(init: str, backbone: str, *, height: int = 0, width: int 
     ``init``: ``imagenet`` for timm's own weights, ``none`` for a seed's, a .safetensors file with timm's names, or a
     checkpoint folder, both local or s3://. Height and width in pixels, 0 for the backbone's own or that of the
     checkpoint. UsageError for weights that cannot be had or are not this backbone's, and as
-    artifactscan.model.backbone.build.
+    artifactscan.model.backbone.build_model.
     """
     if init == NONE:
         return initialise(backbone, height=height, width=width, seed=seed)
-    card = Card(backbone=backbone, input=own_input(backbone, height=height, width=width))
+    card = Card(backbone=backbone, input=default_input(backbone, height=height, width=width))
     with torch.device("meta"):
-        build(card)  # what cannot be built shows before anything is read or downloaded
+        build_model(card)  # what cannot be built shows before anything is read or downloaded
     if init != IMAGENET and not init.endswith((".safetensors", ".bin", ".pth")):
         return _continued(init, backbone, height=height, width=width)
     card = replace(card, origin=_origin(init, backbone))
@@ -83,7 +83,7 @@ def _from_file(card: Card, init: str) -> nn.Module:
     try:
         data = storage.read_bytes(uri)
     except OSError as error:
-        raise UsageError(f"--init {init} cannot be read: {failures.reason(error, uri)}") from None
+        raise UsageError(f"--init {init} cannot be read: {failures.describe(error, uri)}") from None
     with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
         path = Path(folder, "weights.safetensors")
         path.write_bytes(data)
