@@ -30,9 +30,9 @@ from artifactscan.scoring.settings import ScoreSettings
 def test_errors_become_a_sentence_and_a_code(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with report_errors() as ended:
+    with report_errors() as job_exit:
         raise error
-    assert ended.code == code
+    assert job_exit.code == code
     assert capsys.readouterr().err == said
 
 
@@ -46,9 +46,9 @@ def test_with_json_an_error_is_an_object_too(
     config = tmp_path / "score.yaml"
     config.write_text("log-format: json\nsample-fps: 0")
     places, flags = ["--input", "a", "--output", "b"], [flag.format(config) for flag in flags]
-    with report_errors() as ended:
+    with report_errors() as job_exit:
         parse_settings(ScoreSettings, [*places, *flags], description="Scores.")
-    assert ended.code == 2
+    assert job_exit.code == 2
     told = json.loads(capsys.readouterr().err)
     assert (told["level"], told["message"]) == ("error", "--sample-fps is 0.0; give a number above 0")
     assert failures_exit_code(2, 3, 0.5) == 1
@@ -58,27 +58,35 @@ def test_with_json_an_error_is_an_object_too(
     assert capsys.readouterr().err == "error: --sample-fps is 0.0; give a number above 0\n"
 
 
-def test_with_json_a_wrong_flag_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:
-    with report_errors() as ended:
-        parse_settings(ScoreSettings, ["--log-format=json", "--input", "a", "--speed", "2"], description="Scores.")
-    assert ended.code == 2
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--input", "a", "--outptu", "b"], "flag --outptu is unknown; did you mean --output?"),
+        (
+            ["--input", "a"],
+            r"Required options: Missing from .*: --output STR Store to write to: .* \(required\); .* --help",
+        ),
+    ],
+)
+def test_with_json_a_wrong_flag_is_an_object_too(
+    flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with report_errors() as job_exit:
+        parse_settings(ScoreSettings, ["--log-format=json", *flags], description="Scores.")
+    assert job_exit.code == 2
     told = json.loads(capsys.readouterr().err)
     assert told["level"] == "error"
-    assert re.fullmatch(
-        r"Required options: Missing from .*: --output STR Store to write to: .* \(required\); "
-        r"Unrecognized options: --speed 2; For full helptext, run: .* --help",
-        told["message"],
-    )
+    assert re.fullmatch(said.replace("?", r"\?") if said.endswith("?") else said, told["message"])
 
 
-def test_who_stops_reading_ends_the_job_with_a_code_of_its_own() -> None:
+def test_a_closed_output_pipe_ends_the_job_with_exit_code_3() -> None:
     code = """
-from artifactscan.cli.flags import report_errors
+from artifactscan.cli.exit_codes import report_errors
 from artifactscan.messages.console import console
-with report_errors() as ended:
+with report_errors() as job_exit:
     for _ in range(100_000):
         console().print("a line of a table")
-raise SystemExit(ended.code)
+raise SystemExit(job_exit.code)
 """
     command = [sys.executable, "-c", code]
     env = {**os.environ, "PYTHONPATH": str(Path(artifactscan.__file__).parent.parent)}
@@ -92,22 +100,22 @@ raise SystemExit(ended.code)
 
 
 def test_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    with report_errors() as ended:
+    with report_errors() as job_exit:
         raise ZeroDivisionError("oh")
-    assert ended.code == 3
+    assert job_exit.code == 3
     said = capsys.readouterr().err
     assert "ZeroDivisionError: oh" in said
     assert said.endswith("error: this is a bug in artifactscan; the same command continues the run\n")
 
 
 def test_sigterm_is_an_interruption() -> None:
-    with report_errors() as ended:
+    with report_errors() as job_exit:
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
-    assert ended.code == 3
+    assert job_exit.code == 3
 
 
 def test_a_code_that_was_set_is_kept() -> None:
-    with report_errors() as ended:
-        ended.code = 1
-    assert ended.code == 1
+    with report_errors() as job_exit:
+        job_exit.code = 1
+    assert job_exit.code == 1
