@@ -23,12 +23,12 @@ from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore
 from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 from ray.exceptions import AuthenticationError
 
-import artifactscan
+from artifactscan import errors
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster.head_watch import watch_head
 from artifactscan.pipelines.ray_cluster.resources import MIN_CPUS, Resources, read_resources
 
-IMPORT_ROOT = Path(artifactscan.__file__).resolve().parent.parent
+IMPORT_ROOT = Path(errors.__file__).resolve().parent.parent
 """The folder that holds the package artifactscan: site-packages, or src/ of a checkout."""
 
 _QUIET = {

@@ -110,7 +110,7 @@ def test_a_yaml_file_may_take_in_another_part_of_it(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("quiet: 'yes please'", "sets quiet to 'yes please'; give true or false"),
-        ("sample_rate: 2", "sets sample-rate; known are batch-frames, "),
+        ("sample_rate: 2", "sets sample-rate; did you mean sample-fps? known are batch-frames, "),
         ("- 1", "has no settings; write `setting: value` lines, `sample-fps: 2` say"),
         ("# nothing", "is empty; write `setting: value` lines, `sample-fps: 2` say"),
         ("limit: true", "sets limit to True; give it the value that --limit takes"),
