@@ -114,14 +114,14 @@ def test_a_damaged_run_is_named(store: Store, table: str, how: str) -> None:
         arrivals_of(store, run)
 
 
-def test_earlier_nights_take_today_s_groups(store: Store) -> None:
+def test_arrivals_can_be_regrouped(store: Store) -> None:
     arrivals, _ = arrivals_of(store, write_run(store, "run1", {"/c/sora/v2/a.mp4": motion(0.9)}))
     again = regroup(arrivals, Grouping(pattern="{model}/{version}"))
     assert again.schema.equals(ARRIVALS)
     assert again["groups"].to_pylist() == [["model=sora", "version=v2"]]
 
 
-def test_what_could_not_be_read_before_and_not_now_either_does_not_arrive_again(store: Store) -> None:
+def test_a_video_that_stays_unreadable_does_not_arrive_again(store: Store) -> None:
     first = write_run(store, "run1", {"/c/s/a.mp4": "unreadable", "/c/s/b.mp4": motion(0.9)})
     again = write_run(store, "run2", {"/c/s/a.mp4": "unreadable", "/c/s/c.mp4": "unreadable"}, again=["/c/s/a.mp4"])
     assert arrivals_of(store, first)[0]["path"].to_pylist() == ["s/a.mp4", "s/b.mp4"]
@@ -129,7 +129,7 @@ def test_what_could_not_be_read_before_and_not_now_either_does_not_arrive_again(
     assert count_statuses(store, [first, again]) == {"new": 3, "again": 1}
 
 
-def test_what_could_not_be_read_before_and_now_can_arrives(store: Store) -> None:
+def test_a_video_that_becomes_readable_arrives(store: Store) -> None:
     again = write_run(store, "run2", {"/c/s/a.mp4": motion(0.9)}, again=["/c/s/a.mp4"])
     assert arrivals_of(store, again)[0]["outcome"].to_pylist() == ["scored"]
 

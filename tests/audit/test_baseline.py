@@ -31,7 +31,7 @@ def test_the_last_nights_of_the_same_scorer_that_had_arrivals() -> None:
     assert chosen([]) == []
 
 
-def test_a_night_that_was_worse_does_not_become_the_measure() -> None:
+def test_a_worse_night_is_no_baseline() -> None:
     failed_otherwise = {**SAME, "verdict": Verdict(code=1, headline="too many files without a score")}
     assert chosen(nights(SAME, {**SAME, "verdict": WORSE}, failed_otherwise, {**SAME, "verdict": WORSE})) == [
         "n0",
@@ -46,6 +46,6 @@ def test_an_accepted_corpus_begins_a_new_baseline() -> None:
 
 
 @pytest.mark.parametrize(("named", "expected"), [("n0", ["n0"]), ("run-n2", ["n2"]), ("n9", [])])
-def test_a_night_or_run_that_is_named_is_taken_whatever_it_was(named: str, expected: list[str]) -> None:
+def test_a_named_night_or_run_is_taken_whatever_its_verdict(named: str, expected: list[str]) -> None:
     found = nights(SAME, SAME, {**SAME, "verdict": WORSE, "runs": ("run-n2",)})
     assert chosen(found, named=named) == expected

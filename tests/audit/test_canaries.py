@@ -47,9 +47,7 @@ def test_they_are_made_only_once(root: str) -> None:
         ("clips.json", b"{", r"clips\.json is damaged"),
     ],
 )
-def test_one_that_is_not_as_it_was_made_is_named(
-    tmp_path: Path, root: str, name: str, damage: bytes | None, why: str
-) -> None:
+def test_a_changed_file_is_named(tmp_path: Path, root: str, name: str, damage: bytes | None, why: str) -> None:
     copy = tmp_path / "canary"
     for path in Path(root).rglob("*"):
         if path.is_file():
@@ -65,7 +63,7 @@ def test_one_that_is_not_as_it_was_made_is_named(
         canaries.ensure_clips(str(copy), 5)
 
 
-def test_what_was_cut_off_while_they_were_made_is_made_again(tmp_path: Path) -> None:
+def test_half_made_clips_are_made_again(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "00000.mp4").write_bytes(b"half")
     canaries.ensure_clips(str(tmp_path), 4)
@@ -73,7 +71,7 @@ def test_what_was_cut_off_while_they_were_made_is_made_again(tmp_path: Path) -> 
     canaries.ensure_clips(str(tmp_path), 4)
 
 
-def test_without_the_reference_s_scores_the_way_out_is_said(tmp_path: Path) -> None:
+def test_a_missing_reference_is_refused_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no scores of the canaries.*--accept-scorer"):
         canaries.canary_scores(Store(str(tmp_path)))
 

@@ -42,7 +42,7 @@ def runs(store: Store) -> list[RunRecord]:
     return [first, second]
 
 
-def test_each_listed_video_stands_as_it_was_settled(store: Store, runs: list[RunRecord]) -> None:
+def test_each_listed_video_has_its_last_outcome(store: Store, runs: list[RunRecord]) -> None:
     table = current_ledger(store, runs, runs[-1])
     rows = {row["uri"]: row for row in table.to_pylist()}
     assert {uri: (row["outcome"], row["run"]) for uri, row in rows.items()} == {
@@ -81,7 +81,7 @@ def test_what_failed_by_its_bytes_is_quarantined_until_it_changes(store: Store, 
     assert sorted(quarantined(current_ledger(store, runs, runs[0]))["uri"].to_pylist()) == ["/gone", "/x"]
 
 
-def test_it_is_tried_again_once_after_the_stated_time(store: Store, runs: list[RunRecord]) -> None:
+def test_a_failed_video_is_due_once_after_the_stated_time(store: Store, runs: list[RunRecord]) -> None:
     failed = quarantined(current_ledger(store, runs, runs[-1]))
     nobody, week = pa.array([], pa.string()), timedelta(days=7)
     just_before, then = datetime(2026, 1, 8, 2, 59, tzinfo=UTC), datetime(2026, 1, 8, 3, tzinfo=UTC)

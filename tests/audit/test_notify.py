@@ -13,34 +13,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nights import a_night
 
-from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Night, Verdict
+from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Verdict
 from artifactscan.audit.notify import MAX_REASONS, RETRIES, check_webhook, message, notify
 from artifactscan.errors import UsageError
 
 SECRET = "T00SECRET/B00SECRET/xyzzy"
 PAGE = "https://bucket.example.com/audit/report.html?X-Amz-Signature=a&X-Amz-Expires=60"
 
-NIGHT = Night(
-    night="20261126T034700Z",
+NIGHT = a_night(
+    "20261126T034700Z",
     corpus="s3://bucket/videos/",
-    started="2026-11-26T03:47:00Z",
-    finished="2026-11-26T04:10:00Z",
-    scorer="20261101T034700Z",
-    spec_digest="0" * 64,
-    spec={},
-    checkpoint={},
-    versions={},
-    tables="tables",
-    runs=("20261126T034701Z-0a1b2c3d",),
     counts={"listed": 1204, "new": 12, "changed": 0, "settled": 1189, "removed": 2},
     outcomes={"scored": 11, "undecodable": 1},
-    standing_outcomes={},
-    standing_rates={},
-    baseline=(),
-    thresholds={},
-    events={},
-    policy={},
     verdict=Verdict(
         code=EXIT_FAIL,
         headline="The corpus got worse: motion in generator=a&b rose from 5 % to 11 %.",
@@ -181,7 +167,7 @@ def test_no_text_of_others_starts_a_mention_and_slack_takes_every_length(
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])
-def test_what_may_pass_is_tried_again(status: int, webhook: Webhook) -> None:
+def test_temporary_failures_are_retried(status: int, webhook: Webhook) -> None:
     webhook.answers = [(status, {}), (200, {})]
     assert send(webhook) is None
     assert len(webhook.bodies) == 2
@@ -194,7 +180,7 @@ def test_retry_after_is_kept(webhook: Webhook) -> None:
     assert second - first >= 1.0
 
 
-def test_a_server_that_wants_hours_is_not_waited_for(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_retry_after_is_capped(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("artifactscan.audit.notify.MAX_RETRY_AFTER_S", 1.0)
     webhook.answers = [(503, {"Retry-After": "7200"}), (200, {})]
     assert send(webhook) is None
@@ -202,14 +188,14 @@ def test_a_server_that_wants_hours_is_not_waited_for(webhook: Webhook, monkeypat
     assert 1.0 <= second - first < 10.0
 
 
-def test_what_does_not_pass_is_told_after_a_few_tries(webhook: Webhook) -> None:
+def test_a_lasting_failure_is_reported_after_the_retries(webhook: Webhook) -> None:
     webhook.answers = [(503, {})]
     assert not_notified(send(webhook), webhook) == "it answered 503 (Service Unavailable)"
     assert len(webhook.bodies) == 1 + RETRIES
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "404 (Not Found)"), (410, "410 (Gone)"), (499, "499")])
-def test_a_refusal_is_told_at_once(status: int, said: str, webhook: Webhook) -> None:
+def test_a_refusal_is_reported_at_once(status: int, said: str, webhook: Webhook) -> None:
     webhook.answers = [(status, {})]
     assert not_notified(send(webhook), webhook) == f"it answered {said}"
     assert len(webhook.bodies) == 1
@@ -225,24 +211,24 @@ def test_redirects_are_not_followed(status: int, webhook: Webhook) -> None:
     assert len(webhook.bodies) == 1
 
 
-def test_silence_is_told(webhook: Webhook) -> None:
+def test_a_timeout_is_reported(webhook: Webhook) -> None:
     webhook.answers = [2.0]
     assert not_notified(send(webhook, timeout_s=0.1), webhook) == "it did not answer within 0.1 s"
 
 
-def test_a_refused_connection_is_told(webhook: Webhook) -> None:
+def test_a_refused_connection_is_reported(webhook: Webhook) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         webhook.url = f"http://127.0.0.1:{held.getsockname()[1]}/services/{SECRET}"
         assert not_notified(send(webhook), webhook) == "it cannot be reached (Connection refused)"
 
 
-def test_something_that_speaks_no_tls_is_told(webhook: Webhook) -> None:
+def test_a_server_without_tls_is_reported(webhook: Webhook) -> None:
     webhook.url = webhook.url.replace("http://", "https://")
     assert not_notified(send(webhook), webhook).startswith("it cannot be reached ([SSL")
 
 
-def test_a_proxy_that_is_away_is_told(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_proxy_is_reported(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
@@ -257,7 +243,7 @@ def test_a_proxy_that_is_away_is_told(webhook: Webhook, monkeypatch: pytest.Monk
         (f"https://{'a' * 70}/secret", f"the webhook at {'a' * 70} was not notified: it cannot be reached ("),
     ],
 )
-def test_what_is_no_webhook_is_told_here_too(url: str, said: str) -> None:
+def test_an_invalid_url_is_reported(url: str, said: str) -> None:
     told = notify(url, NIGHT, page=None)
     assert told is not None
     assert told.startswith(said)

@@ -88,7 +88,7 @@ def test_from_a_bucket(s3: S3Server) -> None:
 
 
 @given(policies)
-def test_what_a_night_keeps_is_the_policy(policy: Policy) -> None:
+def test_a_record_reads_back_as_the_policy(policy: Policy) -> None:
     record = as_record(policy)
     assert parse_policy(record, "night") == policy
     assert parse_policy(yaml.safe_load(yaml.safe_dump(record)), "file") == policy
@@ -135,7 +135,7 @@ def test_what_a_night_keeps_is_the_policy(policy: Policy) -> None:
         ("", "a policy is without a value; give `key: value` pairs"),
     ],
 )
-def test_what_cannot_be(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_values_are_refused(tmp_path: Path, text: str, message: str) -> None:
     uri = written(tmp_path, text)
     with pytest.raises(UsageError) as raised:
         load_policy(uri)
@@ -172,7 +172,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load_policy(str(tmp_path / "none.yaml"))
 
 
-def test_a_record_that_cannot_be_names_its_source() -> None:
+def test_an_invalid_record_names_its_source() -> None:
     with pytest.raises(UsageError, match=r"^night 20260101: min_videos is 0; give a whole number, 1 or more$"):
         parse_policy({"min_videos": 0}, "night 20260101")
 

@@ -1,22 +1,17 @@
 """What the usual rate misses."""
 
 import pyarrow as pa
+from arrived import arrived, video
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactscan.audit.night_tables import ARRIVALS, SAMPLING
+from artifactscan.audit.night_tables import SAMPLING
 from artifactscan.audit.sampling_check import choose_videos, count_missed_events
 from artifactscan.schemas import EVENTS
 
 
 def arrivals(scored: int, failed: int = 0) -> pa.Table:
-    rows = []
-    for number in range(scored + failed):
-        row = dict.fromkeys(ARRIVALS.names)
-        row |= {name: 0 for name in ARRIVALS.names if not ARRIVALS.field(name).nullable}
-        row |= {"video_id": str(number), "uri": str(number), "path": str(number), "groups": [], "outcome": "scored"}
-        rows.append({**row, "frames": 5 if number < scored else 0})
-    return pa.Table.from_pylist(rows, ARRIVALS)
+    return arrived(*[video() for _ in range(scored)], *[video(outcome="crashed", frames=0) for _ in range(failed)])
 
 
 def events(*rows: tuple[str, str, float, float]) -> pa.Table:
@@ -25,22 +20,22 @@ def events(*rows: tuple[str, str, float, float]) -> pa.Table:
     return pa.Table.from_pylist(filled, EVENTS)
 
 
-def test_events_of_the_denser_rate_without_one_of_the_usual_are_missed() -> None:
+def test_events_found_only_at_double_the_rate_are_missed() -> None:
     usual = events(("a", "motion", 1.0, 2.0), ("b", "texture", 0.0, 1.0), ("c", "motion", 0.0, 9.0))
-    denser = events(
+    double = events(
         ("a", "motion", 0.75, 1.25),  # overlaps
         ("a", "motion", 2.0, 2.25),  # only touches
         ("a", "texture", 0.0, 1.0),  # another video has that
         ("b", "texture", 0.5, 0.75),
         ("d", "motion", 0.0, 1.0),  # not asked for
     )
-    table = count_missed_events(usual, denser, pa.array(["a", "b"]))
+    table = count_missed_events(usual, double, pa.array(["a", "b"]))
     assert table.schema.equals(SAMPLING)
     rows = {row["label"]: (row["videos"], row["events"], row["missed"]) for row in table.to_pylist()}
     assert rows == {"boundary": (2, 0, 0), "texture": (2, 2, 1), "motion": (2, 2, 1), "object": (2, 0, 0)}
 
 
-def test_nothing_was_scored_again() -> None:
+def test_without_videos_there_are_no_rows() -> None:
     assert count_missed_events(events(), events(), pa.array([], pa.string())).num_rows == 0
 
 

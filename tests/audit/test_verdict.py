@@ -11,7 +11,7 @@ from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Ve
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES
 from artifactscan.audit.policy import Policy, RateLimit, RiseLimit
 from artifactscan.audit.statistics.flag_rates import measure_rates
-from artifactscan.audit.verdict import judge, remarks, scorer_moved
+from artifactscan.audit.verdict import judge, moved_canaries, remarks, risen_cells, scorer_moved
 from artifactscan.labels import LABELS
 
 SORA = ("generator=sora",)
@@ -106,7 +106,7 @@ def test_the_clearest_rise_leads() -> None:
     assert len(found.reasons) == 4
 
 
-def test_a_rise_that_is_too_small_for_the_policy_is_said_in_passing() -> None:
+def test_a_rise_below_the_policy_s_minimum_passes_and_is_mentioned() -> None:
     found = verdict(WORSE, policy=Policy(rises=RiseLimit(at_least=0.1)))
     assert (found.code, found.reasons) == (EXIT_PASS, ())
     assert found.headline.startswith(
@@ -137,7 +137,7 @@ def test_a_rate_that_is_just_the_policys_passes() -> None:
     assert verdict(QUIET, policy=Policy(rates=(RateLimit(label="motion", above=27 / 500),))).code == EXIT_PASS
 
 
-def test_a_rate_is_held_against_a_first_night_and_few_videos_too() -> None:
+def test_rate_limits_apply_to_a_first_night_of_few_videos() -> None:
     found = verdict(many(2, 1), {}, policy=Policy(rates=(RateLimit(label="motion", above=0.4),)))
     assert found.code == EXIT_FAIL
     assert found.headline.startswith("Motion is in 50.0 % of all videos (1 of 2, ")
@@ -157,7 +157,7 @@ def test_too_many_files_without_a_score() -> None:
     assert verdict(hundred, policy=Policy(failed_above=0.29)).code == EXIT_PASS
 
 
-def test_all_that_fails_a_night_is_in_the_line_and_in_the_reasons() -> None:
+def test_headline_and_reasons_have_every_failure() -> None:
     tonight = pa.concat_tables([many(300, 60, groups=SORA), arrived(*FAILED)])
     limits = (RateLimit(label="motion", above=0.1), RateLimit(label="motion", above=0.1, group=SORA[0]))
     found = verdict(tonight, policy=Policy(rates=limits))
@@ -197,12 +197,30 @@ def test_a_canary_that_cannot_be_compared_counts_as_moved() -> None:
 
 
 @pytest.mark.parametrize(("shift", "is_moved"), [(0.02, False), (0.0201, True), (float("nan"), True)])
-def test_how_far_is_moved(shift: float, is_moved: bool) -> None:
+def test_a_shift_above_the_limit_moves_the_scorer(shift: float, is_moved: bool) -> None:
     assert scorer_moved(Policy(), canaries(canary(), canary("2", object=shift))) == is_moved
 
 
 def test_no_canaries_did_not_move() -> None:
     assert not scorer_moved(Policy(), CANARIES.empty_table())
+
+
+def test_a_rate_that_fell_has_not_risen_at_any_significance() -> None:
+    policy = Policy(rises=RiseLimit(significance=1))
+    assert verdict(many(500, 5, groups=SORA), policy=policy).code == EXIT_PASS
+    cells = measure_rates(WORSE, NIGHTS, policy, resamples=20)
+    assert [(cell["label"], cell["group"]) for cell in risen_cells(policy, cells)] == [
+        ("motion", "generator=sora"),
+        ("motion", "all"),
+    ]
+
+
+def test_moved_canaries_are_those_above_the_limit_the_largest_shift_first() -> None:
+    table = canaries(canary("0", texture=0.0201), canary("1", motion=0.31), canary("2", **dict.fromkeys(LABELS)))
+    assert [(row["clip"], row["label"]) for row in moved_canaries(Policy(), table)] == [
+        ("1", "motion"),
+        ("0", "texture"),
+    ]
 
 
 def test_a_first_night() -> None:
@@ -226,7 +244,7 @@ def test_too_few_to_compare() -> None:
     )
 
 
-def test_a_group_of_another_name_than_is_fit_to_print() -> None:
+def test_unprintable_group_names_are_escaped() -> None:
     group = ["generator=so\x1b[31m\nra"]
     tonight, baseline = (
         many(500, 60, groups=group),

@@ -16,7 +16,7 @@ from artifactscan.errors import UsageError
 DAY = timedelta(days=1)
 
 
-def test_from_a_local_page_to_a_local_video_leads_a_relative_path(tmp_path: Path) -> None:
+def test_a_local_page_links_a_local_video_by_relative_path(tmp_path: Path) -> None:
     video, page = tmp_path / "corpus" / "a b#1?é.mp4", tmp_path / "audit" / "nights" / "n"
     found = video_link(str(video), str(page), DAY)
     assert found == "../../../corpus/a%20b%231%3F%C3%A9.mp4"
@@ -33,11 +33,11 @@ def test_a_presigned_link_can_be_opened_by_anybody_and_says_when_it_ends(s3: S3S
 
 
 @pytest.mark.parametrize(("uri", "page"), [("/local.mp4", "s3://bucket/nights/n"), ("https://x/y.mp4", "/local")])
-def test_what_a_reader_cannot_get_at_has_no_link(uri: str, page: str) -> None:
+def test_unreachable_videos_have_no_link(uri: str, page: str) -> None:
     assert video_link(uri, page, DAY) is None
 
 
-def test_the_end_of_links_is_said_in_utc() -> None:
+def test_expiry_is_in_utc() -> None:
     assert expiry(DAY).endswith("+00:00")
 
 

@@ -53,7 +53,7 @@ def test_the_index_is_a_distance(now: list[float], before: list[float]) -> None:
     assert 0 <= population_stability_index(np.array(now), np.array(before)) < 100
 
 
-def test_without_drift_the_index_is_about_what_it_is_said_to_be() -> None:
+def test_the_index_without_drift_has_its_expected_size() -> None:
     rng = np.random.default_rng(0)
     found = [population_stability_index(rng.random(200), rng.random(2000)) for _ in range(400)]
     assert np.mean(found) == pytest.approx(9 * (1 / 200 + 1 / 2000), rel=0.1)
@@ -98,7 +98,7 @@ def test_cells_are_filled_in() -> None:
     assert cells["ks_q_value"].to_pylist() == pytest.approx(stats.false_discovery_control(p_values * 4))
 
 
-def test_where_nothing_is_compared_nothing_is_said() -> None:
+def test_untested_cells_have_no_drift() -> None:
     tonight = pa.concat_tables([night(np.full(40, 0.2), ("a=1",)), night(np.full(5, 0.2), ("a=2",))])
     baseline = {"n1": night(np.full(40, 0.2), ("a=1",))}
     cells = add_drift(measure_rates(tonight, baseline, Policy(), resamples=20), tonight, baseline)

@@ -42,7 +42,7 @@ SAMPLE = labelled(
 )
 
 
-def test_by_hand() -> None:
+def test_prevalence_by_hand() -> None:
     found = estimate_prevalence(SAMPLE, NIGHT)
     assert found.schema == PREVALENCE
     assert found["label"].to_pylist() == list(LABELS)
@@ -53,7 +53,7 @@ def test_by_hand() -> None:
     assert 0 == row["corrected_low"] < row["corrected"] < row["corrected_high"] < 0.35
 
 
-def test_what_errors_make_of_a_share_is_undone() -> None:
+def test_rogan_gladen_inverts_the_scorer_s_errors() -> None:
     truth, sensitivity, specificity = np.array([0, 0.25, 1]), 0.7, 0.8
     seen = truth * sensitivity + (1 - truth) * (1 - specificity)
     assert rogan_gladen(seen, np.array(sensitivity), np.array(specificity)) == pytest.approx(truth)
@@ -76,7 +76,7 @@ def test_what_errors_make_of_a_share_is_undone() -> None:
         (SAMPLE, arrived(video(outcome="undecodable", frames=0)), "no video has a score tonight"),
     ],
 )
-def test_where_it_is_not_defined_it_says_why(table: pa.Table, arrivals: pa.Table, reason: str) -> None:
+def test_an_undefined_estimate_has_a_reason(table: pa.Table, arrivals: pa.Table, reason: str) -> None:
     row = motion(estimate_prevalence(table, arrivals))
     assert row["reason"] == reason
     assert [row[name] for name in ("corrected", "corrected_low", "corrected_high")] == [None] * 3
@@ -84,7 +84,7 @@ def test_where_it_is_not_defined_it_says_why(table: pa.Table, arrivals: pa.Table
     assert (row["sensitivity"] is None) == ("the sensitivity" in reason)
 
 
-def test_a_sample_without_an_error_is_not_taken_for_perfect() -> None:
+def test_a_sample_without_errors_still_has_uncertainty() -> None:
     perfect = labelled(*[(f"v{i}", int(i < 10), i < 10) for i in range(20)])
     row = motion(estimate_prevalence(perfect, NIGHT))
     assert (row["sensitivity"], row["specificity"], row["corrected"]) == pytest.approx((1, 1, 0.12))
@@ -97,7 +97,7 @@ def test_a_sample_without_an_error_is_not_taken_for_perfect() -> None:
     assert (row["corrected_low"], row["corrected_high"]) == pytest.approx((0.12 - half, 0.12 + half), abs=0.008)
 
 
-def test_a_sample_that_hardly_tells_says_that_it_may_be_anything() -> None:
+def test_a_weak_sample_gives_the_whole_range() -> None:
     row = motion(
         estimate_prevalence(labelled(("v", 1, True), ("v", 1, False), ("w", 0, False), ("w", 0, False)), NIGHT)
     )

@@ -37,7 +37,7 @@ def test_without_dispersion_it_is_fishers_exact_test(videos: int, base_videos: i
     assert p_value(flagged, videos, base_flagged, base_videos, np.nan) == pytest.approx(exact)
 
 
-def test_many_videos() -> None:
+def test_p_values_of_millions_of_videos() -> None:
     assert p_value(52_000, 1_000_000, 700_000, 14_000_000) == pytest.approx(6e-17, rel=1)
     assert p_value(50_000, 1_000_000, 700_000, 14_000_000) == pytest.approx(0.5, abs=0.01)
 
@@ -50,11 +50,11 @@ def test_with_dispersion_it_is_the_test_of_proportions_with_a_larger_error() -> 
 
 
 @given(st.integers(0, 49), st.sampled_from([1.0, 2.5]))
-def test_the_more_are_flagged_the_smaller(flagged: int, spread: float) -> None:
+def test_p_value_falls_with_the_flagged_videos(flagged: int, spread: float) -> None:
     assert p_value(flagged + 1, 50, 30, 700, spread) < p_value(flagged, 50, 30, 700, spread)
 
 
-def test_a_cell_whose_nights_alone_show_it() -> None:
+def test_dispersion_of_a_single_cell() -> None:
     flagged = np.array([[5, 25], [5, 2], [6, 30], [5, 3]])
     videos = np.array([[100, 120], [100, 90], [110, 130], [100, 100]])
     spread, degrees = dispersion(flagged, videos)
@@ -64,7 +64,7 @@ def test_a_cell_whose_nights_alone_show_it() -> None:
     assert degrees.tolist() == [np.inf, 3]
 
 
-def test_what_is_common_to_all_cells_though_none_shows_it_alone() -> None:
+def test_common_dispersion_of_all_cells() -> None:
     """16 cells whose variance is one and a half times the binomial, which most of them alone do not show."""
     rng = np.random.default_rng(4)
     flagged, videos = quiet(rng, 16, restless=0.15)
@@ -79,7 +79,7 @@ def test_what_is_common_to_all_cells_though_none_shows_it_alone() -> None:
     assert np.isinf(degrees[~alone]).all()
 
 
-def test_one_restless_cell_does_not_make_the_others_restless() -> None:
+def test_one_dispersed_cell_does_not_affect_the_others() -> None:
     rng = np.random.default_rng(1)
     flagged, videos = quiet(rng, 16)
     flagged[:, 3] = rng.permutation([5, 45] * 7 + [25])
@@ -91,7 +91,7 @@ def test_one_restless_cell_does_not_make_the_others_restless() -> None:
     assert np.mean(chi_square) / 13 > 1.5
 
 
-def test_cells_that_say_nothing_of_it() -> None:
+def test_cells_without_information_have_dispersion_1() -> None:
     never, always, single = [0, 0, 0], [9, 8, 7], [4, 0, 0]
     spread, degrees = dispersion(np.array([never, always, single]).T, np.array([[9, 8, 7], always, [9, 0, 0]]).T)
     assert spread.tolist() == [1, 1, 1]
@@ -100,7 +100,7 @@ def test_cells_that_say_nothing_of_it() -> None:
     assert np.isnan(spread).all()
 
 
-def test_quiet_nights_stay_quiet_whether_or_not_nights_differ() -> None:
+def test_false_alarm_rate_with_and_without_dispersion() -> None:
     """Share of 12 cells with a p value of 1 % or less; Fisher's test alone cries wolf where nights differ."""
     rng = np.random.default_rng(0)
     alarms: dict[float, list[float]] = {}
