@@ -1,4 +1,4 @@
-"""The outcomes, frozen: ledgers hold their names, and plans their meaning."""
+"""The names and meaning of outcomes are frozen, as ledgers contain them."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Listing folders, files, prefixes and manifests: what is taken, as what, and what is said of the rest."""
+"""Listing local folders and files, patterns and limits."""
 
 import os
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Listing S3 prefixes, and manifests wherever they lie."""
+"""Listing S3 prefixes, and manifests anywhere."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What a container says of itself, and what is there."""
+"""Truncated files: what the container declares against what the file has."""
 
 from pathlib import Path
 

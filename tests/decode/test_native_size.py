@@ -1,4 +1,4 @@
-"""Decoding at a video's own size: which size that is, and that pixels are those of an ordinary decode."""
+"""Decoding at a video's own size: the size, and the same pixels as an ordinary decode."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Plans: on packets written by hand, where the rules show, and on packets of real encoders."""
+"""Decoding plans, for packets written by hand and for packets of real encoders."""
 
 from dataclasses import replace
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Rotation, mirroring, sizes, colours and depth: pixels as a player shows them."""
+"""Rotation, mirroring, sizes, colours and bit depth: pixels as a player shows them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Fetching and decoding one listed video after the other: every video ends in one result."""
+"""Fetching and decoding listed videos one after the other; each has one result."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sampling by presentation time, against its definition: what is on screen at t = 0, 1/r, 2/r, …"""
+"""Sampling by presentation time: the frames on screen at t = 0, 1/r, 2/r, …"""
 
 from fractions import Fraction
 from itertools import accumulate

@@ -1,4 +1,4 @@
-"""What is no video, too large, or means harm."""
+"""Files that are no video, too large, or hostile."""
 
 import os
 import socket

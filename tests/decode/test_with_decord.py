@@ -1,4 +1,4 @@
-"""decord against PyAV: the same frames, in spite of what decord gets wrong by itself."""
+"""decord gives the same frames as PyAV, or refuses the file."""
 
 import itertools
 import shutil

@@ -1,4 +1,4 @@
-"""Selective decoding against full decoding and against the number that every frame of a test clip shows."""
+"""Selective decoding against full decoding, and against the number drawn on every frame of a test clip."""
 
 import math
 import os

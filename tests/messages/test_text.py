@@ -1,4 +1,4 @@
-"""Other people's text, safe to print."""
+"""Untrusted text made safe to print."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Local paths and S3, through a real server with faults on the wire."""
+"""Local paths and S3, through a real server with injected faults."""
 
 import pickle
 import time

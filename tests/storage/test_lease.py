@@ -1,4 +1,4 @@
-"""Leases: one process works on a store, the next one waits for its end or takes over from the dead."""
+"""Leases: one process works on a store; the next one is refused, or takes over from a dead one."""
 
 import json
 import subprocess

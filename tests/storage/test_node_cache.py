@@ -1,4 +1,4 @@
-"""One copy of an object for the processes of a node, which close it, die, and go wrong while they make it."""
+"""One copy of an object for all processes of a node, which close it, die, or fail while they make it."""
 
 import logging
 import os

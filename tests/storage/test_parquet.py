@@ -1,4 +1,4 @@
-"""Parquet that somebody else may have written runs no code of theirs."""
+"""Parquet files of other people run no code."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""How long boto3 is made to wait; a storage that is really gone for a while is in test_storage.py."""
+"""boto3's retries and their waits; test_files.py has a storage that is really gone for a while."""
 
 import logging
 from types import SimpleNamespace
@@ -12,13 +12,13 @@ from s3_server import S3Server
 from artifactscan import storage
 from artifactscan.messages import logs
 from artifactscan.storage import retries
-from artifactscan.storage.retries import S3_ATTEMPTS, retry_requests
+from artifactscan.storage.retries import S3_ATTEMPTS, RetryLimits, retry_requests
 
 GONE = EndpointConnectionError(endpoint_url="http://s3")
 
 
 def asking(tries: int = S3_ATTEMPTS) -> Any:
-    """Gives what is answered to boto3's question whether to try again."""
+    """A function that returns the handler's answer to boto3's question whether to retry."""
     events = HierarchicalEmitter()
     retry_requests(SimpleNamespace(meta=SimpleNamespace(events=events, endpoint_url="http://s3")), tries=tries)
 
@@ -36,7 +36,7 @@ def test_all_waits_together_outlast_a_storage_that_restarts() -> None:
     ask = asking()
     for _ in range(100):
         waits = [ask(tried, error=GONE) for tried in range(1, S3_ATTEMPTS)]
-        assert 32 < sum(waits) < 66
+        assert 32 < sum(waits) < 66 < RetryLimits().total_wait_s
         assert max(waits) <= retries.LONGEST_WAIT_S
     assert ask(S3_ATTEMPTS, error=GONE) is None
 

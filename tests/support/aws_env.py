@@ -1,4 +1,4 @@
-"""The AWS environment of this process, and the clients made for it."""
+"""Sets the AWS environment of this process, and drops the clients made for the previous one."""
 
 import os
 
@@ -17,6 +17,6 @@ def set_aws_env(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> None:
 
 
 def forget_clients() -> None:
-    """Has the next request made by a client for the environment of then."""
+    """Drops the cached clients, so that the next request uses the current environment."""
     for cached in (s3.s3_client, s3.s3_filesystem, s3._listing_client):
         cached.cache_clear()

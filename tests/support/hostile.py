@@ -1,4 +1,4 @@
-"""A corpus of everything that lies about in object storage, each file with the outcome it has to get."""
+"""A corpus of all kinds of files found in object storage, each with the outcome it has to get."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the system can be made to refuse: permissions, and files over a size."""
+"""Context managers that make the system refuse: permissions, and files over a size."""
 
 import os
 import resource
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def without_privileges() -> Iterator[Path]:
-    """A folder, and no right to ignore its permissions even where the tests run as root."""
+    """Yields a folder, as a user without the right to ignore its permissions, even where the tests run as root."""
     folder = Path(tempfile.mkdtemp())
     root = os.geteuid() == 0
     try:
@@ -28,7 +28,7 @@ def without_privileges() -> Iterator[Path]:
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """The kernel refuses to let this process write larger files, as on a full disk."""
+    """Limits the size of files that this process can write, to imitate a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -1,4 +1,4 @@
-"""What the tests of listing share: odd names, and a listing read to its end."""
+"""Helpers for tests of listing: unusual names, and a complete listing as a table."""
 
 import os
 from pathlib import Path

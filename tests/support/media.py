@@ -1,4 +1,4 @@
-"""Clips for tests, made at test time: each frame shows moving shapes and, as a bar code, its own number."""
+"""Test clips, made at test time: each frame has moving shapes and its own number as a bar code."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -39,15 +39,15 @@ def draw_frame(number: int, width: int, height: int) -> np.ndarray:
 
 
 def read_number(picture: np.ndarray) -> int:
-    """The number that a decoded frame shows; ``picture``: uint8 RGB, (H, W, 3), of any size from 16 on."""
+    """The number drawn on a decoded frame; ``picture``: uint8 RGB, (H, W, 3), each side at least 16."""
     strip = picture[: max(1, picture.shape[0] // 8)].mean(axis=(0, 2))
     centres = ((np.arange(CODE_BITS) + 0.5) * len(strip) / CODE_BITS).astype(int)
     return sum(1 << bit for bit, column in enumerate(centres) if strip[column] > 128)
 
 
 @contextmanager
-def _as_scheduled() -> Iterator[None]:
-    """SVT-AV1 gives root's thread the highest real-time priority, which every process started later would inherit."""
+def _scheduling_restored() -> Iterator[None]:
+    """Restores the scheduling of this thread: SVT-AV1 gives root's thread the highest real-time priority."""
     policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         yield
@@ -72,18 +72,17 @@ def write_clip(
     muxer: dict[str, str] | None = None,
     draw: Callable[[int, int, int], np.ndarray] = draw_frame,
 ) -> Path:
-    """Writes a clip and returns its path; the format follows the name, or ``container`` where it is given.
+    """Writes a clip and returns its path; the format follows the name, unless ``container`` is given.
 
-    ``pts_s`` gives each frame's presentation time in seconds (variable rate, late or negative starts) in
-    place of ``fps`` and ``seconds``. ``rotation``: clockwise degrees a player has to turn the frames.
-    ``options`` go to the encoder, ``muxer`` to the container.
+    ``pts_s``: each frame's presentation time in seconds, instead of ``fps`` and ``seconds``. ``rotation``: clockwise
+    degrees a player has to turn the frames. ``options`` are the encoder's, ``muxer`` the container's.
     """
     path = Path(path)
     times = pts_s if pts_s is not None else [n / Fraction(fps) for n in range(round(seconds * fps))]
-    with _as_scheduled(), av.open(str(path), "w", format=container, options=muxer or {}) as out:
+    with _scheduling_restored(), av.open(str(path), "w", format=container, options=muxer or {}) as out:
         stream = cast(VideoStream, out.add_stream(codec, rate=Fraction(fps), options=_quiet(codec, options or {})))
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
-        # GIF counts in hundredths, MPEG-4 part 2 and MPEG-1/2 in frames; the others take the fine clock.
+        # GIF's times are hundredths of a second, those of MPEG-4 part 2 and MPEG-1/2 whole frames.
         coarse = codec in {"gif", "mpeg4", "mpeg2video", "mpeg1video", "libtheora", "msmpeg4"}
         time_base = 1 / Fraction(fps) if coarse else _TIME_BASE
         if codec == "gif":
@@ -107,7 +106,7 @@ def write_clip(
 
 
 def write_audio(path: str | Path, *, seconds: float = 1.0) -> Path:
-    """Writes a file with a sound and no picture."""
+    """Writes a file with audio only."""
     with av.open(str(path), "w") as out:
         sound = cast(AudioStream, out.add_stream("aac", rate=16_000))
         for frame in _tone(seconds, 16_000):
@@ -117,7 +116,7 @@ def write_audio(path: str | Path, *, seconds: float = 1.0) -> Path:
 
 
 def damage(path: str | Path, *, at: float = 0.5, size: int = 2_000, seed: int = 0) -> Path:
-    """Overwrites ``size`` bytes with noise, from the fraction ``at`` of the file on."""
+    """Overwrites ``size`` bytes with noise, starting at the fraction ``at`` of the file."""
     path = Path(path)
     data = bytearray(path.read_bytes())
     start = int(len(data) * at)
@@ -144,7 +143,7 @@ def _tone(seconds: float, rate: int) -> Iterator[av.AudioFrame]:
 
 
 def _quiet(codec: str, options: dict[str, str]) -> dict[str, str]:
-    """The encoder's options, with one thread and without its banner on stderr."""
+    """``options`` with one thread, and without the encoder's messages on stderr."""
     if codec == "libx265":
         extra = options.get("x265-params", "")
         return {

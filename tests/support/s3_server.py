@@ -1,4 +1,4 @@
-"""S3 on loopback for tests: moto behind a proxy that injects faults on the wire, and a bucket of any size.
+"""S3 on loopback for tests: moto behind a proxy that injects network faults, and a bucket of any size.
 
     with S3Server() as server:                       # the `s3` fixture does this and sets the environment
         server.client.put_object(Bucket=server.bucket, Key="a.mp4", Body=data)
@@ -7,8 +7,8 @@
         server.faults.delay("*", 0.2)
         server.faults.requests                       # [(method, key, headers, …), …] as they came in
 
-Keys in faults are globs, set against the decoded key; listings have the key "". Of several rules for a request
-the oldest that is not used up holds. Moto answers 404 for keys with a newline.
+Keys in faults are globs, matched with the decoded key; listings have the key "". Of several rules for a request the
+oldest one with repetitions left is applied. Moto answers 404 for keys with a newline.
 ``python s3_server.py 1000000`` serves a GeneratedBucket of that size until it is killed.
 """
 
@@ -63,32 +63,32 @@ class Request:
     headers: Mapping[str, str]
     query: Mapping[str, list[str]]
     form: Mapping[str, list[str]]
-    """What a service that takes forms was asked, EC2 or IAM; moto serves them at the same endpoint."""
+    """Fields of a form request, as EC2 and IAM use them; moto serves both at the same endpoint."""
 
 
 @dataclass
 class Faults:
-    """What goes wrong on the wire; a rule holds ``times`` times (-1: for ever), the oldest one first."""
+    """Network faults; a rule is applied ``times`` times (-1: always), the oldest rule first."""
 
     requests: list[Request] = field(default_factory=list)
     _rules: list[_Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def status(self, key: str, status: int, *, code: str = "", times: int = -1, methods: tuple[str, ...] = ()) -> None:
-        """Requests for ``key`` are answered with an error and never reach the server."""
+        """Answers requests for ``key`` with an error, without passing them to the server."""
         code = code or _CODES.get(status, "Error")
         self._rules.append(_Fault(key, "status", times, methods, status=status, code=code))
 
     def cut(self, key: str, *, after_bytes: int, times: int = 1) -> None:
-        """GET bodies of ``key`` end after so many bytes of what was promised, with the connection closed."""
+        """Closes the connection after ``after_bytes`` of the body of a GET for ``key``."""
         self._rules.append(_Fault(key, "cut", times, ("GET",), after_bytes=after_bytes))
 
     def delay(self, key: str, seconds: float, *, times: int = -1) -> None:
-        """Requests for ``key`` are answered so much later."""
+        """Answers requests for ``key`` after a delay."""
         self._rules.append(_Fault(key, "delay", times, (), seconds=seconds))
 
     def clear(self) -> None:
-        """No more faults, and an empty record of requests."""
+        """Removes all faults and recorded requests."""
         self._rules.clear()
         self.requests.clear()
 
@@ -111,6 +111,11 @@ class _Quiet(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+    def handle_expect_100(self) -> bool:
+        proceeds = super().handle_expect_100()
+        self.wfile.flush()  # boto3 waits a second for it before it sends an object's content
+        return proceeds
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes, *, promised: int | None = None) -> None:
         self.send_response_only(status)
@@ -188,7 +193,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """Breaks every connection that is open."""
+        """Breaks all open connections."""
         for connection in list(self._connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -223,12 +228,12 @@ class S3Server:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment in which boto3 and pyarrow talk to this server and to nothing else."""
+        """The environment in which boto3 and pyarrow use only this server."""
         return aws_env(self.endpoint)
 
     @cached_property
     def client(self) -> Any:
-        """A boto3 client that goes round the proxy, so that tests can prepare and look without faults."""
+        """A boto3 client that bypasses the proxy and its faults."""
         import boto3
 
         return boto3.client(
@@ -240,7 +245,7 @@ class S3Server:
         )
 
     def new_bucket(self) -> str:
-        """Makes an empty bucket, which is ``bucket`` from now on, and forgets all faults."""
+        """Makes an empty bucket, sets ``bucket`` to it, and removes all faults."""
         self.faults.clear()
         self.bucket = f"test-{uuid.uuid4().hex[:12]}"
         self.client.create_bucket(Bucket=self.bucket)
@@ -266,7 +271,7 @@ class S3Server:
         return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
     def go_away(self) -> None:
-        """Nobody listens any more at the endpoint, and open connections break, until ``come_back``."""
+        """Stops listening and breaks open connections, until ``come_back``."""
         self._address = self._proxy.server_address
         self._proxy.shutdown()
         self._proxy.server_close()
@@ -288,7 +293,7 @@ class S3Server:
 
 
 def aws_env(endpoint: str) -> dict[str, str]:
-    """An AWS environment that knows this endpoint and fake credentials, and looks nowhere else for either."""
+    """An AWS environment with this endpoint and fake credentials, in which nothing else is looked up."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
@@ -338,7 +343,7 @@ def _page(bucket: str, prefix: str, start: int, end: int, count: int) -> str:
 
 
 class GeneratedBucket:
-    """A bucket of ``count`` videos that exist only in its listing, served by a process of its own.
+    """A bucket of ``count`` videos that exist only in its listing, served by another process.
 
     with GeneratedBucket(1_000_000) as bucket: list_corpus(bucket.uri, …) in the environment ``bucket.env``.
     """

@@ -1,4 +1,4 @@
-"""Crashes, hangs and lies of a child cost the video it was at, and leave no process behind."""
+"""Crashes, hangs and invalid messages of a child fail only the current video and leave no process behind."""
 
 import os
 import re

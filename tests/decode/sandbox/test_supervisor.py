@@ -1,4 +1,4 @@
-"""Real children, real codecs, real signals: whatever a video does, it costs that one video."""
+"""Decoding in a child process: segments, results, limits, and the fallback to decord."""
 
 import os
 import re

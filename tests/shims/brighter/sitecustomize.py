@@ -1,4 +1,4 @@
-"""A planted change of the decoder: on the path of an interpreter, every decoded frame comes out brighter."""
+"""Simulates a changed decoder: where this is on the path of an interpreter, every decoded frame is brighter."""
 
 import importlib.abc
 import importlib.machinery

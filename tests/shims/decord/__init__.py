@@ -1,7 +1,7 @@
-"""decord with a hole in it: Python hidden in a video, after ``#!fault``, runs in the decoding process.
+"""decord with a vulnerability for tests: Python code in a video, after ``#!fault``, runs in the decoding process.
 
-The tests put this package first on the child's path. It makes way for the real decord, whose VideoReader it
-changes. The Python finds ``events_fd`` and ``pixels_fd``, the child's ends of the protocol.
+The tests put this package first on the child's path. It imports the real decord and replaces its VideoReader. The code
+can use ``events_fd`` and ``pixels_fd``, the child's ends of the protocol.
 """
 
 import importlib
