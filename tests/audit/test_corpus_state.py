@@ -67,6 +67,7 @@ def test_a_store_without_runs_has_no_videos(store: Store) -> None:
     table = current_ledger(store, [], None)
     assert (table.num_rows, count_outcomes(table), flagged_shares(table, THRESHOLDS)) == (0, {}, {})
     assert quarantined(table).num_rows == 0
+    assert tried_video_ids(store).to_pylist() == []
 
 
 def test_of_a_video_tried_twice_the_last_outcome_stands(store: Store) -> None:
@@ -94,10 +95,6 @@ def test_a_failed_video_is_due_once_after_the_stated_time(store: Store, runs: li
 def test_what_could_not_be_read_was_not_tried(store: Store, runs: list[RunRecord]) -> None:
     versions = (("/a", "1"), ("/a", "2"), ("/b", "1"), ("/c", "1"), ("/gone", "1"), ("/x", "1"))
     assert sorted(tried_video_ids(store).to_pylist()) == sorted(video_id(uri, etag) for uri, etag in versions)
-
-
-def test_in_an_empty_store_nothing_was_tried(store: Store) -> None:
-    assert tried_video_ids(store).to_pylist() == []
 
 
 def test_the_time_of_a_run_is_in_its_id() -> None:

@@ -69,17 +69,6 @@ def test_without_a_file_and_for_what_it_leaves_out_there_are_defaults(tmp_path: 
     assert load_policy(written(tmp_path, "{}")) == Policy()
 
 
-def test_the_defaults() -> None:
-    assert as_record(Policy()) == {
-        "rates": [],
-        "rises": {"significance": 0.05, "at_least": 0.0},
-        "min_videos": 30,
-        "failed_above": 0.05,
-        "canary_shift_above": 0.02,
-        "baseline_nights": 14,
-    }
-
-
 def test_from_a_bucket(s3: S3Server) -> None:
     s3.put("policy.yaml", WHOLE.encode())
     assert load_policy(s3.uri("policy.yaml")) == AS_WHOLE

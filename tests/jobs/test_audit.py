@@ -199,7 +199,7 @@ def test_a_video_replayed_here_has_the_same_scores(
     assert (tmp_path / "sheet.png").exists()
 
 
-def test_what_why_cannot_answer(story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_why_refuses_what_it_cannot_replay(story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert why([str(story.corpus / "nowhere.mp4"), "--store", str(story.store)]) == 2
     assert "is in no ledger of" in capsys.readouterr().err
     assert why(["x.mp4", "--store", str(tmp_path)]) == 2
@@ -249,7 +249,7 @@ def test_a_damaged_table_is_mended_from_the_scores(story: Story, capsys: pytest.
     assert [night.verdict for night in story.nights[:2]] == [first.verdict, story.nights[1].verdict]
 
 
-def test_each_night_keeps_what_is_not_asked_to_be_another(story: Story, tmp_path: Path) -> None:
+def test_each_night_keeps_criteria_that_are_not_given(story: Story, tmp_path: Path) -> None:
     lenient = tmp_path / "lenient.yaml"
     lenient.write_text("min_videos: 8\nrises: {at_least: 1.0}\n")
     flags = ["--store", str(story.store)]
@@ -266,7 +266,7 @@ def test_each_night_keeps_what_is_not_asked_to_be_another(story: Story, tmp_path
     assert [night.policy for night in story.nights] == policies
 
 
-def test_what_report_cannot_do(story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_refuses_wrong_usage(story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = ["--store", str(story.store)]
     for flags, why_not in (
         (["--store", str(tmp_path)], "has no nights"),
@@ -292,7 +292,7 @@ def run(story: Story, *more: object, **environment: str) -> subprocess.Completed
 
 
 @pytest.mark.slow
-def test_a_decoder_that_changed_is_told_from_a_corpus_that_did(story: Story) -> None:
+def test_a_changed_decoder_ends_with_scorer_moved(story: Story) -> None:
     write_night(story.corpus, "four", {"sora": (2, [], "motion")})
     moved = run(story, PYTHONPATH=str(BRIGHTER))
     assert moved.returncode == 4, moved.stderr
@@ -314,7 +314,7 @@ def test_a_scorer_that_is_accepted_begins_a_new_baseline(story: Story) -> None:
 
 
 @pytest.mark.slow
-def test_an_audit_that_is_killed_is_taken_up_by_the_next(story: Story, canary: Path, tmp_path: Path) -> None:
+def test_the_next_audit_continues_a_killed_one(story: Story, canary: Path, tmp_path: Path) -> None:
     flags = ("--groups", "{generator}", "--resample-share", 0)
     mine = Story(tmp_path / "corpus", tmp_path / "store", story.checkpoint, flags, [], [])
     shutil.copytree(canary, mine.store / "canary")
@@ -346,7 +346,7 @@ def _kill_at(story: Story, pattern: str) -> None:
     assert list(story.store.glob(pattern))
 
 
-def test_two_audits_of_one_store_at_a_time(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_audit_of_a_store_is_refused(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
     from artifactscan.storage.lease import Lease
 
     with Lease(AuditStore(str(story.store)).lease):
@@ -354,7 +354,7 @@ def test_two_audits_of_one_store_at_a_time(story: Story, capsys: pytest.CaptureF
     assert "is working on this store" in capsys.readouterr().err
 
 
-def test_what_cannot_be_audited(story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_refuses_wrong_usage(story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad_policy = tmp_path / "policy.yaml"
     bad_policy.write_text("rise: 1\n")
     before = len(story.nights)
@@ -375,7 +375,9 @@ def test_what_cannot_be_audited(story: Story, tmp_path: Path, capsys: pytest.Cap
     assert len(story.nights) == before
 
 
-def test_a_clock_that_went_back(story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clock_behind_the_last_night_is_refused(
+    story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = tmp_path / "store" / "nights" / "29990101T000000Z-00000000"
     store.mkdir(parents=True)
     night = json.loads(Path(AuditStore(str(story.store)).night_json(story.nights[0].night)).read_text())

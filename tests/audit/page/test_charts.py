@@ -76,7 +76,7 @@ def test_one_night_stands_in_the_middle_with_its_interval() -> None:
     assert drawn.last_night == ""
 
 
-def test_a_limit_has_room_and_a_text() -> None:
+def test_a_limit_has_headroom_and_a_text() -> None:
     drawn = trend(0.01, 0.01, limit=0.4)
     assert drawn.limit_y == height_of(0.4, top=0.5)
     assert drawn.limit == "limit 40.0 %"
@@ -93,7 +93,7 @@ def test_only_the_latest_nights_are_shown() -> None:
 
 
 @given(st.floats(0, 1))
-def test_the_scale_holds_what_it_shows(highest: float) -> None:
+def test_the_scale_s_top_is_at_or_above_the_highest_rate(highest: float) -> None:
     top = nice_top(highest)
     assert highest * (1 - 1e-9) <= top <= 1
     assert top <= max(0.001, 2 * highest)
@@ -159,7 +159,9 @@ def test_no_frames() -> None:
 @pytest.mark.parametrize(
     ("duration_s", "events", "end"), [(None, (), 1.5), (9.0, (), 9.0), (1.0, ((0.5, 3.0),), 3.0), (0.2, (), 1.0)]
 )
-def test_the_axis_ends_where_the_last_thing_does(duration_s: float | None, events: tuple, end: float) -> None:
+def test_the_axis_ends_at_the_last_event_frame_or_end_of_video(
+    duration_s: float | None, events: tuple, end: float
+) -> None:
     assert strips([0.1, 0.2, 0.3], *events, duration_s=duration_s).duration_s == pytest.approx(end)
 
 

@@ -70,7 +70,7 @@ def test_it_stays_short() -> None:
 
 
 @given(TEXTS)
-def test_a_sentence_is_only_a_sentence(text: str) -> None:
+def test_no_text_starts_markup_in_a_sentence(text: str) -> None:
     page = rendered(f"- {escaped(text)}\n")
     [inside] = re.fullmatch(r"<ul>\n<li>(.*)</li>\n</ul>\n", page).groups()
     assert "<" not in inside
@@ -78,7 +78,7 @@ def test_a_sentence_is_only_a_sentence(text: str) -> None:
 
 
 @given(TEXTS)
-def test_a_name_is_one_code_span_in_one_cell(text: str) -> None:
+def test_any_name_is_one_code_span_in_one_cell(text: str) -> None:
     page = rendered(f"| a | b |\n|---|---|\n| {code(text)} | end |\n")
     cells = re.findall(r"<td>(.*?)</td>", page, re.DOTALL)
     assert len(cells) == 2 and cells[1] == "end"

@@ -188,7 +188,7 @@ def test_the_listing_begins_with_the_highest_and_keeps_those_without_a_score(mon
     assert [short["outcomes"][n] != "scored" for n in short["outcome"]] == [False] * 4 + [True] * 6
 
 
-def test_many_groups_are_cut_and_it_says_so() -> None:
+def test_many_groups_are_cut_with_a_note() -> None:
     groups = [f"generator=g{n:03d}" for n in range(300)]
     report = make_report(videos=300, groups=groups, nights=3)
     page = Page(render_html(report))
@@ -200,7 +200,7 @@ def test_many_groups_are_cut_and_it_says_so() -> None:
     assert "289 other groups are in the table below" in page.text
 
 
-def test_what_was_not_tested_says_why() -> None:
+def test_untested_cells_say_why() -> None:
     text = Page(render_html(make_report())).text
     assert "not tested: the baseline has 12 videos, a test needs 30" in text
     assert text.count("not tested: ") == 1
@@ -342,7 +342,7 @@ def _contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_colours_can_be_told_from_their_ground(scheme: int) -> None:
+def test_colours_have_enough_contrast(scheme: int) -> None:
     css = Page(render_html(make_report(videos=2, worst=0))).sources["style"]
     colours = _colours(css)[scheme]
     for text in ("ink", "soft", "link", "fail"):

@@ -369,7 +369,7 @@ def test_an_expired_link_says_so(open_page: Open) -> None:
     assert "The link to this video has expired" in says.inner_text()
 
 
-def test_heat_maps_can_be_taken_off(open_page: Open) -> None:
+def test_heat_maps_can_be_hidden(open_page: Open) -> None:
     page = open_page()
     overlays = page.tab.locator("img.overlay")
     assert overlays.count() > 0 and overlays.first.is_visible()
@@ -433,7 +433,7 @@ def test_print_is_light_and_has_no_controls(open_page: Open) -> None:
     assert page.tab.locator("#next a").first.is_visible()
 
 
-def test_ten_thousand_videos_are_light(open_page: Open) -> None:
+def test_a_page_of_ten_thousand_videos_is_small_and_usable(open_page: Open) -> None:
     groups = [f"generator=g{n:02d}" for n in range(20)]
     report = make_report(videos=10_000, nights=29, groups=groups, worst=24)
     source = render_html(report)

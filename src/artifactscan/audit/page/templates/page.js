@@ -6,7 +6,7 @@
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const counted = (count) => count.toLocaleString("en");
 
-  /* Texts of other people reach the page by textContent only. */
+  /* Texts from elsewhere are inserted as textContent only, never as HTML. */
   const element = (tag, text, className) => {
     const made = document.createElement(tag);
     if (text !== undefined) made.textContent = text;
@@ -14,14 +14,14 @@
     return made;
   };
 
-  /* What is missing comes last, whichever the direction. */
+  /* Missing values come last in both directions. */
   const compare = (a, b, sign) => {
     const aMissing = a === null || a === undefined, bMissing = b === null || b === undefined;
     if (aMissing || bMissing) return aMissing - bMissing;
     return sign * (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
   };
 
-  /* Header buttons: texts begin ascending, figures descending; aria-sort says how it is. */
+  /* Header buttons: texts sort ascending first, figures descending; aria-sort has the current direction. */
   const onSort = (table, sort) => {
     const headers = all("thead > tr > *", table);
     for (const button of all(".sort", table)) {
@@ -209,7 +209,7 @@
     const expired = () => video.dataset.expires && Date.parse(video.dataset.expires) < Date.now();
     const begin = (seconds) => {
       video.currentTime = seconds;
-      video.play().catch(() => {}); /* a refusal to play shows as an error event, or as a player that stands still */
+      video.play().catch(() => {}); /* a failure shows as an error event, or the player does not move */
     };
     const seek = (seconds) => {
       says.textContent = "";
