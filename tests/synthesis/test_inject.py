@@ -136,9 +136,6 @@ def test_an_artifact_that_does_not_fit_the_clip_is_refused(given: dict, said: st
     artifact = Artifact(**{"label": "motion", "variant": "bent", "start": START, "end": END, **given})
     with pytest.raises(UsageError, match=said):
         inject(stage.footage(), artifact, seed=0)
-
-
-def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(UsageError, match="the seed -1 is negative"):
         inject(stage.footage(), stage.artifact("motion", "bent"), seed=-1)
 

@@ -76,9 +76,9 @@ def test_a_quarter_is_clean(corpus: Path) -> None:
 
 def test_coding_hides_no_artifact(corpus: Path) -> None:
     settings = SynthesisSettings(output="", count=8, seed=1, height=64, width=96, seconds=1.5, fps=12)
-    clips, fps = make_clip(settings, [], 2)
+    clips, fps = make_clip(settings, [], 6)
     (clip,) = clips.values()
-    frames = decoded(corpus / "clips" / "00002.mp4", sample_fps=12)
+    frames = decoded(corpus / "clips" / "00006.mp4", sample_fps=12)
     assert fps == 12 and len(frames) == len(clip.frames) == 18
     assert np.abs(np.stack(list(frames.values())).astype(int) - clip.frames).mean() < 4
 

@@ -1,4 +1,4 @@
-"""What is behind and below the actors of a scene: a sky with hills or houses, or a wall; and a ground."""
+"""What is behind and below the actors of a scene: a sky and houses, or a wall; and a ground."""
 
 from dataclasses import dataclass
 
@@ -51,24 +51,15 @@ def random_backdrop(rng: np.random.Generator, height: int, width: int, *, reach:
     horizon, outdoors = float(rng.uniform(0.48, 0.68)), bool(rng.random() < 0.6)
     if outdoors:
         picture = _paint_sky(rng, x, y, horizon)
-        far = (
-            _random_hills(rng, left, right, horizon)
-            if rng.random() < 0.5
-            else _random_houses(rng, left, right, horizon)
-        )
+        draw_parts(picture, _random_houses(rng, left, right, horizon), -(1 + 1j) * margin / height, height)
     else:
-        layout = str(rng.choice(["bricks", "plain", "dots"]))
-        picture = random_pattern(rng, random_colour(rng, saturation=0.35, value=(120, 215)), layout, extent=0.6).at(
-            x, y
-        )
-        far = []
-    draw_parts(picture, far, -(1 + 1j) * margin / height, height)
+        colour, layout = random_colour(rng, saturation=0.35, value=(120, 215)), str(rng.choice(["bricks", "dots"]))
+        picture = random_pattern(rng, colour, layout, extent=0.6).at(x, y)
     _lay_ground(rng, picture, x, y, horizon, outdoors=outdoors)
     # Light falls off to one side.
     fall = 1 + float(rng.choice([-0.12, 0.12])) * (2 * (x - left) / (right - left) - 1)
-    return Backdrop(
-        picture=np.clip(picture * fall[..., None], 0, 255), margin=margin, horizon=horizon, outdoors=outdoors
-    )
+    picture = np.clip(picture * fall[..., None], 0, 255)
+    return Backdrop(picture=picture, margin=margin, horizon=horizon, outdoors=outdoors)
 
 
 def _paint_sky(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, horizon: float) -> np.ndarray:
@@ -79,24 +70,12 @@ def _paint_sky(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, horizon: 
     return mix(sky, np.full_like(sky, 245), np.clip(0.5 * clouds - rng.uniform(0, 0.3), 0, 0.7))
 
 
-def _random_hills(rng: np.random.Generator, left: float, right: float, horizon: float) -> list[Part]:
-    pattern = random_pattern(rng, _GRASS[rng.integers(2)], uneven=0.2, extent=0.4)
-    parts = []
-    for x in np.linspace(left, right, 6) + rng.uniform(-0.15, 0.15, 6):
-        size = rng.uniform(0.3, 0.6)
-        high = size * rng.uniform(0.2, 0.5)
-        parts.append(
-            Part(shape="ellipse", centre=complex(x, horizon), along=size + 0j, half_width=high, pattern=pattern)
-        )
-    return parts
-
-
 def _random_houses(rng: np.random.Generator, left: float, right: float, horizon: float) -> list[Part]:
     glass, parts = random_pattern(rng, _GLASS, uneven=0.1), []
     while left < right:
         half, high = float(rng.uniform(0.14, 0.26)), float(rng.uniform(0.25, 0.45))
         colour, layout = (_BRICK, "bricks") if rng.random() < 0.5 else (random_colour(rng, saturation=0.4), "plain")
-        wall = random_pattern(rng, colour, layout, _MORTAR)
+        wall = random_pattern(rng, colour, layout, _MORTAR, extent=0.45)
         parts.append(_make_panel(left + half, horizon - high / 2, half, high / 2, wall))
         columns, floors = int(rng.integers(2, 4)), int(rng.integers(2, 4))
         for column in range(columns):

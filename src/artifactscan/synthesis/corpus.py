@@ -110,7 +110,7 @@ def write_corpus(settings: SynthesisSettings) -> Iterator[Path]:
     """
     settings.check()
     folder = Path(settings.output)
-    sources = _sources(settings)
+    sources = _list_sources(settings)
     if is_s3(settings.output):
         raise UsageError(f"--output {settings.output} is not a local folder; write to one and copy it")
     if (folder / "labels.csv").exists():
@@ -194,7 +194,7 @@ def _plan(
     return artifacts
 
 
-def _sources(settings: SynthesisSettings) -> list[str]:
+def _list_sources(settings: SynthesisSettings) -> list[str]:
     """The clean clips, in the order of their names; UsageError where there is none."""
     if settings.clips is None:
         return []

@@ -77,6 +77,9 @@ def periodic_noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
     return field / field.std()
 
 
+_BLACK = Pattern(np.zeros((PATTERN_SIDE, PATTERN_SIDE, 3), np.float32), 1.0)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Part:
     """One piece of an object. Places are complex numbers: x to the right + y down · i, in frame heights."""
@@ -134,8 +137,8 @@ def draw_parts(
         centre, length = (part.centre - camera) * scale, max(abs(part.along) * scale, 1e-3)
         axis, thick = part.along / max(abs(part.along), 1e-9), part.half_width * scale
         margin = thick * max(1.0, part.taper) + 2
-        reach = complex(abs(axis.real) * length + margin, abs(axis.imag) * length + margin)
-        rows, columns = _rectangle(canvas, centre, reach)
+        rows = _clip_range(centre.imag, abs(axis.imag) * length + margin, canvas.shape[0])
+        columns = _clip_range(centre.real, abs(axis.real) * length + margin, canvas.shape[1])
         y, x = np.ogrid[rows, columns]
         if not x.size or not y.size or part.opacity <= 0:
             continue
@@ -156,13 +159,11 @@ def draw_parts(
             owners[rows, columns][cover >= 0.5] = owner
 
 
-def draw_shadow(canvas: np.ndarray, centre: complex, half_length: float, camera: complex) -> None:
-    """Darkens a soft ellipse on the ground, in place; lengths in frame heights, which the canvas has one of."""
-    centre, reach = (centre - camera) * len(canvas), half_length * len(canvas) * (1 + 0.22j)
-    rows, columns = _rectangle(canvas, centre, reach)
-    y, x = np.ogrid[rows, columns]
-    distance = ((x + 0.5 - centre.real) / reach.real) ** 2 + ((y + 0.5 - centre.imag) / reach.imag) ** 2
-    canvas[rows, columns] *= (1 - 0.5 * np.clip(1 - distance, 0, 1)).astype(np.float32)[..., None]
+def make_shadow(centre: complex, half_length: float) -> Part:
+    """A flat shadow on the ground."""
+    # Covering less than half, it never owns a pixel.
+    size = {"along": half_length + 0j, "half_width": 0.22 * half_length}
+    return Part(shape="ellipse", centre=centre, **size, pattern=_BLACK, opacity=0.4, gloss=0)
 
 
 def _outline(part: Part, u: np.ndarray, v: np.ndarray, length: float, thick: float) -> tuple[np.ndarray, np.ndarray]:
@@ -177,9 +178,6 @@ def _outline(part: Part, u: np.ndarray, v: np.ndarray, length: float, thick: flo
     return np.maximum(np.abs(u) - length, np.abs(v) - thick), 0.4 * lean
 
 
-def _rectangle(canvas: np.ndarray, centre: complex, reach: complex) -> tuple[slice, slice]:
-    """The rows and columns of the canvas around a place."""
-    height, width = canvas.shape[:2]
-    top, bottom = (int(np.clip(centre.imag + side * reach.imag + (side > 0), 0, height)) for side in (-1, 1))
-    left, right = (int(np.clip(centre.real + side * reach.real + (side > 0), 0, width)) for side in (-1, 1))
-    return slice(top, bottom), slice(left, right)
+def _clip_range(middle: float, reach: float, size: int) -> slice:
+    """The pixels within ``reach`` of a place, of those that there are."""
+    return slice(int(np.clip(middle - reach, 0, size)), int(np.clip(middle + reach + 1, 0, size)))

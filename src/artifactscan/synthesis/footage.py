@@ -17,8 +17,8 @@ from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.decode.with_pyav import decode_pyav
 from artifactscan.errors import UsageError
 
-VISUALLY_LOSSLESS = {"crf": "12", "preset": "veryfast", "threads": "1"}
-"""Options of libx264; one thread gives the same file everywhere."""
+VISUALLY_LOSSLESS = {"crf": "12", "preset": "veryfast", "threads": "1", "rc-lookahead": "0"}
+"""Options of libx264. Several threads, or looking ahead, give different files for the same frames."""
 _FACTS_ONLY = DecodeSettings(input=InputSpec(height=8, width=8), sample_fps=1e-4)
 _HD_HEIGHT = 720
 """Pixels; players take untagged video for BT.709 from here on, below for BT.601: the clips follow it, and say so."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from artifactscan.errors import UsageError
 from artifactscan.synthesis.backdrop import Backdrop, random_backdrop
-from artifactscan.synthesis.drawing import draw_parts, draw_shadow
+from artifactscan.synthesis.drawing import draw_parts, make_shadow
 from artifactscan.synthesis.figure import Figure, random_surfaces
 from artifactscan.synthesis.props import Prop, PropKind, random_prop
 from artifactscan.synthesis.scene_faults import Fault
@@ -66,8 +66,7 @@ class Scene:
                 ground, parts = actor.ground(time_s), actor.parts(time_s)
             for fault in mine:
                 parts = fault.change_parts(frame, parts)
-            draw_shadow(canvas, ground, actor.shadow, camera)
-            draw_parts(canvas, parts, camera, self.height, owners, number + 1)
+            draw_parts(canvas, [make_shadow(ground, actor.shadow), *parts], camera, self.height, owners, number + 1)
         # The same noise in the clean and the defective twin: only the defect differs.
         shift = np.random.default_rng((self.seed, 7, frame)).integers(0, (self.height, self.width))
         canvas += np.roll(self._noise, shift, axis=(0, 1))
