@@ -3,9 +3,9 @@
 Trends are one small panel per label (small multiples), each with its own scale from 0. Timelines are one strip per
 label over one time axis.
 
-Drawn without matplotlib on purpose: its SVG carries inline styles, which the page's Content-Security-Policy forbids,
-fixed colours, where the page follows light and dark mode, and no titles, labels for screen readers or buttons; and a
-panel takes about four times the bytes.
+Drawn without matplotlib on purpose: its SVG carries some 80 inline styles per panel, which the page's
+Content-Security-Policy forbids, and fixed colours, where the page follows light and dark mode. It has no tooltips,
+labels for screen readers or buttons, and still takes 18 to 21 kB for a panel of 60 nights, against 14 kB here.
 """
 
 import math

@@ -26,7 +26,7 @@ from artifactscan.messages.text import printable
 MAX_CELLS = 800
 """Most rows of the table of cells: those that changed first, then those of the largest groups."""
 MAX_TREND_GROUPS = 12
-"""Most groups with trends, about 45 kB each over 60 nights; the others are in the table of cells."""
+"""Most groups with trends, about 55 kB each over 60 nights; the others are in the table of cells."""
 MAX_REASONS = 25
 """Most reasons of failures, the most frequent."""
 
