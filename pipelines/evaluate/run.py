@@ -97,7 +97,7 @@ def _logits(
     from artifactscan.model.backbone import check_weights
     from artifactscan.pipelines.ingest import build_frame_table
     from artifactscan.pipelines.ray_cluster import ray_data
-    from artifactscan.pipelines.ray_cluster.connection import Resources
+    from artifactscan.pipelines.ray_cluster.resources import Resources
     from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
     from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
 
@@ -112,7 +112,7 @@ def _logits(
     spec = checkpoint.card.input
     cache = settings.cache or storage.join(root, "frames")
     table = labelled_frames.ingest(labelled, spec, cache, pools=pools, limits=settings.limits())
-    with ray_data.cut_off_in_words():
+    with ray_data.ray_errors_as_cut_off():
         scored = (
             labelled_frames.frames_of(table)
             .map_batches(
@@ -120,7 +120,7 @@ def _logits(
                 batch_size=FRAMES_PER_CALL,
                 batch_format="pyarrow",
                 compute=ActorPoolStrategy(size=pools.classifiers),
-                fn_constructor_args=(checkpoint, settings.classifying(), pools.classifier_threads),
+                fn_constructor_args=(checkpoint, replace(settings.classifying(), device=pools.device), pools.classifier_threads),
                 num_cpus=pools.classifier_cpus,
                 num_gpus=pools.classifier_gpus,
             )

@@ -12,7 +12,7 @@ from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import DecoderProcess
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
 from artifactscan.pipelines.ray_cluster.pools import LIGHT_CPUS, Pools
-from artifactscan.pipelines.ray_cluster.ray_data import cut_off_in_words, deal_out, pool, set_context
+from artifactscan.pipelines.ray_cluster.ray_data import ray_errors_as_cut_off, make_dataset, actor_pool, configure_ray_data
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.training.frame_table import (
@@ -56,14 +56,14 @@ def _decode(labelled: LabelledFrames, spec: InputSpec, table: FrameTable, *, poo
     storage.remove_tree(table.root)  # what a run that was cut off left
     filesystem, parts = storage.filesystem(table.parts)
     decoding = every_frame(spec, DecodeSettings(input=spec, limits=limits))
-    with cut_off_in_words():
+    with ray_errors_as_cut_off():
         (
-            deal_out(clips_to_decode(labelled), 1)
+            make_dataset(clips_to_decode(labelled), 1)
             .map_batches(
                 DecodeLabelled,
                 batch_size=1,
                 batch_format="pyarrow",
-                compute=pool(min(pools.decoders, len(labelled.clips))),
+                compute=actor_pool(min(pools.decoders, len(labelled.clips))),
                 fn_constructor_args=(decoding,),
                 num_cpus=pools.decoder_cpus,
                 label_selector=pools.decoder_label,
@@ -89,6 +89,6 @@ def _decode(labelled: LabelledFrames, spec: InputSpec, table: FrameTable, *, poo
 
 def frames_of(table: FrameTable) -> ray.data.Dataset:
     """The frame table as a dataset whose blocks stay in Ray's object store, so that every training reads them there."""
-    set_context()
+    configure_ray_data()
     filesystem, parts = storage.filesystem(table.parts)
     return ray.data.read_parquet(parts, filesystem=filesystem).materialize()

@@ -25,12 +25,11 @@ from ray.train.torch import TorchTrainer
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.model.malloc import KEEP_FREED_MEMORY_ENV
-from artifactscan.pipelines.ray_cluster.connection import Resources
+from artifactscan.pipelines.ray_cluster.resources import Resources
 from artifactscan.pipelines.ray_cluster.join import uses_gpu
 from artifactscan.pipelines.train.training_log import TrainingLog
 from artifactscan.training.recipe import TrainSettings
 
-STATE_NAME, BEST_NAME, FACTS_NAME = "state.pt", "best.safetensors", "facts.json"
 _OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator", "MemoryError")
 _NO_ROOM = ("No space left on device", "Disk quota exceeded")
 _SAID_CHARACTERS = 300
@@ -164,6 +163,8 @@ def train(
         raise KeyboardInterrupt from None
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    from artifactscan.pipelines.train.worker import BEST_NAME
+
     returned = cast(dict[str, Any], result.return_value)
     if "refused" in returned:
         raise UsageError(returned["refused"])

@@ -157,7 +157,7 @@ def _with_synthetic(settings: FinetuneSettings, root: str, labelled: LabelledFra
 
 
 def _start_ray(settings: FinetuneSettings, labelled: LabelledFrames, out: Console) -> tuple["Pools", "Placement"]:
-    from artifactscan.pipelines.ray_cluster.connection import Resources
+    from artifactscan.pipelines.ray_cluster.resources import Resources
     from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
     from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
     from artifactscan.pipelines.train import fit

@@ -10,7 +10,7 @@ import ray
 from ray.actor import ActorProxy
 from ray.exceptions import RayError
 
-from artifactscan.pipelines.ray_cluster.connection import beside_driver
+from artifactscan.pipelines.ray_cluster.placement import on_driver_node
 
 POLL_S = 0.5
 READ_TIMEOUT_S = 5.0
@@ -49,7 +49,7 @@ _TrainingLogActor = ray.remote(num_cpus=0)(TrainingLog)
 
 def start_log() -> ActorProxy[TrainingLog]:
     """A log beside the driver, which no other node takes with it."""
-    return _TrainingLogActor.options(scheduling_strategy=beside_driver()).remote()
+    return _TrainingLogActor.options(scheduling_strategy=on_driver_node()).remote()
 
 
 def epoch_line(row: dict[str, Any], epochs: int) -> str:

@@ -20,10 +20,12 @@ from artifactscan.evaluation.predictions import Y_COLUMNS
 from artifactscan.labels import LABELS
 from artifactscan.model.backbone import load_model
 from artifactscan.model.checkpoint import Checkpoint
-from artifactscan.pipelines.train.fit import BEST_NAME, FACTS_NAME, STATE_NAME
 from artifactscan.training.loop import Trainer, check_finite, predict, tuning_score, updates_per_epoch
 from artifactscan.training.optimisation import freeze, make_average, make_loss, make_optimiser, make_schedule
 from artifactscan.training.recipe import TrainSettings
+
+STATE_NAME, BEST_NAME, FACTS_NAME = "state.pt", "best.safetensors", "facts.json"
+"""Files of a checkpoint in Ray Train's storage."""
 
 
 class Worker:

@@ -12,8 +12,8 @@ from rich.console import Console
 from artifactscan.errors import CutOffError
 from artifactscan.evaluation.bootstrap import BootstrapSettings
 from artifactscan.evaluation.comparison import Candidate, comparison
-from artifactscan.evaluation.metric_table import Evaluation, evaluate
 from artifactscan.evaluation.evaluation_report import as_record, markdown, print_evaluation, write_evaluation
+from artifactscan.evaluation.metric_table import Evaluation, evaluate
 from artifactscan.evaluation.text_table import TextTable
 from artifactscan.evaluation.tuning import cross_tune
 from artifactscan.labels import LABELS

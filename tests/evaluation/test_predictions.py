@@ -9,7 +9,7 @@ import pytest
 from predicted import predictions
 
 from artifactscan.errors import UsageError
-from artifactscan.evaluation.predictions import logits_of, predictions_table, probabilities, read_predictions, sigmoid
+from artifactscan.evaluation.predictions import calibrated_probabilities, logits_of, predictions_table, read_predictions
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import Calibration
 from artifactscan.schemas import PREDICTIONS
@@ -79,25 +79,23 @@ def test_the_same_frame_may_be_tested_by_several_models() -> None:
 
 
 def test_logits_give_back_the_probabilities_they_were_made_of() -> None:
-    p = np.array([0.0, 1e-6, 0.3, 0.5, 0.999, 1.0])
-    logits = logits_of(p)
+    p = np.array([[0.0, 1e-6, 0.3, 0.5], [0.999, 1.0, 0.0, 1.0]])
+    uncalibrated = dict.fromkeys(LABELS, Calibration())
+    logits = logits_of(p, uncalibrated)
     assert np.isfinite(logits).all()
-    np.testing.assert_allclose(sigmoid(logits), p, atol=2e-7)
-
-
-def test_calibrated_probabilities_give_logits_that_give_them_again() -> None:
+    np.testing.assert_allclose(calibrated_probabilities(logits, uncalibrated), p, atol=2e-7)
     calibration = {
         label: Calibration(scale=scale, offset=1) for label, scale in zip(LABELS, (1, 20, 0, 0.2), strict=True)
     }
-    p = probabilities(np.array([[0.5, -0.3, 0.5, 20], [-2, 0.1, 4, -20]]), calibration)
-    np.testing.assert_allclose(probabilities(logits_of(p, calibration), calibration), p, atol=1e-6)
+    p = calibrated_probabilities(np.array([[0.5, -0.3, 0.5, 20], [-2, 0.1, 4, -20]]), calibration)
+    np.testing.assert_allclose(calibrated_probabilities(logits_of(p, calibration), calibration), p, atol=1e-6)
 
 
 def test_probabilities_are_calibrated_per_label() -> None:
     calibration = {
         label: Calibration(scale=scale, offset=1) for label, scale in zip(LABELS, (1, 2, 0, -1), strict=True)
     }
-    p = probabilities(np.array([[0.5, 0.5, 0.5, 0.5], [-1e5, 1e5, 0, 0]]), calibration)
+    p = calibrated_probabilities(np.array([[0.5, 0.5, 0.5, 0.5], [-1e5, 1e5, 0, 0]]), calibration)
     assert p.dtype == np.float32
     expected = [
         [1 / (1 + math.exp(-x)) for x in (1.5, 2, 1, 0.5)],

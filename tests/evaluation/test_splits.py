@@ -1,4 +1,4 @@
-"""Who is trained on, tuned on and tested on."""
+"""Splits into training, tuning and test parts."""
 
 from dataclasses import replace
 
@@ -59,7 +59,7 @@ def test_the_frames_protocol_is_one_random_split_of_80_to_20() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["videos", "frames"])
-def test_the_seed_decides_between_what_is_equal(protocol: str) -> None:
+def test_the_seed_decides_between_equal_splits(protocol: str) -> None:
     y = np.tile([[1, 0, 1, 0], [0, 1, 0, 1]], (100, 1))
 
     def tests(seed: int) -> list[list[int]]:
@@ -139,6 +139,6 @@ def test_too_few_frames_to_divide() -> None:
         ({"tune_share": 0.6}, "tune share is 0.6"),
     ],
 )
-def test_settings_that_cannot_be(values: dict, message: str) -> None:
+def test_settings_out_of_range_are_refused(values: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         SplitSettings(**values)

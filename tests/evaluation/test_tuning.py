@@ -18,7 +18,7 @@ TABLE = predictions(sharpness=3)
 READ = read_predictions(TABLE)
 
 
-def test_calibration_is_fitted_first_and_thresholds_are_those_of_calibrated_probabilities() -> None:
+def test_thresholds_are_chosen_on_calibrated_probabilities() -> None:
     tuned = tune(TABLE, ThresholdGoal(precision=0.8))
     frames = tuned.apply(READ)
     assert has_both_classes(READ.y).all()
@@ -39,7 +39,7 @@ def test_by_default_nothing_is_calibrated_and_the_threshold_is_one_half() -> Non
     np.testing.assert_array_equal(frames.y, READ.y)
 
 
-def test_each_label_is_decided_by_its_own_threshold_from_which_on_it_counts() -> None:
+def test_each_label_has_its_own_threshold() -> None:
     tuning = Tuning(
         thresholds=dict(zip(LABELS, (0.5, 0.25, 0.9, 0.0), strict=True)),
         calibration={**dict.fromkeys(LABELS, Calibration()), "object": Calibration(scale=0, offset=1)},
@@ -58,12 +58,12 @@ def test_each_fold_is_tuned_on_the_others() -> None:
         assert len(tuning.tuned_on) == 150
 
 
-def test_tuning_across_folds_needs_two() -> None:
+def test_cross_tuning_needs_two_folds() -> None:
     with pytest.raises(UsageError, match="the predictions have only fold 0, and tuning across folds needs 2 or more"):
         cross_tune(predictions(folds=1))
 
 
-def test_a_label_of_one_class_is_left_alone_and_said() -> None:
+def test_a_label_of_one_class_keeps_the_defaults_and_is_noted() -> None:
     table = TABLE.to_pandas().assign(y_texture=0, y_object=1)
     tuned = tune(table)
     assert tuned.calibration["texture"] == tuned.calibration["object"] == Calibration()
@@ -75,7 +75,7 @@ def test_a_label_of_one_class_is_left_alone_and_said() -> None:
     )
 
 
-def test_a_goal_out_of_reach_is_said() -> None:
+def test_a_goal_out_of_reach_is_noted() -> None:
     table = TABLE.to_pandas()
     table["logit_motion"] = 0.0
     tuned = tune(table, ThresholdGoal(precision=0.95))

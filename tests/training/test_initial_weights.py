@@ -9,7 +9,7 @@ import timm
 import torch
 
 from artifactscan.errors import UsageError
-from artifactscan.model.backbone import initialise, load
+from artifactscan.model.backbone import initialise, load_model
 from artifactscan.model.checkpoint import load_checkpoint, save_checkpoint
 from artifactscan.training.initial_weights import initial_checkpoint
 
@@ -27,7 +27,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_file_of_timm_weights(weights: Path) -> None:
     checkpoint = initial_checkpoint(str(weights), SMALL, height=32, width=64)
-    stored, model = safetensors.torch.load_file(weights), load(checkpoint)
+    stored, model = safetensors.torch.load_file(weights), load_model(checkpoint)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, torch.zeros_like(tensor) if name.startswith("fc.") else stored[name]), name
     assert (checkpoint.card.input.height, checkpoint.card.input.width) == (32, 64)
@@ -39,7 +39,7 @@ def test_positions_of_a_transformer_fit_the_size(tmp_path: Path) -> None:
     path = tmp_path / "vit.safetensors"
     safetensors.torch.save_file(timm.create_model("test_vit.r160_in1k").state_dict(), path)
     checkpoint = initial_checkpoint(str(path), "test_vit.r160_in1k", height=64, width=96)
-    assert load(checkpoint)(torch.rand(1, 3, 64, 96)).shape == (1, 4)
+    assert load_model(checkpoint)(torch.rand(1, 3, 64, 96)).shape == (1, 4)
 
 
 def test_a_checkpoint_goes_on(tmp_path: Path) -> None:
@@ -89,4 +89,4 @@ def test_offline_imagenet_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_head_starts_at_even_odds(weights: Path) -> None:
     checkpoint = initial_checkpoint(str(weights), SMALL, height=32, width=32)
-    assert np.allclose(load(checkpoint)(torch.rand(2, 3, 32, 32)).detach().numpy(), 0)
+    assert np.allclose(load_model(checkpoint)(torch.rand(2, 3, 32, 32)).detach().numpy(), 0)

@@ -1,8 +1,8 @@
-"""95 % intervals from a bootstrap over videos: frames of one video stand or fall together.
+"""Intervals from a bootstrap over whole videos, as frames of one video are not independent.
 
-Recomputing each figure by library calls for a thousand resamples takes minutes. A resample only says how often each
-frame counts, so all resamples are weighted sums over the same frames, computed at once; the tests hold them to
-scikit-learn's figures with the same sample weights and to torchmetrics' where every weight is 1.
+Library calls for each metric of a thousand resamples take minutes. A resample only says how often each frame counts, so
+all resamples are weighted sums over the same frames, computed at once. Tests compare them with scikit-learn's metrics
+under the same sample weights, and with torchmetrics' where every weight is 1.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from artifactscan.errors import UsageError
-from artifactscan.evaluation.label_metrics import CALIBRATION_BINS, LABEL_METRICS, MetricValues, Frames
+from artifactscan.evaluation.label_metrics import CALIBRATION_BINS, LABEL_METRICS, MetricValues, ScoredFrames
 from artifactscan.labels import LABELS
 
-_WEIGHTS_AT_A_TIME = 2_000_000
-"""Frames times resamples in memory at a time; about ten arrays of 8 bytes each."""
+_WEIGHTS_PER_CHUNK = 2_000_000
+"""Frames times resamples in memory at once, in about ten arrays of 8 bytes each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +35,13 @@ class BootstrapSettings:
             raise UsageError(f"confidence is {self.confidence}; give a share above 0 and below 1, such as 0.95")
 
 
-def bootstrap(frames: Frames, videos: np.ndarray, settings: BootstrapSettings) -> MetricValues:
-    """MetricValues of each resample (leading axis): as many videos as there are, drawn with replacement, all their frames.
+def bootstrap(frames: ScoredFrames, videos: np.ndarray, settings: BootstrapSettings) -> MetricValues:
+    """The metrics of each resample (leading axis): all frames of as many videos as there are, drawn with replacement.
 
     ``videos``, (frames,), names each frame's video. NaN for a label that a resample has in one class only.
 
-    The calibration error of a resample counts the noise of drawing as error too: left alone, its percentiles would lie
-    above the figure itself. They are moved down by the mean of that excess.
+    The noise of drawing adds to the calibration error of a resample, so that its percentiles would lie above the
+    measured value. The mean of that excess is subtracted.
     """
     parts = [weighted_metrics(frames, weights) for weights in _weights(videos, settings)]
     by_label = np.concatenate([part.by_label for part in parts])
@@ -54,10 +54,10 @@ def bootstrap(frames: Frames, videos: np.ndarray, settings: BootstrapSettings) -
     return MetricValues(by_label=by_label, exact_match=np.concatenate([part.exact_match for part in parts]))
 
 
-def interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Low and high percentiles over the resamples, the first axis of ``values``, within 0..1 as all figures are.
+def percentile_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high percentiles over the resamples, the first axis of ``values`` (resamples, …), clipped to 0..1.
 
-    Taken over the resamples that define the figure; NaN where fewer than half of them do.
+    Only resamples where the metric is defined count; NaN where these are fewer than half.
     """
     low, high = np.full(values.shape[1:], np.nan), np.full(values.shape[1:], np.nan)
     defined = np.isfinite(values).sum(axis=0) >= max(1, len(values) / 2)
@@ -69,20 +69,20 @@ def interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndar
 
 
 def _weights(videos: np.ndarray, settings: BootstrapSettings) -> Iterator[np.ndarray]:
-    """float64 (resamples, frames): how often each frame is in each resample, some resamples at a time."""
+    """Chunks of float64 (resamples, frames): how often each frame is in each resample."""
     names, codes = np.unique(videos.astype(str), return_inverse=True)
     shares = np.full(len(names), 1 / len(names))
     drawn = np.random.default_rng(settings.seed).multinomial(len(names), shares, size=settings.resamples)
-    step = max(1, _WEIGHTS_AT_A_TIME // len(videos))
+    step = max(1, _WEIGHTS_PER_CHUNK // len(videos))
     for start in range(0, settings.resamples, step):
         yield drawn[start : start + step, codes].astype(np.float64)
 
 
-def weighted_metrics(frames: Frames, weights: np.ndarray) -> MetricValues:
-    """The figures with each frame counting ``weights`` times, float64 (resamples, frames)."""
+def weighted_metrics(frames: ScoredFrames, weights: np.ndarray) -> MetricValues:
+    """The metrics with each frame counted ``weights`` times, float64 (resamples, frames)."""
     by_label = np.stack(
         [
-            _label_figures(frames.y[:, label], frames.p[:, label], frames.flags[:, label], weights)
+            _label_metrics(frames.y[:, label], frames.p[:, label], frames.flags[:, label], weights)
             for label in range(len(LABELS))
         ],
         axis=-1,
@@ -91,7 +91,7 @@ def weighted_metrics(frames: Frames, weights: np.ndarray) -> MetricValues:
     return MetricValues(by_label=by_label, exact_match=weights @ right / weights.sum(axis=1))
 
 
-def _label_figures(y: np.ndarray, p: np.ndarray, flags: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _label_metrics(y: np.ndarray, p: np.ndarray, flags: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """float64 (resamples, metrics) of one label."""
     hits, alarms = weights @ (y & flags), weights @ (~y & flags)
     positives, negatives = weights @ y, weights @ ~y
@@ -108,13 +108,13 @@ def _label_figures(y: np.ndarray, p: np.ndarray, flags: np.ndarray, weights: np.
             "auroc": auroc,
             "calibration_error": _calibration_error(y, p, weights),
         }
-    figures = np.stack([values[metric] for metric in LABEL_METRICS], axis=1)
-    figures[(positives == 0) | (negatives == 0)] = np.nan
-    return figures
+    metrics = np.stack([values[metric] for metric in LABEL_METRICS], axis=1)
+    metrics[(positives == 0) | (negatives == 0)] = np.nan
+    return metrics
 
 
 def _ranking(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Average precision and AUROC: sums over the distinct probabilities as thresholds, from the highest down."""
+    """Average precision and AUROC: sums over the distinct probabilities as thresholds, in falling order."""
     order = np.argsort(-p, kind="stable")
     ends = np.flatnonzero(np.diff(p[order], append=np.float32(-1)))  # the last of each run of equal probabilities
     sorted_weights, sorted_y = weights[:, order], y[order]
@@ -128,7 +128,7 @@ def _ranking(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> tuple[np.ndar
 
 
 def _calibration_error(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    # torchmetrics' own bins, to the bit: half-open, and one more for a probability of 1.
+    # Exactly torchmetrics' bins: half-open, and one more for a probability of 1.
     edges = torch.linspace(0, 1, CALIBRATION_BINS + 1, dtype=torch.float32)
     bins = torch.bucketize(torch.from_numpy(np.ascontiguousarray(p)), edges, right=True).numpy() - 1
     gaps = np.zeros((len(p), CALIBRATION_BINS + 1))

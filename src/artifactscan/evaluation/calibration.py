@@ -1,8 +1,7 @@
-"""Calibration of one label: from logits to probabilities that mean what they say.
+"""Calibration of one label by Platt scaling (Platt, *Probabilistic Outputs for Support Vector Machines*, 1999).
 
-Platt scaling: Platt, *Probabilistic Outputs for Support Vector Machines*, 1999. It always shifts as well as scales: a
-loss that weighs rare labels up moves all logits, and temperature scaling alone (Guo et al., arXiv 1706.04599) cannot
-take that back.
+An offset is fitted as well as a scale: a loss that gives rare labels more weight shifts all logits, which temperature
+scaling alone (Guo et al., arXiv 1706.04599) cannot undo.
 """
 
 from typing import cast
@@ -15,27 +14,26 @@ from sklearn.linear_model import LogisticRegression
 from artifactscan.model.checkpoint import Calibration
 
 INVERSE_PENALTY = 10.0
-"""scikit-learn's C for logits of mean 0 and unit standard deviation: bounds the scale where separable data would have
-it grow for ever, and is hardly felt otherwise."""
+"""scikit-learn's C for logits of mean 0 and unit standard deviation: bounds the scale on separable data, and changes
+little otherwise."""
 MIN_SLOPE = 0.1
-"""Least slope per standard deviation of the logits. Where a label does not rise with its logit, the probabilities come
-close to its prevalence, which is all that is known; the ranking stays as it is rather than being turned round by data
-that are few or odd."""
-_FARTHEST = 50.0
-"""Logits beyond which a probability is 0 or 1 to a double's precision, or nearly."""
+"""Least slope per standard deviation of the logits. Where the label does not become more frequent with its logit,
+probabilities come close to its prevalence, and few or unusual data cannot reverse the ranking."""
+_MAX_SHIFT = 50.0
+"""Logits at which a probability is 0 or 1 within a double's precision."""
 
 
 def fit_calibration(logits: np.ndarray, y: np.ndarray, videos: np.ndarray) -> Calibration:
     """Fits one label on frames that are neither training nor test.
 
-    ``logits`` float64 (frames,), ``y`` bool (frames,), ``videos`` (frames,) names each frame's video. Where these are
-    of one class or of one video there is nothing to go by, and the logits stay. Never turns a ranking round.
+    ``logits`` float64 (frames,), ``y`` bool (frames,), ``videos`` (frames,) names each frame's video. The scale is
+    always above 0. Frames of one class or of one video leave the logits as they are.
     """
     mean, spread = float(logits.mean()), float(logits.std())
     if y.all() or not y.any() or len(set(videos)) < 2 or not spread:
         return Calibration()
     inputs = (logits - mean) / spread
-    # Platt's targets: nearly 1 and nearly 0, by as much as the counts leave in doubt.
+    # Platt's targets: near 1 and near 0, the nearer the more frames there are.
     positives = int(y.sum())
     target = np.where(y, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
     slope, intercept = _fit(inputs, target)
@@ -53,6 +51,6 @@ def _fit(inputs: np.ndarray, target: np.ndarray) -> tuple[float, float]:
 
 
 def _intercept(logits: np.ndarray, target: np.ndarray) -> float:
-    """What to add to logits for their mean probability to be the mean target."""
-    found = brentq(lambda shift: (expit(logits + shift) - target).mean(), -_FARTHEST, _FARTHEST)
+    """The shift of the logits that makes their mean probability the mean target."""
+    found = brentq(lambda shift: (expit(logits + shift) - target).mean(), -_MAX_SHIFT, _MAX_SHIFT)
     return float(cast(float, found))

@@ -1,12 +1,12 @@
-"""Several backbones beside each other and the paper's figure, under both protocols."""
+"""Several backbones and the paper's figure side by side, under both protocols."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from artifactscan.evaluation.metric_table import Evaluation
 from artifactscan.evaluation.evaluation_report import PAPER_FIGURE, estimate_lines
-from artifactscan.evaluation.text_table import Cell, TextTable
+from artifactscan.evaluation.metric_table import Evaluation
 from artifactscan.evaluation.splits import PROTOCOLS
+from artifactscan.evaluation.text_table import CellText, TextTable
 
 _COLUMNS = (
     ("frames", "accuracy"),
@@ -15,36 +15,36 @@ _COLUMNS = (
     ("videos", "f1"),
     ("videos", "calibration_error"),
 )
-"""Protocol and metric of each column of figures, all macros."""
+"""Protocol and macro metric of each column."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One backbone, what it costs, and how it did."""
+    """One backbone: its evaluations and its cost."""
 
     name: str
     evaluations: Mapping[str, Evaluation]
-    """By protocol; one that was not run is left out."""
+    """By protocol; a protocol that was not run is absent."""
     parameters: int
     gflops: float
-    """Of one frame at its own input size, a multiply-add counted once."""
+    """Per frame at the backbone's own input size; a multiply-add counts once."""
     frames_per_s: float
     device: str
-    """That it was timed on."""
+    """Where ``frames_per_s`` was measured."""
 
 
 def comparison(candidates: Sequence[Candidate]) -> TextTable:
-    """The table that ends a run over all backbones; ``.print(…)`` for a terminal, ``.markdown()`` for a file."""
-    rows: list[tuple[Cell, ...]] = []
+    """The table of all backbones, with the paper's ResNet-50 as last row."""
+    rows: list[tuple[CellText, ...]] = []
     for candidate in candidates:
-        figures = [_figure(candidate.evaluations.get(protocol), metric) for protocol, metric in _COLUMNS]
+        figures = [_estimate(candidate.evaluations.get(protocol), metric) for protocol, metric in _COLUMNS]
         costs = (
             f"{candidate.parameters / 1e6:.1f} M parameters",
             f"{candidate.gflops:.1f} GFLOPs",
             f"{candidate.frames_per_s:.1f} frames/s ({candidate.device})",
         )
         rows.append((candidate.name, costs, *figures))
-    paper: list[Cell] = ["–"] * (1 + len(_COLUMNS))
+    paper: list[CellText] = ["–"] * (1 + len(_COLUMNS))
     paper[1 + _COLUMNS.index(("frames", "accuracy"))] = PAPER_FIGURE
     rows.append((("ResNet-50", "in arXiv 2504.21334"), *paper))
     figures = (f"{protocol}: {metric.replace('_', ' ')}" for protocol, metric in _COLUMNS)
@@ -58,5 +58,5 @@ def comparison(candidates: Sequence[Candidate]) -> TextTable:
     )
 
 
-def _figure(evaluation: Evaluation | None, metric: str) -> Cell:
+def _estimate(evaluation: Evaluation | None, metric: str) -> CellText:
     return "–" if evaluation is None else estimate_lines(evaluation.estimate(metric))

@@ -1,4 +1,4 @@
-"""An evaluation for a person, as Markdown, and as Parquet and JSON for programs."""
+"""An evaluation as tables on a terminal, as Markdown, as Parquet and as JSON."""
 
 import json
 from dataclasses import asdict
@@ -9,39 +9,37 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError
-from artifactscan.evaluation.metric_table import ALL, MetricEstimate, Evaluation
 from artifactscan.evaluation.label_metrics import EXACT_MATCH, LABEL_METRICS, MACRO, OVERALL
-from artifactscan.evaluation.text_table import Cell, TextTable
+from artifactscan.evaluation.metric_table import ALL, Evaluation, MetricEstimate
 from artifactscan.evaluation.splits import PROTOCOLS
+from artifactscan.evaluation.text_table import CellText, TextTable
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 from artifactscan.storage import failures
 from artifactscan.storage.parquet import write_table
 
-PAPER_MACRO_ACCURACY = 0.9414
-"""ResNet-50 on the paper's own frames, one random 80/20 split: protocol ``frames`` (arXiv 2504.21334)."""
-
-PAPER_FIGURE = f"{PAPER_MACRO_ACCURACY * 100:.2f} %"
+PAPER_FIGURE = "94.14 %"
+"""Macro accuracy of ResNet-50 on the paper's own frames under protocol ``frames`` (arXiv 2504.21334)."""
 
 METRICS_NAME, RECORD_NAME, REPORT_NAME = "metrics.parquet", "evaluation.json", "report.md"
 
 
 def print_evaluation(evaluation: Evaluation, out: Console) -> None:
-    """The notes, then tables of the figures, of each fold's macros, and of thresholds and calibration."""
+    """Prints the notes, then tables of the metrics, of each fold's macros, and of thresholds and calibration."""
     for note in evaluation.notes:
         out.print(Text(f"note: {printable(note)}", style="yellow"))
-    for sheet in _sheets(evaluation):
-        sheet.print(out)
+    for table in _tables(evaluation):
+        table.print(out)
 
 
 def markdown(evaluation: Evaluation) -> str:
-    """The same notes and tables."""
+    """The same notes and tables as Markdown."""
     notes = "".join(f"- {printable(note)}\n" for note in evaluation.notes)
-    return (notes and f"{notes}\n") + "".join(sheet.markdown() for sheet in _sheets(evaluation))
+    return (notes and f"{notes}\n") + "".join(table.markdown() for table in _tables(evaluation))
 
 
 def as_record(evaluation: Evaluation) -> dict[str, Any]:
-    """What JSON and a checkpoint's card keep: how the figures were obtained, and those of all folds together."""
+    """For JSON and a checkpoint's card: the metrics of all folds together, and how they were obtained."""
     figures: dict[str, dict[str, Any]] = {}
     for row in evaluation.metrics.to_pylist():
         if row["fold"] == ALL:
@@ -71,7 +69,7 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
 def write_evaluation(evaluation: Evaluation, folder: str) -> None:
     """Writes metrics.parquet (the METRICS schema), report.md and evaluation.json into a folder, local or s3://.
 
-    evaluation.json comes last, so that a folder that has one is whole. CutOffError where it cannot be written.
+    evaluation.json is written last: a folder that has one is complete. CutOffError where it cannot be written.
     """
     folder = storage.normalise(folder)
     record = json.dumps(as_record(evaluation), indent=2, allow_nan=False)
@@ -81,40 +79,40 @@ def write_evaluation(evaluation: Evaluation, folder: str) -> None:
         storage.write_bytes(storage.join(folder, REPORT_NAME), markdown(evaluation).encode())
         storage.write_bytes(storage.join(folder, RECORD_NAME), record.encode())
     except OSError as error:
-        reason = failures.reason(error, folder)
+        reason = failures.describe(error, folder)
         raise CutOffError(
             f"evaluation {folder} cannot be written: {reason}; make room or mend the place, and give the same command"
         ) from None
 
 
-def figure(value: float | None) -> str:
-    """A figure with three digits, or a dash where it is not defined."""
+def _figure(value: float | None) -> str:
+    """Three decimals, or a dash where it is not defined."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def estimate_lines(estimate: MetricEstimate) -> tuple[str, str, str]:
-    """Value, interval and majority, a line each."""
-    bounds = "–" if estimate.low is None else f"{figure(estimate.low)}–{figure(estimate.high)}"
-    return figure(estimate.value), bounds, figure(estimate.majority)
+    """Value, interval and majority baseline, one line each."""
+    bounds = "–" if estimate.low is None else f"{_figure(estimate.low)}–{_figure(estimate.high)}"
+    return _figure(estimate.value), bounds, _figure(estimate.majority)
 
 
-def _sheets(evaluation: Evaluation) -> list[TextTable]:
-    sheets = [_figures(evaluation)]
+def _tables(evaluation: Evaluation) -> list[TextTable]:
+    tables = [_metrics_table(evaluation)]
     if evaluation.folds > 1:
-        sheets.append(_by_fold(evaluation))
-    return [*sheets, _tuning(evaluation)]
+        tables.append(_folds_table(evaluation))
+    return [*tables, _tuning_table(evaluation)]
 
 
 def _protocol(evaluation: Evaluation) -> str:
     return f"protocol {evaluation.protocol} ({PROTOCOLS[evaluation.protocol]})"
 
 
-def _figures(evaluation: Evaluation) -> TextTable:
-    rows: list[tuple[Cell, ...]] = []
+def _metrics_table(evaluation: Evaluation) -> TextTable:
+    rows: list[tuple[CellText, ...]] = []
     confidence = f"{evaluation.bootstrap.confidence * 100:g} % interval"
     for metric in LABEL_METRICS:
-        heading: Cell = (metric.replace("_", " "), f"  {confidence}", "  majority")
-        cells: list[Cell] = [estimate_lines(evaluation.estimate(metric, label)) for label in (*LABELS, MACRO)]
+        heading: CellText = (metric.replace("_", " "), f"  {confidence}", "  majority")
+        cells: list[CellText] = [estimate_lines(evaluation.estimate(metric, label)) for label in (*LABELS, MACRO)]
         if metric == "accuracy" and evaluation.protocol == "frames":
             heading = (*heading, "  the paper's ResNet-50")
             cells = [*cells[:-1], (*cells[-1], PAPER_FIGURE)]
@@ -135,17 +133,17 @@ def _figures(evaluation: Evaluation) -> TextTable:
 
 
 def _always_yes(evaluation: Evaluation) -> str:
-    """F1's real floor: where positives are the minority, the majority's answer has F1 0, which anything beats."""
+    """A second baseline for F1: the majority's answer has F1 0 where positives are the minority."""
     shares = [count / evaluation.frames for count in evaluation.positives.values() if 0 < count < evaluation.frames]
     if not shares:
         return ""
     return f"Always answering yes has macro F1 {sum(2 * share / (1 + share) for share in shares) / len(shares):.3f}."
 
 
-def _by_fold(evaluation: Evaluation) -> TextTable:
+def _folds_table(evaluation: Evaluation) -> TextTable:
     folds = (*(str(fold) for fold in evaluation.tuning), ALL)
     rows = [
-        (fold, *(figure(evaluation.estimate(metric, fold=fold).value) for metric in LABEL_METRICS)) for fold in folds
+        (fold, *(_figure(evaluation.estimate(metric, fold=fold).value) for metric in LABEL_METRICS)) for fold in folds
     ]
     return TextTable(
         title=f"Macro by fold, {_protocol(evaluation)}",
@@ -154,21 +152,19 @@ def _by_fold(evaluation: Evaluation) -> TextTable:
     )
 
 
-def _tuning(evaluation: Evaluation) -> TextTable:
+def _tuning_table(evaluation: Evaluation) -> TextTable:
     tunings = list(evaluation.tuning.values())
     if all(tuning is tunings[0] for tuning in tunings):
         tunings = tunings[:1]
-    rows: list[tuple[Cell, ...]] = []
-    for label in LABELS:
-        calibrations = [tuning.calibration[label] for tuning in tunings]
-        rows.append(
-            (
-                label,
-                " ".join(f"{tuning.thresholds[label]:.3f}" for tuning in tunings),
-                " ".join(f"{calibration.scale:.2f}" for calibration in calibrations),
-                " ".join(f"{calibration.offset:+.2f}" for calibration in calibrations),
-            )
+    rows = [
+        (
+            label,
+            " ".join(f"{tuning.thresholds[label]:.3f}" for tuning in tunings),
+            " ".join(f"{tuning.calibration[label].scale:.2f}" for tuning in tunings),
+            " ".join(f"{tuning.calibration[label].offset:+.2f}" for tuning in tunings),
         )
+        for label in LABELS
+    ]
     goals = sorted({tuning.goal or "given" for tuning in tunings})
     each = f", one of each for folds {', '.join(map(str, evaluation.tuning))}" if len(tunings) > 1 else ""
     return TextTable(

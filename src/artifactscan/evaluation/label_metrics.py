@@ -1,20 +1,11 @@
-"""The figures of one set of frames, by torchmetrics and scikit-learn."""
+"""The metrics of one set of frames, computed by torchmetrics and scikit-learn."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from sklearn.metrics import balanced_accuracy_score
-from torchmetrics.functional.classification import (
-    binary_accuracy,
-    binary_auroc,
-    binary_average_precision,
-    binary_calibration_error,
-    binary_f1_score,
-    binary_precision,
-    binary_recall,
-    multilabel_exact_match,
-)
+from torchmetrics.functional import classification as tm
 
 from artifactscan.labels import LABELS
 
@@ -33,7 +24,7 @@ LABEL_METRICS: tuple[str, ...] = (
 label that is never predicted are 0."""
 
 EXACT_MATCH = "exact_match"
-"""Share of frames with all labels right; of no label, so it stands under ``overall``."""
+"""Share of frames with all labels right; it belongs to no label and stands under ``overall``."""
 
 MACRO, OVERALL = "macro", "overall"
 
@@ -41,24 +32,24 @@ CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Frames:
-    """What figures are made from, each (frames, labels)."""
+class ScoredFrames:
+    """Labels, probabilities and decisions, each (frames, labels)."""
 
     y: np.ndarray
-    """bool: the label is there."""
+    """bool: the frame shows the label."""
     p: np.ndarray
     """float32 in 0..1: calibrated probabilities."""
     flags: np.ndarray
     """bool: the probability reaches the label's threshold."""
 
-    def where(self, keep: np.ndarray) -> "Frames":
-        """The frames for which ``keep``, bool (frames,), is true."""
-        return Frames(y=self.y[keep], p=self.p[keep], flags=self.flags[keep])
+    def where(self, keep: np.ndarray) -> "ScoredFrames":
+        """The frames that ``keep`` selects: bool (frames,) or positions."""
+        return ScoredFrames(y=self.y[keep], p=self.p[keep], flags=self.flags[keep])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MetricValues:
-    """MetricValues of one set of frames, or of each of many resamples of it (leading axis)."""
+    """Metrics of one set of frames, or of each of many resamples of it (leading axis)."""
 
     by_label: np.ndarray
     """float64 (…, metrics, labels) in the order of LABEL_METRICS and LABELS; NaN for a label with one class only."""
@@ -73,37 +64,35 @@ class MetricValues:
 
 
 def has_both_classes(y: np.ndarray) -> np.ndarray:
-    """bool (labels,): the label is there in some and not in all frames of ``y``, bool (frames, labels)."""
+    """bool (labels,): some but not all frames of ``y``, bool (frames, labels), show the label."""
     return np.asarray(y.any(axis=0) & ~y.all(axis=0))
 
 
-def figures(frames: Frames) -> MetricValues:
-    """The figures of at least one frame."""
-    y, p, flags = (torch.from_numpy(np.ascontiguousarray(values)) for values in (frames.y, frames.p, frames.flags))
-    y, flags = y.int(), flags.int()
+def compute_metrics(frames: ScoredFrames) -> MetricValues:
+    """The metrics of at least one frame."""
+    y, flags, p = torch.tensor(frames.y).int(), torch.tensor(frames.flags).int(), torch.tensor(frames.p)
     by_label = np.full((len(LABEL_METRICS), len(LABELS)), np.nan)
     for label in np.flatnonzero(has_both_classes(frames.y)):
-        truth, score, flag = (column[:, label].contiguous() for column in (y, p, flags))
+        truth, flag, score = y[:, label].contiguous(), flags[:, label].contiguous(), p[:, label].contiguous()
         values = {
-            "accuracy": binary_accuracy(flag, truth),
+            "accuracy": tm.binary_accuracy(flag, truth),
             "balanced_accuracy": balanced_accuracy_score(frames.y[:, label], frames.flags[:, label]),
-            "precision": binary_precision(flag, truth),
-            "recall": binary_recall(flag, truth),
-            "f1": binary_f1_score(flag, truth),
-            "average_precision": binary_average_precision(score, truth),
-            "auroc": binary_auroc(score, truth),
-            "calibration_error": binary_calibration_error(score, truth, n_bins=CALIBRATION_BINS, norm="l1"),
+            "precision": tm.binary_precision(flag, truth),
+            "recall": tm.binary_recall(flag, truth),
+            "f1": tm.binary_f1_score(flag, truth),
+            "average_precision": tm.binary_average_precision(score, truth),
+            "auroc": tm.binary_auroc(score, truth),
+            "calibration_error": tm.binary_calibration_error(score, truth, n_bins=CALIBRATION_BINS, norm="l1"),
         }
         by_label[:, label] = [float(values[metric]) for metric in LABEL_METRICS]
-    return MetricValues(
-        by_label=by_label, exact_match=np.array(multilabel_exact_match(flags, y, num_labels=len(LABELS)).item())
-    )
+    exact_match = tm.multilabel_exact_match(flags, y, num_labels=len(LABELS))
+    return MetricValues(by_label=by_label, exact_match=np.array(exact_match.item()))
 
 
-def majority(y: np.ndarray) -> Frames:
-    """The frames as always answering each label's majority in ``y`` would have them; a tie counts as no.
+def majority_baseline(y: np.ndarray) -> ScoredFrames:
+    """Always answers each label's majority in ``y``, bool (frames, labels); a tie counts as no.
 
     Its average precision is the share of positives and its AUROC one half: what chance scores.
     """
     flags = np.broadcast_to(y.mean(axis=0) > 0.5, y.shape)
-    return Frames(y=y, p=flags.astype(np.float32), flags=flags)
+    return ScoredFrames(y=y, p=flags.astype(np.float32), flags=flags)

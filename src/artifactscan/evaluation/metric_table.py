@@ -1,4 +1,4 @@
-"""The figures of predictions under one protocol, with intervals over videos and the majority's beside them."""
+"""The metrics of predictions under one protocol, with intervals over videos and the majority baseline beside them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,17 @@ import pandas as pd
 import pyarrow as pa
 
 from artifactscan.errors import UsageError
-from artifactscan.evaluation.bootstrap import BootstrapSettings, bootstrap, interval
+from artifactscan.evaluation.bootstrap import BootstrapSettings, bootstrap, percentile_interval
 from artifactscan.evaluation.label_metrics import (
     EXACT_MATCH,
     LABEL_METRICS,
     MACRO,
     OVERALL,
-    Frames,
-    figures,
-    majority,
+    MetricValues,
+    ScoredFrames,
+    compute_metrics,
     has_both_classes,
+    majority_baseline,
 )
 from artifactscan.evaluation.predictions import Predictions, read_predictions
 from artifactscan.evaluation.splits import PROTOCOLS, Protocol
@@ -26,12 +27,15 @@ from artifactscan.labels import LABELS
 from artifactscan.schemas import METRICS
 
 ALL = "all"
-"""Of the folds: their predictions in one table."""
+"""The fold of metrics over the predictions of all folds together."""
+
+_ROWS = (*((label, metric) for metric in LABEL_METRICS for label in (*LABELS, MACRO)), (OVERALL, EXACT_MATCH))
+"""Label and metric of each row of a fold."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricEstimate:
-    """One figure; None where it is not defined."""
+    """One metric of one label with its interval and the majority baseline; None where it is not defined."""
 
     value: float | None
     low: float | None
@@ -41,24 +45,24 @@ class MetricEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What evaluate found."""
+    """The metrics of test predictions, and how they were obtained."""
 
     protocol: Protocol
     metrics: pa.Table
-    """The METRICS schema. Intervals stand beside fold ``all`` only: one fold has too few videos."""
+    """The METRICS schema. Only fold ``all`` has intervals: one fold has too few videos."""
     frames: int
     videos: int
     folds: int
     positives: Mapping[str, int]
-    """Frames per label that show it."""
+    """Label → number of frames that show it."""
     tuning: Mapping[int, Tuning]
-    """By fold: what it was evaluated with."""
+    """Fold → what its predictions were evaluated with."""
     bootstrap: BootstrapSettings
     notes: tuple[str, ...] = ()
-    """What a reader must know to read the figures right, a sentence each."""
+    """What limits the metrics, one sentence each."""
 
     def estimate(self, metric: str, label: str = MACRO, fold: str = ALL) -> MetricEstimate:
-        """One figure of the table; KeyError for one that is not in it."""
+        """One row of the table; KeyError where there is none."""
         for row in self.metrics.to_pylist():
             if (row["metric"], row["label"], row["fold"]) == (metric, label, fold):
                 return MetricEstimate(**{name: row[name] for name in ("value", "low", "high", "majority")})
@@ -72,11 +76,11 @@ def evaluate(
     protocol: Protocol = "videos",
     bootstrap: BootstrapSettings | None = None,
 ) -> Evaluation:
-    """Evaluates test predictions, a table in the PREDICTIONS schema; several folds are pooled, and given one by one.
+    """Evaluates test predictions, a table in the PREDICTIONS schema: all folds together, then each fold alone.
 
-    ``tuning`` is one for all, one per fold, or None: logits as they are and thresholds of one half. Intervals vary the
-    videos tested, not those trained or tuned on. A label with one class only among the frames is undefined and left
-    out of every macro; the notes say so.
+    ``tuning``: one for all folds, one per fold, or None for raw logits and thresholds of one half. Intervals vary the
+    videos tested, not those trained or tuned on. A label of one class only is undefined and left out of every macro,
+    and the notes say so.
     UsageError for a table that cannot be used, for test frames that a tuning was chosen on (under ``videos`` for their
     whole videos), for a fold without a tuning, and under ``videos`` for a video in the test of two folds.
     """
@@ -86,7 +90,7 @@ def evaluate(
     read = read_predictions(predictions)
     folds = np.unique(read.folds).tolist()
     tunings = _by_fold(Tuning() if tuning is None else tuning, folds)
-    _check_sides(read, tunings, protocol)
+    _check_no_leak(read, tunings, protocol)
     frames = _apply(read, tunings)
     rows, notes = _pooled_rows(frames, read.videos, settings)
     if len(folds) > 1:
@@ -114,7 +118,7 @@ def _by_fold(tuning: Tuning | Mapping[int, Tuning], folds: list[int]) -> dict[in
     return {fold: tuning[fold] for fold in folds}
 
 
-def _check_sides(read: Predictions, tunings: Mapping[int, Tuning], protocol: Protocol) -> None:
+def _check_no_leak(read: Predictions, tunings: Mapping[int, Tuning], protocol: Protocol) -> None:
     for fold, tuning in tunings.items():
         tested = {frame for frame, of in zip(read.frames, read.folds.tolist(), strict=True) if of == fold}
         if both := tested & tuning.tuned_on:
@@ -136,88 +140,70 @@ def _check_sides(read: Predictions, tunings: Mapping[int, Tuning], protocol: Pro
             )
 
 
-def _apply(read: Predictions, tunings: Mapping[int, Tuning]) -> Frames:
+def _apply(read: Predictions, tunings: Mapping[int, Tuning]) -> ScoredFrames:
     p, flags = np.empty(read.y.shape, np.float32), np.empty(read.y.shape, bool)
     for fold, tuning in tunings.items():
         rows = read.folds == fold
         of_fold = tuning.apply(read.where(rows))
         p[rows], flags[rows] = of_fold.p, of_fold.flags
-    return Frames(y=read.y, p=p, flags=flags)
+    return ScoredFrames(y=read.y, p=p, flags=flags)
 
 
-def _pooled_rows(frames: Frames, videos: np.ndarray, settings: BootstrapSettings) -> tuple[list[dict], list[str]]:
+def _pooled_rows(frames: ScoredFrames, videos: np.ndarray, settings: BootstrapSettings) -> tuple[list[dict], list[str]]:
     """The rows of fold ``all`` with their intervals, and the notes on them."""
-    rows, notes = _rows(ALL, frames), []
-    for label, positives, defined in zip(LABELS, frames.y.sum(axis=0), has_both_classes(frames.y), strict=True):
-        if not defined:
-            notes.append(f"{_one_class(label, positives, len(frames.y))}, and {label} is left out of every macro")
+    notes = [
+        f"{reason}, and {label} is left out of every macro"
+        for label, reason in _reasons(frames.y).items()
+        if reason and label != MACRO
+    ]
     count = len(set(videos))
-    if not settings.resamples:
-        return rows, notes
-    if count < 2:
-        return rows, [*notes, f"no intervals: they need 2 videos or more, and there is {count}"]
-    resampled = bootstrap(frames, videos, settings)
-    limits = {
-        **_limits(LABELS, resampled.by_label, settings),
-        **_limits((MACRO,), resampled.macro(has_both_classes(frames.y))[..., np.newaxis], settings),
-        **_limits((OVERALL,), resampled.exact_match[:, np.newaxis, np.newaxis], settings),
-    }
-    for row in rows:
-        row["low"], row["high"] = limits[row["label"], row["metric"]]
-        if row["value"] is not None and row["low"] is None:
-            notes.append(
-                f"{row['metric']} of {row['label']} has no interval: fewer than half of the resamples define it"
-            )
+    if not settings.resamples or count < 2:
+        if settings.resamples:
+            notes.append(f"no intervals: they need 2 videos or more, and there is {count}")
+        return _rows(ALL, frames), notes
+    resampled = _in_row_order(bootstrap(frames, videos, settings), has_both_classes(frames.y))
+    rows = _rows(ALL, frames, percentile_interval(resampled, settings.confidence))
+    notes += [
+        f"{row['metric']} of {row['label']} has no interval: fewer than half of the resamples define it"
+        for row in rows
+        if row["value"] is not None and row["low"] is None
+    ]
     return rows, notes
 
 
-def _limits(
-    labels: tuple[str, ...], resampled: np.ndarray, settings: BootstrapSettings
-) -> dict[tuple[str, str], tuple[float | None, float | None]]:
-    """By label and metric, of ``resampled``, float64 (resamples, metrics, labels)."""
-    low, high = interval(resampled, settings.confidence)
-    metrics = (EXACT_MATCH,) if labels == (OVERALL,) else LABEL_METRICS
-    return {
-        (label, metric): (_defined(low[i, j]), _defined(high[i, j]))
-        for i, metric in enumerate(metrics)
-        for j, label in enumerate(labels)
-    }
-
-
-def _rows(fold: str, frames: Frames) -> list[dict]:
-    """The METRICS rows of some frames, without protocol and interval."""
-    found, chance = figures(frames), figures(majority(frames.y))
+def _rows(fold: str, frames: ScoredFrames, interval: tuple[np.ndarray, np.ndarray] | None = None) -> list[dict]:
+    """The METRICS rows of some frames, without the protocol; ``interval``: low and high, each (rows,)."""
     defined = has_both_classes(frames.y)
-    positives = frames.y.sum(axis=0)
-    reasons = {
-        label: None if defined[i] else _one_class(label, positives[i], len(frames.y)) for i, label in enumerate(LABELS)
+    undefined = np.full(len(_ROWS), np.nan)
+    columns = {
+        "value": _in_row_order(compute_metrics(frames), defined),
+        "majority": _in_row_order(compute_metrics(majority_baseline(frames.y)), defined),
+        **dict(zip(("low", "high"), interval or (undefined, undefined), strict=True)),
     }
-    reasons[MACRO] = None if defined.any() else "every label has one class only"
-    left_out = [label for i, label in enumerate(LABELS) if not defined[i]]
-    if left_out and defined.any():
-        reasons[MACRO] = f"without {', '.join(left_out)}, of one class only"
-    values = np.column_stack([found.by_label, found.macro(defined)])
-    baseline = np.column_stack([chance.by_label, chance.macro(defined)])
-    rows = [
+    reasons = _reasons(frames.y)
+    return [
         {
-            "fold": fold,
-            "label": label,
-            "metric": metric,
-            "value": _defined(values[i, j]),
-            "majority": _defined(baseline[i, j]),
-            "reason": reasons[label],
+            **{name: None if np.isnan(values[i]) else float(values[i]) for name, values in columns.items()},
+            **{"fold": fold, "label": label, "metric": metric, "reason": reasons.get(label)},
         }
-        for i, metric in enumerate(LABEL_METRICS)
-        for j, label in enumerate((*LABELS, MACRO))
+        for i, (label, metric) in enumerate(_ROWS)
     ]
-    exact = {"value": float(found.exact_match), "majority": float(chance.exact_match), "reason": None}
-    return [*rows, {"fold": fold, "label": OVERALL, "metric": EXACT_MATCH, **exact}]
 
 
-def _one_class(label: str, positives: int, frames: int) -> str:
-    which = "all" if positives else "none of the"
-    return f"{label} is undefined: {which} {frames} frames {'show' if positives else 'shows'} it"
+def _in_row_order(values: MetricValues, defined: np.ndarray) -> np.ndarray:
+    """float64 (…, rows) in the order of _ROWS; the macros are over the labels of ``defined``, bool (labels,)."""
+    with_macro = np.concatenate([values.by_label, values.macro(defined)[..., np.newaxis]], axis=-1)
+    flat = with_macro.reshape(*with_macro.shape[:-2], -1)
+    return np.concatenate([flat, values.exact_match[..., np.newaxis]], axis=-1)
 
 
-def _defined(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _reasons(y: np.ndarray) -> dict[str, str]:
+    """Label → why its metrics are undefined; MACRO → which labels it leaves out."""
+    reasons = {}
+    for label, positives, defined in zip(LABELS, y.sum(axis=0), has_both_classes(y), strict=True):
+        if not defined:
+            which, verb = ("all", "show") if positives else ("none of the", "shows")
+            reasons[label] = f"{label} is undefined: {which} {len(y)} frames {verb} it"
+    if len(reasons) == len(LABELS):
+        return {**reasons, MACRO: "every label has one class only"}
+    return {**reasons, MACRO: f"without {', '.join(reasons)}, of one class only"} if reasons else reasons

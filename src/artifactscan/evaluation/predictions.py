@@ -1,4 +1,4 @@
-"""The predictions table: what was true of each labelled frame and what a model that had not seen it said."""
+"""The predictions table: the labels of each frame, and the logits of a model that was not trained on it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy.special import expit, logit
 
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
@@ -15,8 +16,8 @@ from artifactscan.schemas import PREDICTIONS
 Y_COLUMNS: tuple[str, ...] = tuple(f"y_{label}" for label in LABELS)
 LOGIT_COLUMNS: tuple[str, ...] = tuple(f"logit_{label}" for label in LABELS)
 
-_LEAST_PROBABILITY = 1e-7
-"""About where float32 stops telling 1 - p from 1."""
+_MIN_PROBABILITY = 1e-7
+"""About where float32 cannot tell 1 - p from 1."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +60,7 @@ def predictions_table(
 ) -> pa.Table:
     """One model's predictions in the PREDICTIONS schema; ``y`` and ``logits`` are (frames, labels).
 
-    ``videos`` groups what must not be split; by default each file is a video of its own.
+    ``videos`` names the group that must not be split; by default each file is a video of its own.
     """
     columns: list[object] = [list(files), list(frame_index), list(files if videos is None else videos)]
     columns += [*np.asarray(y).astype(np.int8).T, *np.asarray(logits).astype(np.float32).T]
@@ -82,40 +83,43 @@ def read_predictions(table: pa.Table | pd.DataFrame) -> Predictions:
         raise UsageError("the predictions have no rows; predict at least one labelled frame")
     table = pa.Table.from_arrays([_cast(table, field) for field in PREDICTIONS], schema=PREDICTIONS)
     files, indices, videos = (table[name].to_pylist() for name in ("file", "frame_index", "video"))
-    read = Predictions(
+    y, logits = (
+        np.stack([table[name].to_numpy() for name in columns], axis=1) for columns in (Y_COLUMNS, LOGIT_COLUMNS)
+    )
+    _check_cells(table, y, Y_COLUMNS, (y == 0) | (y == 1), "0 or 1")
+    _check_cells(table, logits, LOGIT_COLUMNS, np.isfinite(logits), "a finite number")
+    keys = table.select(["video", "file", "frame_index", "fold"]).to_pandas()
+    if len(twice := keys[keys.duplicated()]):
+        first = twice.iloc[0]
+        raise UsageError(
+            f"the predictions have {first['file']} frame {first['frame_index']} twice in fold {first['fold']}; "
+            "keep one of them"
+        )
+    return Predictions(
         frames=tuple(zip(videos, files, indices, strict=True)),
         videos=np.asarray(videos, dtype=object),
-        y=_matrix(table, Y_COLUMNS),
-        logits=_matrix(table, LOGIT_COLUMNS).astype(np.float64),
+        y=y == 1,
+        logits=logits.astype(np.float64),
         folds=table["fold"].to_numpy(),
     )
-    _check(read)
-    return Predictions(frames=read.frames, videos=read.videos, y=read.y == 1, logits=read.logits, folds=read.folds)
 
 
-def logits_of(probabilities: np.ndarray, calibration: Mapping[str, Calibration] | None = None) -> np.ndarray:
-    """float64 logits of probabilities, for models that give no logits; 0 and 1 become about -16 and 16.
+def logits_of(probabilities: np.ndarray, calibration: Mapping[str, Calibration]) -> np.ndarray:
+    """float64 (frames, labels) logits: the inverse of ``calibrated_probabilities``.
 
-    With a ``calibration``, of (frames, labels): the logits that ``probabilities`` makes these of.
+    Probabilities of 0 and 1 are taken as 1e-7 and 1 - 1e-7. Where a scale is 0 all logits give the same probability,
+    and the scale is taken as 1.
     """
-    p = np.clip(np.asarray(probabilities, np.float64), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    logits = np.log(p) - np.log1p(-p)
-    if calibration is None:
-        return logits
-    scale = np.array([calibration[label].scale or 1.0 for label in LABELS])  # at 0 all logits give one probability
-    return (logits - np.array([calibration[label].offset for label in LABELS])) / scale
+    p = np.clip(np.asarray(probabilities, np.float64), _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
+    scale = np.array([calibration[label].scale or 1.0 for label in LABELS])
+    return (logit(p) - np.array([calibration[label].offset for label in LABELS])) / scale
 
 
-def probabilities(logits: np.ndarray, calibration: Mapping[str, Calibration]) -> np.ndarray:
-    """float32 (frames, labels) calibrated probabilities, as the scoring job makes them of (frames, labels) logits."""
+def calibrated_probabilities(logits: np.ndarray, calibration: Mapping[str, Calibration]) -> np.ndarray:
+    """float32 (frames, labels) probabilities of (frames, labels) logits, computed as in the scoring job."""
     scale = np.array([calibration[label].scale for label in LABELS])
     offset = np.array([calibration[label].offset for label in LABELS])
-    return sigmoid(logits * scale + offset).astype(np.float32)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    """The logistic function without overflow, in the dtype of ``x``."""
-    return np.exp(-np.logaddexp(0, -x))
+    return expit(logits * scale + offset).astype(np.float32)
 
 
 def _cast(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
@@ -123,32 +127,18 @@ def _cast(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
     if column.null_count:
         raise UsageError(f"the predictions have {column.null_count} empty cells in column {field.name}; fill them")
     try:
-        # A float32 logit from a float64 column is meant; cut-off labels or folds are not.
+        # float64 logits may lose digits; labels and folds may not.
         return column.cast(field.type, safe=not pa.types.is_floating(field.type))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"the predictions' column {field.name} is not {field.type}: {reason}") from None
 
 
-def _matrix(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
-    return np.stack([table[name].to_numpy() for name in columns], axis=1)
-
-
-def _check(read: Predictions) -> None:
-    """``read.y`` still has the numbers of the table."""
-    for wrong, values, columns, wanted in (
-        ((read.y != 0) & (read.y != 1), read.y, Y_COLUMNS, "0 or 1"),
-        (~np.isfinite(read.logits), read.logits, LOGIT_COLUMNS, "a finite number"),
-    ):
-        if len(places := np.argwhere(wrong)):
-            row, column = places[0]
-            _, file, index = read.frames[row]
-            raise UsageError(
-                f"the prediction of {file} frame {index} has {columns[column]} {values[row, column]}; give {wanted}"
-            )
-    keys = pd.MultiIndex.from_arrays([*zip(*read.frames, strict=True), read.folds])
-    if (twice := np.flatnonzero(keys.duplicated())).size:
-        _, file, index = read.frames[twice[0]]
+def _check_cells(table: pa.Table, values: np.ndarray, columns: Sequence[str], valid: np.ndarray, wanted: str) -> None:
+    """UsageError for the first cell of ``values``, (rows, columns), that is not ``valid``."""
+    if len(places := np.argwhere(~valid)):
+        row, column = places[0]
+        file, index = table["file"][row].as_py(), table["frame_index"][row].as_py()
         raise UsageError(
-            f"the predictions have {file} frame {index} twice in fold {read.folds[twice[0]]}; keep one of them"
+            f"the prediction of {file} frame {index} has {columns[column]} {values[row, column]}; give {wanted}"
         )

@@ -1,4 +1,4 @@
-"""Which labelled frames a model trains on, is tuned on and is tested on, under a named protocol."""
+"""Splits of labelled frames into training, tuning and test parts, under a named protocol."""
 
 import warnings
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ PROTOCOLS: dict[str, str] = {
     "videos": "no video on both sides of a split",
     "frames": "random over frames; neighbouring frames leak from training into the test",
 }
-"""The protocols and what each means, as every table says it."""
+"""Protocol → what it means, as printed in every table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,16 +25,16 @@ class SplitSettings:
     """How labelled frames are divided."""
 
     protocol: Protocol = "videos"
-    """``frames`` is the paper's, and measures memory of the clips; ``videos`` is the one that counts."""
+    """``frames`` is the paper's and measures memory of the clips; ``videos`` measures what to expect of new ones."""
     folds: int = 5
-    """Folds over videos; protocol ``frames`` makes one split."""
+    """Number of folds under protocol ``videos``; protocol ``frames`` makes one split."""
     test_share: float = 0.2
-    """Of the frames, under protocol ``frames``; the paper's."""
+    """Share of the frames, under protocol ``frames``; the default is the paper's."""
     tune_share: float = 0.2
-    """Of each training side, kept from training for calibration and thresholds; 0: none."""
+    """Share of each training side that is kept for early stopping, calibration and thresholds; 0: none."""
     seed: int = 0
-    """Decides all under ``frames``; under ``videos`` only between videos that serve the balance alike, so that the
-    folds of two seeds are much the same."""
+    """Under ``videos`` it only decides between videos that balance the folds equally well, so that the folds of two
+    seeds are similar."""
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -51,24 +51,24 @@ class SplitSettings:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
-    """Positions of frames, each int64 (frames,) in rising order; no frame is in two of them."""
+    """Positions of frames, each int64 (frames,) in rising order; no frame is in two parts."""
 
     protocol: Protocol
     fold: int
     fit: np.ndarray
-    """What the weights are trained on."""
+    """For training the weights."""
     tune: np.ndarray
-    """What calibration and thresholds are chosen on."""
+    """For early stopping, calibration and thresholds; may be empty."""
     test: np.ndarray
 
 
 def make_splits(videos: Sequence[str], y: np.ndarray, settings: SplitSettings | None = None) -> tuple[Split, ...]:
-    """Divides labelled frames; the same arguments give the same splits.
+    """Splits labelled frames; the same arguments give the same splits.
 
     ``videos`` names each frame's video, ``y`` is 0/1 (frames, labels). Under ``videos`` every frame is tested in
-    exactly one split; ``frames`` makes one split. ``tune`` is divided off as the test is: whole videos, or frames.
-    UsageError for fewer videos than folds, too few frames or videos to divide, and for a label that no frame, or every
-    frame, of some ``fit`` shows.
+    exactly one split; ``frames`` makes one split. ``tune`` is chosen like ``test``: whole videos, or single frames.
+    UsageError for fewer videos than folds, too few frames or videos to split, and for a ``fit`` part without a
+    positive or without a negative of some label.
     """
     settings = settings or SplitSettings()
     names, y = np.asarray(videos, dtype=object), np.asarray(y)
@@ -90,7 +90,7 @@ def hold_out(videos: Sequence[str], y: np.ndarray, *, share: float, seed: int) -
 
 
 def check_split(videos: Sequence[str] | np.ndarray, y: np.ndarray, split: Split) -> None:
-    """Refuses a split, also one that was given by hand, whose figures would mean nothing.
+    """Checks a split that was computed or given by hand.
 
     UsageError for a frame in two parts; under ``videos`` for a video in two parts; for a label without a positive or
     without a negative in ``fit``.
@@ -108,18 +108,19 @@ def check_split(videos: Sequence[str] | np.ndarray, y: np.ndarray, split: Split)
                 f"fold {split.fold} has video {min(both)} in both {first} and {second}; "
                 "give all its frames to one of them, or use protocol frames"
             )
-    for label, positives in zip(LABELS, y[split.fit].sum(axis=0), strict=True):
-        for kind, count in (("positive", positives), ("negative", len(split.fit) - positives)):
-            if not count and len(set(y[:, LABELS.index(label)].tolist())) < 2:
+    for label, column in zip(LABELS, y.T, strict=True):
+        for kind, value in (("positive", 1), ("negative", 0)):
+            if value in column[split.fit]:
+                continue
+            if value not in column:
                 raise UsageError(
                     f"no {kind} frame of {label} is among the {len(y)} labelled ones, so it cannot be learned; "
                     "label some"
                 )
-            if not count:
-                raise UsageError(
-                    f"fold {split.fold} has no {kind} frame of {label} among the {len(split.fit)} it trains on; "
-                    "label more videos with one, change the number of folds, or keep none to tune on (--tune-share 0)"
-                )
+            raise UsageError(
+                f"fold {split.fold} has no {kind} frame of {label} among the {len(split.fit)} it trains on; "
+                "label more videos with one, change the number of folds, or keep none to tune on (--tune-share 0)"
+            )
 
 
 def _over_videos(videos: np.ndarray, y: np.ndarray, settings: SplitSettings) -> tuple[Split, ...]:
@@ -145,32 +146,32 @@ def _over_videos(videos: np.ndarray, y: np.ndarray, settings: SplitSettings) -> 
 
 
 def _video_folds(videos: np.ndarray, y: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rest and part, for each of ``folds`` parts of about equal size that hold about as many positives of each label.
+    """Training and test positions of each fold; folds have about equal sizes and positives of each label.
 
-    StratifiedGroupKFold rather than GroupKFold, which on 50 clips left one fold with a third of another's positives.
-    It balances one class per row, so each frame enters once per label, as that label's positive or negative, and once
-    as itself, which balances sizes. Combinations of the four labels would be classes too rare to balance.
+    StratifiedGroupKFold rather than GroupKFold, which on 50 clips gave one fold a third of another's positives. It
+    balances one class per row, so each frame enters once per label, with that label's class, and once with a class
+    common to all frames, which balances sizes. Combinations of the four labels would be classes too rare to balance.
     """
     frames, labels = y.shape
-    itself = np.full((frames, 1), 2 * labels)
-    classes = np.concatenate([2 * np.arange(labels) + y, itself], axis=1)
+    common = np.full((frames, 1), 2 * labels)
+    classes = np.concatenate([2 * np.arange(labels) + y, common], axis=1)
     rows, groups = classes.ravel(), np.repeat(videos, labels + 1)
     folding = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a class rarer than folds; check_split says when it matters
+        warnings.simplefilter("ignore", UserWarning)  # a class rarer than folds; check_split raises when it matters
         divided = list(folding.split(rows, rows, groups))
     return [(np.unique(rest // (labels + 1)), np.unique(part // (labels + 1))) for rest, part in divided]
 
 
 def _over_frames(frames: int, settings: SplitSettings) -> tuple[Split, ...]:
-    train, test = _random(np.arange(frames), settings.test_share, "test", settings.seed)
+    train, test = _split_frames(np.arange(frames), settings.test_share, "test", settings.seed)
     fit, tune = train, train[:0]
     if settings.tune_share:
-        fit, tune = _random(train, settings.tune_share, "tune", settings.seed)
+        fit, tune = _split_frames(train, settings.tune_share, "tune", settings.seed)
     return (Split(protocol="frames", fold=0, fit=fit, tune=tune, test=test),)
 
 
-def _random(positions: np.ndarray, share: float, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _split_frames(positions: np.ndarray, share: float, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     try:
         rest, part = train_test_split(positions, test_size=share, random_state=seed)
     except ValueError:

@@ -9,28 +9,31 @@ from rich.text import Text
 
 from artifactscan.messages.text import printable
 
-Cell = str | tuple[str, ...]
+CellText = str | tuple[str, ...]
 """One line, or several below each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextTable:
-    """Title, headings, rows as long as the headings, and a line below."""
+    """Title, headings, rows as long as the headings, and a caption below."""
 
     title: str
     headings: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[CellText, ...], ...]
     caption: str = ""
 
     def print(self, out: Console) -> None:
-        """For a terminal; the first column is left-aligned, figures right. Title and caption may be wider."""
+        """Prints to a terminal: the first column left-aligned, the others right, and no cell broken.
+
+        Where the terminal is too narrow the frame is left out first, then lines go past its edge.
+        """
         columns = [[line for row in self.rows for line in _lines(row[n])] for n in range(len(self.headings))]
         words = (heading.split() for heading in self.headings)
         widths = [max(map(len, [*cells, *heading, ""])) for cells, heading in zip(columns, words, strict=True)]
-        lines = box.HEAVY_HEAD if sum(widths) + 3 * len(widths) + 1 <= out.width else None
+        frame = box.HEAVY_HEAD if sum(widths) + 3 * len(widths) + 1 <= out.width else None
         table = Table(
-            box=lines,
-            padding=(0, 1) if lines else (0, 1, 0, 0),
+            box=frame,
+            padding=(0, 1) if frame else (0, 1, 0, 0),
             show_lines=any(not isinstance(cell, str) for row in self.rows for cell in row),
         )
         for position, (heading, width) in enumerate(zip(self.headings, widths, strict=True)):
@@ -39,7 +42,6 @@ class TextTable:
         for row in self.rows:
             table.add_row(*(Text("\n".join(map(printable, _lines(cell)))) for cell in row))
         out.print(Text(printable(self.title), style="bold"))
-        # MetricValues are never broken: on a narrow terminal without lines, on a still narrower one past its edge.
         out.print(table, width=max(out.width, sum(widths) + len(widths)), crop=False)
         if self.caption:
             out.print(Text(self.caption))
@@ -47,21 +49,21 @@ class TextTable:
 
     def markdown(self) -> str:
         """As GitHub and Hugging Face render it, with a blank line at its end."""
-        below = "|".join("---" if position == 0 else "---:" for position in range(len(self.headings)))
-        lines = [f"### {_escaped(self.title)}", "", f"| {' | '.join(map(_escaped, self.headings))} |", f"|{below}|"]
+        alignment = ["---", *["---:"] * (len(self.headings) - 1)]
+        lines = [f"### {_escaped(self.title)}", "", f"| {' | '.join(map(_escaped, self.headings))} |"]
+        lines.append(f"|{'|'.join(alignment)}|")
         for row in self.rows:
-            lines.append(
-                f"| {' | '.join('<br>'.join(_escaped(line.strip()) for line in _lines(cell)) for cell in row)} |"
-            )
+            cells = ("<br>".join(_escaped(line.strip()) for line in _lines(cell)) for cell in row)
+            lines.append(f"| {' | '.join(cells)} |")
         return "\n".join([*lines, "", *([_escaped(self.caption), ""] if self.caption else []), ""])
 
 
-def _lines(cell: Cell) -> tuple[str, ...]:
+def _lines(cell: CellText) -> tuple[str, ...]:
     return (cell,) if isinstance(cell, str) else cell
 
 
 def _escaped(text: str) -> str:
-    """``text`` without what would end a cell or start markup; names in it are other people's."""
+    """Escapes what would end a cell or start markup: file names and origins are input from outside."""
     for character in "\\`*_|<>[]":
         text = text.replace(character, f"\\{character}")
     return printable(text)

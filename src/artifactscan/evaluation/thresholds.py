@@ -1,4 +1,4 @@
-"""The threshold of one label: the probability from which on a frame counts as showing it."""
+"""The threshold of one label: the least probability at which a frame counts as showing it."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,13 @@ class ThresholdGoal:
     """What thresholds are chosen for."""
 
     precision: float | None = None
-    """The precision to hold at the best recall; None: the best F1."""
+    """Least precision, at the best recall that has it; None: the best F1."""
 
     def __post_init__(self) -> None:
         if self.precision is not None and not 0 < self.precision <= 1:
-            raise UsageError(f"threshold goal precision={self.precision} cannot be; give a share above 0, at most 1")
+            raise UsageError(
+                f"threshold goal precision={self.precision} is out of range; give a share above 0, at most 1"
+            )
 
     def __str__(self) -> str:
         return "f1" if self.precision is None else f"precision={self.precision:g}"
@@ -26,15 +28,15 @@ class ThresholdGoal:
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenThreshold:
-    """A threshold and what it does on the data it was chosen on."""
+    """A threshold and its metrics on the frames it was chosen on."""
 
     threshold: float
     precision: float
-    """NaN, as the two below, where the tuning data have one class only."""
+    """NaN, like recall and F1, where the frames have one class only."""
     recall: float
     f1: float
     reached: bool
-    """False where no threshold reaches the goal; then it is the one of highest precision, or the default."""
+    """False where no threshold reaches the goal; then it is the one with the highest precision, or the default."""
 
 
 def parse_goal(text: str) -> ThresholdGoal:
@@ -53,9 +55,9 @@ def parse_goal(text: str) -> ThresholdGoal:
 def choose_threshold(p: np.ndarray, y: np.ndarray, goal: ThresholdGoal) -> ChosenThreshold:
     """Chooses on frames that are neither training nor test.
 
-    ``p`` float32 (frames,) in 0..1, ``y`` bool (frames,). For F1 the best one, the highest of equals; for a precision
-    the lowest threshold that holds it. Where none does, the one of highest precision, the lowest of equals. With one
-    class only there is nothing to choose by: DEFAULT_THRESHOLD.
+    ``p`` float32 (frames,) in 0..1, ``y`` bool (frames,). For F1: the best threshold, the highest of equals. For a
+    precision: the lowest threshold that reaches it, or else the one with the highest precision, the lowest of equals.
+    For frames of one class only: DEFAULT_THRESHOLD.
     """
     if not len(y) or y.all() or not y.any():
         nan = float("nan")
@@ -71,7 +73,7 @@ def choose_threshold(p: np.ndarray, y: np.ndarray, goal: ThresholdGoal) -> Chose
     else:
         at = int(np.argmax(precision))
     return ChosenThreshold(
-        threshold=_below(scores, at),
+        threshold=_threshold_below(scores, at),
         precision=float(precision[at]),
         recall=float(recall[at]),
         f1=float(f1[at]),
@@ -79,10 +81,10 @@ def choose_threshold(p: np.ndarray, y: np.ndarray, goal: ThresholdGoal) -> Chose
     )
 
 
-def _below(scores: np.ndarray, at: int) -> float:
-    """A float32 value halfway from ``scores[at]`` to the next lower one, or to 0: the same decisions on these scores.
+def _threshold_below(scores: np.ndarray, at: int) -> float:
+    """The float32 halfway from ``scores[at]`` to the next lower score, or to 0.
 
-    On the score itself, a rounding error elsewhere would decide whether its frame counts.
+    It decides these frames as ``scores[at]`` itself would, but does not depend on rounding errors of that score.
     """
     lower = scores[at - 1] if at else np.float32(0)
     middle = np.float32((float(scores[at]) + float(lower)) / 2)

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.calibration import fit_calibration
-from artifactscan.evaluation.label_metrics import Frames
-from artifactscan.evaluation.predictions import Predictions, probabilities, read_predictions
+from artifactscan.evaluation.label_metrics import ScoredFrames
+from artifactscan.evaluation.predictions import Predictions, calibrated_probabilities, read_predictions
 from artifactscan.evaluation.thresholds import ChosenThreshold, ThresholdGoal, choose_threshold
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import DEFAULT_THRESHOLD, Calibration
@@ -18,41 +18,41 @@ from artifactscan.model.checkpoint import DEFAULT_THRESHOLD, Calibration
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """How logits become probabilities and these become decisions; without arguments, what a new card says."""
+    """How logits become probabilities, and probabilities decisions; the defaults are those of a new card."""
 
     calibration: Mapping[str, Calibration] = field(default_factory=lambda: dict.fromkeys(LABELS, Calibration()))
     thresholds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(LABELS, DEFAULT_THRESHOLD))
-    """Both per label, as checkpoint.Card keeps them."""
+    """Both by label, as in checkpoint.Card."""
     goal: str = ""
-    """What the thresholds were chosen for; empty where they were given."""
+    """The ThresholdGoal as text; empty where thresholds were given."""
     notes: tuple[str, ...] = ()
-    """In words: labels for which the data did not suffice, or the goal was out of reach."""
+    """Labels with too few data, or whose goal was out of reach, one sentence each."""
     tuned_on: frozenset[tuple[str, str, int]] = field(default=frozenset(), repr=False)
-    """Video, file and frame_index of the frames it was chosen on; no test may have them."""
+    """Video, file and frame_index of the frames it was chosen on, which must not be tested."""
 
-    def apply(self, predictions: Predictions) -> Frames:
-        """Probabilities and decisions, as the scoring job makes them."""
-        p = probabilities(predictions.logits, self.calibration)
+    def apply(self, predictions: Predictions) -> ScoredFrames:
+        """Probabilities and decisions, computed as in the scoring job."""
+        p = calibrated_probabilities(predictions.logits, self.calibration)
         thresholds = np.array([self.thresholds[label] for label in LABELS], np.float32)
-        return Frames(y=predictions.y, p=p, flags=p >= thresholds)
+        return ScoredFrames(y=predictions.y, p=p, flags=p >= thresholds)
 
 
 def tune(predictions: pa.Table | pd.DataFrame, goal: ThresholdGoal | None = None) -> Tuning:
     """Fits calibration, then chooses thresholds on the calibrated probabilities.
 
-    ``predictions`` has the PREDICTIONS schema and only frames that their model was neither trained nor tested on: a
-    split's ``tune`` side, or, for a checkpoint trained on everything, all out-of-fold predictions. ``goal`` is the best
-    F1 by default. UsageError for a table that cannot be used.
+    ``predictions`` has the PREDICTIONS schema, of frames that the model was neither trained nor tested on: the ``tune``
+    part of a split, or all out-of-fold predictions for a checkpoint trained on everything. ``goal`` is the best F1 by
+    default. UsageError for a table that cannot be used.
     """
     return _tune(read_predictions(predictions), goal or ThresholdGoal())
 
 
 def cross_tune(predictions: pa.Table | pd.DataFrame, goal: ThresholdGoal | None = None) -> dict[int, Tuning]:
-    """For each fold, the tuning by all other folds' out-of-fold predictions: no clip is spent on tuning alone.
+    """Cross-fitting: each fold is tuned on the out-of-fold predictions of all other folds.
 
-    For sets too small to keep a tuning side: cross-fitting. No prediction is of a frame that its model was trained on,
-    and no fold's own test frames choose its thresholds, though the models that predicted the others were trained on
-    them. UsageError for fewer than two folds.
+    So no video is needed for tuning alone. No prediction is of a frame that its model was trained on, and no test
+    frame chooses its own threshold, although the models of the other folds were trained on it. UsageError for fewer
+    than two folds.
     """
     read = read_predictions(predictions)
     folds = np.unique(read.folds).tolist()
@@ -69,7 +69,7 @@ def _tune(predictions: Predictions, goal: ThresholdGoal) -> Tuning:
         label: fit_calibration(predictions.logits[:, column], predictions.y[:, column], predictions.videos)
         for column, label in enumerate(LABELS)
     }
-    p = probabilities(predictions.logits, calibration)
+    p = calibrated_probabilities(predictions.logits, calibration)
     chosen = {label: choose_threshold(p[:, i], predictions.y[:, i], goal) for i, label in enumerate(LABELS)}
     notes = [_note(label, chosen[label], predictions.y[:, i], goal) for i, label in enumerate(LABELS)]
     return Tuning(

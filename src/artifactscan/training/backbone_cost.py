@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from artifactscan.model.backbone import load, normalise, probe_frames
+from artifactscan.model.backbone import load_model, normalise, probe_frames
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.classifier import Classifier
 from artifactscan.model.classify_settings import ClassifySettings
@@ -29,7 +29,7 @@ class BackboneCost:
 
 def measure_backbone_cost(checkpoint: Checkpoint) -> BackboneCost:
     """Measures a checkpoint on frames of its own input size, on this machine's GPU or else its CPU."""
-    model = load(checkpoint)
+    model = load_model(checkpoint)
     frame = probe_frames(checkpoint.card.input, count=1)
     counter = FlopCounterMode(display=False)
     with torch.inference_mode(), counter:

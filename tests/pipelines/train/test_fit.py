@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from artifactscan.errors import UsageError
-from artifactscan.pipelines.ray_cluster.connection import Node, Resources
+from artifactscan.pipelines.ray_cluster.resources import Node, Resources
 from artifactscan.pipelines.train import worker
 from artifactscan.pipelines.train.fit import fit_shares, place, train_worker
 from artifactscan.pipelines.train.training_log import TrainingLog, epoch_line
