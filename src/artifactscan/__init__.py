@@ -9,6 +9,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - a checkout can be run by any Pyt
     print("error: artifactscan needs Python 3.11 or newer, this is " + sys.version.split()[0], file=sys.stderr)
     sys.exit(2)
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ def __getattr__(name: str) -> Any:
     """Imports the public interface when it is first used: a decoding process loads no torch for it."""
     if name not in __all__:
         raise AttributeError(f"module 'artifactscan' has no attribute {name!r}")
-    from artifactscan import api
-
-    return getattr(api, name)
+    return getattr(import_module("artifactscan.api"), name)
 
 
 def __dir__() -> list[str]:
