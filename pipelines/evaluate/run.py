@@ -10,9 +10,9 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.cli.exit_codes import EXIT_OK
+from artifactscan.evaluation.evaluation_report import print_evaluation, write_evaluation
 from artifactscan.evaluation.metric_table import evaluate
 from artifactscan.evaluation.predictions import logits_of, predictions_table
-from artifactscan.evaluation.evaluation_report import print_evaluation, write_evaluation
 from artifactscan.evaluation.settings import EvaluateSettings
 from artifactscan.evaluation.tuning import Tuning
 from artifactscan.labels import SCORE_COLUMNS
@@ -97,9 +97,9 @@ def _logits(
     from artifactscan.model.backbone import check_weights
     from artifactscan.pipelines.ingest import build_frame_table
     from artifactscan.pipelines.ray_cluster import ray_data
-    from artifactscan.pipelines.ray_cluster.resources import Resources
     from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
     from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+    from artifactscan.pipelines.ray_cluster.resources import Resources
 
     def sized(resources: Resources) -> Pools:
         use_gpu = uses_gpu(settings.device, resources)
@@ -111,16 +111,20 @@ def _logits(
     pools = sized(resources)
     spec = checkpoint.card.input
     cache = settings.cache or storage.join(root, "frames")
-    table = labelled_frames.ingest(labelled, spec, cache, pools=pools, limits=settings.limits())
+    table = build_frame_table.ingest(labelled, spec, cache, pools=pools, limits=settings.limits())
     with ray_data.ray_errors_as_cut_off():
         scored = (
-            labelled_frames.frames_of(table)
+            build_frame_table.frames_of(table)
             .map_batches(
                 ClassifyRows,
                 batch_size=FRAMES_PER_CALL,
                 batch_format="pyarrow",
                 compute=ActorPoolStrategy(size=pools.classifiers),
-                fn_constructor_args=(checkpoint, replace(settings.classifying(), device=pools.device), pools.classifier_threads),
+                fn_constructor_args=(
+                    checkpoint,
+                    replace(settings.classifying(), device=pools.device),
+                    pools.classifier_threads,
+                ),
                 num_cpus=pools.classifier_cpus,
                 num_gpus=pools.classifier_gpus,
             )

@@ -1,4 +1,4 @@
-"""LabelledFrames clips into the frame table on Ray Data: each clip decoded once, by the scoring job's own decoder."""
+"""Labelled clips into the frame table on Ray Data: each clip decoded once, by the scoring job's own decoder."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -12,7 +12,12 @@ from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import DecoderProcess
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
 from artifactscan.pipelines.ray_cluster.pools import LIGHT_CPUS, Pools
-from artifactscan.pipelines.ray_cluster.ray_data import ray_errors_as_cut_off, make_dataset, actor_pool, configure_ray_data
+from artifactscan.pipelines.ray_cluster.ray_data import (
+    actor_pool,
+    configure_ray_data,
+    make_dataset,
+    ray_errors_as_cut_off,
+)
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.training.frame_table import (
@@ -52,7 +57,9 @@ def ingest(labelled: LabelledFrames, spec: InputSpec, folder: str, *, pools: Poo
     return table
 
 
-def _decode(labelled: LabelledFrames, spec: InputSpec, table: FrameTable, *, pools: Pools, limits: DecodeLimits) -> None:
+def _decode(
+    labelled: LabelledFrames, spec: InputSpec, table: FrameTable, *, pools: Pools, limits: DecodeLimits
+) -> None:
     storage.remove_tree(table.root)  # what a run that was cut off left
     filesystem, parts = storage.filesystem(table.parts)
     decoding = every_frame(spec, DecodeSettings(input=spec, limits=limits))

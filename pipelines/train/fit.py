@@ -25,8 +25,8 @@ from ray.train.torch import TorchTrainer
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.model.malloc import KEEP_FREED_MEMORY_ENV
-from artifactscan.pipelines.ray_cluster.resources import Resources
 from artifactscan.pipelines.ray_cluster.join import uses_gpu
+from artifactscan.pipelines.ray_cluster.resources import Resources
 from artifactscan.pipelines.train.training_log import TrainingLog
 from artifactscan.training.recipe import TrainSettings
 

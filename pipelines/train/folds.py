@@ -35,7 +35,7 @@ class RunOutcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class FinetuneRun:
     """What one call of the job is about, with Ray at hand."""
 
     settings: FinetuneSettings
@@ -52,7 +52,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class BackboneRun:
     """One backbone with its frames in Ray's object store."""
 
     name: str
@@ -63,7 +63,7 @@ class Model:
 
 
 def train_split(
-    job: Job, model: Model, run: str, split: Split, *, last_epoch: int = 0, keep_weights: bool = False
+    job: FinetuneRun, model: BackboneRun, run: str, split: Split, *, last_epoch: int = 0, keep_weights: bool = False
 ) -> RunOutcome:
     """One training, or what an earlier call of the job kept of it; its weights where ``keep_weights`` says so."""
     folder = storage.join(model.root, "runs", job.request, run)

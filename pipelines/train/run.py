@@ -1,4 +1,4 @@
-"""One fine-tuning, whole: load_labelled_frames, decode, measure on frames held out, train on all of them, write the checkpoint.
+"""One fine-tuning, whole: load labels, decode, measure on frames held out, train on all of them, write the checkpoint.
 
 OUTPUT/<backbone>/checkpoint/                 what jobs/score.py takes; card.json is written last
 OUTPUT/<backbone>/<protocol>/                 out-of-fold predictions.parquet and the evaluation of them
@@ -25,8 +25,8 @@ from artifactscan import storage
 from artifactscan.cli.exit_codes import EXIT_OK
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.comparison import Candidate, comparison
-from artifactscan.evaluation.metric_table import Evaluation, evaluate
 from artifactscan.evaluation.evaluation_report import as_record, print_evaluation, write_evaluation
+from artifactscan.evaluation.metric_table import Evaluation, evaluate
 from artifactscan.evaluation.splits import Protocol, Split, check_split, hold_out, make_splits
 from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.messages.console import console
@@ -47,12 +47,12 @@ from artifactscan.training.settings import FinetuneSettings
 if TYPE_CHECKING:
     from artifactscan.pipelines.ray_cluster.pools import Pools
     from artifactscan.pipelines.train.fit import Placement
-    from artifactscan.pipelines.train.folds import Job, Model, RunOutcome
+    from artifactscan.pipelines.train.folds import BackboneRun, FinetuneRun, RunOutcome
 
 RECORD_NAME, COMPARISON_NAME, LEASE_NAME = "finetune.json", "comparison.md", "lease.json"
 FINAL = "final"
 NOT_TUNED = "nothing: logits as they are, and thresholds of one half"
-_IN_PASSING = (
+_NOT_IN_DIGEST = (
     "quiet",
     "cache",
     "decode_actors",
@@ -96,10 +96,10 @@ def finetune(settings: FinetuneSettings) -> int:
             return EXIT_OK
         out.print(f"{labelled.table.num_rows:,} labelled frames of {len(labelled.clips):,} clips")
         learned = _with_synthetic(settings, root, labelled, out)
-        from artifactscan.pipelines.train import runs  # Ray takes seconds to import and to start
+        from artifactscan.pipelines.train import folds  # Ray takes seconds to import and to start
 
         pools, placement = _start_ray(settings, labelled, out)
-        job = runs.Job(
+        job = folds.FinetuneRun(
             settings=settings,
             root=root,
             request=request["digest"],
@@ -139,7 +139,7 @@ def _finished(root: str, request: dict[str, Any]) -> bool:
 
 def _request(settings: FinetuneSettings, labelled: LabelledFrames, initial: Checkpoint) -> dict[str, Any]:
     """What was asked; its digest leaves out what changes nothing about what is learned."""
-    asked = {name: value for name, value in asdict(settings).items() if name not in _IN_PASSING}
+    asked = {name: value for name, value in asdict(settings).items() if name not in _NOT_IN_DIGEST}
     etags = {file: clip.etag for file, clip in labelled.clips.items()}
     data = {"labels_digest": labelled.digest, "clips_digest": digest(etags), "initial_digest": initial.digest}
     versions = versions_of(_PACKAGES)
@@ -157,9 +157,9 @@ def _with_synthetic(settings: FinetuneSettings, root: str, labelled: LabelledFra
 
 
 def _start_ray(settings: FinetuneSettings, labelled: LabelledFrames, out: Console) -> tuple["Pools", "Placement"]:
-    from artifactscan.pipelines.ray_cluster.resources import Resources
     from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
     from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+    from artifactscan.pipelines.ray_cluster.resources import Resources
     from artifactscan.pipelines.train import fit
 
     def sized(resources: Resources) -> Pools:
@@ -189,30 +189,32 @@ def _initial(settings: FinetuneSettings, backbone: str, labelled: LabelledFrames
     return initial
 
 
-def _finetune_backbone(job: "Job", backbone: str, initial: Checkpoint) -> tuple[dict[str, Evaluation], Checkpoint]:
+def _finetune_backbone(
+    job: "FinetuneRun", backbone: str, initial: Checkpoint
+) -> tuple[dict[str, Evaluation], Checkpoint]:
     import ray
 
     from artifactscan.pipelines.ingest import build_frame_table
-    from artifactscan.pipelines.train import runs
+    from artifactscan.pipelines.train import folds
 
     settings = job.settings
     spec = initial.card.input
     job.out.print(Text(f"{backbone}, {spec.height}x{spec.width}, from {printable(initial.card.origin)}"))
     cache = settings.cache or storage.join(job.root, "frames")
-    table = labelled_frames.ingest(job.learned, spec, cache, pools=job.pools, limits=settings.limits())
-    model = runs.Model(
+    table = build_frame_table.ingest(job.learned, spec, cache, pools=job.pools, limits=settings.limits())
+    model = folds.BackboneRun(
         name=backbone,
         root=storage.join(job.root, backbone),
         initial=initial,
         stored=ray.put(initial),
-        frames=labelled_frames.frames_of(table),
+        frames=build_frame_table.frames_of(table),
     )
     evaluations: dict[str, Evaluation] = {}
     measured: dict[str, FoldSummary] = {}
     histories: list[pa.Table] = []
     for protocol in settings.protocols():
         splits = _splits(settings, job.labelled, protocol)
-        outcomes = [runs.train_split(job, model, f"{protocol}-{split.fold}", split) for split in splits]
+        outcomes = [folds.train_split(job, model, f"{protocol}-{split.fold}", split) for split in splits]
         histories += [outcome.history for outcome in outcomes]
         evaluations[protocol], measured[protocol] = _measure(job, model, protocol, splits, outcomes)
     checkpoint, history = _final(job, model, evaluations, measured)
@@ -225,7 +227,11 @@ def _splits(settings: FinetuneSettings, labelled: LabelledFrames, protocol: Prot
 
 
 def _measure(
-    job: "Job", model: "Model", protocol: Protocol, splits: Sequence[Split], outcomes: Sequence["RunOutcome"]
+    job: "FinetuneRun",
+    model: "BackboneRun",
+    protocol: Protocol,
+    splits: Sequence[Split],
+    outcomes: Sequence["RunOutcome"],
 ) -> tuple[Evaluation, FoldSummary]:
     """The evaluation of frames held out, written and told; and what a final training takes from it."""
     settings, goal = job.settings, job.settings.goal()
@@ -253,19 +259,19 @@ def _measure(
 
 
 def _final(
-    job: "Job", model: "Model", evaluations: dict[str, Evaluation], measured: dict[str, FoldSummary]
+    job: "FinetuneRun", model: "BackboneRun", evaluations: dict[str, Evaluation], measured: dict[str, FoldSummary]
 ) -> tuple[Checkpoint, pa.Table]:
     """Trains on everything for as long as the folds did best, and writes the checkpoint, its card last.
 
     Without a protocol some videos are kept out, to stop by and to choose calibration and thresholds on.
     """
-    from artifactscan.pipelines.train import runs
+    from artifactscan.pipelines.train import folds
 
     settings, labelled = job.settings, job.labelled
     split = _final_split(settings, labelled)
     learned = measured.get("videos") or measured.get("frames")
     last_epoch = learned.epochs if learned else 0
-    outcome = runs.train_split(job, model, FINAL, split, last_epoch=last_epoch, keep_weights=True)
+    outcome = folds.train_split(job, model, FINAL, split, last_epoch=last_epoch, keep_weights=True)
     if learned:
         tuning, how = learned.tuning, learned.how
     elif len(split.tune):
@@ -298,7 +304,7 @@ def _final(
     return checkpoint, outcome.history
 
 
-def _beside(job: "Job") -> str:
+def _beside(job: "FinetuneRun") -> str:
     synthetic = job.learned.table.num_rows - job.labelled.table.num_rows
     return f"and {synthetic:,} synthetic ones " if synthetic else ""
 
@@ -316,7 +322,9 @@ def _final_split(settings: FinetuneSettings, labelled: LabelledFrames) -> Split:
     return hold_out(labelled.files, labelled.y, share=settings.tune_share, seed=settings.seed)
 
 
-def _compare(job: "Job", evaluations: dict[str, dict[str, Evaluation]], checkpoints: dict[str, Checkpoint]) -> None:
+def _compare(
+    job: "FinetuneRun", evaluations: dict[str, dict[str, Evaluation]], checkpoints: dict[str, Checkpoint]
+) -> None:
     costs = {name: measure_backbone_cost(checkpoint) for name, checkpoint in checkpoints.items()}
     sheet = comparison(
         [Candidate(name=name, evaluations=evaluations[name], **asdict(cost)) for name, cost in costs.items()]
@@ -326,7 +334,7 @@ def _compare(job: "Job", evaluations: dict[str, dict[str, Evaluation]], checkpoi
 
 
 def _write_record(
-    job: "Job",
+    job: "FinetuneRun",
     request: dict[str, Any],
     evaluations: dict[str, dict[str, Evaluation]],
     checkpoints: dict[str, Checkpoint],

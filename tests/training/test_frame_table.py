@@ -1,4 +1,4 @@
-"""LabelledFrames frames are the scoring job's own, whether they lie on its grid or not."""
+"""Labelled frames are the scoring job's own, whether they lie on its grid or not."""
 
 import dataclasses
 from pathlib import Path

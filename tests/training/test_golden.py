@@ -8,8 +8,8 @@ A change of these scores is a change of weights, preprocessing, augmentation, lo
 import numpy as np
 import pytest
 import torch
-
 from scipy.special import expit
+
 from artifactscan.model.backbone import initialise, load_model, probe_frames
 from artifactscan.model.checkpoint import BACKBONES
 from artifactscan.training.loop import Trainer, predict

@@ -93,5 +93,5 @@ def test_a_file_fills_them_too_and_flags_win(tmp_path: Path) -> None:
     settings = parse_settings(FinetuneSettings, ["--config", str(file), "--epochs", "5"], description="")
     assert (settings.epochs, settings.learning_rate) == (5, 1e-4)
     file.write_text("lables: [a.csv]\n")
-    with pytest.raises(UsageError, match="sets lables; known are"):
+    with pytest.raises(UsageError, match="sets lables; did you mean labels"):
         parse_settings(FinetuneSettings, ["--config", str(file)], description="")

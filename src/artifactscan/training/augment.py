@@ -48,7 +48,7 @@ def _recolour(frames: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
 
 
 def _crop(frames: torch.Tensor, scale: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-    """Crops windows of ``scale`` (frames,) times the size, at ``place`` (2, frames) in 0..1, enlarged to the full size."""
+    """Crops windows of ``scale`` (frames,) times the size at ``place`` (2, frames) in 0..1, enlarged to full size."""
     shift = (2 * place - 1) * (1 - scale)
     matrix = torch.zeros(len(frames), 2, 3, device=frames.device)
     matrix[:, 0, 0] = matrix[:, 1, 1] = scale

@@ -14,7 +14,7 @@ from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
-from artifactscan.model.backbone import build_model, check_weights, head, initialise, default_input, timm_config
+from artifactscan.model.backbone import build_model, check_weights, default_input, head, initialise, timm_config
 from artifactscan.model.checkpoint import CARD_NAME, Card, Checkpoint, load_checkpoint
 from artifactscan.storage import failures
 

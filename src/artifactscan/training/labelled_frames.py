@@ -33,7 +33,7 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelledFrames:
-    """LabelledFrames frames, sorted by file and frame index, then synthetic ones; row numbers count from 0 in this order."""
+    """Labelled frames, sorted by file and frame index, then synthetic ones; row numbers count from 0 in this order."""
 
     table: pa.Table
     """LABELLED, each frame once."""
