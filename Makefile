@@ -26,9 +26,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(INSTALLED) ## make a small corpus, score it, show the result table
-	$(PY) -m artifactscan.demo.clips $(DEMO)/clips
-	$(PY) jobs/score.py --input $(DEMO)/clips --output $(DEMO)/scores --max-failed 0.1
-	@$(PY) -c 'import pandas; print(); print(pandas.read_parquet("$(DEMO)/scores/frames").drop(columns=["video_id", "uri", "run"]).head().to_string())'
+	.venv/bin/artifactscan demo --output $(DEMO)
 
 AUDIT := jobs/audit.py --corpus $(DEMO)/audit/corpus --store $(DEMO)/audit/store --groups "{generator}" \
   --checkpoint $(DEMO)/audit/checkpoint --canary-clips 4 --resample-share 0.1 --quiet
@@ -51,7 +49,7 @@ builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHT
 	$(PY) jobs/finetune.py --labels $(DATA)/sora15/labels.csv $(DATA)/sora35/labels.csv --output $(BUILTIN) \
 	  --backbone tf_efficientnet_lite0 --init $(WEIGHTS) --height 192 --width 336 --protocol both --tune-share 0 --epochs 4 --device cpu
 	cp $(BUILTIN)/tf_efficientnet_lite0/checkpoint/* src/artifactscan/model/builtin/
-	@echo "now bring the figures in src/artifactscan/model/builtin/MODEL_CARD.md up to date; tests/test_checkpoint.py compares them"
+	@echo "now bring the figures in src/artifactscan/model/builtin/MODEL_CARD.md up to date; tests/model/test_checkpoint.py compares them"
 
 test: $(INSTALLED) ## run the tests (about 15 minutes on 2 cores)
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -65,12 +63,13 @@ test-cluster: $(INSTALLED) ## run the tests on clusters of several nodes, and th
 test-all: $(INSTALLED) ## run the tests, the slow ones too
 	$(PY) -m pytest -m ''
 
-check: $(INSTALLED) ## ruff and pyright
+check: $(INSTALLED) ## ruff, pyright, and the contracts of which module may import which
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pyright
+	.venv/bin/lint-imports --no-logo
 
-format: $(INSTALLED) ## let ruff mend what it can
+format: $(INSTALLED) ## let ruff fix what it can
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 

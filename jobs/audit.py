@@ -1,7 +1,7 @@
 """Audits a corpus of generated videos every night: what is new, what it shows, and whether it got worse.
 
-    python jobs/audit.py --corpus s3://bucket/videos/ --store s3://bucket/audit/
-    python jobs/audit.py --corpus s3://bucket/videos/ --store s3://bucket/audit/ --groups "{generator}/{version}" \\
+    artifactscan audit --corpus s3://bucket/videos/ --store s3://bucket/audit/
+    artifactscan audit --corpus s3://bucket/videos/ --store s3://bucket/audit/ --groups "{generator}/{version}" \\
         --policy policy.yaml
     ray job submit --working-dir . -- python jobs/audit.py --corpus s3://bucket/videos/ --store s3://bucket/audit/
 

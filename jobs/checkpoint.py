@@ -1,6 +1,6 @@
 """Makes a checkpoint with random weights of any timm backbone: to try the jobs with, or to train from.
 
-    python jobs/checkpoint.py init --backbone resnet50 --output DIR
+    artifactscan checkpoint init --backbone resnet50 --output DIR
 
 It needs no cluster: it works in this process.
 

@@ -1,7 +1,7 @@
 """Draws a small corpus of clips, scores it with the built-in checkpoint, and shows the tables.
 
-    python jobs/demo.py
-    python jobs/demo.py --output FOLDER
+    artifactscan demo
+    artifactscan demo --output FOLDER
 
 FOLDER/clips holds the corpus, one file of which is no video on purpose; FOLDER/scores the tables.
 

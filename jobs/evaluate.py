@@ -1,6 +1,6 @@
 """Evaluates a checkpoint on labelled frames: figures per label with intervals over videos.
 
-    python jobs/evaluate.py --checkpoint OUT/resnet50/checkpoint --labels DATA/labels.csv --output FIGURES
+    artifactscan evaluate --checkpoint OUT/resnet50/checkpoint --labels DATA/labels.csv --output FIGURES
     ray job submit --working-dir . -- python jobs/evaluate.py --checkpoint s3://bucket/trained/resnet50/checkpoint \\
         --labels s3://bucket/others.csv --clips s3://bucket/others --output s3://bucket/figures
 

@@ -1,8 +1,8 @@
 """Shows where in a video's frames a checkpoint sees each artifact label: Grad-CAM over the video's own frames.
 
-    python jobs/explain.py --video CLIP --frames 0,15,30 --checkpoint C --output OUT
-    python jobs/explain.py --video s3://bucket/clip.mp4 --at 1.5,3.0 --checkpoint C --output s3://bucket/explained
-    python jobs/explain.py --video CLIP --top 6 --checkpoint C --output OUT
+    artifactscan explain --video CLIP --frames 0,15,30 --checkpoint C --output OUT
+    artifactscan explain --video s3://bucket/clip.mp4 --at 1.5,3.0 --checkpoint C --output s3://bucket/explained
+    artifactscan explain --video CLIP --top 6 --checkpoint C --output OUT
 
 OUT holds frame_000015_boundary.png and so on, sheet.png with all of them, their scores and thresholds, and
 index.parquet. Every map is stretched to its own peak: it says where, the score says whether.

@@ -1,7 +1,7 @@
 """Writes the frames of a corpus that are worth labelling, with an index and files for labelling tools.
 
-    python jobs/extract.py --input CLIPS --output OUT --export cvat label-studio
-    python jobs/extract.py --input CLIPS --output OUT --choose uncertain --checkpoint C --count 300 --per-video 5
+    artifactscan extract --input CLIPS --output OUT --export cvat label-studio
+    artifactscan extract --input CLIPS --output OUT --choose uncertain --checkpoint C --count 300 --per-video 5
     ray job submit --working-dir . -- python jobs/extract.py --input s3://bucket/clips --output s3://bucket/frames
 
 A submitted job needs the packages of requirements.lock in the cluster's Python and s3:// or absolute paths. With

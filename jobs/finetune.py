@@ -1,7 +1,7 @@
 """Fine-tunes backbones on labelled frames, measures them on frames held out, and writes checkpoints.
 
-    python jobs/finetune.py --labels DATA/labels.csv --clips DATA/clips --backbone resnet50 --output OUT
-    python jobs/finetune.py --labels DATA/labels.csv --backbone all --protocol both --output OUT
+    artifactscan finetune --labels DATA/labels.csv --clips DATA/clips --backbone resnet50 --output OUT
+    artifactscan finetune --labels DATA/labels.csv --backbone all --protocol both --output OUT
     ray job submit --working-dir . -- python jobs/finetune.py --labels s3://bucket/labels.csv \\
         --clips s3://bucket/clips --backbone resnet50 --workers 4 --output s3://bucket/trained
 

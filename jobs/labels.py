@@ -1,7 +1,7 @@
 """Brings labels back from the tools that people label with, and tells how far annotators agree.
 
-    python jobs/labels.py import --from cvat --file annotations.xml --index OUT/index.parquet --output labels.csv
-    python jobs/labels.py agree first.csv second.csv
+    artifactscan labels import --from cvat --file annotations.xml --index OUT/index.parquet --output labels.csv
+    artifactscan labels agree first.csv second.csv
 
 It needs no cluster: it works in this process.
 

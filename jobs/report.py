@@ -1,8 +1,8 @@
 """Writes an audit's events, verdicts and pages anew from the stored scores; nothing is decoded.
 
-    python jobs/report.py --store s3://bucket/audit/                                    # the latest page, links renewed
-    python jobs/report.py --store s3://bucket/audit/ --thresholds motion=0.6 texture=0.45
-    python jobs/report.py --store s3://bucket/audit/ --policy stricter.yaml --plan      # only say what would flip
+    artifactscan report --store s3://bucket/audit/                                    # the latest page, links renewed
+    artifactscan report --store s3://bucket/audit/ --thresholds motion=0.6 texture=0.45
+    artifactscan report --store s3://bucket/audit/ --policy stricter.yaml --plan      # only say what would flip
 
 Other thresholds, event settings or a policy hold for all nights of the scorer that scored the chosen one; thresholds
 and event settings for the nights to come as well.

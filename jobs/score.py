@@ -1,6 +1,6 @@
 """Scores a corpus of videos for the four artifact labels.
 
-    python jobs/score.py --input s3://bucket/videos --output s3://bucket/scores
+    artifactscan score --input s3://bucket/videos --output s3://bucket/scores
     ray job submit --working-dir . -- python jobs/score.py --input s3://bucket/videos --output s3://bucket/scores
 
 A submitted job needs the packages of requirements.lock in the cluster's Python, which `python` must name, and s3:// or

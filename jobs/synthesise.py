@@ -1,7 +1,7 @@
 """Makes clips with known artifacts, for training, tests and audits.
 
-    python jobs/synthesise.py --output DIR --count 100
-    python jobs/synthesise.py --output DIR --count 100 --clips CLEAN_CLIPS --pairs
+    artifactscan synthesise --output DIR --count 100
+    artifactscan synthesise --output DIR --count 100 --clips CLEAN_CLIPS --pairs
 
 Writes DIR/clips/*.mp4, DIR/boxes.csv (where each artifact shows, frame by frame) and, last, DIR/labels.csv (four labels
 per sampled frame).

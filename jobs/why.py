@@ -1,7 +1,7 @@
 """Replays one video of an audit here: decode facts, timeline, events, heat maps, stored against fresh scores.
 
-    python jobs/why.py s3://bucket/videos/sora/clip.mp4 --store s3://bucket/audit/
-    python jobs/why.py CLIP --store STORE --output HEATMAPS
+    artifactscan why s3://bucket/videos/sora/clip.mp4 --store s3://bucket/audit/
+    artifactscan why CLIP --store STORE --output HEATMAPS
 
 It needs no cluster: it works in this process.
 

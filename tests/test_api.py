@@ -39,7 +39,7 @@ def test_importing_it_loads_neither_torch_nor_ray_nor_pyarrow() -> None:
 
 
 def test_every_public_name_is_there_and_has_a_docstring() -> None:
-    assert dir(artifactscan) == artifactscan.__all__
+    assert dir(artifactscan) == sorted(artifactscan.__all__)
     for name in artifactscan.__all__:
         value = getattr(artifactscan, name)
         assert name in ("LABELS", "__version__") or value.__doc__, name

@@ -117,7 +117,8 @@ class Scores:
     def __repr__(self) -> str:
         outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in self.outcomes.items())
         frames, scored = self.frames.num_rows, sum(self.outcomes.get(outcome, 0) for outcome in HAS_FRAMES)
-        lines = [f"Scores of {self.videos.num_rows:,} videos ({outcomes}), {frames:,} frames"]
+        plural = "video" if self.videos.num_rows == 1 else "videos"
+        lines = [f"Scores of {self.videos.num_rows:,} {plural} ({outcomes}), {frames:,} frames"]
         for label in LABELS:
             over = pc.greater_equal(self.frames[f"p_{label}"], self.thresholds[label])
             events = self.events.filter(pc.equal(self.events["label"], label))
