@@ -61,9 +61,8 @@ class NodeWatch:
             except RayError:
                 continue  # the cluster is going down, which the graph itself reports
             if detector.is_stuck(snapshot, alive, restarting, time.monotonic()):
-                signal.pthread_kill(
-                    threading.main_thread().ident or 0, _SIGNAL
-                )  # repeated at each poll, in case a handler swallows it
+                # Sent again at each poll, in case a handler swallows it.
+                signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
 
 
 class StallDetector:
