@@ -1,14 +1,21 @@
 """What the documents name is there, and their figures are those of the code."""
 
 import ast
+import importlib.util
 import re
-from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
+from types import ModuleType
 from xml.etree import ElementTree
 
+import media
 import pytest
 from paths import ROOT
 
+import artifactscan
+from artifactscan.__main__ import JOBS
+from artifactscan.cli.flags import known_flags
 from artifactscan.decode import reader
 from artifactscan.decode.packets import SELECTIVE_CODECS
 from artifactscan.decode.video import DecodeLimits
@@ -24,7 +31,7 @@ from artifactscan.storage import lease
 from artifactscan.storage.retries import RetryLimits
 from artifactscan.training.settings import FinetuneSettings
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").glob("*.md")])
 OPERATIONS, ARCHITECTURE, OUTCOMES = (
     (ROOT / "docs" / name).read_text() for name in ("operations.md", "architecture.md", "outcomes.md")
 )
@@ -56,7 +63,7 @@ def test_files_that_are_named_are_there(name: str) -> None:
     assert [path for path in (ROOT, *(ROOT / "src").rglob("*/"), ROOT / "pipelines") if (path / name).is_file()]
 
 
-@pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("*.py")), ids=lambda job: job.name)
+@pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("[a-z]*.py")), ids=lambda job: job.name)
 def test_every_job_says_how_it_goes_on_a_cluster_or_that_it_needs_none(job: Path) -> None:
     said = ast.get_docstring(ast.parse(job.read_text())) or ""
     submitted = f"ray job submit --working-dir . -- python jobs/{job.name}" in said
@@ -70,8 +77,83 @@ def test_flags_that_are_named_are_there() -> None:
         (OPERATIONS.replace(training[0], "") + OUTCOMES, ScoreSettings),
         (training[0], FinetuneSettings),
     ):
-        flags = {f"--{field.name.replace('_', '-')}" for field in fields(settings)}
-        assert set(re.findall(r"(?<=`)--[a-z-]+[a-z]", text)) <= flags
+        assert set(re.findall(r"(?<=`)--[a-z-]+[a-z]", text)) <= set(known_flags(settings))
+
+
+COMMANDS = [
+    (document, command)
+    for document in DOCUMENTS
+    for command in re.findall(
+        r"^ {4,}(?:artifactscan |(?:.* )?jobs/)(.+(?:(?<=\\)\n.+)*)$", document.read_text(), re.MULTILINE
+    )
+]
+
+
+@pytest.mark.parametrize(("document", "command"), COMMANDS, ids=[f"{path.name}-{text[:40]}" for path, text in COMMANDS])
+def test_commands_that_are_shown_have_these_flags(document: Path, command: str) -> None:
+    job, *words = command.partition("  #")[0].replace("\\\n", " ").split()
+    settings = import_module(f"artifactscan.jobs.{job.removesuffix('.py')}").SETTINGS if job != "completion" else None
+    if isinstance(settings, dict):
+        settings = settings[words[0]]
+    flags = {word for word in words if word.startswith("--")} - {"--config", "--help"}
+    assert flags <= set(known_flags(settings) if settings else ())
+
+
+def python_examples(document: Path) -> list[str]:
+    """The Python examples of a document: fenced as python, or indented and beginning with an import."""
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$|^((?:    )(?:import|from) .*\n(?:(?:    .*)?\n)*)", document.read_text(), re.M | re.S
+    )
+    return [dedent(fenced or indented) for fenced, indented in blocks]
+
+
+EXAMPLES = [document for document in DOCUMENTS if python_examples(document)]
+
+
+@pytest.fixture(scope="module")
+def scored_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the examples speak of: `clips` with a video, `scores` with its scores."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "clips").mkdir()
+    media.write_clip(folder / "clips" / "one.mp4", seconds=2)
+    artifactscan.score(str(folder / "clips"), output=str(folder / "scores"), quiet=True, decode_actors=1)
+    return folder
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("ray_here")
+@pytest.mark.parametrize("document", EXAMPLES, ids=[path.relative_to(ROOT).as_posix() for path in EXAMPLES])
+def test_python_examples_run(document: Path, scored_clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(scored_clips)
+    names = {}
+    for example in python_examples(document):
+        if "import duckdb" in example:  # not among the dependencies
+            pytest.importorskip("duckdb")
+        exec(compile(example, str(document), "exec"), names)
+
+
+def site_hooks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs" / "site_hooks.py")
+    assert spec and spec.loader
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    return hooks
+
+
+def test_every_folder_says_what_it_does_in_a_line_or_two() -> None:
+    texts = site_hooks().folder_docstrings()
+    assert len(texts) > 25
+    for folder, text in texts.items():
+        lines = text.split("\n\n")[0].splitlines()
+        assert 1 <= len(lines) <= 2, folder
+
+
+def test_every_command_has_a_page_with_its_flags() -> None:
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "how-to").glob("*.md"))
+    shown = re.findall(r"<!-- flags ([\w ]+) -->", pages)
+    assert {command.split()[0] for command in shown} >= set(JOBS) - {"checkpoint", "demo", "synthesise"}
+    for command in shown:
+        assert re.search(r"^- `--\w", site_hooks().flags(command), re.MULTILINE)
 
 
 def test_every_outcome_is_told() -> None:
