@@ -101,9 +101,8 @@ def test_commands_that_are_shown_have_these_flags(document: Path, command: str) 
 
 def python_examples(document: Path) -> list[str]:
     """The Python examples of a document: fenced as python, or indented and beginning with an import."""
-    blocks = re.findall(
-        r"^```python\n(.*?)^```$|^((?:    )(?:import|from) .*\n(?:(?:    .*)?\n)*)", document.read_text(), re.M | re.S
-    )
+    fenced_or_indented = r"^```python\n((?s:.*?))^```$|^( {4}(?:import|from) .*\n(?:(?: {4}.*)?\n)*)"
+    blocks = re.findall(fenced_or_indented, document.read_text(), re.MULTILINE)
     return [dedent(fenced or indented) for fenced, indented in blocks]
 
 
@@ -127,8 +126,8 @@ def test_python_examples_run(document: Path, scored_clips: Path, monkeypatch: py
     monkeypatch.chdir(scored_clips)
     names = {}
     for example in python_examples(document):
-        if "import duckdb" in example:  # not among the dependencies
-            pytest.importorskip("duckdb")
+        if "import duckdb" in example and not importlib.util.find_spec("duckdb"):  # not among the dependencies
+            continue
         exec(compile(example, str(document), "exec"), names)
 
 
