@@ -9,7 +9,7 @@ WEIGHTS ?= ../shared/weights/tf_efficientnet_lite0.timm.safetensors
 BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo audit-demo builtin test test-long test-cluster test-all check format bench bench-scale sbom lock clean
+.PHONY: help install docs demo audit-demo builtin test test-long test-cluster test-all check format bench bench-scale sbom lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,10 @@ check: $(INSTALLED) ## ruff, pyright, and the contracts of which module may impo
 format: $(INSTALLED) ## let ruff fix what it can
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+docs: $(INSTALLED) ## build the documentation as a site: build/site/index.html
+	$(PY) -m pip install --quiet -r docs/requirements.txt
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 bench: $(INSTALLED) ## measure this job against its bound and its peers in one run
 	$(PY) -m pip install --quiet daft==0.7.26

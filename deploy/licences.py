@@ -28,6 +28,7 @@ ALLOWED = frozenset(
         "CC0-1.0",
         "CNRI-Python",
         "LLVM-exception",
+        "ISC",
         "MIT",
         "MIT-0",
         "MIT-CMU",

@@ -25,7 +25,8 @@ from paths import ROOT
 from artifactscan import __version__
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.settings import AuditSettings
-from artifactscan.cli.job import EXIT_LEDGER, EXIT_USAGE, parse_settings
+from artifactscan.cli.exit_codes import EXIT_LEDGER, EXIT_USAGE
+from artifactscan.cli.flags import parse_settings
 
 HOME = "/opt/artifactscan"
 JOB = f"{HOME}/jobs/audit.py"

@@ -21,7 +21,7 @@ from kuberay import KUBERAY, check_rayjob
 from ray.dashboard.modules.job.job_supervisor import JobSupervisor
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_SCORER_MOVED
-from artifactscan.cli.job import EXIT_LEDGER, EXIT_OK, EXIT_USAGE
+from artifactscan.cli.exit_codes import EXIT_LEDGER, EXIT_OK, EXIT_USAGE
 from artifactscan.storage.lease import STALE_S
 
 spec = importlib.util.spec_from_file_location("launch", KUBERAY / "launch.py")
