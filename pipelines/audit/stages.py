@@ -185,7 +185,7 @@ def _score_at_double_rate(job: AuditJob, arrivals: pa.Table) -> None:
 
 
 def _human_labels(job: AuditJob, ledger: pa.Table, results: StageResults) -> pa.Table | None:
-    """The labels given with --human-labels, beside flags; None without the flag."""
+    """The table given with --human-labels, joined with what the scorer flags; None where none was given."""
     uri, digest = job.settings.human_labels, job.request.spec.digest
     if not uri:
         return None
@@ -199,6 +199,6 @@ def _human_labels(job: AuditJob, ledger: pa.Table, results: StageResults) -> pa.
 
 
 def _score(job: AuditJob, input: str, store: Store, **changes: Any) -> ScoringResult:
-    """One scoring beside the corpus's, without output: its own tables hold what it has to say."""
+    """Scores ``input`` into a store of its own, apart from the corpus's; prints nothing."""
     asked = scoring_settings(job.settings, input, store.root, include=VIDEO_PATTERNS, exclude=(), quiet=True, **changes)
     return score_corpus(asked, job.checkpoint, Console(quiet=True))

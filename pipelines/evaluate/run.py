@@ -49,7 +49,7 @@ class ClassifyRows:
 
 
 def evaluate_checkpoint(settings: EvaluateSettings) -> int:
-    """Evaluates, writes and tells; returns the job's exit code, and errors go to the caller."""
+    """Evaluates a checkpoint, writes and prints the results; returns the exit code; errors go to the caller."""
     check_paths(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)

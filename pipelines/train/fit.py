@@ -41,12 +41,12 @@ READERS_CPUS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """What each worker works with."""
+    """The resources of each training worker, and its precision."""
 
     workers: int
     use_gpu: bool
     worker_cpus: float
-    """What each books."""
+    """CPUs that each worker books."""
     threads: int
     """CPU threads of each; 0 leaves torch's own choice."""
     bf16: bool
@@ -54,13 +54,13 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rows:
-    """Which rows of the frame table do what; each int64, rising."""
+    """The rows of the frame table that train, tune and test; each int64, increasing."""
 
     fit: np.ndarray
     tune: np.ndarray
-    """Stopped by; may be empty."""
+    """Decide when to stop early; may be empty."""
     test: np.ndarray
-    """Only predicted; may be empty."""
+    """Predicted after training; may be empty."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

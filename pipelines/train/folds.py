@@ -41,10 +41,10 @@ class FinetuneRun:
     settings: FinetuneSettings
     root: str
     request: str
-    """Digest of what was asked; trainings of another request are left alone."""
+    """Digest of the settings and labels; trainings under another digest are not touched."""
     labelled: LabelledFrames
     learned: LabelledFrames
-    """What is decoded: the labelled frames, then the synthetic ones, which trainings learn from as well."""
+    """All frames to decode: the labelled ones, then the synthetic ones, which are only trained on."""
     pools: Pools
     placement: fit.Placement
     lease: Lease

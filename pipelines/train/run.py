@@ -176,7 +176,7 @@ def _start_ray(settings: FinetuneSettings, labelled: LabelledFrames, out: Consol
 
 
 def _initial(settings: FinetuneSettings, backbone: str, labelled: LabelledFrames) -> Checkpoint:
-    """UsageError where its weights have seen clips that they would be tested on."""
+    """The checkpoint to train from; UsageError where it was trained on clips that it would be tested on."""
     initial = initial_checkpoint(
         settings.init, backbone, height=settings.height, width=settings.width, seed=settings.seed
     )

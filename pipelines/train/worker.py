@@ -72,7 +72,7 @@ class Worker:
         self._restore()
 
     def run(self) -> dict[str, Any]:
-        """Trains to the end; returns logits of the held rows, history and best epoch, or why that cannot be."""
+        """Trains to the end; returns logits of the tune and test rows, history and best epoch, or ``refused``: a reason."""
         self._prepare()
         while self.epoch < self.last_epoch and not self._stalled():
             if self.epoch and self.epoch == self.settings.freeze_epochs:
@@ -80,7 +80,7 @@ class Worker:
             self.epoch += 1
             try:
                 self._train_epoch()
-            except UsageError as error:  # raised, it would be taken for a lost worker and tried again
+            except UsageError as error:  # Ray Train would retry a raised error as a lost worker
                 return {"refused": str(error)}
             self._report()
         kept = self.trainer.average.module

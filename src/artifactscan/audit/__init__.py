@@ -1,1 +1,1 @@
-"""The nightly audit: measures what is new in a corpus, judges whether it got worse, and writes a page."""
+"""The nightly audit: measures what is new in a corpus, decides in verdict.py whether it got worse, writes a page."""

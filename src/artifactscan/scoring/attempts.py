@@ -29,7 +29,7 @@ class CompleteAttempts:
     """The attempts to keep: one per video, or one per slice of a video that was cut."""
 
     whole: dict[str, str] = field(default_factory=dict)
-    """video_id → attempt at the whole video, or at the slice whose outcome counts for the video."""
+    """video_id → the decisive attempt: at the whole video, or at a slice whose outcome is that of the whole video."""
     sliced: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """video_id → attempts at its slices, in order, for videos whose slices together have frames."""
     failed_slices: frozenset[str] = frozenset()
@@ -73,7 +73,7 @@ def read_complete_attempts(store: Store, run: str) -> CompleteAttempts:
 def _pick_complete(keys: pa.Table) -> pa.Table:
     """Complete attempts, one row each: columns video_id, slices, slice, attempt, outcome and frames.
 
-    Of several attempts at a video or slice the one to keep comes last: one with frames comes after one without.
+    Sorted so that of several attempts at one video or slice the last is kept: attempts with frames come last.
     """
     attempt = ["video_id", "slices", "slice", "attempt"]
     # A retried task writes a segment twice: the first grouping counts each segment once.

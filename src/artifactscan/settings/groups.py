@@ -1,4 +1,4 @@
-"""The settings that several jobs share: each flag, its default and its reason stand here once.
+"""The settings that several jobs share, each flag once; the defaults of limits are those of DecodeLimits.
 
 A job's settings are one frozen dataclass that inherits the groups it needs; flags and a YAML file fill it alike.
 """

@@ -106,7 +106,7 @@ def shuffled(count: int, batch: int, generator: torch.Generator) -> Iterator[np.
 
 
 def updates_per_epoch(frames: int, workers: int, batch_frames: int) -> int:
-    """Of each worker, which all have ``frames / workers`` frames, rounded up."""
+    """Updates of one worker per epoch; each worker has ``frames / workers`` frames, rounded up."""
     return math.ceil(math.ceil(frames / workers) / max(1, batch_frames // workers))
 
 

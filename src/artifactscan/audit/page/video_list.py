@@ -86,5 +86,5 @@ def _places(column: pa.ChunkedArray, names: Iterable[str]) -> list[int | None]:
 
 
 def _parts(column: pa.ChunkedArray, of_one: int) -> list[int | None]:
-    """Values in whole tenths or thousandths: shorter than decimals, and a page has tens of thousands of them."""
+    """Values as integers, counted in tenths or thousandths: a page has tens of thousands, and integers are shorter."""
     return [None if value is None else round(value * of_one) for value in column.to_pylist()]
