@@ -72,7 +72,7 @@ class Worker:
         self._restore()
 
     def run(self) -> dict[str, Any]:
-        """Trains to the end; returns logits of the tune and test rows, history and best epoch, or ``refused``: a reason."""
+        """Trains to the end; returns tune and test logits, history and best epoch; or the reason under ``refused``."""
         self._prepare()
         while self.epoch < self.last_epoch and not self._stalled():
             if self.epoch and self.epoch == self.settings.freeze_epochs:
