@@ -23,17 +23,19 @@ OUTSIDE = {
 
 
 def folder_docstrings() -> dict[str, str]:
-    """Folder below the repository → the docstring of its package, without importing it."""
+    """Folder below the repository → the first paragraph of its package's docstring; "" where it has none."""
     folders = [PACKAGE, *(path for path in PACKAGE.rglob("*/") if not path.is_symlink()), ROOT / "pipelines"]
     folders += [*(ROOT / "pipelines").rglob("*/"), ROOT / "jobs"]
-    sources = {folder: folder / "__init__.py" for folder in folders if any(folder.glob("*.py"))}
     return {
-        folder.relative_to(ROOT).as_posix() + "/": (
-            source.exists() and ast.get_docstring(ast.parse(source.read_text()))
-        )
-        or ""
-        for folder, source in sorted(sources.items())
+        folder.relative_to(ROOT).as_posix() + "/": _first_paragraph(folder / "__init__.py")
+        for folder in sorted(folders)
+        if any(folder.glob("*.py"))
     }
+
+
+def _first_paragraph(module: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(module.read_text())) if module.exists() else None
+    return (docstring or "").split("\n\n")[0]
 
 
 def flags(command: str) -> str:
@@ -66,7 +68,7 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fills in the comments, and leads links between files of the repository to pages of the site."""
     source = ROOT / OUTSIDE.get(page.file.src_uri, f"docs/{page.file.src_uri}")
-    folders = "\n".join(f"- `{folder}` — {text}" for folder, text in folder_docstrings().items())
+    folders = "\n".join(f"- `{folder}` — {text.replace(chr(10), ' ')}" for folder, text in folder_docstrings().items())
     markdown = markdown.replace("<!-- folders -->", folders)
     markdown = re.sub(r"<!-- flags ([\w ]+?) -->", lambda match: flags(match[1]), markdown)
     return re.sub(
