@@ -21,6 +21,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from artifactscan.demo.clips import write_demo_corpus
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 REAL_CLIPS = ROOT.parent / "shared" / "data" / "sora15" / "clips"
@@ -101,7 +103,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _demo_clips(work: Path) -> Path:
-    _python("-m", "artifactscan.demo.clips", work / "clips")
+    write_demo_corpus(work / "clips")
     (work / "clips" / "not_a_video.mp4").unlink()
     return work / "clips"
 

@@ -72,7 +72,7 @@ def _compare(clips: int, epochs: int, repeats: int) -> dict[str, Any]:
     job_s: list[float] = []
     with TemporaryDirectory(prefix="artifactscan-bench-") as folder:
         work = Path(folder)
-        _python("-m", "artifactscan.synthesis", "--output", work / "set", "--count", clips, *CLIP)
+        _python(ROOT / "jobs" / "synthesise.py", "--output", work / "set", "--count", clips, *CLIP)
         for turn in range(repeats):
             started = time.monotonic()
             turns["job"].append(_job(work / "set" / "labels.csv", work / f"job{turn}", work / "cache", epochs))

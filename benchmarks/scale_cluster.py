@@ -26,7 +26,7 @@ from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from nodes import Nodes  # noqa: E402
 from s3_server import GeneratedBucket  # noqa: E402

@@ -88,6 +88,7 @@ def test_a_yaml_file_names_frames_in_a_list_or_a_line(tmp_path: Path) -> None:
         (["--top", "0"], "--top is 0; give a number from 1 to 64"),
         (["--max-side", "5000"], "--max-side is 5000; give a number from 1 to 4096"),
         (["--sample-fps", "0"], "--sample-fps is 0.0; give a number above 0"),
+        (["--max-video-s", "-1"], "--max-video-s is -1.0; give a number above 0"),
     ],
 )
 def test_wrong_values_are_refused_in_one_sentence(arguments: list[str], words: str) -> None:
