@@ -72,7 +72,7 @@ are tonight minus baseline. ``…_low`` and ``…_high`` bound a bootstrap inter
 ``p_value`` tests for a rise in ``rate``, ``q_value`` is the same after Benjamini–Hochberg over all tested cells,
 ``dispersion`` is the variance between baseline nights relative to chance (1: no more than chance). ``psi`` and ``ks``
 compare the videos' peak scores with the baseline's. Where a cell was not compared these are null, and ``untested`` says
-why."""
+why; ``psi``, ``ks`` and ``ks_q_value`` are null also where one video stands against one."""
 
 SAMPLING = pa.schema([*_required(_STRING, "label"), *_required(_INT64, "videos", "events", "missed")])
 """What the usual sampling rate misses: of the ``events`` found in ``videos`` at double the rate, ``missed`` overlap no

@@ -108,3 +108,14 @@ def test_untested_cells_have_no_drift() -> None:
     for arrivals, earlier in ((tonight, {}), (ARRIVALS.empty_table(), baseline)):
         cells = measure_rates(arrivals, earlier, Policy(), resamples=20)
         assert add_drift(cells, arrivals, earlier).equals(cells)
+
+
+def test_one_video_against_one_cannot_be_compared() -> None:
+    tonight = pa.concat_tables([night(np.array([0.2]), ("a=1",)), night(np.array([0.2, 0.3]), ("a=2",))])
+    cells = measure_rates(tonight, {"n1": tonight}, Policy(min_videos=1), resamples=20)
+    rows = {row["group"]: row for row in add_drift(cells, tonight, {"n1": tonight}).to_pylist()}
+    assert [rows["a=1"][name] for name in ("psi", "ks", "ks_q_value")] == [None] * 3
+    assert [rows["a=2"][name] for name in ("psi", "ks", "ks_q_value")] == [0, 0, 1]
+    lone = night(np.array([0.2]))
+    cells = measure_rates(lone, {"n1": lone}, Policy(min_videos=1), resamples=20)
+    assert add_drift(cells, lone, {"n1": lone}).equals(cells)

@@ -19,11 +19,14 @@ DECILES = np.arange(1, 10) / 10
 def add_drift(cells: pa.Table, tonight: pa.Table, baseline: Mapping[str, pa.Table]) -> pa.Table:
     """``cells`` (CELLS from ``flag_rates.measure_rates``) with psi, ks and ks_q_value where a cell is tested.
 
+    One video against one cannot be compared: there the asymptotic p value is undefined, and all three stay null.
+
     They compare the videos' peak scores. ``ks`` is the largest distance of the two distribution functions (Kolmogorov
     and Smirnov); its q value is Benjamini and Hochberg's (1995) over all tested cells, from the asymptotic two-sided p
     value, which is conservative where many scores are equal. ``psi``: see ``population_stability_index``.
     """
-    tested = np.flatnonzero([reason is None for reason in cells["untested"].to_pylist()])
+    one_against_one = (cells["videos"].to_numpy() == 1) & (cells["base_videos"].to_numpy() == 1)
+    tested = np.flatnonzero(cells["untested"].is_null().to_numpy() & ~one_against_one)
     found = {name: np.full(cells.num_rows, np.nan) for name in ("psi", "ks", "ks_q_value")}
     if len(tested):
         groups = (ALL, *sorted(set(cells["group"].to_pylist()) - {ALL}))
