@@ -1,9 +1,11 @@
-"""Metrics compared with values worked out by hand and with scikit-learn."""
+"""Metrics compared with values worked out by hand, with scikit-learn and with torchmetrics."""
 
 import numpy as np
 import pytest
+import torch
 from predicted import predictions
 from sklearn import metrics as sk
+from torchmetrics.functional import classification as tm
 
 from artifactscan.evaluation.label_metrics import (
     LABEL_METRICS,
@@ -75,6 +77,19 @@ def test_metrics_equal_those_of_scikit_learn(seed: int) -> None:
         }.items():
             assert found[metric][i] == pytest.approx(expected, abs=1e-6), metric
     assert compute_metrics(some).exact_match == pytest.approx(sk.accuracy_score(some.y, some.flags))
+
+
+def test_macro_metrics_equal_those_of_torchmetrics() -> None:
+    some = frames()
+    y, p, flags = torch.tensor(some.y).int(), torch.tensor(some.p), torch.tensor(some.flags).int()
+    macro = dict(zip(LABEL_METRICS, compute_metrics(some).macro(has_both_classes(some.y)), strict=True))
+    for metric, expected in {
+        "accuracy": tm.multilabel_accuracy(flags, y, len(LABELS)),
+        "f1": tm.multilabel_f1_score(flags, y, len(LABELS)),
+        "average_precision": tm.multilabel_average_precision(p, y, len(LABELS)),
+        "auroc": tm.multilabel_auroc(p, y, len(LABELS)),
+    }.items():
+        assert macro[metric] == pytest.approx(float(expected), abs=1e-6), metric
 
 
 def test_a_label_that_is_never_predicted_has_precision_and_f1_of_0() -> None:

@@ -172,6 +172,11 @@ def test_a_fold_without_a_tuning_and_an_unknown_protocol_are_refused() -> None:
         evaluate(TABLE, protocol="clips")  # type: ignore[arg-type]
 
 
+def test_an_unknown_metric_raises_key_error(evaluation: Evaluation) -> None:
+    with pytest.raises(KeyError):
+        evaluation.estimate("f2")
+
+
 def test_perfect_and_reversed_predictions() -> None:
     y = np.array([[1, 0, 1, 0], [0, 1, 0, 1]] * 10)
     for sign, expected in ((1, 1.0), (-1, 0.0)):

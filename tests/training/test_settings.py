@@ -81,7 +81,7 @@ def test_the_flags_and_their_defaults_are_frozen(settings: type, flags: dict) ->
 
 def test_flags_fill_the_settings() -> None:
     arguments = "--labels a.csv b.csv --clips A B --output out --loss asymmetric --no-flip --epochs 3 --protocol both"
-    settings = parse_settings(FinetuneSettings, arguments.split(), description="")
+    settings = parse_settings(FinetuneSettings, list[str](arguments.split()), description="")
     assert (settings.labels, settings.clips) == (("a.csv", "b.csv"), ("A", "B"))
     assert settings.training() == TrainSettings(loss="asymmetric", flip=False, epochs=3)
     assert settings.protocols() == ("videos", "frames")
