@@ -13,22 +13,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from artifactscan.api import (
-        LABELS,
-        ArtifactscanError,
-        Checkpoint,
-        Classifier,
-        CutOffError,
-        DecodeError,
-        Frames,
-        InputSpec,
-        LedgerError,
-        Scores,
-        UsageError,
-        load_checkpoint,
-        sample_frames,
-        score,
-    )
+    from artifactscan.api import Frames, Scores, sample_frames, score
+    from artifactscan.decode.input_spec import InputSpec
+    from artifactscan.decode.video import DecodeError
+    from artifactscan.errors import ArtifactscanError, CutOffError, LedgerError, UsageError
+    from artifactscan.labels import LABELS
+    from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
+    from artifactscan.model.classifier import Classifier
 
 __version__ = "0.1.0"
 
@@ -51,11 +42,24 @@ __all__ = [
 ]
 
 
+_MODULES = {
+    "artifactscan.api": ("Frames", "Scores", "sample_frames", "score"),
+    "artifactscan.decode.input_spec": ("InputSpec",),
+    "artifactscan.decode.video": ("DecodeError",),
+    "artifactscan.errors": ("ArtifactscanError", "CutOffError", "LedgerError", "UsageError"),
+    "artifactscan.labels": ("LABELS",),
+    "artifactscan.model.checkpoint": ("Checkpoint", "load_checkpoint"),
+    "artifactscan.model.classifier": ("Classifier",),
+}
+"""Module → the public names that it defines."""
+
+
 def __getattr__(name: str) -> Any:
-    """Imports the public interface when it is first used: a decoding process loads no torch for it."""
-    if name not in __all__:
-        raise AttributeError(f"module 'artifactscan' has no attribute {name!r}")
-    return getattr(import_module("artifactscan.api"), name)
+    """Imports a public name when it is first used: `import artifactscan` loads neither torch nor Ray."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'artifactscan' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

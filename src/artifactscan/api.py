@@ -1,7 +1,4 @@
-"""The public interface, which `import artifactscan` offers: score a corpus, load a checkpoint, sample frames.
-
-Errors are ArtifactscanError and its subclasses.
-"""
+"""Scoring a corpus and sampling a video's frames from Python: `artifactscan.score` and `artifactscan.sample_frames`."""
 
 import io
 import tempfile
@@ -21,9 +18,9 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.native_size import NativeSizeDecoder
 from artifactscan.decode.sandbox.supervisor import DecoderProcess
 from artifactscan.decode.video import DecodeError, DecodeSettings
-from artifactscan.errors import ArtifactscanError, CutOffError, LedgerError, UsageError
+from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
+from artifactscan.model.checkpoint import load_checkpoint
 from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.store.layout import Store
@@ -31,33 +28,6 @@ from artifactscan.store.read import stored_events, stored_frames, stored_listing
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from artifactscan.model.classifier import Classifier
-
-__all__ = [
-    "LABELS",
-    "ArtifactscanError",
-    "Checkpoint",
-    "Classifier",
-    "CutOffError",
-    "DecodeError",
-    "Frames",
-    "InputSpec",
-    "LedgerError",
-    "Scores",
-    "UsageError",
-    "load_checkpoint",
-    "sample_frames",
-    "score",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "Classifier":  # loads torch
-        from artifactscan.model.classifier import Classifier
-
-        return Classifier
-    raise AttributeError(f"module 'artifactscan.api' has no attribute {name!r}")
 
 
 class DataFrames(NamedTuple):
@@ -178,8 +148,8 @@ def score(
     with as_usage_errors():
         result = score_corpus(settings, loaded, Console(file=io.StringIO()))
     request, store = make_request(settings, loaded), Store(storage.normalise(settings.output))
-    runs = [record for record in result.runs or store.committed() if record.scope_digest == request.scope]
-    runs = [record for record in runs if record.spec_digest == request.spec.digest]
+    asked = (request.scope, request.spec.digest)
+    runs = [run for run in result.runs or store.committed() if (run.scope_digest, run.spec_digest) == asked]
     return Scores(
         store=store.root,
         spec=request.spec.digest,
