@@ -55,7 +55,7 @@ def connect() -> Resources:
     local = "RAY_ADDRESS" not in os.environ
     for name, value in (_QUIET | (_LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
-    import_path = os.pathsep.join([str(IMPORT_ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])])
+    import_path = os.pathsep.join(_import_path())
     warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
     _send_ray_messages_to_stderr()
     if not ray.is_initialized():
@@ -72,6 +72,15 @@ def connect() -> Resources:
         if of_ray and not isinstance(handler, logging.FileHandler):  # the job prints its errors itself
             handler.setLevel(logging.CRITICAL)
     return read_resources()
+
+
+def _import_path() -> list[str]:
+    """PYTHONPATH of workers: where this process finds artifactscan, on this node and in each node's working directory.
+
+    `ray job submit` unpacks the working directory below each node's own --temp-dir and starts workers in it.
+    """
+    in_working_dir = [str(IMPORT_ROOT.relative_to(cwd))] if IMPORT_ROOT.is_relative_to(cwd := Path.cwd()) else []
+    return [*in_working_dir, str(IMPORT_ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
 
 
 def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:

@@ -23,12 +23,13 @@ START_TIMEOUT_S = 120.0
 class Nodes:
     """A head without work, and the nodes that are added, each by `ray start`.
 
-    ``env`` is in the environment of all, and goes before what is set here.
+    ``env`` is in the environment of all, and goes before what is set here; ``python`` is the Python of all.
     """
 
-    def __init__(self, env: Mapping[str, str], *, dashboard: bool = False):
+    def __init__(self, env: Mapping[str, str], *, dashboard: bool = False, python: str = sys.executable):
+        self.python = python
         self.folder = tempfile.mkdtemp(prefix="nodes-", dir="/tmp")  # sockets below it have room for 107 bytes
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # where `python` is ours
+        path = os.pathsep.join([str(Path(python).parent), os.environ["PATH"]])  # where `python` is ours
         usual = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))}
         self.env = {**usual, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
         self.env |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
@@ -104,7 +105,7 @@ class Nodes:
     def _count(self, which: str) -> int:
         """The number of true values, counted by a process that joins the cluster."""
         code = f"import ray; ray.init(log_to_driver=False); print(sum({which}))"
-        run = subprocess.run([sys.executable, "-c", code], env=self.env, capture_output=True, text=True, check=True)
+        run = subprocess.run([self.python, "-c", code], env=self.env, capture_output=True, text=True, check=True)
         return int(run.stdout.split()[0])
 
     def wait_for(self, count: int, timeout_s: float = 120) -> None:
@@ -115,7 +116,7 @@ class Nodes:
 
     def job(self, *arguments: object, name: str = "score.py", **env: str) -> "JobRun":
         """Starts a job with this cluster as its RAY_ADDRESS."""
-        return JobRun([str(ROOT / "jobs" / name), *map(str, arguments)], {**self.env, **env})
+        return JobRun([self.python, str(ROOT / "jobs" / name), *map(str, arguments)], {**self.env, **env})
 
     def close(self) -> None:
         for node in reversed(list(self._running)):
@@ -125,7 +126,7 @@ class Nodes:
     def _start(self, *arguments: str, within: tuple[str, ...] = ()) -> subprocess.Popen:
         command = [
             *within,
-            sys.executable,
+            self.python,
             "-m",
             "ray.scripts.scripts",
             "start",
@@ -159,7 +160,7 @@ class JobRun:
 
     def __init__(self, command: list[str], env: Mapping[str, str]):
         self.process = subprocess.Popen(
-            [sys.executable, *command], env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
     def wait_for(self, condition: Callable[[], Any], timeout_s: float = 300) -> Any:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -19,12 +18,12 @@ class SubmittedJob:
     def __init__(self, nodes: Nodes, id: str, *arguments: str, name: str = "score.py"):
         self.server = f"http://127.0.0.1:{nodes.dashboard_port}"
         self.env = {key: value for key, value in nodes.env.items() if key != "RAY_ADDRESS"}
-        self.id, self.arguments = id, arguments
+        self.python, self.id, self.arguments = nodes.python, id, arguments
         command = ("--no-wait", "--working-dir", ".", "--", "python", f"jobs/{name}", *arguments)
         self._ray("submit", "--submission-id", id, *command)
 
     def _ray(self, verb: str, *words: str) -> str:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "job", verb, "--address", self.server, *words]
+        command = [self.python, "-m", "ray.scripts.scripts", "job", verb, "--address", self.server, *words]
         return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, check=True).stdout
 
     def logs(self) -> str:
