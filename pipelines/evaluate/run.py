@@ -1,4 +1,4 @@
-"""One evaluation, whole: labelled frames through the scoring job's own decoder and classifier, then the figures."""
+"""Evaluation: labelled frames through the scoring job's own decoder and classifier, then the metrics."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +26,7 @@ from artifactscan.storage.parquet import write_table
 from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
 
 FRAMES_PER_CALL = 64
-"""Frames handed to a classifier at a time; it batches them as the scoring job does."""
+"""Frames per call of a classifier, which batches them as the scoring job does."""
 
 SCORED = pa.schema([pa.field("row", pa.int32()), *(pa.field(column, pa.float32()) for column in SCORE_COLUMNS)])
 """Rows of the frame table with their probabilities."""
@@ -69,7 +69,7 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
         )
         tuning = Tuning(calibration=card.calibration, thresholds=card.thresholds)
         evaluation = evaluate(predictions, tuning, protocol=settings.protocol, bootstrap=settings.bootstrap())
-        evaluation = replace(evaluation, notes=(*_seen(checkpoint, labelled), *evaluation.notes))
+        evaluation = replace(evaluation, notes=(*_note_on_seen_clips(checkpoint, labelled), *evaluation.notes))
         write_table(predictions, storage.join(root, "predictions.parquet"))
         write_evaluation(evaluation, root)
     print_evaluation(evaluation, out)
@@ -77,8 +77,8 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     return EXIT_OK
 
 
-def _seen(checkpoint: Checkpoint, labelled: LabelledFrames) -> tuple[str, ...]:
-    """What a reader must know where the checkpoint was trained on some of the clips."""
+def _note_on_seen_clips(checkpoint: Checkpoint, labelled: LabelledFrames) -> tuple[str, ...]:
+    """A note where the checkpoint was trained on some of the clips."""
     seen = sum(clip.name in checkpoint.card.trained_on for clip in labelled.clips.values())
     if not seen:
         return ()
@@ -111,10 +111,10 @@ def _logits(
     pools = sized(resources)
     spec = checkpoint.card.input
     cache = settings.cache or storage.join(root, "frames")
-    table = build_frame_table.ingest(labelled, spec, cache, pools=pools, limits=settings.limits())
+    table = build_frame_table.build_frame_table(labelled, spec, cache, pools=pools, limits=settings.limits())
     with ray_data.ray_errors_as_cut_off():
         scored = (
-            build_frame_table.frames_of(table)
+            build_frame_table.load_frames(table)
             .map_batches(
                 ClassifyRows,
                 batch_size=FRAMES_PER_CALL,
@@ -131,5 +131,5 @@ def _logits(
             .to_pandas()
             .sort_values("row")
         )
-    # The classifier is the scoring job's, calibration included, so that it decides on bf16 and rounds as that does.
+    # Scored with the calibration, so that the bf16 check and the rounding are those of the scoring job.
     return logits_of(scored[list(SCORE_COLUMNS)].to_numpy(), checkpoint.card.calibration)

@@ -1,4 +1,4 @@
-"""Labelled clips into the frame table on Ray Data: each clip decoded once, by the scoring job's own decoder."""
+"""Decodes labelled clips into the frame table on Ray Data: each clip once, by the scoring job's own decoder."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -23,17 +23,17 @@ from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.training.frame_table import (
     FRAME_TABLE,
     FrameTable,
-    check_whole,
+    check_complete,
     clips_to_decode,
-    every_frame,
-    frame_table,
-    keep_labelled,
+    every_frame_settings,
+    find_frame_table,
+    select_labelled_frames,
 )
 from artifactscan.training.labelled_frames import LabelledFrames
 
 
-class DecodeLabelled:
-    """CPU actor: clips in, their labelled frames out, or what is wrong with them."""
+class DecodeLabelledFrames:
+    """CPU actor: clips in, their labelled frames out, or why they have none."""
 
     def __init__(self, settings: DecodeSettings):
         self.reader = VideoReader(DecoderProcess(settings), max_object_bytes=settings.limits.max_object_bytes)
@@ -41,18 +41,20 @@ class DecodeLabelled:
     def __call__(self, clips: pa.Table) -> Iterator[pa.Table]:
         rows = {row["video_id"]: row for row in clips.to_pylist()}
         for video, pairs in groupby(self.reader.read(list(rows.values())), key=lambda pair: pair[0]["video_id"]):
-            yield keep_labelled(rows[video], (segment for _, segment in pairs))
+            yield select_labelled_frames(rows[video], (segment for _, segment in pairs))
 
 
-def ingest(labelled: LabelledFrames, spec: InputSpec, folder: str, *, pools: Pools, limits: DecodeLimits) -> FrameTable:
-    """The frame table of these labels at this size: as an earlier run left it in ``folder``, or decoded now.
+def build_frame_table(
+    labelled: LabelledFrames, spec: InputSpec, folder: str, *, pools: Pools, limits: DecodeLimits
+) -> FrameTable:
+    """The frame table of these labels at this size: read from ``folder`` where an earlier run wrote it, else decoded.
 
     UsageError for labels that name frames a clip does not have, for clips that cannot be decoded, and while another
-    job decodes them.
+    job holds the lease.
     """
-    table = frame_table(folder, labelled, spec)
+    table = find_frame_table(folder, labelled, spec)
     if not table.exists():
-        with Lease(table.lease):  # of two jobs with one cache, the second would take away what the first writes
+        with Lease(table.lease):  # a second job with this cache would delete the parts of the first
             _decode(labelled, spec, table, pools=pools, limits=limits)
     return table
 
@@ -60,14 +62,14 @@ def ingest(labelled: LabelledFrames, spec: InputSpec, folder: str, *, pools: Poo
 def _decode(
     labelled: LabelledFrames, spec: InputSpec, table: FrameTable, *, pools: Pools, limits: DecodeLimits
 ) -> None:
-    storage.remove_tree(table.root)  # what a run that was cut off left
+    storage.remove_tree(table.root)  # parts of an interrupted run
     filesystem, parts = storage.filesystem(table.parts)
-    decoding = every_frame(spec, DecodeSettings(input=spec, limits=limits))
+    decoding = every_frame_settings(spec, DecodeSettings(input=spec, limits=limits))
     with ray_errors_as_cut_off():
         (
             make_dataset(clips_to_decode(labelled), 1)
             .map_batches(
-                DecodeLabelled,
+                DecodeLabelledFrames,
                 batch_size=1,
                 batch_format="pyarrow",
                 compute=actor_pool(min(pools.decoders, len(labelled.clips))),
@@ -78,23 +80,23 @@ def _decode(
             .write_parquet(
                 parts,
                 filesystem=filesystem,
-                try_create_dir=not storage.is_s3(table.parts),  # it would ask for a right to the whole bucket
+                try_create_dir=not storage.is_s3(table.parts),  # on S3 it needs rights to the whole bucket
                 ray_remote_args={"num_cpus": LIGHT_CPUS},
-                concurrency=pools.decoders,  # of what they book, a node would have room for hundreds
+                concurrency=pools.decoders,  # their CPU request alone would allow hundreds per node
                 compression="zstd",
             )
         )
     columns = [name for name in FRAME_TABLE.names if name != "pixels"]
     index = pa.concat_tables([read_table(file, columns) for file in parquet_files(table.parts)])
     try:
-        check_whole(index, labelled)
+        check_complete(index, labelled)
     except BaseException:
         storage.remove_tree(table.root)
         raise
-    table.close(index)
+    table.write_index(index)
 
 
-def frames_of(table: FrameTable) -> ray.data.Dataset:
+def load_frames(table: FrameTable) -> ray.data.Dataset:
     """The frame table as a dataset whose blocks stay in Ray's object store, so that every training reads them there."""
     configure_ray_data()
     filesystem, parts = storage.filesystem(table.parts)

@@ -1,4 +1,4 @@
-"""One training on Ray Train: workers that each hold their share of the frames, and go on where a lost one stopped."""
+"""One training on Ray Train: each worker holds its share of the frames; lost workers are replaced and resume."""
 
 import signal
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ from artifactscan.pipelines.train.training_log import TrainingLog
 from artifactscan.training.recipe import TrainSettings
 
 _OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator", "MemoryError")
-_NO_ROOM = ("No space left on device", "Disk quota exceeded")
-_SAID_CHARACTERS = 300
-"""Of a failure, its end: the beginning is a traceback."""
+_DISK_FULL = ("No space left on device", "Disk quota exceeded")
+_MESSAGE_CHARACTERS = 300
+"""Length of a failure's text in messages: its end, as it starts with a traceback."""
 
-READERS_CPUS = 1.0
-"""Left to Ray Data, which hands the frames to the workers."""
+DATA_READER_CPUS = 1.0
+"""CPUs left to Ray Data, which reads the frames for the workers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Placement:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Rows:
+class TrainingRows:
     """The rows of the frame table that train, tune and test; each int64, increasing."""
 
     fit: np.ndarray
@@ -64,8 +64,8 @@ class Rows:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trained:
-    """What one training gave."""
+class TrainingResult:
+    """The outcome of one training."""
 
     best_epoch: int
     history: list[dict[str, Any]]
@@ -76,8 +76,8 @@ class Trained:
     """safetensors, timm's names."""
 
 
-def place(resources: Resources, *, workers: int, device: str, precision: str) -> Placement:
-    """How workers share a cluster; UsageError for GPUs that it does not have."""
+def plan_placement(resources: Resources, *, workers: int, device: str, precision: str) -> Placement:
+    """Divides a cluster among workers; UsageError for GPUs that it does not have."""
     use_gpu = uses_gpu(device, resources)
     if use_gpu and workers > resources.gpus:
         raise UsageError(
@@ -87,7 +87,7 @@ def place(resources: Resources, *, workers: int, device: str, precision: str) ->
     return Placement(
         workers=workers,
         use_gpu=use_gpu,
-        worker_cpus=min(1.0, (resources.cpus - READERS_CPUS) / workers),
+        worker_cpus=min(1.0, (resources.cpus - DATA_READER_CPUS) / workers),
         threads=0 if use_gpu else max(1, resources.cpus // max(workers, len(resources.nodes))),
         bf16=precision == "bf16" or (precision == "auto" and use_gpu),
     )
@@ -95,7 +95,7 @@ def place(resources: Resources, *, workers: int, device: str, precision: str) ->
 
 def train(
     frames: ray.data.Dataset,
-    rows: Rows,
+    rows: TrainingRows,
     initial: ray.ObjectRef,
     settings: TrainSettings,
     *,
@@ -105,7 +105,7 @@ def train(
     last_epoch: int = 0,
     max_failures: int,
     log: ActorProxy[TrainingLog],
-) -> Trained:
+) -> TrainingResult:
     """Fits the initial checkpoint to the fit rows, and predicts the tune and test rows with the best weights.
 
     ``frames``: the frame table; ``initial``: a Checkpoint. State is kept below ``storage_uri``/``name`` after every
@@ -113,19 +113,19 @@ def train(
     made for all of the settings' epochs; 0: all of them. UsageError for a loss that is not a number;
     CutOffError where workers were lost more often than ``max_failures``.
     """
-    shares = fit_shares(rows.fit, placement.workers)
-    held = np.concatenate([rows.tune, rows.test])
+    shares = split_fit_rows(rows.fit, placement.workers)
+    held_out = np.concatenate([rows.tune, rows.test])
     datasets = {}
     for rank, share in enumerate(shares):
-        datasets[f"fit-{rank}"] = take(frames, share)
-        if len(held):
-            datasets[f"held-{rank}"] = take(frames, held[rank :: placement.workers])
+        datasets[f"fit-{rank}"] = select_rows(frames, share)
+        if len(held_out):
+            datasets[f"held-out-{rank}"] = select_rows(frames, held_out[rank :: placement.workers])
     config = {
         "initial": initial,
         "settings": settings,
         "placement": placement,
         "shares": shares,
-        "held": held,
+        "held_out": held_out,
         "tune_frames": len(rows.tune),
         "last_epoch": last_epoch or settings.epochs,
         "log": log,
@@ -133,33 +133,33 @@ def train(
     filesystem, path = storage.filesystem(storage_uri)
     cpus = {"CPU": placement.worker_cpus}
     trainer = TorchTrainer(
-        train_worker,
+        run_worker,
         train_loop_config=config,
         scaling_config=ScalingConfig(
             num_workers=placement.workers,
             use_gpu=placement.use_gpu,
             resources_per_worker={**cpus, "GPU": 1} if placement.use_gpu else cpus,
-            placement_strategy="SPREAD",  # each takes its share of one node's threads
+            placement_strategy="SPREAD",  # so that workers do not compete for one node's threads
         ),
         run_config=RunConfig(
             name=name,
             storage_path=path,
             storage_filesystem=filesystem,
-            # A spot node that is taken away announces it, and is no failure of ours to count.
+            # An announced loss of a spot node does not count as a failure.
             failure_config=FailureConfig(max_failures=max_failures, max_preemption_failures=-1),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             logging_config=LoggingConfig(log_level="CRITICAL"),
             worker_runtime_env={} if placement.use_gpu else {"env_vars": KEEP_FREED_MEMORY_ENV},
         ),
         datasets=datasets,
-        # Each worker reads a dataset of its own, so that which frames it trains on does not depend on who is faster.
+        # One dataset per worker, so that its frames do not depend on which worker reads faster.
         dataset_config=DataConfig(datasets_to_split=[]),
     )
     try:
         result = trainer.fit()
     except TrainingFailedError as error:
-        raise _in_words(error, settings, max_failures) from error
-    except SystemExit:  # Ray Train's own answer to Ctrl-C, after it has stopped the workers
+        raise _explain_failure(error, settings, max_failures) from error
+    except SystemExit:  # Ray Train's handler of Ctrl-C exits after it has stopped the workers
         raise KeyboardInterrupt from None
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -171,34 +171,34 @@ def train(
     assert result.checkpoint is not None
     with result.checkpoint.as_directory() as folder:
         weights = Path(folder, BEST_NAME).read_bytes()
-    return Trained(weights=weights, **returned)
+    return TrainingResult(weights=weights, **returned)
 
 
-def _in_words(error: TrainingFailedError, settings: TrainSettings, max_failures: int) -> Exception:
-    """Tells what is the machine's fault from what is ours, whose traceback is wanted."""
+def _explain_failure(error: TrainingFailedError, settings: TrainSettings, max_failures: int) -> Exception:
+    """UsageError for lack of memory, CutOffError for lost workers and full disks, else ``error`` itself."""
     failures = list(getattr(error, "worker_failures", {}).values())
-    said = " ".join(str(failures[0] if failures else error).split())
-    if any(words in said for words in _OUT_OF_MEMORY):
+    text = " ".join(str(failures[0] if failures else error).split())
+    if any(words in text for words in _OUT_OF_MEMORY):
         return UsageError(
             f"training does not fit into memory with --batch-frames {settings.batch_frames}; "
             "give fewer, a smaller --height and --width, or more --workers on other machines"
         )
     lost = any(hasattr(failure, "health_check_failure") for failure in failures)
-    if lost or any(words in said for words in _NO_ROOM):
+    if lost or any(words in text for words in _DISK_FULL):
         return CutOffError(
-            f"a training failed {max_failures + 1} times, the last time with: {said[-_SAID_CHARACTERS:]}; "
+            f"a training failed {max_failures + 1} times, the last time with: {text[-_MESSAGE_CHARACTERS:]}; "
             "the same command continues it"
         )
     return error
 
 
-def fit_shares(fit: np.ndarray, workers: int) -> list[np.ndarray]:
-    """The rows each worker trains on: equally many, as updates are made together; some rows come twice for that."""
+def split_fit_rows(fit: np.ndarray, workers: int) -> list[np.ndarray]:
+    """The rows each worker trains on: equally many, as updates are synchronised; some rows are repeated to that end."""
     padded = np.resize(fit, -(-len(fit) // workers) * workers)
     return [padded[rank::workers] for rank in range(workers)]
 
 
-def take(frames: ray.data.Dataset, rows: np.ndarray) -> ray.data.Dataset:
+def select_rows(frames: ray.data.Dataset, rows: np.ndarray) -> ray.data.Dataset:
     """The rows of the frame table with these numbers."""
     wanted = pa.array(np.unique(rows), pa.int32())
 
@@ -208,13 +208,13 @@ def take(frames: ray.data.Dataset, rows: np.ndarray) -> ray.data.Dataset:
     return frames.map_batches(keep, batch_format="pyarrow", batch_size=None, num_cpus=0.1)
 
 
-def train_worker(config: dict[str, Any]) -> dict[str, Any]:
-    """What runs in each worker; the first one's answer becomes the training's."""
-    from artifactscan.pipelines.train.worker import Worker  # loads torch and timm, which the driver may do without
+def run_worker(config: dict[str, Any]) -> dict[str, Any]:
+    """Runs in each worker; Ray Train returns the result of rank 0."""
+    from artifactscan.pipelines.train.worker import Worker  # loads torch and timm, which the driver does not need
 
     try:
         return Worker(config).run()
-    except Exception as error:  # Ray Train tries again without a word
-        said = " ".join(str(error).split())[-_SAID_CHARACTERS:]
-        config["log"].say.remote(f"a worker failed: {type(error).__name__}: {said}")
+    except Exception as error:  # Ray Train retries without a message
+        text = " ".join(str(error).split())[-_MESSAGE_CHARACTERS:]
+        config["log"].add_line.remote(f"a worker failed: {type(error).__name__}: {text}")
         raise

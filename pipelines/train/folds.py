@@ -1,4 +1,4 @@
-"""The trainings of one fine-tuning: each done once, and kept so that a job that was cut off does not repeat it."""
+"""The trainings of one fine-tuning: each result is stored, so that a restarted job does not repeat it."""
 
 import json
 from dataclasses import dataclass
@@ -24,26 +24,26 @@ from artifactscan.training.settings import FinetuneSettings
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """What is kept of one training."""
+    """The stored results of one training."""
 
     best_epoch: int
     history: pa.Table
     predictions: pa.Table
     """PREDICTIONS of its tune rows, then of its test rows."""
     weights: bytes | None = None
-    """None where they were not kept: those of folds are not wanted once they have predicted."""
+    """None where they were not kept: those of folds are not needed after prediction."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneRun:
-    """What one call of the job is about, with Ray at hand."""
+    """The state that all trainings of one call of the job share."""
 
     settings: FinetuneSettings
     root: str
     request: str
     """Digest of the settings and labels; trainings under another digest are not touched."""
     labelled: LabelledFrames
-    learned: LabelledFrames
+    training_frames: LabelledFrames
     """All frames to decode: the labelled ones, then the synthetic ones, which are only trained on."""
     pools: Pools
     placement: fit.Placement
@@ -58,14 +58,15 @@ class BackboneRun:
     name: str
     root: str
     initial: Checkpoint
-    stored: ray.ObjectRef
+    initial_ref: ray.ObjectRef
+    """``initial`` in Ray's object store."""
     frames: ray.data.Dataset
 
 
 def train_split(
     job: FinetuneRun, model: BackboneRun, run: str, split: Split, *, last_epoch: int = 0, keep_weights: bool = False
 ) -> RunOutcome:
-    """One training, or what an earlier call of the job kept of it; its weights where ``keep_weights`` says so."""
+    """Trains one split, or reads the results that an earlier call of the job stored; weights with ``keep_weights``."""
     folder = storage.join(model.root, "runs", job.request, run)
     weights_uri = storage.join(model.root, "training", job.request, f"{run}.safetensors")
     predictions_uri, history_uri = storage.join(folder, "predictions.parquet"), storage.join(folder, "history.parquet")
@@ -78,13 +79,13 @@ def train_split(
             predictions=read_table(predictions_uri),
             weights=storage.read_bytes(weights_uri) if keep_weights else None,
         )
-    synthetic = np.arange(job.labelled.table.num_rows, job.learned.table.num_rows)
+    synthetic = np.arange(job.labelled.table.num_rows, job.training_frames.table.num_rows)
     log = training_log.start_log()
     with training_log.LogPrinter(log, prefix=f"{model.name} {run}", quiet=job.settings.quiet):
         trained = fit.train(
             model.frames,
-            fit.Rows(fit=np.concatenate([split.fit, synthetic]), tune=split.tune, test=split.test),
-            model.stored,
+            fit.TrainingRows(fit=np.concatenate([split.fit, synthetic]), tune=split.tune, test=split.test),
+            model.initial_ref,
             job.settings.training(),
             placement=job.placement,
             storage_uri=storage.join(model.root, "training", job.request),

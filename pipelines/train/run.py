@@ -1,14 +1,14 @@
-"""One fine-tuning, whole: load labels, decode, measure on frames held out, train on all of them, write the checkpoint.
+"""Fine-tuning: load labels, decode, evaluate on held-out frames, train on all of them, write the checkpoint.
 
-OUTPUT/<backbone>/checkpoint/                 what jobs/score.py takes; card.json is written last
+OUTPUT/<backbone>/checkpoint/                 the checkpoint that scoring reads; card.json is written last
 OUTPUT/<backbone>/<protocol>/                 out-of-fold predictions.parquet and the evaluation of them
-OUTPUT/<backbone>/history.parquet, losses.png what each epoch gave
-OUTPUT/<backbone>/runs/<request>/<run>/       what is kept of each finished training, by which a cut-off job goes on
-OUTPUT/<backbone>/training/                   Ray Train's state of the one under way; removed at the end
+OUTPUT/<backbone>/history.parquet, losses.png losses and scores by epoch
+OUTPUT/<backbone>/runs/<request>/<run>/       results of each finished training, which a restarted job reads
+OUTPUT/<backbone>/training/                   Ray Train's state of the running training; removed at the end
 OUTPUT/frames/                                decoded frames, unless --cache keeps them elsewhere
 OUTPUT/synthetic/                             the clips that --synthetic drew
 OUTPUT/comparison.md                          the backbones side by side, where there are several
-OUTPUT/finetune.json                          what was asked and what came of it; written last
+OUTPUT/finetune.json                          settings and results; written last
 """
 
 import json
@@ -63,39 +63,39 @@ _NOT_IN_DIGEST = (
     "shared_filesystem",
     "video_timeout_s",
 )
-"""Settings that change nothing about what is learned."""
+"""Settings that do not change the trained weights."""
 _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldSummary:
-    """What a final training takes from the measured ones."""
+    """What the final training takes over from the trainings of the folds."""
 
     tuning: Tuning
-    how: str
+    chosen_on: str
     """What calibration and thresholds were chosen on, in words."""
     epochs: int
-    """After which the measured trainings did best, on average."""
+    """Mean best epoch of the folds."""
 
 
 def finetune(settings: FinetuneSettings) -> int:
-    """Trains, measures and writes checkpoints; returns the job's exit code, and errors go to the caller."""
+    """Trains and evaluates backbones and writes checkpoints; returns the exit code; errors go to the caller."""
     check_paths(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
     storage.check_writable(root)
     labelled = load_labelled_frames(settings.labels, settings.clips, rule=settings.label_rule)
     for protocol in settings.protocols():
-        _splits(settings, labelled, protocol)  # what cannot be divided shows before anything is decoded
+        _make_splits(settings, labelled, protocol)  # fails before anything is decoded
     _final_split(settings, labelled)
     first, *others = settings.backbones()
-    initial = _initial(settings, first, labelled)  # and so does a backbone or a file that is not there
-    request = _request(settings, labelled, initial)
+    initial = _load_initial(settings, first, labelled)  # fails early for an unknown backbone or a missing file
+    request = _describe_request(settings, labelled, initial)
     with as_cut_off_errors(), Lease(storage.join(root, LEASE_NAME)) as lease:
-        if _finished(root, request):
+        if _already_finished(root, request):
             out.print(f"nothing to do: {root} holds this fine-tuning, finished")
             return EXIT_OK
         out.print(f"{labelled.table.num_rows:,} labelled frames of {len(labelled.clips):,} clips")
-        learned = _with_synthetic(settings, root, labelled, out)
+        training_frames = _add_synthetic_clips(settings, root, labelled, out)
         from artifactscan.pipelines.train import folds  # Ray takes seconds to import and to start
 
         pools, placement = _start_ray(settings, labelled, out)
@@ -104,7 +104,7 @@ def finetune(settings: FinetuneSettings) -> int:
             root=root,
             request=request["digest"],
             labelled=labelled,
-            learned=learned,
+            training_frames=training_frames,
             pools=pools,
             placement=placement,
             lease=lease,
@@ -113,10 +113,10 @@ def finetune(settings: FinetuneSettings) -> int:
         evaluations, checkpoints = {}, {}
         evaluations[first], checkpoints[first] = _finetune_backbone(job, first, initial)
         for backbone in others:
-            initial = _initial(settings, backbone, labelled)
+            initial = _load_initial(settings, backbone, labelled)
             evaluations[backbone], checkpoints[backbone] = _finetune_backbone(job, backbone, initial)
         if len(checkpoints) > 1:
-            _compare(job, evaluations, checkpoints)
+            _write_comparison(job, evaluations, checkpoints)
         lease.check()
         _write_record(job, request, evaluations, checkpoints)
         for backbone in checkpoints:
@@ -124,8 +124,8 @@ def finetune(settings: FinetuneSettings) -> int:
     return EXIT_OK
 
 
-def _finished(root: str, request: dict[str, Any]) -> bool:
-    """Whether this very job was done; UsageError where the output holds another one, finished."""
+def _already_finished(root: str, request: dict[str, Any]) -> bool:
+    """Whether the output holds this fine-tuning, finished; UsageError where it holds another one."""
     try:
         found = json.loads(storage.read_bytes(storage.join(root, RECORD_NAME)))
     except FileNotFoundError:
@@ -137,8 +137,8 @@ def _finished(root: str, request: dict[str, Any]) -> bool:
     return True
 
 
-def _request(settings: FinetuneSettings, labelled: LabelledFrames, initial: Checkpoint) -> dict[str, Any]:
-    """What was asked; its digest leaves out what changes nothing about what is learned."""
+def _describe_request(settings: FinetuneSettings, labelled: LabelledFrames, initial: Checkpoint) -> dict[str, Any]:
+    """Settings, digests of the data and versions; the digest leaves out the settings of _NOT_IN_DIGEST."""
     asked = {name: value for name, value in asdict(settings).items() if name not in _NOT_IN_DIGEST}
     etags = {file: clip.etag for file, clip in labelled.clips.items()}
     data = {"labels_digest": labelled.digest, "clips_digest": digest(etags), "initial_digest": initial.digest}
@@ -146,14 +146,18 @@ def _request(settings: FinetuneSettings, labelled: LabelledFrames, initial: Chec
     return {"digest": digest([asked, data, versions]), "settings": asdict(settings), **data, "versions": versions}
 
 
-def _with_synthetic(settings: FinetuneSettings, root: str, labelled: LabelledFrames, out: Console) -> LabelledFrames:
+def _add_synthetic_clips(
+    settings: FinetuneSettings, root: str, labelled: LabelledFrames, out: Console
+) -> LabelledFrames:
     if not settings.synthetic:
         return labelled
     from artifactscan.training import synthetic
 
     out.print(f"{settings.synthetic:,} pairs of synthetic clips to learn from as well")
     folder = storage.join(root, "synthetic", f"{settings.synthetic}-{settings.seed}")
-    return synthetic.with_synthetic(labelled, synthetic.write_pairs(folder, settings.synthetic, seed=settings.seed))
+    return synthetic.append_synthetic(
+        labelled, synthetic.write_synthetic_clips(folder, settings.synthetic, seed=settings.seed)
+    )
 
 
 def _start_ray(settings: FinetuneSettings, labelled: LabelledFrames, out: Console) -> tuple["Pools", "Placement"]:
@@ -170,12 +174,14 @@ def _start_ray(settings: FinetuneSettings, labelled: LabelledFrames, out: Consol
     clip = next(iter(labelled.clips.values()))
     places = settings.output, clip.uri
     resources = join(settings, *places, device=settings.device, sized=sized, out=out, gpus=settings.workers)
-    placement = fit.place(resources, workers=settings.workers, device=settings.device, precision=settings.precision)
+    placement = fit.plan_placement(
+        resources, workers=settings.workers, device=settings.device, precision=settings.precision
+    )
     pools = size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
     return pools, placement
 
 
-def _initial(settings: FinetuneSettings, backbone: str, labelled: LabelledFrames) -> Checkpoint:
+def _load_initial(settings: FinetuneSettings, backbone: str, labelled: LabelledFrames) -> Checkpoint:
     """The checkpoint to train from; UsageError where it was trained on clips that it would be tested on."""
     initial = initial_checkpoint(
         settings.init, backbone, height=settings.height, width=settings.width, seed=settings.seed
@@ -201,53 +207,55 @@ def _finetune_backbone(
     spec = initial.card.input
     job.out.print(Text(f"{backbone}, {spec.height}x{spec.width}, from {printable(initial.card.origin)}"))
     cache = settings.cache or storage.join(job.root, "frames")
-    table = build_frame_table.ingest(job.learned, spec, cache, pools=job.pools, limits=settings.limits())
+    table = build_frame_table.build_frame_table(
+        job.training_frames, spec, cache, pools=job.pools, limits=settings.limits()
+    )
     model = folds.BackboneRun(
         name=backbone,
         root=storage.join(job.root, backbone),
         initial=initial,
-        stored=ray.put(initial),
-        frames=build_frame_table.frames_of(table),
+        initial_ref=ray.put(initial),
+        frames=build_frame_table.load_frames(table),
     )
     evaluations: dict[str, Evaluation] = {}
-    measured: dict[str, FoldSummary] = {}
+    summaries: dict[str, FoldSummary] = {}
     histories: list[pa.Table] = []
     for protocol in settings.protocols():
-        splits = _splits(settings, job.labelled, protocol)
+        splits = _make_splits(settings, job.labelled, protocol)
         outcomes = [folds.train_split(job, model, f"{protocol}-{split.fold}", split) for split in splits]
         histories += [outcome.history for outcome in outcomes]
-        evaluations[protocol], measured[protocol] = _measure(job, model, protocol, splits, outcomes)
-    checkpoint, history = _final(job, model, evaluations, measured)
+        evaluations[protocol], summaries[protocol] = _evaluate_folds(job, model, protocol, splits, outcomes)
+    checkpoint, history = _train_final(job, model, evaluations, summaries)
     write_history(pa.concat_tables([*histories, history]), model.root, title=backbone)
     return evaluations, checkpoint
 
 
-def _splits(settings: FinetuneSettings, labelled: LabelledFrames, protocol: Protocol) -> Sequence[Split]:
+def _make_splits(settings: FinetuneSettings, labelled: LabelledFrames, protocol: Protocol) -> Sequence[Split]:
     return make_splits(labelled.files, labelled.y, settings.splitting(protocol))
 
 
-def _measure(
+def _evaluate_folds(
     job: "FinetuneRun",
     model: "BackboneRun",
     protocol: Protocol,
     splits: Sequence[Split],
     outcomes: Sequence["RunOutcome"],
 ) -> tuple[Evaluation, FoldSummary]:
-    """The evaluation of frames held out, written and told; and what a final training takes from it."""
+    """Evaluates the held-out frames, writes and prints the evaluation, and summarises the folds."""
     settings, goal = job.settings, job.settings.goal()
     tested = pa.concat_tables(
         [outcome.predictions.slice(len(split.tune)) for split, outcome in zip(splits, outcomes, strict=True)]
     )
-    kept = outcomes[0].predictions.slice(0, len(splits[0].tune))
+    tuning_rows = outcomes[0].predictions.slice(0, len(splits[0].tune))
     if len(splits) > 1:
         tuning, final = cross_tune(tested, goal), tune(tested, goal)
-        how = "the out-of-fold predictions of all frames; in the figures each fold has those of the other folds"
-    elif kept.num_rows:
-        tuning = final = tune(kept, goal)
-        how = f"{kept.num_rows} frames kept from training and from the test"
+        chosen_on = "the out-of-fold predictions of all frames; in the figures each fold has those of the other folds"
+    elif tuning_rows.num_rows:
+        tuning = final = tune(tuning_rows, goal)
+        chosen_on = f"{tuning_rows.num_rows} frames kept from training and from the test"
     else:
         tuning = final = Tuning()
-        how = NOT_TUNED
+        chosen_on = NOT_TUNED
     evaluation = evaluate(tested, tuning, protocol=protocol, bootstrap=settings.bootstrap())
     folder = storage.join(model.root, protocol)
     write_table(tested, storage.join(folder, "predictions.parquet"))
@@ -255,39 +263,39 @@ def _measure(
     job.out.print(Text(f"\n{model.name}", style="bold"))
     print_evaluation(evaluation, job.out)
     epochs = max(1, round(float(np.mean([outcome.best_epoch for outcome in outcomes]))))
-    return evaluation, FoldSummary(tuning=final, how=how, epochs=epochs)
+    return evaluation, FoldSummary(tuning=final, chosen_on=chosen_on, epochs=epochs)
 
 
-def _final(
-    job: "FinetuneRun", model: "BackboneRun", evaluations: dict[str, Evaluation], measured: dict[str, FoldSummary]
+def _train_final(
+    job: "FinetuneRun", model: "BackboneRun", evaluations: dict[str, Evaluation], summaries: dict[str, FoldSummary]
 ) -> tuple[Checkpoint, pa.Table]:
-    """Trains on everything for as long as the folds did best, and writes the checkpoint, its card last.
+    """Trains on all frames for the mean best epoch of the folds, and writes the checkpoint, its card last.
 
-    Without a protocol some videos are kept out, to stop by and to choose calibration and thresholds on.
+    Without a protocol some videos are held out for early stopping, calibration and thresholds.
     """
     from artifactscan.pipelines.train import folds
 
     settings, labelled = job.settings, job.labelled
     split = _final_split(settings, labelled)
-    learned = measured.get("videos") or measured.get("frames")
-    last_epoch = learned.epochs if learned else 0
+    summary = summaries.get("videos") or summaries.get("frames")
+    last_epoch = summary.epochs if summary else 0
     outcome = folds.train_split(job, model, FINAL, split, last_epoch=last_epoch, keep_weights=True)
-    if learned:
-        tuning, how = learned.tuning, learned.how
+    if summary:
+        tuning, chosen_on = summary.tuning, summary.chosen_on
     elif len(split.tune):
-        tuning, how = tune(outcome.predictions, settings.goal()), f"{len(split.tune)} frames of videos kept out"
+        tuning, chosen_on = tune(outcome.predictions, settings.goal()), f"{len(split.tune)} frames of videos kept out"
     else:
-        tuning, how = Tuning(), NOT_TUNED
+        tuning, chosen_on = Tuning(), NOT_TUNED
     card = replace(
         model.initial.card,
         thresholds=dict(tuning.thresholds),
         calibration=dict(tuning.calibration),
         trained=True,
-        origin=f"{model.initial.card.origin}; fine-tuned on {len(split.fit):,} frames {_beside(job)}"
+        origin=f"{model.initial.card.origin}; fine-tuned on {len(split.fit):,} frames {_describe_synthetic(job)}"
         f"for {outcome.best_epoch} epochs",
         metrics={
             "protocols": {protocol: as_record(evaluation) for protocol, evaluation in evaluations.items()},
-            "tuning": {"goal": tuning.goal, "chosen_on": how, "notes": list(tuning.notes)},
+            "tuning": {"goal": tuning.goal, "chosen_on": chosen_on, "notes": list(tuning.notes)},
             "measured_on": "frames held out of trainings alike; this checkpoint was trained on all of them"
             if evaluations
             else "nothing: no protocol was asked for",
@@ -304,25 +312,25 @@ def _final(
     return checkpoint, outcome.history
 
 
-def _beside(job: "FinetuneRun") -> str:
-    synthetic = job.learned.table.num_rows - job.labelled.table.num_rows
+def _describe_synthetic(job: "FinetuneRun") -> str:
+    synthetic = job.training_frames.table.num_rows - job.labelled.table.num_rows
     return f"and {synthetic:,} synthetic ones " if synthetic else ""
 
 
 def _final_split(settings: FinetuneSettings, labelled: LabelledFrames) -> Split:
-    """Everything to train on; but without a protocol some videos to tune on.
+    """All frames for training; without a protocol, some videos for tuning.
 
     UsageError where that cannot be: a label without positives or negatives, or one video only.
     """
     if settings.protocols() or not settings.tune_share:
-        nobody = np.empty(0, np.int64)
-        split = Split(protocol="videos", fold=0, fit=np.arange(len(labelled.files)), tune=nobody, test=nobody)
+        none = np.empty(0, np.int64)
+        split = Split(protocol="videos", fold=0, fit=np.arange(len(labelled.files)), tune=none, test=none)
         check_split(labelled.files, labelled.y, split)
         return split
     return hold_out(labelled.files, labelled.y, share=settings.tune_share, seed=settings.seed)
 
 
-def _compare(
+def _write_comparison(
     job: "FinetuneRun", evaluations: dict[str, dict[str, Evaluation]], checkpoints: dict[str, Checkpoint]
 ) -> None:
     costs = {name: measure_backbone_cost(checkpoint) for name, checkpoint in checkpoints.items()}

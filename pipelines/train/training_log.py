@@ -1,4 +1,4 @@
-"""What trainings tell while they run, line by line, for a person to read."""
+"""Progress lines of running trainings, printed by the driver."""
 
 import sys
 import threading
@@ -15,31 +15,31 @@ from artifactscan.pipelines.ray_cluster.placement import on_driver_node
 POLL_S = 0.5
 READ_TIMEOUT_S = 5.0
 WITHIN_EPOCH_S = 30.0
-"""Long epochs say now and then how far they are."""
+"""Seconds without a line after which a long epoch reports its progress."""
 
 
 class TrainingLog:
-    """Collects lines from workers, until the driver takes them."""
+    """Collects lines from workers until the driver takes them."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.said = time.monotonic()
+        self.last_line_at = time.monotonic()
 
-    def epoch(self, row: dict[str, Any], epochs: int) -> None:
-        """An epoch is over; ``row`` has the columns of HISTORY."""
+    def add_epoch(self, row: dict[str, Any], epochs: int) -> None:
+        """Adds the line of a finished epoch; ``row`` has the columns of HISTORY but ``run``."""
         self.lines.append(epoch_line(row, epochs))
-        self.said = time.monotonic()
+        self.last_line_at = time.monotonic()
 
-    def within(self, epoch: int, epochs: int, frames: int, total: int) -> None:
-        """So many frames of an epoch are done."""
-        if time.monotonic() - self.said > WITHIN_EPOCH_S:
+    def add_progress(self, epoch: int, epochs: int, frames: int, total: int) -> None:
+        """Adds the progress within an epoch, unless there was a line in the last WITHIN_EPOCH_S seconds."""
+        if time.monotonic() - self.last_line_at > WITHIN_EPOCH_S:
             self.lines.append(f"epoch {epoch}/{epochs}  {frames:,}/{total:,} frames")
-            self.said = time.monotonic()
+            self.last_line_at = time.monotonic()
 
-    def say(self, line: str) -> None:
+    def add_line(self, line: str) -> None:
         self.lines.append(line)
 
-    def take(self) -> list[str]:
+    def take_lines(self) -> list[str]:
         lines, self.lines = self.lines, []
         return lines
 
@@ -48,12 +48,12 @@ _TrainingLogActor = ray.remote(num_cpus=0)(TrainingLog)
 
 
 def start_log() -> ActorProxy[TrainingLog]:
-    """A log beside the driver, which no other node takes with it."""
+    """A log actor on the driver's node, so that the loss of another node does not end it."""
     return _TrainingLogActor.options(scheduling_strategy=on_driver_node()).remote()
 
 
 def epoch_line(row: dict[str, Any], epochs: int) -> str:
-    """One line: losses, the score that decides when to stop, and speed."""
+    """One line: losses, tuning score and speed."""
     tuned = ""
     if row["tune_loss"] == row["tune_loss"]:
         tuned = f"  tune loss {row['tune_loss']:.3f}, average precision {row['tune_average_precision']:.3f}"
@@ -65,7 +65,7 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
 
 
 class LogPrinter:
-    """Prints what a log is told, each line after ``prefix``, while it is entered."""
+    """A context manager that prints a log's lines, each after ``prefix``, from a thread."""
 
     def __init__(self, log: ActorProxy[TrainingLog], *, prefix: str, quiet: bool, stream: TextIO | None = None):
         self.log, self.prefix, self.quiet = log, prefix, quiet
@@ -90,8 +90,8 @@ class LogPrinter:
 
     def _print(self) -> None:
         try:
-            lines = cast(list[str], ray.get(self.log.take.remote(), timeout=READ_TIMEOUT_S))
-        except RayError:  # the cluster is going down; whoever waits for the training says why
+            lines = cast(list[str], ray.get(self.log.take_lines.remote(), timeout=READ_TIMEOUT_S))
+        except RayError:  # the cluster is going down; the training itself raises the reason
             return
         for line in () if self.quiet else lines:
             print(f"{self.prefix}  {line}", file=self.stream, flush=True)

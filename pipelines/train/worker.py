@@ -1,4 +1,4 @@
-"""What one worker of a training does: holds its frames, trains epoch by epoch, keeps state, and predicts."""
+"""One worker of a training: loads its frames, trains epoch by epoch, saves state, and predicts."""
 
 import json
 import math
@@ -29,14 +29,14 @@ STATE_NAME, BEST_NAME, FACTS_NAME = "state.pt", "best.safetensors", "facts.json"
 
 
 class Worker:
-    """One of the processes that train together; all make the same decisions, as they see the same figures."""
+    """One of the processes that train together; all have the same metrics, and so decide alike."""
 
     def __init__(self, config: dict[str, Any]):
         context = ray.train.get_context()
         self.rank, self.world = context.get_world_rank(), context.get_world_size()
         self.settings: TrainSettings = config["settings"]
         self.placement, self.log = config["placement"], config["log"]
-        self.held, self.tune_frames = config["held"], config["tune_frames"]
+        self.held_out, self.tune_frames = config["held_out"], config["tune_frames"]
         self.last_epoch = config["last_epoch"]
         if self.placement.threads:
             torch.set_num_threads(self.placement.threads)
@@ -44,10 +44,10 @@ class Worker:
         initial: Checkpoint = ray.get(config["initial"])
         self.spec = initial.card.input
         share = config["shares"][self.rank]
-        self.pixels, self.y = self._frames(f"fit-{self.rank}", share)
-        mine = self.held[self.rank :: self.world]
-        self.held_pixels, held_y = self._frames(f"held-{self.rank}", mine)
-        self.tune_y = self._together(held_y)[: self.tune_frames]
+        self.pixels, self.y = self._load_frames(f"fit-{self.rank}", share)
+        own = self.held_out[self.rank :: self.world]
+        self.held_out_pixels, held_out_y = self._load_frames(f"held-out-{self.rank}", own)
+        self.tune_y = self._all_rows(held_out_y)[: self.tune_frames]
         core = load_model(initial).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = make_optimiser(core, self.settings)
         updates = self.settings.epochs * updates_per_epoch(
@@ -57,7 +57,7 @@ class Worker:
             model=core,
             core=core,
             average=make_average(core, self.settings),
-            loss=make_loss(self.settings, self._together(self.y)).to(self.device),
+            loss=make_loss(self.settings, self._all_rows(self.y)).to(self.device),
             optimiser=optimiser,
             schedule=make_schedule(optimiser, self.settings, updates),
             spec=self.spec,
@@ -67,56 +67,57 @@ class Worker:
         )
         self.epoch = 0
         self.best_epoch, self.best_score = 0, -math.inf
-        self.best = safetensors.torch.save(_tensors(core))
+        self.best = safetensors.torch.save(_cpu_tensors(core))
         self.history: list[dict[str, Any]] = []
         self._restore()
 
     def run(self) -> dict[str, Any]:
         """Trains to the end; returns tune and test logits, history and best epoch; or the reason under ``refused``."""
-        self._prepare()
-        while self.epoch < self.last_epoch and not self._stalled():
+        self._prepare_model()
+        while self.epoch < self.last_epoch and not self._out_of_patience():
             if self.epoch and self.epoch == self.settings.freeze_epochs:
-                self._prepare()
+                self._prepare_model()
             self.epoch += 1
             try:
                 self._train_epoch()
             except UsageError as error:  # Ray Train would retry a raised error as a lost worker
                 return {"refused": str(error)}
-            self._report()
+            self._report_epoch()
         kept = self.trainer.average.module
         kept.load_state_dict(safetensors.torch.load(self.best))
-        logits = self._predict(kept, self.held_pixels)
+        logits = self._predict(kept, self.held_out_pixels)
         return {"logits": logits, "history": self.history, "best_epoch": self.best_epoch}
 
     def _train_epoch(self) -> None:
         settings, started = self.settings, time.monotonic()
         done = 0
 
-        def tell(frames: int) -> None:
+        def on_update(frames: int) -> None:
             nonlocal done
             done += frames
             if self.rank == 0:
                 total = len(self.pixels) * self.world
-                self.log.within.remote(self.epoch, settings.epochs, min(done * self.world, total), total)
+                self.log.add_progress.remote(self.epoch, settings.epochs, min(done * self.world, total), total)
 
-        loss = self.trainer.train_epoch(self.pixels, self.y, epoch=self.epoch, shard=self.rank, tell=tell)
-        fit_loss = float(np.mean(self._gather(loss)))
+        loss = self.trainer.train_epoch(self.pixels, self.y, epoch=self.epoch, shard=self.rank, on_update=on_update)
+        fit_loss = float(np.mean(self._gather_from_workers(loss)))
         trained_s = time.monotonic() - started
         check_finite(fit_loss, self.epoch, settings)
-        self._share_buffers()
+        self._broadcast_buffers()
         kept = self.trainer.average.module
-        if not all(tensor.isfinite().all() for tensor in kept.state_dict().values()):  # the last update's doing
+        # The loss was finite, but the last update may have left NaN in the weights.
+        if not all(tensor.isfinite().all() for tensor in kept.state_dict().values()):
             check_finite(math.nan, self.epoch, settings)
         tune_loss, score = math.nan, math.nan
         if self.tune_frames:
-            logits = self._predict(kept, self._tune_pixels())[: self.tune_frames]
-            tune_loss = self._loss(logits)
+            logits = self._predict(kept, self._own_tune_pixels())[: self.tune_frames]
+            tune_loss = self._tune_loss(logits)
             check_finite(tune_loss, self.epoch, settings)
             score = tuning_score(self.tune_y, logits)
         best = math.isnan(score) or score > self.best_score
         if best:
             self.best_epoch, self.best_score = self.epoch, -math.inf if math.isnan(score) else score
-            self.best = safetensors.torch.save(_tensors(kept))
+            self.best = safetensors.torch.save(_cpu_tensors(kept))
         for row in self.history:
             row["best"] &= not best
         row = {
@@ -131,22 +132,22 @@ class Worker:
         }
         self.history.append(row)
         if self.rank == 0:
-            self.log.epoch.remote(row, settings.epochs)
+            self.log.add_epoch.remote(row, settings.epochs)
 
-    def _prepare(self) -> None:
-        """Has the head or all layers learn, as the epoch wants it, and joins the workers' gradients."""
+    def _prepare_model(self) -> None:
+        """Makes the head or all layers trainable, by epoch, and wraps the model to average gradients over workers."""
         freeze(self.trainer.core, self.epoch < self.settings.freeze_epochs)
         self.trainer.model = ray.train.torch.prepare_model(self.trainer.core)
 
-    def _stalled(self) -> bool:
-        waited = self.epoch - self.best_epoch
-        return bool(self.tune_frames and self.settings.patience and waited >= self.settings.patience)
+    def _out_of_patience(self) -> bool:
+        epochs_since_best = self.epoch - self.best_epoch
+        return bool(self.tune_frames and self.settings.patience and epochs_since_best >= self.settings.patience)
 
-    def _tune_pixels(self) -> np.ndarray:
-        """This worker's share of the tune rows: those come first among the held ones."""
-        return self.held_pixels[: len(range(self.rank, self.tune_frames, self.world))]
+    def _own_tune_pixels(self) -> np.ndarray:
+        """This worker's share of the tune rows: they come first among the held-out ones."""
+        return self.held_out_pixels[: len(range(self.rank, self.tune_frames, self.world))]
 
-    def _loss(self, logits: np.ndarray) -> float:
+    def _tune_loss(self, logits: np.ndarray) -> float:
         targets = torch.from_numpy(self.tune_y).float().to(self.device)
         with torch.inference_mode():
             return float(self.trainer.loss(torch.from_numpy(logits).to(self.device), targets))
@@ -154,11 +155,11 @@ class Worker:
     def _predict(self, model: nn.Module, pixels: np.ndarray) -> np.ndarray:
         """Logits of all workers' frames, in the order of the rows."""
         batch = max(1, self.settings.batch_frames // self.world)
-        mine = predict(model, pixels, self.spec, device=self.device, bf16=self.placement.bf16, batch=batch)
-        return self._together(mine)
+        own = predict(model, pixels, self.spec, device=self.device, bf16=self.placement.bf16, batch=batch)
+        return self._all_rows(own)
 
-    def _frames(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels and labels of ``rows``, in that order, from the dataset ``name``; held in memory from here on."""
+    def _load_frames(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels and labels of ``rows``, in that order, from the dataset ``name``, read into memory."""
         pixels = np.empty((len(rows), self.spec.height, self.spec.width, 3), np.uint8)
         y = np.zeros((len(rows), len(LABELS)), np.int8)
         if not len(rows):
@@ -175,33 +176,33 @@ class Worker:
                 for place in places[row]:
                     pixels[place], y[place] = frame, labels[number]
                     filled += 1
-        assert filled == len(rows), f"{len(rows)} frames of {name} are wanted, the frame table gave {filled}"
+        assert filled == len(rows), f"{len(rows)} frames of {name} were requested, the frame table has {filled}"
         return pixels, y
 
-    def _together(self, mine: np.ndarray) -> np.ndarray:
-        """All workers' rows: worker ``rank`` has rows ``rank``, ``rank + world``, …"""
-        parts = self._gather(mine)
-        whole = np.empty((sum(map(len, parts)), *mine.shape[1:]), mine.dtype)
+    def _all_rows(self, own: np.ndarray) -> np.ndarray:
+        """Merges the workers' rows: worker ``rank`` has rows ``rank``, ``rank + world``, …"""
+        parts = self._gather_from_workers(own)
+        merged = np.empty((sum(map(len, parts)), *own.shape[1:]), own.dtype)
         for rank, part in enumerate(parts):
-            whole[rank :: self.world] = part
-        return whole
+            merged[rank :: self.world] = part
+        return merged
 
-    def _gather(self, value: Any) -> list[Any]:
+    def _gather_from_workers(self, value: Any) -> list[Any]:
         if self.world == 1:
             return [value]
         values: list[Any] = [None] * self.world
         torch.distributed.all_gather_object(values, value)
         return values
 
-    def _share_buffers(self) -> None:
-        """Gives all workers the first one's statistics of norms, each of which has seen its own frames only."""
+    def _broadcast_buffers(self) -> None:
+        """Copies the batch-norm statistics of rank 0 to all workers: each has those of its own frames."""
         if self.world > 1:
             for model in (self.trainer.core, self.trainer.average.module):
                 for buffer in model.buffers():
                     torch.distributed.broadcast(buffer, 0)
 
-    def _report(self) -> None:
-        """A barrier over all workers; the first one's state goes to the storage."""
+    def _report_epoch(self) -> None:
+        """A barrier over all workers; the state of rank 0 is stored."""
         with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
             checkpoint = None
             if self.rank == 0:
@@ -228,7 +229,7 @@ class Worker:
         (folder / FACTS_NAME).write_text(json.dumps(facts))
 
     def _restore(self) -> None:
-        """Goes on from the last epoch that was reported, if there is one."""
+        """Loads the state after the last reported epoch, if there is one."""
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
             return
@@ -243,8 +244,8 @@ class Worker:
         self.epoch, self.best_epoch = facts["epoch"], facts["best_epoch"]
         self.best_score, self.history = facts["best_score"], facts["history"]
         if self.rank == 0:
-            self.log.say.remote(f"going on after epoch {self.epoch}")
+            self.log.add_line.remote(f"going on after epoch {self.epoch}")
 
 
-def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+def _cpu_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}

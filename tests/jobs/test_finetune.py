@@ -1,4 +1,4 @@
-"""Fine-tuning and evaluation on a real local Ray: whole, continued, refused, and without skew to scoring."""
+"""Fine-tuning and evaluation on a local Ray: results, resuming, bad input, and agreement with scoring."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, str(ROOT / "jobs" / "finetune.py"), *map(str, arguments)]
 
 
-def test_what_a_training_leaves(trained: Path, labels: Path) -> None:
+def test_files_that_a_training_writes(trained: Path, labels: Path) -> None:
     folder = trained / SMALL
     checkpoint = load_checkpoint(str(folder / "checkpoint"))
     card = checkpoint.card
@@ -96,7 +96,7 @@ def test_a_finished_training_is_not_done_again(trained: Path, labels: Path, caps
     assert (trained / "finetune.json").read_bytes() == before
 
 
-def test_clips_that_the_first_weights_have_seen_are_not_tested_on(
+def test_clips_that_the_initial_weights_were_trained_on_are_not_tested(
     trained: Path, labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = trained / SMALL / "checkpoint"
@@ -108,7 +108,7 @@ def test_clips_that_the_first_weights_have_seen_are_not_tested_on(
     assert not list((tmp_path / "out").rglob("*"))
 
 
-def test_no_skew_between_scoring_and_evaluation(
+def test_evaluation_has_the_scores_of_the_scoring_job(
     trained: Path, labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Twelve samples per second are every frame of these clips, so that all labelled ones are scored too."""
@@ -173,8 +173,8 @@ def test_bad_input_is_one_sentence_and_leaves_no_checkpoint(
 
 
 @pytest.mark.slow
-def test_a_killed_driver_goes_on(labels: Path, tmp_path: Path) -> None:
-    """Killed with a fold done and the next one under way: the fold is not trained again, the other one goes on."""
+def test_training_resumes_after_the_driver_is_killed(labels: Path, tmp_path: Path) -> None:
+    """Killed during the second fold: the first is not trained again, and the second one resumes."""
     out = tmp_path / "out"
     arguments = ("--labels", labels, "--output", out, *QUICK, "--epochs", 40, "--patience", 0, "--folds", 2)
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
@@ -199,8 +199,8 @@ def test_a_killed_driver_goes_on(labels: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_one_sentence_and_the_same_command_goes_on(labels: Path, tmp_path: Path) -> None:
-    """Ray Train has a handler of its own for it, which would end the job with code 1 and no word."""
+def test_ctrl_c_gives_one_line_and_the_same_command_resumes(labels: Path, tmp_path: Path) -> None:
+    """Ray Train's own handler would end the job with code 1 and no message."""
     arguments = ("--labels", labels, "--output", tmp_path / "out", *QUICK, "--epochs", 40, "--patience", 0)
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     start = [*command(*arguments, "--protocol", "none")]
@@ -218,7 +218,7 @@ def test_ctrl_c_is_one_sentence_and_the_same_command_goes_on(labels: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_killed_worker_goes_on(labels: Path, tmp_path: Path) -> None:
+def test_training_resumes_after_a_worker_is_killed(labels: Path, tmp_path: Path) -> None:
     import psutil
 
     out = tmp_path / "out"
@@ -229,7 +229,7 @@ def test_a_killed_worker_goes_on(labels: Path, tmp_path: Path) -> None:
         told, killed = [], False
         for line in process.stderr:
             told.append(line)
-            if "epoch 5/40" in line and not killed:  # an epoch that was not kept yet is told again
+            if "epoch 5/40" in line and not killed:  # an epoch that was not stored yet is logged again
                 killed = True
                 workers = [
                     child

@@ -9,9 +9,9 @@ from media import draw_frame, write_clip
 from artifactscan.labels import LABELS
 
 FRAMES = (1, 5, 6, 11)
-"""Labelled frames of each clip; at 12 per second most do not lie on the scoring job's grid of two per second."""
+"""Labelled frames of each clip, at 12 per second; the scoring job, at two per second, does not sample most of them."""
 MARKS = ((250, 30, 30), (30, 250, 30), (30, 30, 250), (250, 250, 30))
-"""What a label looks like in these clips: a square of its colour."""
+"""Colour of the square that stands for each label in these clips."""
 
 
 def labels_of(clip: int, frame: int) -> tuple[int, ...]:

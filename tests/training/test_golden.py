@@ -1,4 +1,4 @@
-"""What each of the four backbones answers on fixed frames after one epoch from a fixed seed.
+"""Scores of the four backbones on fixed frames after one epoch from a fixed seed.
 
 A change of these scores is a change of weights, preprocessing, augmentation, loss or schedule; update them on purpose:
 
@@ -52,7 +52,7 @@ def scores_after_an_epoch(backbone: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_scores_are_as_they_were(backbone: str) -> None:
+def test_scores_have_not_changed(backbone: str) -> None:
     assert np.abs(scores_after_an_epoch(backbone) - np.array(GOLDEN[backbone])).max() < TOLERANCE
 
 

@@ -1,4 +1,4 @@
-"""What training starts from."""
+"""The weights that training starts from."""
 
 from pathlib import Path
 
@@ -35,14 +35,14 @@ def test_a_file_of_timm_weights(weights: Path) -> None:
     assert checkpoint.card.origin == "weights weights.safetensors"
 
 
-def test_positions_of_a_transformer_fit_the_size(tmp_path: Path) -> None:
+def test_position_embeddings_are_resized_to_the_input(tmp_path: Path) -> None:
     path = tmp_path / "vit.safetensors"
     safetensors.torch.save_file(timm.create_model("test_vit.r160_in1k").state_dict(), path)
     checkpoint = initial_checkpoint(str(path), "test_vit.r160_in1k", height=64, width=96)
     assert load_model(checkpoint)(torch.rand(1, 3, 64, 96)).shape == (1, 4)
 
 
-def test_a_checkpoint_goes_on(tmp_path: Path) -> None:
+def test_training_may_start_from_a_checkpoint(tmp_path: Path) -> None:
     first = initialise(SMALL, height=48, width=80, seed=3)
     save_checkpoint(first, str(tmp_path / "first"))
     second = initial_checkpoint(str(tmp_path / "first"), SMALL, width=96)
@@ -53,7 +53,7 @@ def test_a_checkpoint_goes_on(tmp_path: Path) -> None:
         initial_checkpoint(str(tmp_path / "first"), "resnet50")
 
 
-def test_a_seed(tmp_path: Path) -> None:
+def test_none_gives_seeded_random_weights(tmp_path: Path) -> None:
     assert initial_checkpoint("none", SMALL, height=32, width=32, seed=1) == initialise(
         SMALL, height=32, width=32, seed=1
     )
@@ -72,14 +72,16 @@ def test_a_seed(tmp_path: Path) -> None:
         ("none", "resnet51", "'resnet51' is not a timm model"),
     ],
 )
-def test_what_cannot_be_used(weights: Path, init: str, backbone: str, words: str) -> None:
+def test_unusable_weights_are_refused(weights: Path, init: str, backbone: str, words: str) -> None:
     (weights.parent / "damaged.safetensors").write_bytes(weights.read_bytes()[:1000])
     source = init if init == "none" else str(weights.parent / init)
     with pytest.raises(UsageError, match=words):
         initial_checkpoint(source, backbone, height=32, width=32)
 
 
-def test_offline_imagenet_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_weights_without_a_network_raise_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -87,6 +89,6 @@ def test_offline_imagenet_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mo
         initial_checkpoint("imagenet", SMALL, height=32, width=32)
 
 
-def test_the_head_starts_at_even_odds(weights: Path) -> None:
+def test_the_head_starts_with_zero_logits(weights: Path) -> None:
     checkpoint = initial_checkpoint(str(weights), SMALL, height=32, width=32)
     assert np.allclose(load_model(checkpoint)(torch.rand(2, 3, 32, 32)).detach().numpy(), 0)

@@ -1,4 +1,4 @@
-"""Labels and clips brought together."""
+"""Labels tables joined with their clips."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def table(tmp_path: Path) -> Path:
     return write_labelled(tmp_path / "data", clips=2, seconds=0.5)
 
 
-def test_both_readings_of_the_folder(table: Path) -> None:
+def test_clips_may_be_the_folder_itself_or_the_one_above(table: Path) -> None:
     from_above, from_clips, none = (
         load_labelled_frames([str(table)], clips) for clips in ([str(table.parent)], [str(table.parent / "clips")], [])
     )
@@ -44,7 +44,7 @@ def test_one_clip_under_two_names_is_refused(table: Path, tmp_path: Path) -> Non
         load_labelled_frames([str(table), str(other)], [clips])
 
 
-def test_a_majority_is_of_all_tables_votes(table: Path) -> None:
+def test_the_majority_counts_the_votes_of_all_tables(table: Path) -> None:
     """Two of three annotators say 1 in one table, and it is three of five with the two tables that say 0 once each."""
     tables = []
     for number, votes in enumerate(("111", "0", "0")):
@@ -55,14 +55,14 @@ def test_a_majority_is_of_all_tables_votes(table: Path) -> None:
     assert merged.y.tolist() == [[1, 0, 0, 0]]
 
 
-def test_labels_that_contradict_need_a_rule(table: Path) -> None:
+def test_contradicting_labels_need_a_rule(table: Path) -> None:
     again = write_rows(table.parent / "again.csv", [("clips/clip0.mp4", 1, 1, 1, 1, 1)])
     with pytest.raises(UsageError, match=r"frame 1 of 'clips/clip0\.mp4' differently"):
         load_labelled_frames([str(table), str(again)], [])
     assert load_labelled_frames([str(table), str(again)], [], rule="any").y[0].tolist() == [1, 1, 1, 1]
 
 
-def test_the_digest_is_of_what_labels_say(table: Path) -> None:
+def test_the_digest_depends_on_the_labels_only(table: Path) -> None:
     before = load_labelled_frames([str(table)], []).digest
     table.write_text(table.read_text() + "\n")
     assert load_labelled_frames([str(table)], []).digest == before
@@ -80,7 +80,7 @@ def test_the_digest_is_of_what_labels_say(table: Path) -> None:
         ([("clips/clip0.mp4", 1, 0, 2, 0, 0)], "texture '2', which is neither 0 nor 1"),
     ],
 )
-def test_bad_tables(table: Path, rows: list[tuple], words: str) -> None:
+def test_unusable_tables_are_refused(table: Path, rows: list[tuple], words: str) -> None:
     write_rows(table, rows)
     with pytest.raises(UsageError, match=words):
         load_labelled_frames([str(table)], [])

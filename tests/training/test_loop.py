@@ -13,9 +13,9 @@ from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.training.loop import (
     Trainer,
     check_finite,
-    hash_seed,
+    combine_seeds,
     predict,
-    shuffled,
+    shuffled_batches,
     tuning_score,
     updates_per_epoch,
 )
@@ -28,7 +28,7 @@ SETTINGS = TrainSettings(epochs=10, batch_frames=8, learning_rate=3e-3, ema_deca
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Threads that wait for one another take a hundred times as long where the cores are busy."""
+    """On busy cores, several threads are up to a hundred times slower than one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -64,15 +64,15 @@ def data(initial: Checkpoint) -> tuple[np.ndarray, np.ndarray]:
     return pixels, np.random.default_rng(0).integers(0, 2, (16, 4)).astype(np.int8)
 
 
-def test_it_learns_and_repeats(initial: Checkpoint, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_the_loss_falls_and_training_is_reproducible(initial: Checkpoint, data: tuple[np.ndarray, np.ndarray]) -> None:
     pixels, y = data
     first, second = make_trainer(initial, y), make_trainer(initial, y)
-    told: list[int] = []
-    losses = [first.train_epoch(pixels, y, epoch=epoch, tell=told.append) for epoch in range(1, 11)]
+    frames_per_update: list[int] = []
+    losses = [first.train_epoch(pixels, y, epoch=epoch, on_update=frames_per_update.append) for epoch in range(1, 11)]
     again = [second.train_epoch(pixels, y, epoch=epoch) for epoch in range(1, 11)]
     assert losses[-1] < losses[0] * 0.7
     assert losses == pytest.approx(again, rel=1e-4)
-    assert told == [8, 8] * 10
+    assert frames_per_update == [8, 8] * 10
     assert first.updates == 20
     logits = predict(first.average.module, pixels, initial.card.input, device=CPU)
     assert tuning_score(y, logits) > 0.9
@@ -88,8 +88,8 @@ def test_logits_do_not_depend_on_the_batch(initial: Checkpoint, data: tuple[np.n
     assert predict(model, data[0][:0], initial.card.input, device=CPU).shape == (0, 4)
 
 
-def test_batches_hold_every_frame_once_and_are_alike_in_size() -> None:
-    batches = list(shuffled(33, 16, torch.Generator().manual_seed(0)))
+def test_batches_have_every_frame_once_and_nearly_equal_sizes() -> None:
+    batches = list(shuffled_batches(33, 16, torch.Generator().manual_seed(0)))
     assert [len(batch) for batch in batches] == [11, 11, 11]
     assert sorted(np.concatenate(batches).tolist()) == list(range(33))
 
@@ -101,7 +101,7 @@ def test_updates_per_epoch(frames: int, workers: int, batch: int, updates: int) 
     assert updates_per_epoch(frames, workers, batch) == updates
 
 
-def test_a_loss_that_is_no_number_is_one_sentence() -> None:
+def test_a_nan_loss_raises_a_usage_error() -> None:
     check_finite(0.5, 1, SETTINGS)
     with pytest.raises(UsageError, match=r"loss became nan in epoch 3 at --learning-rate 0\.003; no checkpoint"):
         check_finite(math.nan, 3, SETTINGS)
@@ -115,4 +115,4 @@ def test_the_score_leaves_out_labels_of_one_class() -> None:
 
 
 def test_seeds_differ() -> None:
-    assert len({hash_seed(0, epoch, shard) for epoch in range(20) for shard in range(4)}) == 80
+    assert len({combine_seeds(0, epoch, shard) for epoch in range(20) for shard in range(4)}) == 80

@@ -1,4 +1,4 @@
-"""Losses, learning rates and what learns, on a small backbone."""
+"""Losses, learning rates, frozen layers and the moving average, on a small backbone."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_rare_positives_count_more() -> None:
     assert positive_weights(rare, "full").tolist() == [MAX_POSITIVE_WEIGHT] * 4
 
 
-def test_bce_is_torchs_with_weights_and_smoothing() -> None:
+def test_bce_equals_torchs_with_weights_and_smoothing() -> None:
     logits, targets = torch.randn(5, 4), torch.from_numpy(Y).float()
     loss = make_loss(TrainSettings(balance="full", smoothing=0.2), Y)(logits, targets)
     soft = targets * 0.8 + 0.1
@@ -44,14 +44,14 @@ def test_bce_is_torchs_with_weights_and_smoothing() -> None:
     assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
 
 
-def test_the_asymmetric_loss_forgives_easy_negatives() -> None:
+def test_the_asymmetric_loss_gives_easy_negatives_little_weight() -> None:
     logits, targets = torch.full((5, 4), -3.0), torch.zeros(5, 4)
     bce = make_loss(TrainSettings(balance="none"), Y)(logits, targets)
     asymmetric = make_loss(TrainSettings(balance="none", loss="asymmetric"), Y)(logits, targets)
     assert asymmetric < bce / 100
 
 
-def test_layers_far_from_the_head_learn_slower(model: torch.nn.Module) -> None:
+def test_layers_far_from_the_head_have_lower_learning_rates(model: torch.nn.Module) -> None:
     optimiser = make_optimiser(model, TrainSettings(layer_decay=0.5, learning_rate=1e-3))
     schedule = make_schedule(optimiser, TrainSettings(learning_rate=1e-3, warmup_share=0.1), updates=100)
     schedule.step_update(10)
@@ -63,7 +63,7 @@ def test_layers_far_from_the_head_learn_slower(model: torch.nn.Module) -> None:
     assert len(rates) == len(list(model.parameters()))
 
 
-def test_the_rate_rises_and_falls(model: torch.nn.Module) -> None:
+def test_the_learning_rate_rises_then_falls(model: torch.nn.Module) -> None:
     settings = TrainSettings(layer_decay=1, learning_rate=1e-3, warmup_share=0.2)
     optimiser = make_optimiser(model, settings)
     schedule = make_schedule(optimiser, settings, updates=50)
@@ -77,7 +77,7 @@ def test_the_rate_rises_and_falls(model: torch.nn.Module) -> None:
     assert rates[-1] == pytest.approx(1e-5)
 
 
-def test_frozen_layers_neither_learn_nor_count(model: torch.nn.Module) -> None:
+def test_frozen_layers_keep_weights_and_statistics(model: torch.nn.Module) -> None:
     freeze(model, True)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     optimiser = make_optimiser(model, TrainSettings())
@@ -90,14 +90,14 @@ def test_frozen_layers_neither_learn_nor_count(model: torch.nn.Module) -> None:
     assert model.training
 
 
-def test_the_average_follows(model: torch.nn.Module) -> None:
+def test_the_moving_average_follows_the_weights(model: torch.nn.Module) -> None:
     average = make_average(model, TrainSettings(ema_decay=0.9))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(1.0)
     average.update(model, 1)
     ours, kept = next(iter(model.parameters())), next(iter(average.module.parameters()))
-    assert torch.allclose(ours, kept)  # the first update is taken whole
+    assert torch.allclose(ours, kept)  # the first update has decay 0
     with torch.no_grad():
         ours.add_(1.0)
     average.update(model, 1000)

@@ -1,7 +1,7 @@
-"""The labelled frames as the scoring job would see them, decoded once and kept.
+"""The frame table: labelled frames decoded once, with the pixels that the scoring job would see.
 
 FOLDER/<key>/parts/*.parquet   one row per labelled frame, with its pixels
-FOLDER/<key>/index.parquet     the same without pixels; written last, so that a folder that has one is whole
+FOLDER/<key>/index.parquet     the same without pixels; written last: a folder with an index is complete
 FOLDER/<key>.lease.json        held by the job that decodes
 """
 
@@ -28,7 +28,7 @@ from artifactscan.storage.parquet import read_table, write_table
 from artifactscan.training.labelled_frames import LabelledFrames
 
 SEGMENT_BYTES = 16 << 20
-"""Pixels handed on at a time while decoding: every frame of a clip passes, and few are kept."""
+"""Pixels per decoded segment: every frame of a clip is decoded and few are kept, so memory stays small."""
 
 _Y = [pa.field(f"y_{label}", pa.int8(), nullable=False) for label in LABELS]
 
@@ -43,8 +43,8 @@ FRAME_TABLE = pa.schema(
         pa.field("problem", pa.string()),
     ]
 )
-"""One row per labelled frame. ``row`` counts the labels in their order; ``pixels`` is uint8 RGB, (height, width, 3) in
-C order. ``problem`` says in words why a frame could not be had; then ``pixels`` is null."""
+"""One row per labelled frame. ``row`` is the row number in LabelledFrames; ``pixels`` is uint8 RGB,
+(height, width, 3) in C order. ``problem`` says why a frame could not be decoded; then ``pixels`` is null."""
 
 INDEX = pa.schema([field for field in FRAME_TABLE if field.name not in ("pixels", "problem")])
 
@@ -58,12 +58,12 @@ CLIPS = pa.schema(
         pa.field("wanted", pa.list_(pa.struct([FRAME_TABLE.field("row"), FRAME_TABLE.field("frame_index"), *_Y]))),
     ]
 )
-"""What is to be decoded: one row per clip with its labelled frames."""
+"""One row per clip to decode, with its labelled frames."""
 
 
 @dataclass(frozen=True)
 class FrameTable:
-    """Where the frames of one set of labels at one size lie."""
+    """The stored frames of one set of labels at one input size."""
 
     root: str
     """Folder, local or s3://."""
@@ -74,7 +74,7 @@ class FrameTable:
 
     @property
     def lease(self) -> str:
-        """Of the job that decodes."""
+        """The lease of the job that decodes."""
         return f"{self.root}.lease.json"
 
     @property
@@ -88,30 +88,29 @@ class FrameTable:
         """INDEX rows in the order of the labels."""
         return read_table(self.index_uri)
 
-    def close(self, index: pa.Table) -> None:
-        """Declares the parts whole; ``index`` has the columns of INDEX in any order of rows."""
+    def write_index(self, index: pa.Table) -> None:
+        """Marks the parts as complete; ``index`` has the columns of INDEX, its rows in any order."""
         write_table(index.select(INDEX.names).cast(INDEX).sort_by("row"), self.index_uri)
 
 
-def frame_table(folder: str, labelled: LabelledFrames, spec: InputSpec) -> FrameTable:
-    """The table of these labels at this size, whether it is there yet or not."""
+def find_frame_table(folder: str, labelled: LabelledFrames, spec: InputSpec) -> FrameTable:
+    """The table of these labels at this input size, written already or not."""
     etags = [(file, labelled.clips[file].etag) for file in sorted(labelled.clips)]
     pixels = [spec.height, spec.width, spec.resize, DECODING_VERSION]
     return FrameTable(storage.join(storage.normalise(folder), digest([labelled.digest, etags, pixels])))
 
 
-def every_frame(spec: InputSpec, decoding: DecodeSettings | None = None) -> DecodeSettings:
-    """The scoring job's decoding, at a rate that samples every frame.
+def every_frame_settings(spec: InputSpec, decoding: DecodeSettings | None = None) -> DecodeSettings:
+    """The scoring job's decode settings, at a rate that samples every frame.
 
-    Labels name frames by their index and need not lie where the scoring job samples; a frame's pixels are the same at
-    any rate.
+    A labelled frame need not be one that the scoring job samples; a frame's pixels are the same at any rate.
     """
     every = replace(decoding or DecodeSettings(input=spec), input=spec, sample_fps=EVERY_FRAME_FPS)
     return replace(every, segment_frames=frames_within(SEGMENT_BYTES, every))
 
 
 def clips_to_decode(labelled: LabelledFrames) -> pa.Table:
-    """CLIPS rows, largest object first so that no long clip holds up the end."""
+    """CLIPS rows, largest object first, so that no long clip is decoded last."""
     wanted: dict[str, list[dict[str, int]]] = {file: [] for file in labelled.clips}
     for row, cells in enumerate(labelled.table.to_pylist()):
         y = {f"y_{label}": cells[label] for label in LABELS}
@@ -130,13 +129,13 @@ def clips_to_decode(labelled: LabelledFrames) -> pa.Table:
     return pa.Table.from_pylist(rows, CLIPS).sort_by([("size_bytes", "descending"), ("file", "ascending")])
 
 
-def keep_labelled(clip: dict[str, Any], segments: Iterable[Segment]) -> pa.Table:
-    """FRAME_TABLE rows of one CLIPS row: its labelled frames with their pixels, or what is wrong with them."""
+def select_labelled_frames(clip: dict[str, Any], segments: Iterable[Segment]) -> pa.Table:
+    """FRAME_TABLE rows of one CLIPS row: its labelled frames with their pixels, or why they have none."""
     wanted = {frame["frame_index"]: frame for frame in clip["wanted"]}
     taken: dict[int, tuple[float, bytes]] = {}
-    attempt, verdict = None, None
+    attempt, result = None, None
     for segment in segments:
-        if segment.attempt != attempt:  # another decoder begins anew
+        if segment.attempt != attempt:  # the next decoder starts from the first frame
             attempt, taken = segment.attempt, {}
         pixels = np.frombuffer(segment.pixels, np.uint8)
         for frame, index, pts_s in zip(
@@ -147,41 +146,44 @@ def keep_labelled(clip: dict[str, Any], segments: Iterable[Segment]) -> pa.Table
         ):
             if index in wanted:
                 taken[index] = (pts_s, frame.tobytes())
-        verdict = segment.result or verdict
-    assert verdict is not None, f"the segments of {clip['uri']} carry no verdict"
+        result = segment.result or result
+    assert result is not None, f"the segments of {clip['uri']} have no result"
     rows = []
     for index, frame in wanted.items():
         pts_s, pixels = taken.get(index, (None, None))
-        problem = None if pixels is not None else _problem(clip["file"], index, verdict)
+        problem = None if pixels is not None else _describe_problem(clip["file"], index, result)
         rows.append({**frame, "file": clip["file"], "pts_s": pts_s, "pixels": pixels, "problem": problem})
     return pa.Table.from_pylist(rows, FRAME_TABLE)
 
 
-def check_whole(table: pa.Table, labelled: LabelledFrames) -> None:
-    """UsageError, in the words of the first problem, unless each labelled frame has its pixels.
+def check_complete(table: pa.Table, labelled: LabelledFrames) -> None:
+    """Raises UsageError with the first problem unless each labelled frame has its pixels.
 
     ``table``: the columns row and problem of FRAME_TABLE.
     """
     problems = [problem for problem in table.sort_by("row")["problem"].to_pylist() if problem]
     if problems:
-        others = f" ({len(problems) - 1:,} more labelled frames cannot be had)" if len(problems) > 1 else ""
+        others = f" ({len(problems) - 1:,} more labelled frames cannot be decoded)" if len(problems) > 1 else ""
         raise UsageError(problems[0] + others)
     if sorted(table["row"].to_pylist()) != list(range(labelled.table.num_rows)):
         raise AssertionError(f"{labelled.table.num_rows} frames are labelled, {table.num_rows} were decoded")
 
 
-def _problem(file: str, frame_index: int, verdict: DecodeResult) -> str:
+def _describe_problem(file: str, frame_index: int, result: DecodeResult) -> str:
     name = f"'{printable(file, 80)}'"
-    if verdict.outcome not in HAS_FRAMES:
+    if result.outcome not in HAS_FRAMES:
         return (
-            f"clip {name} is {verdict.outcome} ({printable(verdict.reason or 'no reason given', 200)}), and its frame "
+            f"clip {name} is {result.outcome} ({printable(result.reason or 'no reason given', 200)}), and its frame "
             f"{frame_index} is labelled; replace the clip, or remove its labels"
         )
-    frames = verdict.facts.frames_in_video
+    frames = result.facts.frames_in_video
     if frames is not None and frame_index >= frames:
         return (
             f"labels name frame {frame_index} of {name}, which has {frames} frames, 0 to {frames - 1}; "
             "correct the label or remove it"
         )
-    reason = printable(verdict.reason or "not decoded", 200)
-    return f"labels name frame {frame_index} of {name}, which is lost ({reason}); remove the label, or replace the clip"
+    reason = printable(result.reason or "not decoded", 200)
+    return (
+        f"labels name frame {frame_index} of {name}, which could not be decoded ({reason}); "
+        "remove the label, or replace the clip"
+    )

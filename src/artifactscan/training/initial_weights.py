@@ -1,4 +1,4 @@
-"""The weights that training starts from: timm's, a file's, another checkpoint's, or a seed's."""
+"""The weights that training starts from: timm's, those of a file or of another checkpoint, or random ones."""
 
 import tempfile
 from dataclasses import replace
@@ -22,27 +22,27 @@ IMAGENET, NONE = "imagenet", "none"
 
 
 def initial_checkpoint(init: str, backbone: str, *, height: int = 0, width: int = 0, seed: int = 0) -> Checkpoint:
-    """A checkpoint that is not trained on artifacts yet.
+    """The checkpoint that training starts from.
 
-    ``init``: ``imagenet`` for timm's own weights, ``none`` for a seed's, a .safetensors file with timm's names, or a
-    checkpoint folder, both local or s3://. Height and width in pixels, 0 for the backbone's own or that of the
-    checkpoint. UsageError for weights that cannot be had or are not this backbone's, and as
+    ``init``: ``imagenet`` for timm's own weights, ``none`` for random ones from ``seed``, a .safetensors file with
+    timm's names, or a checkpoint folder, both local or s3://. Height and width in pixels, 0 for the backbone's own or
+    that of the checkpoint. UsageError for weights that cannot be read or downloaded or are not this backbone's, and as
     artifactscan.model.backbone.build_model.
     """
     if init == NONE:
         return initialise(backbone, height=height, width=width, seed=seed)
     card = Card(backbone=backbone, input=default_input(backbone, height=height, width=width))
     with torch.device("meta"):
-        build_model(card)  # what cannot be built shows before anything is read or downloaded
+        build_model(card)  # checks the settings before anything is read or downloaded
     if init != IMAGENET and not init.endswith((".safetensors", ".bin", ".pth")):
-        return _continued(init, backbone, height=height, width=width)
-    card = replace(card, origin=_origin(init, backbone))
+        return _from_checkpoint(init, backbone, height=height, width=width)
+    card = replace(card, origin=_describe_origin(init, backbone))
     model = _timm_pretrained(card) if init == IMAGENET else _from_file(card, init)
-    return _checkpoint(card, model)
+    return _to_checkpoint(card, model)
 
 
-def _continued(folder: str, backbone: str, *, height: int, width: int) -> Checkpoint:
-    """Another checkpoint's weights, with its thresholds and calibration forgotten."""
+def _from_checkpoint(folder: str, backbone: str, *, height: int, width: int) -> Checkpoint:
+    """Another checkpoint's weights, without its thresholds and calibration."""
     if not storage.exists(storage.join(storage.normalise(folder), CARD_NAME)):
         raise UsageError(
             f"--init {folder} is neither imagenet, none, a .safetensors file nor a folder with a {CARD_NAME}; "
@@ -68,7 +68,7 @@ def _timm_pretrained(card: Card) -> nn.Module:
         raise UsageError(f"timm has no pretrained weights for {card.backbone}; give --init none or a file")
     try:
         return _create(card)
-    except Exception as error:  # hub, proxy and socket each have their own
+    except Exception as error:  # hub, proxy and socket each raise their own type
         reason = printable(" ".join(str(error).split()), 160)
         raise UsageError(
             f"--init imagenet: timm's weights of {card.backbone} cannot be downloaded ({reason}); "
@@ -89,33 +89,33 @@ def _from_file(card: Card, init: str) -> nn.Module:
         path.write_bytes(data)
         try:
             return _create(card, file=str(path))
-        except Exception as error:  # timm lets each model family raise its own
+        except Exception as error:  # each of timm's model families raises its own type
             reason = printable(" ".join(str(error).split()), 160)
             raise UsageError(f"--init {init} are not the weights of a {card.backbone}: {reason}") from None
 
 
 def _create(card: Card, **source: Any) -> nn.Module:
-    """timm's own loading: it fits positions to the input size and leaves out a head of other classes."""
+    """Loads through timm, which resizes position embeddings and drops a head with other classes."""
     options: dict[str, Any] = {}
     if timm_config(card.backbone).fixed_input_size:
         options["img_size"] = (card.input.height, card.input.width)
     if source:
         options["pretrained_cfg_overlay"] = {**source, "custom_load": False}
     model = timm.create_model(card.backbone, pretrained=True, num_classes=len(LABELS), **options)
-    # From a random head the first updates would have to unlearn its answers, through features worth keeping.
+    # A random head would send large gradients into the pretrained features in the first updates.
     for parameter in head(model).parameters():
         nn.init.zeros_(parameter)
     return model
 
 
-def _checkpoint(card: Card, model: nn.Module) -> Checkpoint:
+def _to_checkpoint(card: Card, model: nn.Module) -> Checkpoint:
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     checkpoint = Checkpoint(card=card, weights=safetensors.torch.save(weights))
     check_weights(checkpoint)
     return checkpoint
 
 
-def _origin(init: str, backbone: str) -> str:
+def _describe_origin(init: str, backbone: str) -> str:
     if init == IMAGENET:
         tag = timm_config(backbone).tag
         return f"timm {timm.__version__} weights {backbone}{f'.{tag}' if tag else ''}"

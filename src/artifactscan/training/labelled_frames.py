@@ -1,4 +1,4 @@
-"""Labels and clips brought together: which frames are labelled, and where each one's clip lies."""
+"""Labels tables joined with their clips: the labelled frames, and the object that holds each clip."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """What it is known by wherever it lies: the same in another bucket, and after a copy."""
+        """Identifies the clip in any location: a copy in another bucket has the same name."""
         return f"{self.uri.rpartition('/')[2]} ({self.size_bytes} bytes)"
 
 
@@ -51,7 +51,7 @@ class LabelledFrames:
 
     @property
     def digest(self) -> str:
-        """16 hex digits of what the labels say, wherever the clips lie."""
+        """16 hex digits of the labels; does not depend on where the clips are stored."""
         return digest([self.table[name].to_pylist() for name in ("file", "frame_index", *LABELS)])
 
 
@@ -61,7 +61,7 @@ def load_labelled_frames(labels: Sequence[str], clips: Sequence[str], *, rule: R
     ``clips``: a folder or s3:// prefix for each table in ``labels``, one for all of them, or none: then the folder that
     a table lies in. A file's path starts from that folder, or from the one above it where it begins with the folder's
     own name. ``rule`` decides on frames that are labelled more than once. UsageError for tables that cannot be used,
-    for clips that are not there, and for two clips under one name.
+    for missing clips, for two clips under one name and for one clip under two.
     """
     if not labels:
         raise UsageError("no labels are given; name a .csv or .parquet table with --labels")
@@ -88,11 +88,11 @@ def load_labelled_frames(labels: Sequence[str], clips: Sequence[str], *, rule: R
     if not merged.num_rows:
         raise UsageError(f"labels {', '.join(labels)} have no rows; label at least some frames")
     with ThreadPoolExecutor(_STAT_THREADS) as pool:
-        found = dict(zip(uris, pool.map(_look, uris.values()), strict=True))
+        found = dict(zip(uris, pool.map(_stat_clip, uris.values()), strict=True))
     return LabelledFrames(table=merged, clips=found)
 
 
-def _look(uri: str) -> Clip:
+def _stat_clip(uri: str) -> Clip:
     try:
         stat = storage.stat(uri)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One epoch of training, and logits; the same code on one CPU and on each of many GPUs."""
+"""One epoch of training and prediction of logits, on one CPU or as one of several workers."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -22,10 +22,10 @@ MAX_GRADIENT_NORM = 1.0
 
 @dataclass(kw_only=True)
 class Trainer:
-    """What one epoch works on."""
+    """A model with its optimiser, schedule and moving average, trained epoch by epoch."""
 
     model: nn.Module
-    """What is called: the backbone, or what wraps it to train with other workers."""
+    """The module called in training: the backbone, or its DistributedDataParallel wrapper."""
     core: nn.Module
     """The backbone itself."""
     average: ModelEmaV3
@@ -37,7 +37,7 @@ class Trainer:
     device: torch.device
     bf16: bool = False
     updates: int = 0
-    """Done so far."""
+    """Updates done so far."""
 
     def train_epoch(
         self,
@@ -46,18 +46,18 @@ class Trainer:
         *,
         epoch: int,
         shard: int = 0,
-        tell: Callable[[int], None] | None = None,
+        on_update: Callable[[int], None] | None = None,
     ) -> float:
-        """Passes once over uint8 (frames, height, width, 3) and 0/1 (frames, labels); returns the mean loss.
+        """Trains once on uint8 (frames, height, width, 3) and 0/1 (frames, labels); returns the mean loss.
 
-        Seed, epoch and shard decide order and augmentation. ``tell`` hears how many frames each update had.
+        Seed, epoch and shard decide order and augmentation. ``on_update`` gets the number of frames of each update.
         """
-        seed = hash_seed(self.settings.seed, epoch, shard)
+        seed = combine_seeds(self.settings.seed, epoch, shard)
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # dropout
         total = torch.zeros((), device=self.device)
-        share = max(1, self.settings.batch_frames // _workers())
-        for rows in shuffled(len(pixels), share, generator):
+        share = max(1, self.settings.batch_frames // _world_size())
+        for rows in shuffled_batches(len(pixels), share, generator):
             frames, targets = self._batch(pixels[rows], y[rows], generator)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 logits = self.model(frames)
@@ -70,8 +70,8 @@ class Trainer:
             self.schedule.step_update(self.updates)
             self.average.update(self.core, self.updates)
             total += loss.detach() * len(rows)
-            if tell is not None:
-                tell(len(rows))
+            if on_update is not None:
+                on_update(len(rows))
         return float(total) / len(pixels)
 
     def _batch(
@@ -99,8 +99,8 @@ def predict(
     return torch.cat(logits).numpy()
 
 
-def shuffled(count: int, batch: int, generator: torch.Generator) -> Iterator[np.ndarray]:
-    """Row numbers in random order, in batches of nearly equal size: a batch of one frame has no statistics."""
+def shuffled_batches(count: int, batch: int, generator: torch.Generator) -> Iterator[np.ndarray]:
+    """Row numbers in random order, in batches of nearly equal size: batch norm needs more than one frame."""
     order = torch.randperm(count, generator=generator).numpy()
     yield from np.array_split(order, math.ceil(count / batch))
 
@@ -111,7 +111,7 @@ def updates_per_epoch(frames: int, workers: int, batch_frames: int) -> int:
 
 
 def tuning_score(y: np.ndarray, logits: np.ndarray) -> float:
-    """Macro average precision over the labels that some and not all frames show; NaN where there is none."""
+    """Macro average precision over the labels that some and not all frames show; NaN where there is no such label."""
     from sklearn.metrics import average_precision_score
 
     labels = np.flatnonzero(has_both_classes(y.astype(bool)))
@@ -120,7 +120,7 @@ def tuning_score(y: np.ndarray, logits: np.ndarray) -> float:
 
 
 def check_finite(loss: float, epoch: int, settings: TrainSettings) -> None:
-    """UsageError for a loss that is not a number: what was learned is worth nothing, and is not kept."""
+    """Raises UsageError for a loss that is infinite or NaN."""
     if not math.isfinite(loss):
         raise UsageError(
             f"the loss became {loss} in epoch {epoch} at --learning-rate {settings.learning_rate:g}; "
@@ -128,10 +128,10 @@ def check_finite(loss: float, epoch: int, settings: TrainSettings) -> None:
         )
 
 
-def hash_seed(*numbers: int) -> int:
-    """One seed from several, such that near ones give unlike random numbers."""
+def combine_seeds(*numbers: int) -> int:
+    """One seed from several numbers, such that neighbouring numbers give unrelated seeds."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _workers() -> int:
+def _world_size() -> int:
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1

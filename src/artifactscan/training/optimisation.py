@@ -1,4 +1,4 @@
-"""Loss, optimiser, schedule and moving average of one training, all timm's."""
+"""Loss, optimiser, schedule and moving average of one training, built from timm and torch."""
 
 from typing import Any, cast
 
@@ -15,13 +15,13 @@ from artifactscan.model.backbone import head
 from artifactscan.training.recipe import TrainSettings
 
 MAX_POSITIVE_WEIGHT = 10.0
-"""A rarer label's few positives would otherwise drive every update."""
-LOWEST_RATE = 0.01
-"""Of the highest learning rate, at both ends of the schedule."""
+"""Upper limit, so that the few positives of a rare label do not dominate the updates."""
+MIN_RATE_SHARE = 0.01
+"""Learning rate at both ends of the schedule, as a share of the highest."""
 
 
 def positive_weights(y: np.ndarray, balance: str) -> torch.Tensor:
-    """float32 (labels,): how much a positive counts against a negative of its label; ``y`` is 0/1 (frames, labels)."""
+    """float32 (labels,): weight of a positive relative to a negative, by label; ``y`` is 0/1 (frames, labels)."""
     if balance == "none":
         return torch.ones(y.shape[1])
     positives = np.maximum(y.sum(axis=0), 1)
@@ -30,7 +30,7 @@ def positive_weights(y: np.ndarray, balance: str) -> torch.Tensor:
 
 
 def make_loss(settings: TrainSettings, y: np.ndarray) -> nn.Module:
-    """Takes float logits and targets, both (frames, labels), to the mean loss; ``y``: the labels trained on."""
+    """A module from float logits and targets, both (frames, labels), to the mean loss; ``y``: the training labels."""
     weights = positive_weights(y, settings.balance)
     if settings.loss == "asymmetric":
         return AsymmetricLossMultiLabel(smoothing=settings.smoothing, reduction="mean", pos_weight=weights)
@@ -48,7 +48,7 @@ def make_optimiser(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
 
 def make_schedule(optimiser: torch.optim.Optimizer, settings: TrainSettings, updates: int) -> CosineLRScheduler:
     """Rises over the first ``warmup_share`` of all ``updates``, then falls along a cosine; stepped by update."""
-    lowest = settings.learning_rate * LOWEST_RATE
+    lowest = settings.learning_rate * MIN_RATE_SHARE
     rising = round(settings.warmup_share * updates)
     return CosineLRScheduler(
         optimiser,
@@ -62,12 +62,12 @@ def make_schedule(optimiser: torch.optim.Optimizer, settings: TrainSettings, upd
 
 
 def make_average(model: nn.Module, settings: TrainSettings) -> ModelEmaV3:
-    """The moving average of the weights; its decay grows with the updates, so that short trainings have one too."""
+    """The moving average of the weights; its decay grows with the updates, so that it is useful in short trainings."""
     return ModelEmaV3(model, decay=settings.ema_decay, use_warmup=True)
 
 
 def freeze(model: nn.Module, frozen: bool) -> None:
-    """Has the head alone learn, or everything again; statistics of frozen layers stay, too."""
+    """Makes only the head trainable, or all layers; frozen layers also keep their batch-norm statistics."""
     model.train()
     for parameter in model.parameters():
         parameter.requires_grad = not frozen

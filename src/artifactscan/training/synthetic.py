@@ -1,4 +1,4 @@
-"""Clips with known artifacts to learn from beside the labelled ones; nothing is tuned or tested on them."""
+"""Synthetic clips added to the training frames; nothing is tuned or tested on them."""
 
 import tempfile
 from pathlib import Path
@@ -12,14 +12,14 @@ from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_
 
 LABELS_NAME = "labels.csv"
 FILE_PREFIX = "synthetic:"
-"""Before the ``file`` of a synthetic clip, so that it is never taken for one of the user's."""
+"""Before the ``file`` of a synthetic clip, which keeps it apart from the user's clips."""
 
 
-def write_pairs(folder: str, pairs: int, *, seed: int) -> str:
-    """Draws clips, each clean and defective, into ``folder``, local or s3://, once; returns labels.csv.
+def write_synthetic_clips(folder: str, pairs: int, *, seed: int) -> str:
+    """Writes ``pairs`` clips, each clean and defective, to ``folder``, local or s3://, once; returns labels.csv.
 
-    In pairs, what a clip shows says nothing about its labels. labels.csv is written last. UsageError where the clips
-    cannot be written.
+    Pairs share their content, so that labels cannot be predicted from it. labels.csv is written last.
+    UsageError where the clips cannot be written.
     """
     labels = storage.join(folder, LABELS_NAME)
     if storage.exists(labels):
@@ -33,7 +33,7 @@ def write_pairs(folder: str, pairs: int, *, seed: int) -> str:
     return labels
 
 
-def with_synthetic(labelled: LabelledFrames, labels: str) -> LabelledFrames:
+def append_synthetic(labelled: LabelledFrames, labels: str) -> LabelledFrames:
     """``labelled`` with the frames of the synthetic clips in the table ``labels`` after its own."""
     drawn = load_labelled_frames([labels], [])
     files = pa.array([FILE_PREFIX + file for file in drawn.files])
