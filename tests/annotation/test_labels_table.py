@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled import ODD_FILES, label_row, labels_table
+from labelled import ODD_FILES, graded_row, label_row, labels_table
 from paths import SHARED
 from s3_server import S3Server
 
@@ -20,8 +20,10 @@ from artifactscan.annotation.labels_table import (
     write_labels,
 )
 from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS, SEVERITY_COLUMNS
 
 HEADER = "file,frame_index,boundary,texture,motion,object"
+GRADES = "severity_boundary,severity_texture,severity_motion,severity_object"
 DATA = SHARED / "data"
 
 
@@ -69,6 +71,56 @@ def test_parquet_of_other_types(tmp_path: Path) -> None:
 def test_an_invalid_cell_is_named(tmp_path: Path, line: str, said: str) -> None:
     path = csv_file(tmp_path, "a.mp4,0,0,0,0,0", line)
     assert refusal(read_labels, path).startswith(f"labels {path}: {said}")
+
+
+def test_grades_give_the_labels_that_a_row_does_not_have(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "a.mp4,3,0,1,2,3", "a.mp4,4,1.5,1.25,0,0.0", header=f"file,frame_index,{GRADES}")
+    assert read_labels(path).to_pylist() == [
+        graded_row("a.mp4", 3, "0123"),
+        graded_row("a.mp4", 4, [1.5, 1.25, 0, 0]),
+    ]
+    rows = ["a.mp4,3,,,,,0,1,2,3", "a.mp4,4,1,0,0,0,1,0,0,0", "a.mp4,5,1,0,0,0,,,,"]
+    path = csv_file(tmp_path, *rows, header=f"{HEADER},{GRADES}")
+    assert read_labels(path).to_pylist() == [
+        graded_row("a.mp4", 3, "0123"),
+        graded_row("a.mp4", 4, "1000") | {"boundary": 1},
+        label_row("a.mp4", 5, "1000"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("4,0,0,0", "row 2 has severity_boundary '4', which is not a grade from 0 to 3; correct it or remove the row"),
+        ("0,-0.5,0,0", "row 2 has severity_texture '-0.5', which is not a grade from 0 to 3; correct it or remove"),
+        ("0,0,clear,0", "row 2 has severity_motion 'clear', which is not a grade from 0 to 3; correct it or remove"),
+        ("0,0,0,nan", "row 2 has severity_object 'nan', which is not a grade from 0 to 3; correct it or remove"),
+        ("2,,0,1", "row 2 has severity_boundary and no severity_texture; grade all four labels or none"),
+        (",,,", "row 2 has no severity_boundary; fill it in or remove the row"),
+    ],
+)
+def test_an_invalid_grade_is_named(tmp_path: Path, line: str, said: str) -> None:
+    path = csv_file(tmp_path, "a.mp4,0,0,0,0,0", f"a.mp4,1,{line}", header=f"file,frame_index,{GRADES}")
+    assert refusal(read_labels, path).startswith(f"labels {path}: {said}")
+
+
+def test_a_table_with_grades_for_some_labels_only(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "a.mp4,0,0,0,0,0,1,1", header=f"{HEADER},severity_texture,severity_motion")
+    assert refusal(read_labels, path) == (
+        f"labels {path} have a column severity_texture and no column severity_boundary and no column severity_object; "
+        "grade all four labels or none"
+    )
+
+
+def test_a_table_without_grades_is_written_without_their_columns(tmp_path: Path) -> None:
+    for row, header in (
+        (label_row("a.mp4", 0, "0100"), HEADER),
+        (graded_row("a.mp4", 0, "0210"), f"{HEADER},{GRADES}"),
+    ):
+        write_labels(labels_table(row), str(tmp_path / "labels.csv"))
+        assert (tmp_path / "labels.csv").read_text().splitlines()[0] == f"{header},annotator,note"
+        write_labels(labels_table(row), str(tmp_path / "labels.parquet"))
+        assert pq.read_schema(tmp_path / "labels.parquet").names == [*header.split(","), "annotator", "note"]
 
 
 def test_a_file_that_is_not_a_labels_table(tmp_path: Path) -> None:
@@ -129,6 +181,10 @@ def test_rows_not_filled_in_are_counted(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "a.mp4,0,,,,", "a.mp4,12,0,1,0,0", "a.mp4,24,,,,")
     table, unlabelled = read_filled_labels(path)
     assert (table.to_pylist(), unlabelled) == ([label_row("a.mp4", 12, "0100")], 2)
+    grades = ["a.mp4,0,,,,,0,0,0,0", "a.mp4,12,,,,,,,,", "a.mp4,24,0,1,0,0,,,,"]
+    table, unlabelled = read_filled_labels(csv_file(tmp_path, *grades, header=f"{HEADER},{GRADES}"))
+    assert table.to_pylist() == [graded_row("a.mp4", 0, "0000"), label_row("a.mp4", 24, "0100")]
+    assert unlabelled == 1
     path = csv_file(tmp_path, "a.mp4,0,,,,", "a.mp4,12,0,1,0,")
     assert refusal(read_filled_labels, path) == f"labels {path}: row 2 has no object; fill it in or remove the row"
 
@@ -137,14 +193,24 @@ def test_rows_not_filled_in_are_counted(tmp_path: Path) -> None:
 @given(
     rows=st.dictionaries(
         st.tuples(ODD_FILES, st.integers(0, 2**31 - 1)),
-        st.tuples(st.from_regex("[01]{4}", fullmatch=True), ODD_FILES | st.none(), ODD_FILES | st.none()),
+        st.tuples(
+            st.from_regex("[01]{4}", fullmatch=True),
+            st.none() | st.tuples(*[st.floats(0, 3)] * 4),
+            ODD_FILES | st.none(),
+            ODD_FILES | st.none(),
+        ),
         max_size=6,
     ),
     ending=st.sampled_from(["csv", "parquet"]),
 )
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows: dict, ending: str) -> None:
     uri = str(tmp_path_factory.mktemp("labels") / f"labels.{ending}")
-    table = labels_table(*(label_row(*key, *rest) for key, rest in sorted(rows.items())))
+    table = labels_table(
+        *(
+            label_row(file, frame, shown, *rest) | dict(zip(SEVERITY_COLUMNS, grades or [None] * 4, strict=True))
+            for (file, frame), (shown, grades, *rest) in sorted(rows.items())
+        )
+    )
     write_labels(table, uri)
     assert read_labels(uri).to_pylist() == table.to_pylist()
 
@@ -178,12 +244,33 @@ def test_files_are_found_below_the_clips(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize(("name", "rows", "clips"), [("sora15", 300, 15), ("sora35", 543, 35)])
-def test_the_real_labels(name: str, rows: int, clips: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "file", "rows", "clips"),
+    [
+        ("sora15", "labels.csv", 300, 15),
+        ("sora35", "labels.csv", 543, 35),
+        ("sora15", "severity.csv", 90, 15),
+        ("sora35", "severity.csv", 210, 35),
+        ("gen85", "labels.csv", 516, 86),
+    ],
+)
+def test_the_real_labels(name: str, file: str, rows: int, clips: int) -> None:
     folder = DATA / name
     if not folder.is_dir():
         pytest.skip("the real clips are not beside the project")
-    table = read_labels(str(folder / "labels.csv"))
+    table = read_labels(str(folder / file))
     assert table.num_rows == rows
     assert len(check_against_clips(table, str(folder / "clips"))) == clips
     assert len(check_against_clips(table, str(folder))) == clips
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("name", "merged"), [("gen85", "labels"), ("sora15", "severity"), ("sora35", "severity")])
+def test_two_real_annotators_are_averaged_as_their_merged_table_says(name: str, merged: str) -> None:
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip("the real clips are not beside the project")
+    tables = [read_labels(str(folder / f"{merged}_{one}.csv"), rule="keep") for one in ("first", "second")]
+    expected = read_labels(str(folder / f"{merged}.csv"))
+    columns = ["file", "frame_index", *LABELS, *SEVERITY_COLUMNS]
+    assert merge_labels(tables, rule="error").select(columns) == expected.select(columns)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifactscan.annotation.selection import (
-    Limits,
+    SelectionLimits,
     choose,
     disagreement,
     join_scores,
@@ -63,27 +63,27 @@ def test_disagreement_of_checkpoints() -> None:
 
 def test_spread_out_takes_one_of_each_video_first() -> None:
     table = frames(a=HALVES, b=HALVES, c=[0.0])
-    assert chosen(choose(table, Limits(count=3))) == {"a": [2.0], "b": [2.0], "c": [0.0]}
-    assert chosen(choose(table, Limits(count=7))) == {"a": [1.0, 2.0, 3.5], "b": [1.0, 2.0, 3.5], "c": [0.0]}
-    assert choose(table, Limits()).num_rows == table.num_rows
+    assert chosen(choose(table, SelectionLimits(count=3))) == {"a": [2.0], "b": [2.0], "c": [0.0]}
+    assert chosen(choose(table, SelectionLimits(count=7))) == {"a": [1.0, 2.0, 3.5], "b": [1.0, 2.0, 3.5], "c": [0.0]}
+    assert choose(table, SelectionLimits()).num_rows == table.num_rows
     # A frame too near to one chosen before does not cost its video a turn.
     near = frames(a=HALVES[:4], b=HALVES[:6])
-    assert chosen(choose(near, Limits(count=4, min_gap_s=0.9))) == {"a": [0.0, 1.0], "b": [0.5, 1.5]}
+    assert chosen(choose(near, SelectionLimits(count=4, min_gap_s=0.9))) == {"a": [0.0, 1.0], "b": [0.5, 1.5]}
 
 
 def test_the_highest_values_first_within_the_limits() -> None:
     table = frames(a=HALVES, b=HALVES)
     values = np.array([*range(9, 18), *range(9)], dtype=float)  # later frames of a video, and video a, are worth more
-    assert chosen(choose(table, Limits(count=3), values)) == {"a": [3.0, 3.5, 4.0]}
-    assert chosen(choose(table, Limits(count=3, per_video=2), values)) == {"a": [3.5, 4.0], "b": [4.0]}
-    assert chosen(choose(table, Limits(count=4, min_gap_s=1.5), values)) == {"a": [1.0, 2.5, 4.0], "b": [4.0]}
+    assert chosen(choose(table, SelectionLimits(count=3), values)) == {"a": [3.0, 3.5, 4.0]}
+    assert chosen(choose(table, SelectionLimits(count=3, per_video=2), values)) == {"a": [3.5, 4.0], "b": [4.0]}
+    assert chosen(choose(table, SelectionLimits(count=4, min_gap_s=1.5), values)) == {"a": [1.0, 2.5, 4.0], "b": [4.0]}
 
 
 @settings(max_examples=50)
 @given(
     times=st.dictionaries(st.sampled_from("abcd"), st.sets(st.integers(0, 40), max_size=12), min_size=1),
     limits=st.builds(
-        Limits,
+        SelectionLimits,
         count=st.none() | st.integers(1, 20),
         per_video=st.none() | st.integers(1, 5),
         min_gap_s=st.sampled_from([0.0, 0.5, 2.0]),
@@ -92,7 +92,7 @@ def test_the_highest_values_first_within_the_limits() -> None:
     seed=st.integers(0, 5),
 )
 def test_limits_hold_and_order_does_not_matter(
-    times: dict[str, set[int]], limits: Limits, by_value: bool, seed: int
+    times: dict[str, set[int]], limits: SelectionLimits, by_value: bool, seed: int
 ) -> None:
     table = frames(**{video: [time / 4 for time in sorted(ticks)] for video, ticks in times.items()})
     random = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ from artifactscan.annotation.settings import AgreeSettings, ImportSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 from artifactscan.storage.parquet import write_table
 
 
@@ -61,7 +61,7 @@ def agree(settings: AgreeSettings, out: Console) -> None:
         try:
             write_table(figures, storage.normalise(settings.output))
         except OSError as error:
-            reason = failures.describe(error, settings.output)
+            reason = storage_errors.describe(error, settings.output)
             raise UsageError(f"output {settings.output} cannot be written: {reason}") from None
 
 

@@ -15,7 +15,7 @@ from artifactscan.annotation.label_studio import read_label_studio, write_label_
 from artifactscan.annotation.labels_table import LABELLED, merge_labels, read_filled_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import SCORE_COLUMNS
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 
 Tool = Literal["csv", "cvat", "label-studio", "fiftyone"]
 TOOLS: tuple[str, ...] = get_args(Tool)
@@ -104,4 +104,4 @@ def _read(uri: str) -> bytes:
     except FileNotFoundError:
         raise UsageError(f"{uri} is not there; give the file that the tool exported") from None
     except OSError as error:
-        raise UsageError(f"{uri} cannot be read: {failures.describe(error, uri)}") from None
+        raise UsageError(f"{uri} cannot be read: {storage_errors.describe(error, uri)}") from None

@@ -21,7 +21,7 @@ _KEY = ["video_id", "frame_index"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class SelectionLimits:
     """How many frames to choose, and how far apart."""
 
     count: int | None = None
@@ -79,7 +79,7 @@ def disagreement(scores: np.ndarray, measure: Measure = "variance") -> np.ndarra
     return np.maximum(divergence, 0.0).mean(axis=-1)
 
 
-def choose(frames: pa.Table, limits: Limits, values: np.ndarray | None = None) -> pa.Table:
+def choose(frames: pa.Table, limits: SelectionLimits, values: np.ndarray | None = None) -> pa.Table:
     """Chooses rows of ``frames`` (video_id, frame_index, pts_s), sorted by video and frame.
 
     With ``values``, float (frames,), the highest are taken first. Without, one of every video is taken before a second

@@ -7,7 +7,7 @@ import tyro
 
 from artifactscan.annotation.cvat import Untagged
 from artifactscan.annotation.labelling_tools import Tool
-from artifactscan.annotation.labels_table import Rule
+from artifactscan.annotation.merge_rows import Rule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from artifactscan import storage
-from artifactscan.annotation.labels_table import Rule, check_against_clips, merge_labels, read_labels
+from artifactscan.annotation.labels_table import check_against_clips, merge_labels, read_labels
+from artifactscan.annotation.merge_rows import Rule
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 from artifactscan.storage.digest import digest
 
 _STAT_THREADS = 32
@@ -96,5 +97,5 @@ def _stat_clip(uri: str) -> Clip:
     try:
         stat = storage.stat(uri)
     except OSError as error:
-        raise UsageError(f"clip {uri} cannot be read: {failures.describe(error, uri)}") from None
+        raise UsageError(f"clip {uri} cannot be read: {storage_errors.describe(error, uri)}") from None
     return Clip(uri=uri, etag=stat.etag, size_bytes=stat.size_bytes)

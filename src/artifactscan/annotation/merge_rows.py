@@ -1,0 +1,146 @@
+"""Rows of the labels table that belong to one frame, merged by a rule."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from statistics import fmean
+from typing import Literal, NamedTuple
+
+from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS, SEVERITY_POSITIVE
+from artifactscan.messages.text import printable
+
+Rule = Literal["error", "any", "all", "majority", "keep"]
+"""How rows of one frame with different labels are merged: a UsageError; 1 where any, all or most annotators say 1; or
+one row per annotator is kept. Graded rows are averaged: under ``error`` they are no contradiction, and a label is 1
+from a mean of SEVERITY_POSITIVE on; the other rules count each row's own label, and a tie of graded rows is decided by
+the mean."""
+
+
+class LabelRow(NamedTuple):
+    """A checked row of a labels table."""
+
+    number: int
+    """Counted from 1."""
+    file: str
+    frame_index: int
+    labels: tuple[int, ...]
+    severities: tuple[float, ...] | None
+    """0 to MAX_SEVERITY in label order; None for a row without grades."""
+    annotator: str | None
+    note: str | None
+
+    @property
+    def frame(self) -> tuple[str, int]:
+        return self.file, self.frame_index
+
+
+def labels_of_severities(severities: Iterable[float]) -> tuple[int, ...]:
+    """0 or 1 for each severity: 1 from SEVERITY_POSITIVE on."""
+    return tuple(int(severity >= SEVERITY_POSITIVE) for severity in severities)
+
+
+def merge_rows(rows: Iterable[LabelRow], rule: Rule, source: str) -> list[LabelRow]:
+    """One row per frame, or with ``keep`` per frame and annotator, sorted by frame; ``source`` names them in errors.
+
+    A row without an annotator counts as another annotator's. UsageError for rows that the rule cannot merge, and for
+    one annotator's different grades of a frame under every rule.
+    """
+    merged: list[LabelRow] = []
+    for _, same_frame in groupby(sorted(rows, key=lambda row: (row.frame, row.number)), key=lambda row: row.frame):
+        group = list(same_frame)
+        graded = _one_per_grader(group, source)
+        if rule == "keep":
+            merged += _one_per_annotator(group, source)
+        elif len(group) == 1:
+            merged += group
+        else:
+            severities = tuple(map(fmean, zip(*(row.severities or () for row in graded), strict=True))) or None
+            if rule == "error":
+                labels = _agreed_labels(group, graded, severities, source)
+            else:
+                labels = _vote(group, rule, severities if all(row.severities for row in group) else None, source)
+            annotator, note = _join(row.annotator for row in group), _join(row.note for row in group)
+            merged.append(group[0]._replace(labels=labels, severities=severities, annotator=annotator, note=note))
+    return merged
+
+
+def _one_per_grader(group: list[LabelRow], source: str) -> list[LabelRow]:
+    """The graded rows of one frame, one per annotator; UsageError where one has two that differ."""
+    first_of: dict[str | int, LabelRow] = {}
+    for row in group:
+        if row.severities is None:
+            continue
+        first = first_of.setdefault(row.annotator or row.number, row)
+        if first.severities is not None and first.severities != row.severities:
+            n = next(n for n in range(len(LABELS)) if first.severities[n] != row.severities[n])
+            raise UsageError(
+                f"labels {source}: rows {first.number} and {row.number}, both by {_quoted(row.annotator or '')}, grade "
+                f"frame {row.frame_index} of {_quoted(row.file)} differently ({LABELS[n]} {first.severities[n]:g} and "
+                f"{row.severities[n]:g}); keep the one that holds"
+            )
+    return list(first_of.values())
+
+
+def _one_per_annotator(group: list[LabelRow], source: str) -> list[LabelRow]:
+    """The rows of one frame, one per annotator, a graded one where there is one.
+
+    Of rows without an annotator those with grades are all kept, and of the others one per set of labels.
+    """
+    distinct: dict[tuple, LabelRow] = {}
+    for row in sorted(group, key=lambda row: row.severities is None):
+        unnamed = (None, row.labels if row.severities is None else row.number)
+        first = distinct.setdefault((row.annotator,) if row.annotator else unnamed, row)
+        if first.labels != row.labels:
+            raise UsageError(f"{_contradiction(first, row, source)}; keep the one that holds")
+    return list(distinct.values())
+
+
+def _agreed_labels(
+    group: list[LabelRow], graded: list[LabelRow], severities: tuple[float, ...] | None, source: str
+) -> tuple[int, ...]:
+    """The labels on which all rows of one frame agree; those of several graded rows are of their mean."""
+    first = graded[0] if graded else group[0]
+    if severities and len(graded) > 1:
+        first = first._replace(labels=labels_of_severities(severities))
+    if other := next((row for row in group if row.severities is None and row.labels != first.labels), None):
+        way_out = "give a rule to merge them: --label-rule any, all or majority"
+        raise UsageError(f"{_contradiction(first, other, source)}; {way_out}")
+    return first.labels
+
+
+def _vote(group: list[LabelRow], rule: Rule, severities: tuple[float, ...] | None, source: str) -> tuple[int, ...]:
+    """The labels of one frame by a rule; equal rows of one annotator are one vote.
+
+    ``severities``: the means that decide a tie; None where a row has no grades.
+    """
+    ballots = {(row.annotator or row.number, row.labels) for row in group}
+    yes = [sum(labels[n] for _, labels in ballots) for n in range(len(LABELS))]
+    if rule == "any":
+        return tuple(int(votes > 0) for votes in yes)
+    if rule == "all":
+        return tuple(int(votes == len(ballots)) for votes in yes)
+    tied = [2 * votes == len(ballots) for votes in yes]
+    if severities is None and any(tied):
+        raise UsageError(
+            f"labels {source}: {LABELS[tied.index(True)]} of frame {group[0].frame_index} of {_quoted(group[0].file)} "
+            "has as many votes for 0 as for 1, so there is no majority; add a vote, or use the rule any or all"
+        )
+    by_mean = labels_of_severities(severities or ())
+    return tuple(by_mean[n] if tied[n] else int(2 * yes[n] > len(ballots)) for n in range(len(LABELS)))
+
+
+def _contradiction(first: LabelRow, second: LabelRow, source: str) -> str:
+    differing = next(n for n in range(len(LABELS)) if first.labels[n] != second.labels[n])
+    values = f"{LABELS[differing]} {first.labels[differing]} and {second.labels[differing]}"
+    return (
+        f"labels {source}: rows {first.number} and {second.number} label frame {first.frame_index} of "
+        f"{_quoted(first.file)} differently ({values})"
+    )
+
+
+def _join(values: Iterable[str | None]) -> str | None:
+    return "; ".join(dict.fromkeys(filter(None, values))) or None
+
+
+def _quoted(text: str) -> str:
+    return f"'{printable(text, 80)}'"
