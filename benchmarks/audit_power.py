@@ -3,9 +3,9 @@
     python benchmarks/audit_power.py [--nights 200]
 
 A corpus is three groups (generator=a, b, c), four labels in each; 5 % of the videos have an event of a label,
-independently. Per simulated night the real ``measure`` and ``judge`` compare a night with 14 baseline nights under the
-default policy, canaries standing still. On a change night the true rate of one label in one group is 10 %; on a quiet
-night nothing changed. A night of either kind has a corpus of its own. The variants, each a line of JSON:
+independently. Per simulated night the real ``measure_rates`` and ``judge_night`` compare it with 14 baseline nights
+under the default policy, with canaries that do not move. On a change night the true rate of one label in one group is
+10 %; on a quiet night nothing changed. Each night of either kind has its own corpus. The variants, each a line of JSON:
 
 - group: 500 videos a night in each group. To reach: 0.90 of change nights fail, at most 0.05 of quiet ones.
 - together: 500 videos a night in all groups together, so 167, 167 and 166 in each.
@@ -29,7 +29,7 @@ from artifactscan.audit.night import EXIT_PASS
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES
 from artifactscan.audit.policy import Policy
 from artifactscan.audit.statistics.flag_rates import measure_rates
-from artifactscan.audit.verdict import judge
+from artifactscan.audit.verdict import judge_night
 from artifactscan.labels import LABELS
 
 RATE, RISEN = 0.05, 0.10
@@ -105,7 +105,9 @@ def run(variant: Variant, nights: int, seed: int) -> dict[str, object]:
             baseline = {f"night{one:02}": arrivals(variant, rng) for one in range(BASELINE_NIGHTS)}
             tonight = arrivals(variant, rng, risen=risen)
             cells = measure_rates(tonight, baseline, policy, resamples=RESAMPLES)
-            verdict = judge(policy=policy, cells=cells, arrivals=tonight, canaries=canaries, baseline=list(baseline))
+            verdict = judge_night(
+                policy=policy, cells=cells, arrivals=tonight, canaries=canaries, baseline=list(baseline)
+            )
             failed[risen] += verdict.code != EXIT_PASS
             rightly += risen and f"{CHANGED} rose" in verdict.headline and "generator=a" in verdict.headline
     return {

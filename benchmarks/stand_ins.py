@@ -25,7 +25,7 @@ from artifactscan.outcomes import Outcome
 from artifactscan.pipelines.ray_cluster import progress, ray_data
 from artifactscan.pipelines.ray_cluster.progress import Tally
 from artifactscan.pipelines.score import graph
-from artifactscan.scoring.rates import REFERENCE
+from artifactscan.scoring.frame_costs import REFERENCE
 
 BYTES_PER_S = 155_000
 """Of video: the mean of the 15 Sora clips, 480p and 720p. By it an object's listed size says how long it is."""

@@ -24,8 +24,8 @@ from artifactscan.pipelines.ray_cluster import node_wait, node_watch, pools, pro
 from artifactscan.pipelines.score import rounds
 from artifactscan.schemas import VIDEOS
 from artifactscan.scoring import plan, slicing
-from artifactscan.scoring.cost import estimate
-from artifactscan.scoring.rates import REFERENCE
+from artifactscan.scoring.cost_estimate import estimate
+from artifactscan.scoring.frame_costs import REFERENCE
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.storage import lease
 from artifactscan.storage.retries import RetryLimits

@@ -7,7 +7,7 @@ import pytest
 from paths import ROOT
 
 from artifactscan.audit.settings import MAX_LINK_LIFE_H, AuditSettings
-from artifactscan.decode.sandbox.process import STDERR_BYTES
+from artifactscan.decode.sandbox.child_process import STDERR_BYTES
 from artifactscan.decode.sandbox.protocol import REASON_CHARS
 from artifactscan.decode.video import DecodeLimits
 

@@ -14,7 +14,7 @@ from artifactscan.annotation.labels_table import read_labels
 from artifactscan.audit import canaries
 from artifactscan.audit.audit_store import AuditStore, new_night_id
 from artifactscan.audit.baseline import baseline_nights
-from artifactscan.audit.measure import MeasureSettings, NightTables
+from artifactscan.audit.measure_night import MeasureSettings, NightTables
 from artifactscan.audit.night import Night
 from artifactscan.audit.night_tables import PICTURES, SAMPLING
 from artifactscan.audit.notify import check_webhook, notify
@@ -23,7 +23,7 @@ from artifactscan.audit.policy import Policy, load_policy
 from artifactscan.audit.policy import as_record as policy_record
 from artifactscan.audit.print_verdict import print_night
 from artifactscan.audit.settings import SECRETS, AuditSettings
-from artifactscan.audit.verdict import judge, remarks, scorer_moved
+from artifactscan.audit.verdict import judge_night, remarks, scorer_moved
 from artifactscan.audit.video_groups import check_matches, load_grouping
 from artifactscan.audit.write_pages import write_latest, write_pages
 from artifactscan.corpus.listing import list_corpus
@@ -42,8 +42,8 @@ from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, chec
 from artifactscan.pipelines.score.request import make_request
 from artifactscan.pipelines.score.run import as_usage_errors, check_cluster, print_checkpoint_quality
 from artifactscan.scoring.events import EventSettings
-from artifactscan.storage.failures import as_cut_off_errors
 from artifactscan.storage.lease import Lease
+from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.versions import versions
 
 WEBHOOK_VARIABLE = "ARTIFACTSCAN_WEBHOOK"
@@ -206,7 +206,7 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
         thresholds=dict(job.measuring.thresholds),
         events=asdict(job.measuring.events),
         policy=policy_record(policy),
-        verdict=judge(
+        verdict=judge_night(
             policy=policy,
             cells=tables.cells,
             arrivals=tables.arrivals,

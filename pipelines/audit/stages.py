@@ -21,7 +21,7 @@ from artifactscan.audit.corpus_state import (
 )
 from artifactscan.audit.formatting import counted
 from artifactscan.audit.human_labels import labels_with_flags
-from artifactscan.audit.measure import MeasureSettings, NightTables, measure_night
+from artifactscan.audit.measure_night import MeasureSettings, NightTables, measure_night
 from artifactscan.audit.night import Night
 from artifactscan.audit.night_tables import ARRIVALS
 from artifactscan.audit.settings import AuditSettings
@@ -32,7 +32,7 @@ from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.pipelines.score.request import Request
 from artifactscan.pipelines.score.run import ScoringResult, score_corpus
 from artifactscan.schemas import LISTING
-from artifactscan.scoring.settings import ScoreSettings, ScoringSettings
+from artifactscan.scoring.settings import ScoreSettings, SharedScoringSettings
 from artifactscan.storage.parquet import write_table
 from artifactscan.store.layout import Store
 
@@ -78,7 +78,7 @@ class StageResults:
 
 def scoring_settings(settings: AuditSettings, input: str, output: str, **changes: Any) -> ScoreSettings:
     """The audit's settings as those of one scoring; max_failed is 1, as the policy says how many may fail."""
-    common = {one.name: getattr(settings, one.name) for one in fields(ScoringSettings)}
+    common = {one.name: getattr(settings, one.name) for one in fields(SharedScoringSettings)}
     return ScoreSettings(input=input, output=output, max_failed=1.0, **{**common, **changes})
 
 

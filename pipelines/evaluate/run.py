@@ -21,8 +21,8 @@ from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.pipelines.ray_cluster.submission import check_paths
-from artifactscan.storage.failures import as_cut_off_errors
 from artifactscan.storage.parquet import write_table
+from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
 
 FRAMES_PER_CALL = 64

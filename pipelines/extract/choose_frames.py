@@ -16,7 +16,7 @@ from artifactscan.messages.console import console
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.pipelines.extract.extractor import FrameExtractor
 from artifactscan.store.layout import Store
-from artifactscan.store.read import stored_frames, stored_verdicts
+from artifactscan.store.stored_rows import stored_frames, stored_verdicts
 
 _FRAME_COLUMNS = ("video_id", "frame_index", "pts_s")
 

@@ -12,9 +12,9 @@ from typing import Any, cast
 import pyarrow as pa
 from ray.actor import ActorProxy
 
-from artifactscan.decode.native_size import NativeSizeDecoder
+from artifactscan.decode.native_resolution import NativeResolutionDecoder
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.extract.extraction_tables import EXTRACTED
 from artifactscan.extract.write_frames import ImageWriter, take_frames
@@ -34,7 +34,7 @@ class Extract:
     def __init__(
         self, settings: DecodeSettings, native_size: bool, writer: ImageWriter | None, tally: ActorProxy[Tally]
     ):
-        decoder = NativeSizeDecoder(settings) if native_size else DecoderProcess(settings)
+        decoder = NativeResolutionDecoder(settings) if native_size else SandboxedDecoder(settings)
         self.reader = VideoReader(decoder, max_object_bytes=settings.limits.max_object_bytes)
         self.writer, self.tally = writer, tally
 

@@ -27,8 +27,8 @@ from artifactscan.pipelines.extract.choose_frames import choose_frames
 from artifactscan.pipelines.extract.extractor import FrameExtractor
 from artifactscan.pipelines.ray_cluster.submission import check_paths
 from artifactscan.schemas import LISTING
-from artifactscan.storage.failures import as_cut_off_errors
 from artifactscan.storage.parquet import write_table
+from artifactscan.storage.storage_errors import as_cut_off_errors
 
 RECORD_NAME, INDEX_NAME, LEDGER_NAME = "extraction.json", "index.parquet", "ledger.parquet"
 

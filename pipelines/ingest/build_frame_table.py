@@ -9,7 +9,7 @@ import ray
 from artifactscan import storage
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
 from artifactscan.pipelines.ray_cluster.pools import LIGHT_CPUS, Pools
 from artifactscan.pipelines.ray_cluster.ray_data import (
@@ -36,7 +36,7 @@ class DecodeLabelledFrames:
     """CPU actor: clips in, their labelled frames out, or why they have none."""
 
     def __init__(self, settings: DecodeSettings):
-        self.reader = VideoReader(DecoderProcess(settings), max_object_bytes=settings.limits.max_object_bytes)
+        self.reader = VideoReader(SandboxedDecoder(settings), max_object_bytes=settings.limits.max_object_bytes)
 
     def __call__(self, clips: pa.Table) -> Iterator[pa.Table]:
         rows = {row["video_id"]: row for row in clips.to_pylist()}

@@ -7,7 +7,7 @@ from typing import Literal
 
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster.resources import MIN_CPUS, STAGE_LABEL, Node, Resources
-from artifactscan.scoring.rates import Rates
+from artifactscan.scoring.frame_costs import FrameCosts
 
 DECODE_NICENESS = 10
 """Niceness of decoders without a GPU: inference goes first, whose threads wait for each other at every layer."""
@@ -72,12 +72,12 @@ def size_pools(
     use_gpu: bool,
     decode_actors: int,
     classify_actors: int,
-    rates: Rates | None = None,
+    costs: FrameCosts | None = None,
     frames: int | None = None,
 ) -> Pools:
     """Pools for a cluster: every GPU classifies and every other core decodes; without a GPU, all cores do both.
 
-    Nodes with the label STAGE_LABEL do only that stage. ``rates`` and ``frames``, the sampled frames to expect,
+    Nodes with the label STAGE_LABEL do only that stage. ``costs`` and ``frames``, the sampled frames to expect,
     limit the decoders to those that the GPUs can serve, and the nodes of an autoscaler to those that the work is worth.
     ``decode_actors`` and ``classify_actors``: numbers to use instead, if not 0.
     UsageError where no node, now or later, may decode or classify.
@@ -92,13 +92,13 @@ def size_pools(
     apart = not set(decoding) & set(classifying)
     there = _decoder_places(nodes_for("decode", resources.nodes), use_gpu=use_gpu, apart=apart)
     decoders = decode_actors or _count_decoders(
-        there, _decoder_places(decoding, use_gpu=use_gpu, apart=apart), rates, frames
+        there, _decoder_places(decoding, use_gpu=use_gpu, apart=apart), costs, frames
     )
     if use_gpu:
         gpus = sum(node.gpus for node in classifying)
-        classifiers = classify_actors or _count_gpu_classifiers(resources, gpus, decoders, rates)
-        if rates and not decode_actors:
-            decoders = max(1, min(decoders, math.ceil(KEEP_BUSY * classifiers * rates.decode_s / rates.classify_s)))
+        classifiers = classify_actors or _count_gpu_classifiers(resources, gpus, decoders, costs)
+        if costs and not decode_actors:
+            decoders = max(1, min(decoders, math.ceil(KEEP_BUSY * classifiers * costs.decode_s / costs.classify_s)))
         classifier_gpus = 1.0 if classifiers <= gpus else gpus / classifiers
         classifier_cpus = min(1.0, _bookable_cpus(classifying) / (2 * classifiers))
         booked = 0.0 if apart else classifiers * classifier_cpus
@@ -170,19 +170,19 @@ def _decoder_places(nodes: Iterable[Node], *, use_gpu: bool, apart: bool) -> int
     return sum(node.cpus for node in nodes)
 
 
-def _count_decoders(there: int, at_most: int, rates: Rates | None, frames: int | None) -> int:
+def _count_decoders(there: int, at_most: int, costs: FrameCosts | None, frames: int | None) -> int:
     """Decoders to start: one for each core now, and those on an autoscaler's nodes that the work is worth."""
-    if rates is None or frames is None:
+    if costs is None or frames is None:
         return max(1, at_most)
-    return max(1, there, min(at_most, math.ceil(frames * rates.decode_s / WORTH_A_DECODER_S)))
+    return max(1, there, min(at_most, math.ceil(frames * costs.decode_s / WORTH_A_DECODER_S)))
 
 
-def _count_gpu_classifiers(resources: Resources, gpus: int, decoders: int, rates: Rates | None) -> int:
+def _count_gpu_classifiers(resources: Resources, gpus: int, decoders: int, costs: FrameCosts | None) -> int:
     """GPUs to use: all there are now, and those of an autoscaler that the decoders can keep busy."""
     there = sum(node.gpus for node in nodes_for("classify", resources.nodes))
-    if rates is None:
+    if costs is None:
         return gpus
-    return max(1, there, min(gpus, math.ceil(decoders * rates.classify_s / rates.decode_s)))
+    return max(1, there, min(gpus, math.ceil(decoders * costs.classify_s / costs.decode_s)))
 
 
 def _bookable_cpus(nodes: Iterable[Node]) -> float:

@@ -17,7 +17,7 @@ import ray
 from ray.actor import ActorProxy
 
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import DecoderProcess, Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.messages.logs import actor_log
@@ -47,7 +47,7 @@ class Decode:
     """CPU actor: rows of work in, segments out; the last segment of each video or slice carries its verdict."""
 
     def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally]):
-        child = DecoderProcess(settings, nice=niceness)
+        child = SandboxedDecoder(settings, nice=niceness)
         child.start()  # it imports its libraries while the first object is fetched
         self.reader = VideoReader(child, max_object_bytes=settings.limits.max_object_bytes)
         self.tally, self.log = tally, actor_log(run)

@@ -43,7 +43,7 @@ def prepare_cluster(
             use_gpu=use_gpu,
             decode_actors=settings.decode_actors,
             classify_actors=settings.classify_actors,
-            rates=job.rates("cuda" if use_gpu else "cpu"),
+            costs=job.frame_costs("cuda" if use_gpu else "cpu"),
             frames=frames,
         )
         if one_disk:  # nodes that join later would not see the local files

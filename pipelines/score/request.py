@@ -7,7 +7,7 @@ from rich.console import Console
 
 from artifactscan import storage
 from artifactscan.model.checkpoint import Checkpoint
-from artifactscan.scoring.rates import Rates, measured
+from artifactscan.scoring.frame_costs import FrameCosts, measured_frame_costs
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.scoring.spec import Spec
 from artifactscan.storage.digest import digest
@@ -60,9 +60,9 @@ class ScoringJob:
         """The same job once the run of ``record`` is committed."""
         return replace(self, earlier=tuple(sorted([*self.earlier, record], key=lambda one: one.run)))
 
-    def rates(self, device: str) -> Rates:
+    def frame_costs(self, device: str) -> FrameCosts:
         """Seconds per frame on ``device``, as earlier runs of the same spec measured them."""
-        return measured(self.earlier, spec=self.request.spec.digest, device=device)
+        return measured_frame_costs(self.earlier, spec=self.request.spec.digest, device=device)
 
 
 def make_job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> ScoringJob:

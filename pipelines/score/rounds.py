@@ -11,10 +11,10 @@ from artifactscan import storage
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.messages.logs import log_json
 from artifactscan.pipelines.score.request import ScoringJob
-from artifactscan.scoring.attempts import CompleteAttempts, read_complete_attempts
+from artifactscan.scoring.complete_attempts import CompleteAttempts, read_complete_attempts
 from artifactscan.scoring.plan import first_local_uri
+from artifactscan.scoring.remaining_work import count_to_do, remaining_work
 from artifactscan.scoring.stopwatch import Stopwatch
-from artifactscan.scoring.work import count_to_do, remaining_work
 
 if TYPE_CHECKING:
     from artifactscan.pipelines.score.prepare import PreparedCluster

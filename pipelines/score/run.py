@@ -23,16 +23,16 @@ from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, chec
 from artifactscan.pipelines.score.request import ScoringJob, make_job
 from artifactscan.pipelines.score.rounds import score_open_videos
 from artifactscan.schemas import MANIFEST
-from artifactscan.scoring.cost import estimate
-from artifactscan.scoring.plan import Plan, assumed_frames_per_byte, load_settled, make_plan, without_frames
-from artifactscan.scoring.rates import last_device
+from artifactscan.scoring.cost_estimate import estimate
+from artifactscan.scoring.frame_costs import last_device
+from artifactscan.scoring.plan import Plan, assumed_frames_per_byte, load_settled_videos, make_plan, without_frames
 from artifactscan.scoring.settings import ScoreSettings
-from artifactscan.scoring.settle import Settlement, settle
+from artifactscan.scoring.settle import RunTotals, settle
 from artifactscan.scoring.stopwatch import Stopwatch
 from artifactscan.scoring.summary import print_plan, print_run
-from artifactscan.storage import failures
-from artifactscan.storage.failures import as_cut_off_errors
+from artifactscan.storage import storage_errors
 from artifactscan.storage.lease import Lease
+from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.layout import RunRecord, manifest_schema, new_run_id
 from artifactscan.store.versions import versions
 
@@ -120,7 +120,7 @@ def _show_plan(job: ScoringJob) -> int:
     prices, device = job.settings.price_per_hour, job.settings.device
     if device == "auto":  # the second price is that of a node with a GPU
         device = "cuda" if len(prices) == 2 else last_device(job.earlier) or "cpu"
-    cost = estimate(plan.expected_frames, job.rates(device), node_cpus=job.settings.node_cpus, prices=prices)
+    cost = estimate(plan.expected_frames, job.frame_costs(device), node_cpus=job.settings.node_cpus, prices=prices)
     print_plan(plan, job.out, cost)
     if run := job.store.find_unfinished(job.request.digest, stored.uncommitted):
         job.out.print(f"run {run} of the same command was cut off and would be continued")
@@ -207,10 +207,10 @@ def _do_run(
         )
         lease.check()
         with watch.stage("settle"):
-            settlement = settle(
+            totals = settle(
                 store, run, attempts, thresholds=checkpoint.card.thresholds, sample_fps=job.settings.sample_fps
             )
-        record = _make_record(job, run, settlement, notes, watch, started)
+        record = _make_record(job, run, totals, notes, watch, started)
         lease.check()
         store.commit(record)
     print_run(store, record, checkpoint.card.thresholds, job.out)
@@ -227,13 +227,13 @@ def as_usage_errors() -> Iterator[None]:
     except BrokenPipeError:  # from stdout, not from a storage
         raise
     except OSError as error:
-        raise UsageError(failures.describe(error)) from error
+        raise UsageError(storage_errors.describe(error)) from error
 
 
 def _make_plan(job: ScoringJob, manifest: Path) -> Plan:
     """Compares the listing with the earlier runs and writes ``manifest``, a local file."""
     settings, request = job.settings, job.request
-    settled = load_settled(
+    settled = load_settled_videos(
         job.store,
         job.earlier,
         spec=request.spec.digest,
@@ -251,16 +251,14 @@ def _make_plan(job: ScoringJob, manifest: Path) -> Plan:
 
 
 def _make_record(
-    job: ScoringJob, run: str, settlement: Settlement, notes: set[str], watch: Stopwatch, started: datetime
+    job: ScoringJob, run: str, totals: RunTotals, notes: set[str], watch: Stopwatch, started: datetime
 ) -> RunRecord:
     request, checkpoint = job.request, job.checkpoint
     all_notes = sorted(notes)
     if not checkpoint.card.trained:
         all_notes.append("the checkpoint is not trained: the scores mean nothing")
-    if settlement.damaged_parts:
-        all_notes.append(
-            f"{settlement.damaged_parts} parts were cut off while being written; their videos were done again"
-        )
+    if totals.damaged_parts:
+        all_notes.append(f"{totals.damaged_parts} parts were cut off while being written; their videos were done again")
     return RunRecord(
         run=run,
         spec_digest=request.spec.digest,
@@ -275,18 +273,18 @@ def _make_record(
             "thresholds": dict(checkpoint.card.thresholds),
         },
         versions=versions(),
-        precision=settlement.precisions,
+        precision=totals.precisions,
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=watch.seconds,
         counts={
-            "listed": settlement.listed,
-            "removed": settlement.removed,
-            "without_frames": settlement.without_frames,
-            "frames": settlement.frames,
-            "events": settlement.events,
+            "listed": totals.listed,
+            "removed": totals.removed,
+            "without_frames": totals.without_frames,
+            "frames": totals.frames,
+            "events": totals.events,
         },
-        outcomes=settlement.outcomes,
-        rates=settlement.rates,
+        outcomes=totals.outcomes,
+        rates=totals.rates,
         notes=all_notes,
     )

@@ -34,9 +34,9 @@ from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import Checkpoint, save_checkpoint
 from artifactscan.pipelines.ray_cluster.submission import check_paths
 from artifactscan.storage.digest import digest
-from artifactscan.storage.failures import as_cut_off_errors
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import write_table
+from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.versions import versions_of
 from artifactscan.training.backbone_cost import measure_backbone_cost
 from artifactscan.training.epoch_history import write_history

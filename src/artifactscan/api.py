@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from artifactscan import storage
 from artifactscan.cli.exit_codes import unknown_name
 from artifactscan.decode.input_spec import InputSpec
-from artifactscan.decode.native_size import NativeSizeDecoder
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.native_resolution import NativeResolutionDecoder
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeError, DecodeSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
@@ -24,7 +24,7 @@ from artifactscan.model.checkpoint import load_checkpoint
 from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.store.layout import Store
-from artifactscan.store.read import stored_events, stored_frames, stored_listing
+from artifactscan.store.stored_rows import stored_events, stored_frames, stored_listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,7 +195,7 @@ def sample_frames(path: str, fps: float = 2.0, *, input: InputSpec | None = None
     if not fps > 0:
         raise UsageError(f"fps is {fps}; give a number above 0")
     settings = DecodeSettings(input=input or InputSpec(height=16, width=16), sample_fps=fps)
-    decoder = DecoderProcess(settings) if input else NativeSizeDecoder(settings)
+    decoder = SandboxedDecoder(settings) if input else NativeResolutionDecoder(settings)
     try:
         with fetched_video(path, max_object_bytes=settings.limits.max_object_bytes) as (fetched, _, _):
             segments = list(decoder.decode(fetched.path))

@@ -11,7 +11,7 @@ from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Ve
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES
 from artifactscan.audit.policy import Policy, RateLimit, RiseLimit
 from artifactscan.audit.statistics.flag_rates import measure_rates
-from artifactscan.audit.verdict import judge, moved_canaries, remarks, risen_cells, scorer_moved
+from artifactscan.audit.verdict import judge_night, moved_canaries, remarks, risen_cells, scorer_moved
 from artifactscan.labels import LABELS
 
 SORA = ("generator=sora",)
@@ -52,7 +52,7 @@ def verdict(
 ) -> Verdict:
     policy = policy or Policy()
     cells = measure_rates(tonight, baseline, policy)
-    return judge(policy=policy, cells=cells, arrivals=tonight, canaries=canaries, baseline=list(baseline))
+    return judge_night(policy=policy, cells=cells, arrivals=tonight, canaries=canaries, baseline=list(baseline))
 
 
 QUIET, WORSE = many(500, 27, groups=SORA), many(500, 60, groups=SORA)

@@ -10,13 +10,13 @@ from media import write_clip
 
 from artifactscan import storage
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import DecoderProcess, Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
 from artifactscan.outcomes import Outcome
 
 
 @pytest.fixture(scope="module")
-def child() -> Iterator[DecoderProcess]:
-    with DecoderProcess(SETTINGS) as process:
+def child() -> Iterator[SandboxedDecoder]:
+    with SandboxedDecoder(SETTINGS) as process:
         yield process
 
 
@@ -29,7 +29,7 @@ def read(reader: VideoReader, *rows: dict[str, Any]) -> list[tuple[str, Segment]
     return [(Path(row["uri"]).name, segment) for row, segment in reader.read(rows)]
 
 
-def test_videos_are_read_in_order_with_one_result_each(child: DecoderProcess, tmp_path: Path) -> None:
+def test_videos_are_read_in_order_with_one_result_each(child: SandboxedDecoder, tmp_path: Path) -> None:
     clips = [write_clip(tmp_path / f"{n}.mp4", seconds=n) for n in (1, 2)]
     broken = tmp_path / "broken.mp4"
     broken.write_text("no video")
@@ -47,7 +47,7 @@ def test_videos_are_read_in_order_with_one_result_each(child: DecoderProcess, tm
     assert {(one.height, one.width) for name, one in segments if name == "2.mp4"} == {size}
 
 
-def test_a_file_written_to_while_it_is_decoded_is_changed(child: DecoderProcess, tmp_path: Path) -> None:
+def test_a_file_written_to_while_it_is_decoded_is_changed(child: SandboxedDecoder, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=4)
     reader = VideoReader(child, max_object_bytes=1 << 20)
     row = listed(clip)
@@ -62,7 +62,7 @@ def test_a_file_written_to_while_it_is_decoded_is_changed(child: DecoderProcess,
     assert not segments[-1].frame_index
 
 
-def test_an_object_over_the_limit_is_too_large(child: DecoderProcess, tmp_path: Path) -> None:
+def test_an_object_over_the_limit_is_too_large(child: SandboxedDecoder, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=1)
     [(_, segment)] = read(VideoReader(child, max_object_bytes=10), listed(clip))
     assert segment.result is not None

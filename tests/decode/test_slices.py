@@ -11,7 +11,7 @@ from isolated import SETTINGS as CHILD_SETTINGS
 from isolated import assert_failed, assert_scored, result_of
 from media import damage, write_clip
 
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.slices import WHOLE, NotSliceableError, Slice
 from artifactscan.outcomes import Outcome
 
@@ -61,12 +61,12 @@ def test_a_codec_that_is_decoded_whole_is_not_sliced(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def child() -> Iterator[DecoderProcess]:
-    with DecoderProcess(CHILD_SETTINGS) as process:
+def child() -> Iterator[SandboxedDecoder]:
+    with SandboxedDecoder(CHILD_SETTINGS) as process:
         yield process
 
 
-def test_slices_from_the_decoding_process(child: DecoderProcess, long_one: Path) -> None:
+def test_slices_from_the_decoding_process(child: SandboxedDecoder, long_one: Path) -> None:
     indices = []
     for number in range(3):
         segments = list(child.decode(str(long_one), Slice(number, 3)))
@@ -77,7 +77,7 @@ def test_slices_from_the_decoding_process(child: DecoderProcess, long_one: Path)
 
 
 def test_a_video_that_cannot_be_sliced_is_decoded_whole_by_the_first_slice(
-    child: DecoderProcess, tmp_path: Path
+    child: SandboxedDecoder, tmp_path: Path
 ) -> None:
     path = write_clip(tmp_path / "clip.webm", codec="libvpx-vp9", seconds=4)
     first = list(child.decode(str(path), Slice(0, 2)))
@@ -87,12 +87,12 @@ def test_a_video_that_cannot_be_sliced_is_decoded_whole_by_the_first_slice(
 
 
 def test_decord_alone_does_not_slice(long_one: Path) -> None:
-    with DecoderProcess(replace(CHILD_SETTINGS, decoder="decord")) as process:
+    with SandboxedDecoder(replace(CHILD_SETTINGS, decoder="decord")) as process:
         assert result_of(list(process.decode(str(long_one), Slice(0, 2)))).facts.frames_decoded == 20
         assert list(process.decode(str(long_one), Slice(1, 2))) == []
 
 
-def test_a_failed_slice_has_its_own_result(child: DecoderProcess, tmp_path: Path) -> None:
+def test_a_failed_slice_has_its_own_result(child: SandboxedDecoder, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_text("no video")
     for number in range(2):

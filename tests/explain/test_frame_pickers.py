@@ -9,7 +9,7 @@ import pytest
 from isolated import SAMPLED, SETTINGS
 
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeError, VideoFacts
 from artifactscan.explain.frame_pickers import Frame, HighestFrames, NamedFrames, UnknownFrameError, pick_frames
 from artifactscan.outcomes import Outcome
@@ -87,7 +87,7 @@ def test_the_frames_with_the_highest_values_are_kept() -> None:
 
 
 def test_pixels_are_those_that_scoring_sees(clip: str) -> None:
-    with DecoderProcess(SETTINGS) as decoder:
+    with SandboxedDecoder(SETTINGS) as decoder:
         scored = b"".join(segment.pixels for segment in decoder.decode(clip))
     every_frame = replace(SETTINGS, sample_fps=EVERY_FRAME_FPS)
     picked, facts = pick_frames(clip, every_frame, lambda: NamedFrames([*SAMPLED, 13], [2.01]))

@@ -4,7 +4,7 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from artifactscan.annotation.selection import Limits
+from artifactscan.annotation.selection import SelectionLimits
 from artifactscan.cli.flags import parse_settings
 from artifactscan.corpus.listing import VIDEO_PATTERNS
 from artifactscan.decode.input_spec import InputSpec
@@ -75,7 +75,7 @@ def test_flags_fill_the_settings() -> None:
         *("--export", "cvat", "csv", "--height", "90", "--width", "160"),
     )
     assert settings.checkpoint == ("a", "b")
-    assert settings.selection() == Limits(count=9, per_video=3, min_gap_s=1.5)
+    assert settings.selection() == SelectionLimits(count=9, per_video=3, min_gap_s=1.5)
     assert settings.export == ("cvat", "csv")
     assert settings.image_decoding().input == InputSpec(height=90, width=160)
 

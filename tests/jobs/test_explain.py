@@ -15,7 +15,7 @@ from PIL import Image
 from s3_server import S3Server
 
 from artifactscan.corpus.listing import video_id
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.demo import marks
 from artifactscan.jobs.explain import main
@@ -81,7 +81,7 @@ def scores_of(clip: str, checkpoint: str) -> dict[int, np.ndarray]:
     classifier = Classifier(loaded, ClassifySettings(precision="fp32", device="cpu"))
     spec = loaded.card.input
     scores = {}
-    with DecoderProcess(DecodeSettings(input=spec)) as decoder:
+    with SandboxedDecoder(DecodeSettings(input=spec)) as decoder:
         for segment in decoder.decode(clip):
             pixels = np.frombuffer(segment.pixels, np.uint8).reshape(-1, spec.height, spec.width, 3)
             scores |= dict(zip(segment.frame_index, classifier.scores([pixels]), strict=True))

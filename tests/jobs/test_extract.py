@@ -17,7 +17,7 @@ from artifactscan.annotation.frame_index import INDEX
 from artifactscan.annotation.labels_table import check_against_clips, read_labels, write_labels
 from artifactscan.annotation.selection import disagreement
 from artifactscan.decode.input_spec import InputSpec
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.extract.extraction_tables import LEDGER
 from artifactscan.jobs.extract import main
@@ -82,7 +82,7 @@ def test_every_sampled_frame_is_an_image_of_its_own_size(corpus: Path, extracted
     assert set(zip(index["file"], index["width"], index["height"], strict=True)) == {(TALL, 64, 128), (ODD, 160, 96)}
     assert index[["value", *SCORE_COLUMNS]].isna().all(axis=None)
     assert {str(path.relative_to(extracted)) for path in extracted.glob("frames/*")} == set(index["image"])
-    with DecoderProcess(DecodeSettings(input=InputSpec(height=96, width=160))) as child:
+    with SandboxedDecoder(DecodeSettings(input=InputSpec(height=96, width=160))) as child:
         [segment] = child.decode(str(corpus / ODD))
     decoded = np.frombuffer(segment.pixels, np.uint8).reshape(-1, 96, 160, 3)
     odd = index[index["file"] == ODD]

@@ -10,7 +10,7 @@ import pytest
 from parts import attempt, failure, manifest_row, record, settle_run, write_manifest, write_part
 
 from artifactscan.schemas import LISTING
-from artifactscan.scoring.plan import Plan, load_settled, make_plan, without_frames
+from artifactscan.scoring.plan import Plan, load_settled_videos, make_plan, without_frames
 from artifactscan.store.layout import Store
 
 
@@ -36,7 +36,7 @@ def plan_for(store: Store, tmp_path: Path, etags: dict[str, str], **asked: Any) 
     """The plan, and uri → status of the manifest."""
     request = {"spec": "spec", "scope": "scope", "limits": "limits", "retry_failed": False, **asked}
     manifest = tmp_path / "manifest.parquet"
-    settled = load_settled(store, store.committed(), **request)
+    settled = load_settled_videos(store, store.committed(), **request)
     plan = make_plan(listing(**etags), settled, manifest, sample_fps=2.0)
     rows = pq.read_table(manifest).to_pylist()
     return plan, {row["uri"]: row["status"] for row in rows}

@@ -48,7 +48,7 @@ def test_each_listed_object_gets_one_row_and_each_frame_one(store: Store) -> Non
     )
     write_part(store, RUN, "one", [*attempt("/a", [2, 1]), failure("/c")])
     write_part(store, RUN, "two", attempt("/b", [3]))
-    settlement = settle_run(store, RUN)
+    totals = settle_run(store, RUN)
     ledger = {row["uri"]: row for row in tables(store, store.videos(RUN))}
     assert {uri: row["outcome"] for uri, row in ledger.items()} == {
         "/a": "scored",
@@ -60,9 +60,9 @@ def test_each_listed_object_gets_one_row_and_each_frame_one(store: Store) -> Non
     assert ledger["/c"]["reason"] == "it is broken"
     assert (ledger["/d"]["settled_run"], ledger["/d"]["settled_outcome"]) == ("run0", "partial")
     assert frames_of(store) == [("/a", 0), ("/a", 1), ("/a", 2), ("/b", 0), ("/b", 1), ("/b", 2)]
-    assert settlement.outcomes == {"scored": 2, "undecodable": 1, "unchanged": 2}
-    assert (settlement.listed, settlement.removed, settlement.frames) == (5, 1, 6)
-    assert settlement.without_frames == 2, "one failed now, one failed in the run that settled it"
+    assert totals.outcomes == {"scored": 2, "undecodable": 1, "unchanged": 2}
+    assert (totals.listed, totals.removed, totals.frames) == (5, 1, 6)
+    assert totals.without_frames == 2, "one failed now, one failed in the run that settled it"
 
 
 def test_scores_and_their_summary_per_video(store: Store) -> None:
@@ -123,8 +123,8 @@ def test_a_truncated_part_is_ignored_and_its_videos_are_done_again(store: Store)
     assert open_work(store, RUN)["uri"].to_pylist() == ["/b"]
     write_part(store, RUN, "three", attempt("/b", [2], name="again"))
     assert open_work(store, RUN).num_rows == 0
-    settlement = settle_run(store, RUN)
-    assert (settlement.frames, settlement.damaged_parts) == (4, 1)
+    totals = settle_run(store, RUN)
+    assert (totals.frames, totals.damaged_parts) == (4, 1)
 
 
 def test_settling_twice_gives_the_same_tables(store: Store) -> None:
@@ -153,8 +153,8 @@ def test_a_committed_run_is_not_settled_again(store: Store) -> None:
 def test_tables_without_rows_still_have_their_columns(store: Store) -> None:
     write_manifest(store, RUN, [manifest_row("/a")])
     write_part(store, RUN, "one", [failure("/a", "timed_out")])
-    settlement = settle_run(store, RUN)
-    assert (settlement.frames, settlement.events, settlement.without_frames) == (0, 0, 1)
+    totals = settle_run(store, RUN)
+    assert (totals.frames, totals.events, totals.without_frames) == (0, 0, 1)
     for folder, schema in ((store.frames(RUN), FRAMES), (store.events(RUN), EVENTS), (store.videos(RUN), VIDEOS)):
         [file] = parquet_files(folder)
         assert pq.read_schema(file).equals(schema)
@@ -184,6 +184,6 @@ def test_any_order_and_any_repeats_settle_to_the_same_frames(data: st.DataObject
             if part:
                 write_part(store, RUN, name, part)
         assert open_work(store, RUN).num_rows == 0
-        settlement = settle_run(store, RUN)
+        totals = settle_run(store, RUN)
         assert frames_of(store) == [(uri, frame) for uri, sizes in videos.items() for frame in range(sum(sizes))]
-        assert settlement.outcomes == {"scored": 3}
+        assert totals.outcomes == {"scored": 3}

@@ -10,7 +10,7 @@ from parts import attempt, failure, manifest_row, open_work, settle_run, slice_o
 
 from artifactscan.errors import LedgerError
 from artifactscan.schemas import LISTING, PARTS
-from artifactscan.scoring.slicing import MOST_SLICES, cut
+from artifactscan.scoring.slicing import MOST_SLICES, cut_into_slices
 from artifactscan.storage.parquet import parquet_files, read_table, write_table
 from artifactscan.store.layout import Store
 
@@ -26,7 +26,7 @@ def work(*sizes: int | None) -> pa.Table:
 
 
 def test_objects_over_slice_bytes_are_cut_and_the_largest_slices_come_first() -> None:
-    table = cut(work(100, 250, 101, None), 100)
+    table = cut_into_slices(work(100, 250, 101, None), 100)
     rows = [tuple(row[name] for name in ("uri", "slice", "slices", "slice_bytes")) for row in table.to_pylist()]
     assert rows == [
         ("/0", 0, 1, 100),
@@ -40,11 +40,11 @@ def test_objects_over_slice_bytes_are_cut_and_the_largest_slices_come_first() ->
 
 
 def test_videos_that_are_not_cut() -> None:
-    assert cut(work(10**12), 0)["slices"].to_pylist() == [1]
+    assert cut_into_slices(work(10**12), 0)["slices"].to_pylist() == [1]
     table = work(10**12, 10**12)
-    whole = cut(table, 1000, whole=frozenset(table["video_id"].to_pylist()[:1]))
+    whole = cut_into_slices(table, 1000, whole=frozenset(table["video_id"].to_pylist()[:1]))
     assert sorted(whole["slices"].to_pylist()) == [1, *[MOST_SLICES] * MOST_SLICES]
-    assert cut(work(10**12, 10**9), 10**8, max_bytes=10**10)["slices"].to_pylist() == [1, *[10] * 10]
+    assert cut_into_slices(work(10**12, 10**9), 10**8, max_bytes=10**10)["slices"].to_pylist() == [1, *[10] * 10]
 
 
 # Joining

@@ -19,7 +19,7 @@ from media import write_clip
 from s3_server import S3Server
 
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.storage.fetch import Fetched, FetchError, fetch
 from artifactscan.storage.node_cache import SLOTS, shared_copy
 
@@ -273,7 +273,7 @@ def test_a_copy_is_removed_before_the_next_object_is_fetched(s3: S3Server, scrat
         copies.append(sum(link.startswith(f"{scratch}/#") for link in links))
         return fetch(*arguments, **more)  # type: ignore[arg-type]
 
-    with DecoderProcess(SETTINGS) as child, pytest.MonkeyPatch.context() as patch:
+    with SandboxedDecoder(SETTINGS) as child, pytest.MonkeyPatch.context() as patch:
         patch.setattr("artifactscan.decode.reader.fetch", count)
         reader = VideoReader(child, max_object_bytes=1 << 20)
         for row in (rows[0], rows[0] | {"slice": 1}, rows[1]):
@@ -288,7 +288,7 @@ def test_slices_of_an_object_are_fetched_once(s3: S3Server, scratch: Path) -> No
     rows = [listed | {"slice": number, "slices": 5} for number in range(4)]
     s3.faults.clear()
     frames, fetched = [], 0
-    with DecoderProcess(SETTINGS) as one, DecoderProcess(SETTINGS) as other:
+    with SandboxedDecoder(SETTINGS) as one, SandboxedDecoder(SETTINGS) as other:
         readers = [VideoReader(child, max_object_bytes=1 << 20) for child in (one, other)]
         reading = [readers[0].read(rows[:2]), readers[1].read(rows[2:])]
         segments = [next(reading[0]), next(reading[1])]  # both are at work

@@ -8,9 +8,9 @@ import pyarrow as pa
 from artifactscan.corpus.listing import video_id
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.schemas import MANIFEST, PARTS
-from artifactscan.scoring.attempts import read_complete_attempts
-from artifactscan.scoring.settle import Settlement, settle
-from artifactscan.scoring.work import remaining_work
+from artifactscan.scoring.complete_attempts import read_complete_attempts
+from artifactscan.scoring.remaining_work import remaining_work
+from artifactscan.scoring.settle import RunTotals, settle
 from artifactscan.storage.parquet import write_table
 from artifactscan.store.layout import RunRecord, Store
 
@@ -78,7 +78,7 @@ def open_work(store: Store, run: str, **options: Any) -> pa.Table:
     return remaining_work(store, run, read_complete_attempts(store, run), **options)
 
 
-def settle_run(store: Store, run: str) -> Settlement:
+def settle_run(store: Store, run: str) -> RunTotals:
     """Settles a run from its parts."""
     attempts = read_complete_attempts(store, run)
     return settle(store, run, attempts, thresholds=THRESHOLDS, sample_fps=SAMPLE_FPS)

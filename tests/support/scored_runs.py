@@ -51,11 +51,11 @@ def write_run(
             frame |= {f"p_{label}": scores[label][number] if label in scores else 0.0 for label in LABELS}
         parts.append(row)
     write_part(store, run, "one", parts)
-    settlement = settle_run(store, run)
+    totals = settle_run(store, run)
     committed = replace(
         record(run, spec=spec, scope=scope),
-        counts={"frames": settlement.frames, "listed": settlement.listed},
-        outcomes=settlement.outcomes,
+        counts={"frames": totals.frames, "listed": totals.listed},
+        outcomes=totals.outcomes,
         checkpoint={"digest": "c", "backbone": "b"},
         settings={"sample_fps": FPS},
     )

@@ -11,7 +11,7 @@ from media import read_number, truncate
 
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.errors import UsageError
 from artifactscan.training.frame_table import (
@@ -34,7 +34,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def decode(labelled: LabelledFrames) -> pa.Table:
-    with DecoderProcess(every_frame_settings(SPEC)) as process:
+    with SandboxedDecoder(every_frame_settings(SPEC)) as process:
         reader = VideoReader(process, max_object_bytes=1 << 30)
         tables = []
         for clip in clips_to_decode(labelled).to_pylist():
@@ -54,7 +54,7 @@ def test_labelled_frames_are_decoded_with_the_pixels_of_the_scoring_job(table: P
     assert np.stack([decoded[f"y_{name}"].to_numpy() for name in ("boundary", "object")], axis=1).tolist() == (
         labelled.y[:, [0, 3]].tolist()
     )
-    with DecoderProcess(DecodeSettings(input=SPEC)) as scoring:
+    with SandboxedDecoder(DecodeSettings(input=SPEC)) as scoring:
         [segment] = scoring.decode(labelled.clips["clips/clip0.mp4"].uri)
     assert segment.frame_index == [0, 6]
     on_grid = np.frombuffer(segment.pixels, np.uint8).reshape(-1, 48, 80, 3)[1]

@@ -9,7 +9,7 @@ from artifactscan.annotation.labels_table import read_labels
 from artifactscan.audit.video_groups import paths_below
 from artifactscan.labels import LABELS
 from artifactscan.store.layout import Store
-from artifactscan.store.read import stored_frames
+from artifactscan.store.stored_rows import stored_frames
 
 
 def labels_with_flags(

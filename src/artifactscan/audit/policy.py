@@ -21,7 +21,7 @@ from artifactscan.audit.night_tables import ALL
 from artifactscan.cli.yaml_text import parse_yaml
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def load_policy(uri: str | None) -> Policy:
     try:
         text = storage.read_bytes(place)
     except OSError as error:
-        raise UsageError(f"policy {uri} cannot be read: {failures.describe(error, place)}") from None
+        raise UsageError(f"policy {uri} cannot be read: {storage_errors.describe(error, place)}") from None
     return parse_policy(parse_yaml(text, f"policy {uri}"), f"policy {uri}")
 
 

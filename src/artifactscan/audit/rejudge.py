@@ -12,20 +12,20 @@ from artifactscan.audit.arrivals import gather_arrivals, regroup
 from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.baseline import baseline_nights
 from artifactscan.audit.human_labels import labels_with_flags
-from artifactscan.audit.measure import MeasureSettings, NightTables, measure_night
+from artifactscan.audit.measure_night import MeasureSettings, NightTables, measure_night
 from artifactscan.audit.night import Night, Verdict
 from artifactscan.audit.night_tables import ARRIVALS, PICTURES
 from artifactscan.audit.policy import Policy, load_policy, parse_policy
 from artifactscan.audit.policy import as_record as policy_record
 from artifactscan.audit.settings import ReportSettings
-from artifactscan.audit.verdict import judge, remarks
+from artifactscan.audit.verdict import judge_night, remarks
 from artifactscan.audit.video_groups import drop_high_cardinality, load_grouping
 from artifactscan.audit.write_pages import write_latest, write_pages
 from artifactscan.errors import LedgerError, UsageError
 from artifactscan.labels import LABELS
 from artifactscan.scoring.events import EventSettings
-from artifactscan.storage.failures import as_cut_off_errors
 from artifactscan.storage.lease import Lease
+from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.layout import RunRecord
 
 
@@ -198,7 +198,7 @@ def _judge(
         events=asdict(by.events),
         policy=policy_record(by.policy),
         baseline=tuple(baseline),
-        verdict=judge(
+        verdict=judge_night(
             policy=by.policy, cells=tables.cells, arrivals=tables.arrivals, canaries=canary_table, baseline=baseline
         ),
         remarks=remarks(policy=by.policy, cells=tables.cells, baseline=baseline),

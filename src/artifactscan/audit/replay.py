@@ -10,7 +10,7 @@ from artifactscan import storage
 from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.settings import WhySettings
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeResult
 from artifactscan.errors import UsageError
 from artifactscan.explain.explanation import Explanation, explain_video
@@ -23,10 +23,10 @@ from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.schemas import FRAMES, VIDEOS
 from artifactscan.scoring.events import EventSettings, find_events
 from artifactscan.scoring.settings import ScoreSettings
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 from artifactscan.storage.parquet import read_table
 from artifactscan.store.layout import RunRecord, Store
-from artifactscan.store.read import stored_frames
+from artifactscan.store.stored_rows import stored_frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def replay(settings: WhySettings) -> Replay:
     classifier = Classifier(checkpoint, asked.classifying())
     if run.precision and classifier.precision not in run.precision:
         notes.append(f"scored here in {classifier.precision}, then in {', '.join(run.precision)}")
-    with DecoderProcess(decoding) as child:
+    with SandboxedDecoder(decoding) as child:
         fresh, result = _score(row, VideoReader(child, max_object_bytes=asked.max_object_bytes), classifier)
     stored = stored_frames(store, run.spec_digest, pa.array([row["video_id"]])).sort_by("frame_index")
     events = find_events(
@@ -147,7 +147,7 @@ def _check_object(uri: str, row: dict) -> None:
         found = storage.stat(uri)
     except OSError as error:
         raise UsageError(
-            f"{printable(uri)} cannot be read any more ({failures.describe(error, uri)}), so there is nothing to "
+            f"{printable(uri)} cannot be read any more ({storage_errors.describe(error, uri)}), so there is nothing to "
             f"replay; its stored scores are in frames/ under video_id {row['video_id']}"
         ) from None
     if found.etag != row["etag"]:

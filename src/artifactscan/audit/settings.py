@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from artifactscan.errors import UsageError
-from artifactscan.scoring.settings import ScoringSettings
+from artifactscan.scoring.settings import SharedScoringSettings
 
 SECRETS = frozenset({"webhook"})
 """Settings that neither night.json nor a page keeps: a Slack URL is a key."""
@@ -33,7 +33,7 @@ class PageSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditSettings(ScoringSettings, PageSettings):
+class AuditSettings(SharedScoringSettings, PageSettings):
     """Scores what is new in a corpus, sets it against earlier nights, and says whether it got worse."""
 
     corpus: str
@@ -67,7 +67,7 @@ class AuditSettings(ScoringSettings, PageSettings):
     """URL that gets the verdict as Slack-compatible JSON; or the environment variable ARTIFACTSCAN_WEBHOOK."""
 
     def __post_init__(self) -> None:
-        ScoringSettings.__post_init__(self)
+        SharedScoringSettings.__post_init__(self)
         PageSettings.__post_init__(self)
         if not 0 <= self.resample_share <= 1:
             raise UsageError(f"--resample-share is {self.resample_share}; give a share between 0 and 1")

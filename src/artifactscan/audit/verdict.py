@@ -32,7 +32,7 @@ _ROUNDING = 1e-12
 _Row = Mapping[str, Any]
 
 
-def judge(
+def judge_night(
     *, policy: Policy, cells: pa.Table, arrivals: pa.Table, canaries: pa.Table, baseline: Sequence[str]
 ) -> Verdict:
     """The verdict on a night from its CELLS, ARRIVALS and CANARIES; ``baseline`` names the nights compared with.

@@ -13,7 +13,7 @@ from artifactscan import storage
 from artifactscan.audit.night_tables import ALL
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 from artifactscan.storage.parquet import open_plain
 
 MAX_VALUES = 200
@@ -166,7 +166,7 @@ def _read_metadata(uri: str) -> pa.Table:
         with files.open_input_file(path) as file:
             table = _read_csv(file.read()) if uri.lower().endswith(".csv") else open_plain(file).read()
     except (pa.ArrowInvalid, OSError) as error:
-        words = failures.describe(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
+        words = storage_errors.describe(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(
             f"--metadata {uri} cannot be read: {words}; give a .csv or .parquet with a column uri"
         ) from None

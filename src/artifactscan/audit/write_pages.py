@@ -19,7 +19,7 @@ from artifactscan.audit.report_data import Report, WorstVideo
 from artifactscan.audit.video_links import expiry, video_link
 from artifactscan.schemas import EVENTS
 from artifactscan.storage.concurrent import map_in_order
-from artifactscan.store.read import stored_frames
+from artifactscan.store.stored_rows import stored_frames
 
 TREND_NIGHTS = 60
 """Most nights in a page's trends."""

@@ -21,7 +21,7 @@ import pyarrow.csv as pa_csv
 from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.schemas import LISTING
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 from artifactscan.storage.parquet import open_plain
 from artifactscan.storage.s3 import microseconds
 
@@ -57,7 +57,7 @@ class ListSettings:
     """Only files modified at or after this time, and files whose time is unknown."""
 
 
-class Found(NamedTuple):
+class ListedObject(NamedTuple):
     """One object of the input; size, etag and time are None where they could not be read."""
 
     path: str
@@ -89,7 +89,7 @@ def list_corpus(input: str, settings: ListSettings) -> "Listing":
     try:
         single = _single(uri, is_folder=input.endswith("/"))
     except OSError as error:
-        raise UsageError(f"input {uri} cannot be read: {failures.describe(error, uri)}") from None
+        raise UsageError(f"input {uri} cannot be read: {storage_errors.describe(error, uri)}") from None
     if single is None:
         found = _s3_objects(uri) if storage.is_s3(uri) else _local_files(uri, _Globs(settings.exclude, "--exclude"))
         return Listing(uri, found, settings, include=settings.include)
@@ -106,7 +106,7 @@ class Listing:
     def __init__(
         self,
         uri: str,
-        found: Iterator[Found],
+        found: Iterator[ListedObject],
         settings: ListSettings,
         *,
         include: tuple[str, ...],
@@ -138,7 +138,7 @@ class Listing:
         if left != 0 and not self.available and not self.skipped_older:
             raise UsageError(self._no_videos())
 
-    def _without_repeats(self, rows: list[Found]) -> list[Found]:
+    def _without_repeats(self, rows: list[ListedObject]) -> list[ListedObject]:
         if self._seen is None:
             return rows
         kept = []
@@ -172,11 +172,11 @@ class Listing:
         )
 
 
-def _to_batch(rows: Sequence[Found]) -> pa.RecordBatch:
+def _to_batch(rows: Sequence[ListedObject]) -> pa.RecordBatch:
     columns = zip(*rows, strict=True) if rows else ([],) * 5
     types = (pa.string(), pa.string(), pa.int64(), pa.string(), pa.int64())
     arrays = [pa.array(column, type) for column, type in zip(columns, types, strict=True)]
-    return pa.record_batch(arrays, names=list(Found._fields))
+    return pa.record_batch(arrays, names=list(ListedObject._fields))
 
 
 def _with_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -225,7 +225,7 @@ class _Globs:
         return re.escape(token)
 
 
-def _single(uri: str, *, is_folder: bool) -> Found | None:
+def _single(uri: str, *, is_folder: bool) -> ListedObject | None:
     """The object that ``uri`` names; None for a folder; raises OSError where there is nothing of that name."""
     if storage.is_s3(uri):
         bucket, key = storage.split_s3(uri)
@@ -236,7 +236,7 @@ def _single(uri: str, *, is_folder: bool) -> Found | None:
                 raise
             except OSError:
                 pass  # not a single object, or an error, for which listing has a better message than HEAD
-        with failures.s3_errors(uri):
+        with storage_errors.s3_errors(uri):
             storage.s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
         return None
     path = Path(uri)
@@ -247,12 +247,12 @@ def _single(uri: str, *, is_folder: bool) -> Found | None:
         return single
 
 
-def _look_up(path: str, uri: str) -> Found:
+def _look_up(path: str, uri: str) -> ListedObject:
     found = storage.stat(uri)
-    return Found(path, uri, found.size_bytes, found.etag, found.modified_us)
+    return ListedObject(path, uri, found.size_bytes, found.etag, found.modified_us)
 
 
-def _local_files(root: str, exclude: _Globs) -> Iterator[Found]:
+def _local_files(root: str, exclude: _Globs) -> Iterator[ListedObject]:
     """Every file below ``root`` in name order; links to folders are not followed."""
     folders = [_scan(root, root, exclude)]
     while folders:
@@ -292,16 +292,16 @@ def _links_to_folder(entry: os.DirEntry[str]) -> bool:
         return False  # for example a link that leads to itself
 
 
-def _local_file(entry: os.DirEntry[str], root: str) -> Found:
+def _local_file(entry: os.DirEntry[str], root: str) -> ListedObject:
     uri = _utf8(entry.path)
     path = uri[len(root) :].lstrip("/")
     try:
         if uri == entry.path and entry.is_file():  # the uri of a name that is not UTF-8 cannot be opened
             found = storage.local_stat(entry.stat())
-            return Found(path, uri, found.size_bytes, found.etag, found.modified_us)
+            return ListedObject(path, uri, found.size_bytes, found.etag, found.modified_us)
     except OSError:
         pass
-    return Found(path, uri)  # a broken link, a pipe or a removed file: the ledger says which
+    return ListedObject(path, uri)  # a broken link, a pipe or a removed file: the ledger says which
 
 
 def _utf8(name: str) -> str:
@@ -309,19 +309,19 @@ def _utf8(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _s3_objects(uri: str) -> Iterator[Found]:
+def _s3_objects(uri: str) -> Iterator[ListedObject]:
     """Every object below an s3:// prefix in key order, page by page."""
     bucket, key = storage.split_s3(uri)
     start, root = len(key) + 1 if key else 0, f"s3://{bucket}/"
     try:
         for name, size, etag, modified_us in storage.list_objects(uri):
             if size or not name.endswith("/"):  # an empty object with a slash only marks a folder
-                yield Found(name[start:], root + name, size, etag, modified_us)
+                yield ListedObject(name[start:], root + name, size, etag, modified_us)
     except OSError as error:
-        raise UsageError(f"input {uri} cannot be listed to its end: {failures.describe(error, uri)}") from None
+        raise UsageError(f"input {uri} cannot be listed to its end: {storage_errors.describe(error, uri)}") from None
 
 
-def _manifest_entries(uri: str, *, need_time: bool) -> Iterator[Found]:
+def _manifest_entries(uri: str, *, need_time: bool) -> Iterator[ListedObject]:
     """The entries of a manifest, in its order; missing etags are looked up, many at a time."""
     folder = uri.rpartition("/")[0]
     rows_before = 0
@@ -339,18 +339,18 @@ def _manifest_entries(uri: str, *, need_time: bool) -> Iterator[Found]:
             yield from pool.map(lambda columns: _manifest_entry(folder, *columns, need_time=need_time), entries)
 
 
-def _manifest_entry(folder: str, entry: str, size: int | None, etag: str | None, *, need_time: bool) -> Found:
+def _manifest_entry(folder: str, entry: str, size: int | None, etag: str | None, *, need_time: bool) -> ListedObject:
     try:
         uri = storage.normalise(entry if "://" in entry or entry.startswith("/") else f"{folder}/{entry}")
     except UsageError:
-        return Found(entry, entry)
+        return ListedObject(entry, entry)
     etag = etag.strip('"') if etag and storage.is_s3(uri) else None  # the etag of a local file is always looked up
     if etag and not need_time:
-        return Found(entry, uri, size, etag)
+        return ListedObject(entry, uri, size, etag)
     try:
         found = _look_up(entry, uri)
     except OSError:
-        return Found(entry, uri, size)
+        return ListedObject(entry, uri, size)
     return found if etag is None else found._replace(etag=etag)
 
 

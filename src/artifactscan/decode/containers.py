@@ -17,6 +17,7 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from artifactscan.decode.size_limits import check_duration, check_pixels
 from artifactscan.decode.video import DecodeError, DecodeLimits, VideoFacts
 from artifactscan.outcomes import Outcome
 
@@ -145,20 +146,6 @@ def _read_headers(container: InputContainer, stream: VideoStream, facts: VideoFa
     if not length and container.duration:
         length = Fraction(container.duration, av.time_base)
     facts.duration_s = float(length) if length else None
-
-
-def check_pixels(width: int, height: int, limits: DecodeLimits, facts: VideoFacts) -> None:
-    """Raises DecodeError TOO_LARGE for frames over the limit."""
-    if width * height > limits.max_pixels:
-        reason = f"frames of {width}x{height} pixels are over the limit of {limits.max_pixels:,} pixels"
-        raise DecodeError(Outcome.TOO_LARGE, reason, facts)
-
-
-def check_duration(duration_s: float, limits: DecodeLimits, facts: VideoFacts) -> None:
-    """Raises DecodeError TOO_LARGE for videos over the limit."""
-    if duration_s > limits.max_video_s:
-        reason = f"a video of {duration_s:,.0f} s is over the limit of {limits.max_video_s:,.0f} s"
-        raise DecodeError(Outcome.TOO_LARGE, reason, facts)
 
 
 @contextmanager

@@ -6,9 +6,10 @@ from math import inf
 import av
 from av.error import FFmpegError
 
-from artifactscan.decode.containers import OpenVideo, check_duration
+from artifactscan.decode.containers import OpenVideo
 from artifactscan.decode.output import FrameOutput
 from artifactscan.decode.sampling import first_sample, samples_per_tick
+from artifactscan.decode.size_limits import check_duration
 from artifactscan.decode.video import DecodeSettings
 
 

@@ -6,8 +6,8 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from artifactscan.decode.containers import check_duration, check_pixels
 from artifactscan.decode.pixels import orientation, to_rgb
+from artifactscan.decode.size_limits import check_duration, check_pixels
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.outcomes import Outcome
 

@@ -51,7 +51,7 @@ class PacketNote:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GroupOfPictures:
     """Packets that can be decoded without any packet of other groups."""
 
     packets: list[int]
@@ -64,7 +64,7 @@ class Group:
 class DecodePlan:
     """What to decode for the sampled frames of a video."""
 
-    groups: list[Group]
+    groups: list[GroupOfPictures]
     notes: list[PacketNote]
     frame_of_pts: dict[int, int]
     """Presentation time in ticks to the index of each sampled frame."""
@@ -112,7 +112,7 @@ def groups_are_closed(notes: list[PacketNote]) -> bool:
     return keyframes == _closed_group_starts(notes) and all(note.shown for note in notes)
 
 
-def _groups(notes: list[PacketNote], packet_of_frame: dict[int, int]) -> list[Group]:
+def _groups(notes: list[PacketNote], packet_of_frame: dict[int, int]) -> list[GroupOfPictures]:
     frame_of_packet = {packet: frame for frame, packet in packet_of_frame.items()}
     top_layer = max(note.layer for note in notes)
     groups = []
@@ -125,7 +125,7 @@ def _groups(notes: list[PacketNote], packet_of_frame: dict[int, int]) -> list[Gr
             for number in range(start, wanted[-1] + 1)
             if number in frame_of_packet or not (notes[number].disposable and notes[number].layer == top_layer)
         ]
-        groups.append(Group(needed, sorted(frame_of_packet[number] for number in wanted)))
+        groups.append(GroupOfPictures(needed, sorted(frame_of_packet[number] for number in wanted)))
     return groups
 
 

@@ -20,7 +20,7 @@ AHEAD_BYTES = 256 << 20
 
 
 class Decoder(Protocol):
-    """Decodes one local file at a time, as DecoderProcess does."""
+    """Decodes one local file at a time, as SandboxedDecoder does."""
 
     def decode(self, path: str, slice: Slice = ...) -> Iterator[Segment]: ...
 

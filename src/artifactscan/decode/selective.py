@@ -10,7 +10,7 @@ from av.error import FFmpegError
 
 from artifactscan.decode.containers import OpenVideo, open_video
 from artifactscan.decode.output import FrameOutput
-from artifactscan.decode.packets import DecodePlan, Group, PacketNote, note_packets, plan_decoding
+from artifactscan.decode.packets import DecodePlan, GroupOfPictures, PacketNote, note_packets, plan_decoding
 from artifactscan.decode.slices import Slice, restrict_plan
 from artifactscan.decode.video import DecodeSettings, VideoFacts
 
@@ -93,7 +93,9 @@ class _Packets:
 class _GroupDecoder:
     """Decodes one group and delivers its sampled frames."""
 
-    def __init__(self, packets: _Packets, plan: DecodePlan, group: Group, video: OpenVideo, output: FrameOutput):
+    def __init__(
+        self, packets: _Packets, plan: DecodePlan, group: GroupOfPictures, video: OpenVideo, output: FrameOutput
+    ):
         self.packets, self.plan, self.group = packets, plan, group
         self.decoder, self.time_base = video.stream.codec_context, video.time_base
         self.output = output

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the parents of decoding processes use slices and do not load FFmpeg
-    from artifactscan.decode.packets import DecodePlan, Group
+    from artifactscan.decode.packets import DecodePlan, GroupOfPictures
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def restrict_plan(plan: "DecodePlan", slice: Slice) -> "DecodePlan":
     if slice == WHOLE:
         return plan
     frames, before = len(plan.packet_of_frame), 0
-    groups: list[Group] = []
+    groups: list[GroupOfPictures] = []
     for group in plan.groups:
         if before * slice.of // frames == slice.number:
             groups.append(group)

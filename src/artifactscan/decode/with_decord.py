@@ -15,11 +15,12 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from artifactscan.decode.containers import OpenVideo, check_duration, check_pixels, open_video
+from artifactscan.decode.containers import OpenVideo, open_video
 from artifactscan.decode.output import Sink
 from artifactscan.decode.packets import SELECTIVE_CODECS, groups_are_closed, note_packets
 from artifactscan.decode.pixels import to_rgb
 from artifactscan.decode.sampling import sampled_frames, samples_per_tick
+from artifactscan.decode.size_limits import check_duration, check_pixels
 from artifactscan.decode.slices import WHOLE, NotSliceableError, Slice
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.outcomes import Outcome

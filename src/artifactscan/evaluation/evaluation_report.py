@@ -15,7 +15,7 @@ from artifactscan.evaluation.splits import PROTOCOLS
 from artifactscan.evaluation.text_table import CellText, TextTable
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 from artifactscan.storage.parquet import write_table
 
 PAPER_FIGURE = "94.14 %"
@@ -79,7 +79,7 @@ def write_evaluation(evaluation: Evaluation, folder: str) -> None:
         storage.write_bytes(storage.join(folder, REPORT_NAME), markdown(evaluation).encode())
         storage.write_bytes(storage.join(folder, RECORD_NAME), record.encode())
     except OSError as error:
-        reason = failures.describe(error, folder)
+        reason = storage_errors.describe(error, folder)
         raise CutOffError(
             f"evaluation {folder} cannot be written: {reason}; make room or mend the place, and give the same command"
         ) from None

@@ -22,7 +22,7 @@ from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.model.classifier import Classifier
 from artifactscan.schemas import EXPLANATIONS
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 from artifactscan.storage.parquet import write_table
 
 INDEX_NAME, SHEET_NAME = "index.parquet", "sheet.png"
@@ -58,7 +58,7 @@ def explain_video(settings: ExplainSettings) -> Explanation:
     try:
         return _write(output, scored, settings.label_indices(), checkpoint, mapper, constants)
     except OSError as error:
-        raise CutOffError(f"output {output} cannot be written: {failures.describe(error)}") from None
+        raise CutOffError(f"output {output} cannot be written: {storage_errors.describe(error)}") from None
 
 
 def _write(

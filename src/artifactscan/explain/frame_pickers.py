@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.outcomes import HAS_FRAMES, Outcome
 
@@ -108,7 +108,7 @@ def pick_frames(
     """
     shape = (-1, settings.input.height, settings.input.width, 3)
     picker, attempt = new_picker(), ""
-    with DecoderProcess(settings) as decoder:
+    with SandboxedDecoder(settings) as decoder:
         for segment in decoder.decode(path):
             if segment.attempt != attempt:
                 picker, attempt = new_picker(), segment.attempt

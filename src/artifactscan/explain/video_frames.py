@@ -8,7 +8,7 @@ import numpy as np
 
 from artifactscan import storage
 from artifactscan.corpus.listing import video_id
-from artifactscan.decode.native_size import at_size, fit
+from artifactscan.decode.native_resolution import fit_within, settings_for_size
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.explain.frame_pickers import (
@@ -23,7 +23,7 @@ from artifactscan.explain.settings import ExplainSettings
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import Card
 from artifactscan.model.classifier import Classifier
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 from artifactscan.storage.fetch import Fetched, FetchError, fetch
 
 
@@ -48,13 +48,13 @@ def fetched_video(video: str, *, max_object_bytes: int) -> Iterator[tuple[Fetche
     except FileNotFoundError:
         raise UsageError(f"video {uri} is not there; give the path or s3:// uri of one video") from None
     except OSError as error:
-        raise UsageError(f"video {uri} cannot be read: {failures.describe(error, uri)}") from None
+        raise UsageError(f"video {uri} cannot be read: {storage_errors.describe(error, uri)}") from None
     try:
         fetched = fetch(uri, found.etag, found.size_bytes, max_bytes=max_object_bytes)
     except FetchError as error:
         raise UsageError(f"video {uri} cannot be read ({error.outcome}): {error.reason}") from None
     except OSError as error:
-        raise CutOffError(f"video {uri} cannot be copied to this machine: {failures.describe(error)}") from None
+        raise CutOffError(f"video {uri} cannot be copied to this machine: {storage_errors.describe(error)}") from None
     with fetched:
         yield fetched, uri, video_id(uri, found.etag)
         if not fetched.still_same():
@@ -93,6 +93,8 @@ def _shown_frames(
 ) -> list[Frame]:
     """The same frames by the same decoder at the video's aspect, neither side over ``max_side`` pixels."""
     assert facts.height and facts.width and facts.decoder
-    sized = at_size(replace(decoding, decoder=facts.decoder), *fit(facts.height, facts.width, max_side))
+    sized = settings_for_size(
+        replace(decoding, decoder=facts.decoder), *fit_within(facts.height, facts.width, max_side)
+    )
     frames, _ = pick_frames(path, sized, lambda: NamedFrames(indices))
     return frames

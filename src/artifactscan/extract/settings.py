@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from artifactscan.annotation.labelling_tools import Tool
-from artifactscan.annotation.selection import Limits, Measure
+from artifactscan.annotation.selection import Measure, SelectionLimits
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.errors import UsageError
@@ -87,9 +87,9 @@ class ExtractSettings(CorpusSettings, SegmentSettings, DeviceSettings, ClusterSe
         except ValueError as error:
             raise UsageError(f"--height and --width cannot be used: {error}") from None
 
-    def selection(self) -> Limits:
+    def selection(self) -> SelectionLimits:
         """How many frames to choose, and how far apart."""
-        return Limits(count=self.count, per_video=self.per_video, min_gap_s=self.min_gap_s)
+        return SelectionLimits(count=self.count, per_video=self.per_video, min_gap_s=self.min_gap_s)
 
     def image_decoding(self) -> DecodeSettings:
         """How videos become images; the input is a placeholder where they keep their own size."""

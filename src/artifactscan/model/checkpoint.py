@@ -15,7 +15,7 @@ from artifactscan import storage
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.labels import LABELS
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 from artifactscan.storage.digest import digest
 
 BUILTIN = "builtin"
@@ -125,7 +125,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
         storage.write_bytes(storage.join(folder, WEIGHTS_NAME), checkpoint.weights)
         storage.write_bytes(card_uri, json.dumps(asdict(checkpoint.card), indent=2).encode())
     except OSError as error:
-        reason = failures.describe(error, folder)
+        reason = storage_errors.describe(error, folder)
         raise CutOffError(
             f"checkpoint {folder} cannot be written: {reason}; make room or fix the cause, and give the same command"
         ) from None
@@ -140,7 +140,7 @@ def _read(uri: str, source: str) -> bytes:
             f"checkpoint {source} has no {name}; give a folder with {WEIGHTS_NAME} and {CARD_NAME}, or `{BUILTIN}`"
         ) from None
     except OSError as error:
-        raise UsageError(f"checkpoint file {uri} cannot be read: {failures.describe(error, uri)}") from None
+        raise UsageError(f"checkpoint file {uri} cannot be read: {storage_errors.describe(error, uri)}") from None
 
 
 def _parse_card(data: bytes, uri: str) -> Card:

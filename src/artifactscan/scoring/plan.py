@@ -24,7 +24,7 @@ def assumed_frames_per_byte(sample_fps: float) -> float:
 
 
 @dataclass
-class Settled:
+class SettledVideos:
     """What earlier runs of one spec settled."""
 
     by_video: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -38,15 +38,15 @@ class Settled:
     """Bytes of those videos."""
 
 
-def load_settled(
+def load_settled_videos(
     store: Store, runs: Sequence[RunRecord], *, spec: str, scope: str, limits: str, retry_failed: bool
-) -> Settled:
+) -> SettledVideos:
     """Reads the ledgers of the committed ``runs`` of one spec.
 
     Transient outcomes do not settle a video. Failures settle it only under the same limits and without
     ``retry_failed``.
     """
-    settled = Settled()
+    settled = SettledVideos()
     pairs: dict[tuple[str, str], tuple[str, str]] = {}  # one tuple object per run and outcome saves memory
     for record in (run for run in runs if run.spec_digest == spec):
         failures_count = record.limits_digest == limits and not retry_failed
@@ -110,7 +110,7 @@ class Plan:
 
 def make_plan(
     listing: Iterable[pa.RecordBatch],
-    settled: Settled,
+    settled: SettledVideos,
     manifest: Path,
     schema: pa.Schema = MANIFEST,
     *,
@@ -132,7 +132,7 @@ def make_plan(
     return plan
 
 
-def _mark(batch: pa.RecordBatch, settled: Settled, plan: Plan) -> pa.RecordBatch:
+def _mark(batch: pa.RecordBatch, settled: SettledVideos, plan: Plan) -> pa.RecordBatch:
     statuses, runs, outcomes = [], [], []
     for video, uri in zip(batch["video_id"].to_pylist(), batch["uri"].to_pylist(), strict=True):
         before = settled.last_listing.pop(uri, None)

@@ -16,7 +16,7 @@ from artifactscan.settings.groups import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringSettings(FilterSettings, SegmentSettings, DeviceSettings, ClusterSettings):
+class SharedScoringSettings(FilterSettings, SegmentSettings, DeviceSettings, ClusterSettings):
     """What the jobs that score a corpus have in common: what to list, how to decode and how to classify."""
 
     checkpoint: str = "builtin"
@@ -48,7 +48,7 @@ class ScoringSettings(FilterSettings, SegmentSettings, DeviceSettings, ClusterSe
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreSettings(CorpusSettings, ScoringSettings):
+class ScoreSettings(CorpusSettings, SharedScoringSettings):
     """Scores every video of a corpus for the four artifact labels and leaves Parquet tables."""
 
     output: str

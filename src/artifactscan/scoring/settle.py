@@ -13,7 +13,7 @@ from artifactscan.labels import LABELS
 from artifactscan.outcomes import Outcome
 from artifactscan.schemas import EVENTS, FRAMES, PARTS, TO_DO, VIDEO_FACTS, VIDEOS, outcomes_with_frames
 from artifactscan.scoring import slicing
-from artifactscan.scoring.attempts import CompleteAttempts, with_slice_columns
+from artifactscan.scoring.complete_attempts import CompleteAttempts, with_slice_columns
 from artifactscan.scoring.events import find_events
 from artifactscan.scoring.plan import without_frames
 from artifactscan.storage.concurrent import map_in_order
@@ -25,7 +25,7 @@ FRAMES_PER_FILE = 200_000
 
 
 @dataclass
-class Settlement:
+class RunTotals:
     """What settling wrote."""
 
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Settlement:
 
 def settle(
     store: Store, run: str, attempts: CompleteAttempts, *, thresholds: Mapping[str, float], sample_fps: float
-) -> Settlement:
+) -> RunTotals:
     """Writes frames/, events/ and videos/ of a run from its manifest and parts; the caller then writes run.json.
 
     ``attempts``: the complete ones in the parts of the run. LedgerError, with no ledger in videos/, where a listed
@@ -53,26 +53,26 @@ def settle(
         raise LedgerError(f"run {run} is settled already, by another process; give the same command again")
     for folder in (store.frames(run), store.events(run), store.videos(run)):
         storage.remove_tree(folder)
-    settlement = Settlement(damaged_parts=attempts.damaged_parts)
+    totals = RunTotals(damaged_parts=attempts.damaged_parts)
     verdicts = []
     for number, segments in enumerate(_read_whole_videos(attempts)):
         frames = _extract_frames(segments)
         last = segments.filter(segments["last"])
-        _add_rates(settlement.rates, segments, last)
+        _add_rates(totals.rates, segments, last)
         durations = dict(zip(last["video_id"].to_pylist(), last["duration_s"].to_pylist(), strict=True))
         events = find_events(frames, thresholds, sample_fps=sample_fps, durations_s=durations)
         if frames.num_rows:
             write_table(frames, storage.join(store.frames(run), f"frames-{number:05d}.parquet"))
         if events.num_rows:
             write_table(events, storage.join(store.events(run), f"events-{number:05d}.parquet"))
-        settlement.frames += frames.num_rows
-        settlement.events += events.num_rows
+        totals.frames += frames.num_rows
+        totals.events += events.num_rows
         precisions = pc.unique(segments["precision"]).drop_null().to_pylist()
-        settlement.precisions = sorted({*settlement.precisions, *precisions})
+        totals.precisions = sorted({*totals.precisions, *precisions})
         verdicts.append(_summarise_videos(last, frames, thresholds))
-    _write_ledger(store, run, verdicts, settlement)
-    _write_empty_tables(store, run, settlement)
-    return settlement
+    _write_ledger(store, run, verdicts, totals)
+    _write_empty_tables(store, run, totals)
+    return totals
 
 
 def _add_rates(rates: dict[str, Any], segments: pa.Table, last: pa.Table) -> None:
@@ -111,7 +111,7 @@ def _read_whole_videos(attempts: CompleteAttempts) -> Iterator[pa.Table]:
             waiting.setdefault(video, []).append(table.slice(row, 1))
             segments = pa.concat_tables(waiting[video])
             if _is_whole(segments, slices):
-                ready.append(slicing.join(segments))
+                ready.append(slicing.merge_slices(segments))
                 frames += pc.sum(pc.list_value_length(segments["frames"])).as_py() or 0
                 del waiting[video]
         taken = table.take(pa.array(single, pa.int64()))
@@ -170,11 +170,11 @@ def _summarise_videos(last: pa.Table, frames: pa.Table, thresholds: Mapping[str,
     return verdicts.join(summary, "video_id", use_threads=False)
 
 
-def _write_ledger(store: Store, run: str, verdicts: list[pa.Table], settlement: Settlement) -> None:
+def _write_ledger(store: Store, run: str, verdicts: list[pa.Table], totals: RunTotals) -> None:
     """Writes the ledger: one outcome for every listed object; LedgerError where one is missing."""
     manifest = read_table(store.manifest(run)).replace_schema_metadata(None)
-    settlement.removed = pc.sum(pc.equal(manifest["status"], "removed")).as_py() or 0
-    settlement.listed = manifest.num_rows - settlement.removed
+    totals.removed = pc.sum(pc.equal(manifest["status"], "removed")).as_py() or 0
+    totals.listed = manifest.num_rows - totals.removed
     settled = manifest.filter(pc.equal(manifest["status"], "settled")).drop_columns(["status"])
     to_do = manifest.filter(pc.is_in(manifest["status"], pa.array(TO_DO)))
     done = to_do.drop_columns(["status", "settled_run", "settled_outcome"])
@@ -184,7 +184,7 @@ def _write_ledger(store: Store, run: str, verdicts: list[pa.Table], settlement: 
     if missing := ledger["outcome"].null_count:
         uris = ledger.filter(pc.is_null(ledger["outcome"]))["uri"].slice(0, 3).to_pylist()
         raise LedgerError(
-            f"the ledger did not close: {missing} of {settlement.listed} listed objects have no outcome "
+            f"the ledger did not close: {missing} of {totals.listed} listed objects have no outcome "
             f"(such as {', '.join(uris)}); give the same command again to do them"
         )
     unchanged = _as_videos(
@@ -194,12 +194,12 @@ def _write_ledger(store: Store, run: str, verdicts: list[pa.Table], settlement: 
         if table.num_rows:
             table = table.sort_by("uri")
             write_table(table, storage.join(store.videos(run), f"{prefix}00000.parquet"))
-    settlement.outcomes = _counts(ledger["outcome"]) | _counts(unchanged["outcome"])
-    settlement.without_frames = without_frames(_counts(ledger["outcome"]))
-    settlement.without_frames += without_frames(_counts(unchanged["settled_outcome"]))
-    if (rows := sum(settlement.outcomes.values())) != settlement.listed:
+    totals.outcomes = _counts(ledger["outcome"]) | _counts(unchanged["outcome"])
+    totals.without_frames = without_frames(_counts(ledger["outcome"]))
+    totals.without_frames += without_frames(_counts(unchanged["settled_outcome"]))
+    if (rows := sum(totals.outcomes.values())) != totals.listed:
         raise LedgerError(
-            f"the ledger did not close: {rows} rows for {settlement.listed} listed objects; give the same command again"
+            f"the ledger did not close: {rows} rows for {totals.listed} listed objects; give the same command again"
         )
 
 
@@ -220,9 +220,9 @@ def _as_videos(table: pa.Table) -> pa.Table:
     return filled if filled["outcome"].null_count else filled.cast(VIDEOS)
 
 
-def _write_empty_tables(store: Store, run: str, settlement: Settlement) -> None:
+def _write_empty_tables(store: Store, run: str, totals: RunTotals) -> None:
     """Writes a file without rows for a table that has none, so that readers find its columns."""
-    if not settlement.frames:
+    if not totals.frames:
         write_table(FRAMES.empty_table(), storage.join(store.frames(run), "frames-00000.parquet"))
-    if not settlement.events:
+    if not totals.events:
         write_table(EVENTS.empty_table(), storage.join(store.events(run), "events-00000.parquet"))

@@ -1,4 +1,4 @@
-"""Long videos in slices: cut before decoding, so that several processes share one, and joined when settling.
+"""Long videos in slices: cut before decoding, so that several processes share one, and merged when settling.
 
 A slice is decoded like a video, in an attempt of its own. A video is done when all its slices are and together they
 have frames. Where a slice cannot be decoded, the video is decoded whole, and that gives its outcome.
@@ -21,7 +21,7 @@ _SUMMED_COUNTS = ("frames_sampled", "frames_decoded", "packets_damaged")
 _SUMMED_SECONDS = ("fetch_s", "decode_s")
 
 
-def cut(
+def cut_into_slices(
     work: pa.Table,
     slice_bytes: int,
     *,
@@ -51,7 +51,7 @@ def cut(
     return table.append_column("slice_bytes", sizes).sort_by([("slice_bytes", "descending"), ("uri", "ascending")])
 
 
-def join(segments: pa.Table) -> pa.Table:
+def merge_slices(segments: pa.Table) -> pa.Table:
     """PARTS rows of whole videos, the slices of each merged: one verdict per video, on its last row."""
     sliced = pc.greater(pc.fill_null(segments["slices"], 1), 1)
     if not pc.any(sliced).as_py():
@@ -59,11 +59,11 @@ def join(segments: pa.Table) -> pa.Table:
     videos: dict[str, list[dict[str, Any]]] = {}
     for row in segments.filter(sliced).to_pylist():
         videos.setdefault(row["video_id"], []).append(row)
-    joined = [row for rows in videos.values() for row in _join_video(rows)]
-    return pa.concat_tables([segments.filter(pc.invert(sliced)), pa.Table.from_pylist(joined, schema=segments.schema)])
+    merged = [row for rows in videos.values() for row in _merge_slices_of_video(rows)]
+    return pa.concat_tables([segments.filter(pc.invert(sliced)), pa.Table.from_pylist(merged, schema=segments.schema)])
 
 
-def _join_video(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _merge_slices_of_video(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The segments of one video in order, with one verdict in place of one per slice."""
     rows.sort(key=lambda row: (row["slice"], row["segment"]))
     verdicts = [row for row in rows if row["last"]]

@@ -12,7 +12,7 @@ from artifactscan.labels import LABELS
 from artifactscan.messages.text import human_bytes, printable
 from artifactscan.outcomes import HAS_FRAMES, Outcome
 from artifactscan.schemas import VIDEOS
-from artifactscan.scoring.cost import Estimate
+from artifactscan.scoring.cost_estimate import Estimate
 from artifactscan.scoring.plan import Plan
 from artifactscan.storage.parquet import read_table
 from artifactscan.store.layout import RunRecord, Store

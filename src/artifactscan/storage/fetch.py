@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.outcomes import Outcome
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 from artifactscan.storage.node_cache import path_for_others, shared_copy
 from artifactscan.storage.retries import RETRIED_STATUS, RetryBudget, RetryLimits
 
@@ -188,8 +188,8 @@ def _get(uri: str, etag: str, start: int) -> dict[str, Any]:
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if status == 412:
             raise FetchError(Outcome.CHANGED, "the object was replaced since it was listed") from None
-        failure = failures.as_os_error(error, uri)
-        if isinstance(failure, failures.CredentialsError):
+        failure = storage_errors.as_os_error(error, uri)
+        if isinstance(failure, storage_errors.CredentialsError):
             raise failure from None
         if status in RETRIED_STATUS or isinstance(failure, ConnectionError):
             raise _TransientError(_reason(failure, uri)) from None
@@ -229,7 +229,7 @@ def _why_not_listed(uri: str) -> str:
 def _reason(error: OSError, uri: str) -> str:
     if isinstance(error, FileNotFoundError):
         return "gone since it was listed"
-    return failures.describe(error, uri)
+    return storage_errors.describe(error, uri)
 
 
 def _too_large(size: int, max_bytes: int) -> FetchError:

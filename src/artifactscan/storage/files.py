@@ -18,9 +18,9 @@ from urllib.parse import unquote
 from pyarrow import fs
 
 from artifactscan.errors import UsageError
-from artifactscan.storage.failures import describe, s3_errors
 from artifactscan.storage.retries import BODY_ERRORS, S3_ATTEMPTS, RetryBudget, RetryLimits
 from artifactscan.storage.s3 import is_s3, list_objects, microseconds, s3_client, s3_filesystem, split_s3
+from artifactscan.storage.storage_errors import describe, s3_errors
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _MAX_KEYS_PER_DELETE = 1000

@@ -18,8 +18,8 @@ from botocore.config import Config
 from pyarrow import fs
 
 from artifactscan.errors import UsageError
-from artifactscan.storage.failures import s3_errors
 from artifactscan.storage.retries import S3_ATTEMPTS, retry_requests
+from artifactscan.storage.storage_errors import s3_errors
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0

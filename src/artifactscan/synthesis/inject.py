@@ -14,10 +14,10 @@ from artifactscan.synthesis.artifact import (
     clean_clip,
     enclosing_box,
 )
+from artifactscan.synthesis.boxes import choose_box, follow_box, soft_blob
 from artifactscan.synthesis.figure import Figure
 from artifactscan.synthesis.images import blur
 from artifactscan.synthesis.pixel_effects import EFFECTS, View
-from artifactscan.synthesis.places import choose_box, follow_box, soft_blob
 from artifactscan.synthesis.scene import Scene
 from artifactscan.synthesis.scene_faults import Fault
 

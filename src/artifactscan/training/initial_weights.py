@@ -16,7 +16,7 @@ from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 from artifactscan.model.backbone import build_model, check_weights, default_input, head, initialise, timm_config
 from artifactscan.model.checkpoint import CARD_NAME, Card, Checkpoint, load_checkpoint
-from artifactscan.storage import failures
+from artifactscan.storage import storage_errors
 
 IMAGENET, NONE = "imagenet", "none"
 
@@ -83,7 +83,7 @@ def _from_file(card: Card, init: str) -> nn.Module:
     try:
         data = storage.read_bytes(uri)
     except OSError as error:
-        raise UsageError(f"--init {init} cannot be read: {failures.describe(error, uri)}") from None
+        raise UsageError(f"--init {init} cannot be read: {storage_errors.describe(error, uri)}") from None
     with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
         path = Path(folder, "weights.safetensors")
         path.write_bytes(data)

@@ -15,7 +15,7 @@ from scipy import stats
 from artifactscan.audit.night_tables import ALL, ARRIVALS, CELLS
 from artifactscan.audit.policy import Policy
 from artifactscan.audit.statistics.flag_rates import measure_rates
-from artifactscan.audit.statistics.rise import dispersion
+from artifactscan.audit.statistics.rise_p_values import dispersion
 from artifactscan.labels import LABELS
 
 ANY = Policy(min_videos=1)

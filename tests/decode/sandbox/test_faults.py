@@ -27,7 +27,7 @@ from isolated import (
     wait_until_gone,
 )
 
-from artifactscan.decode.sandbox.supervisor import DecoderProcess, Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
 from artifactscan.outcomes import Outcome
 
 CRASHES = {
@@ -81,7 +81,7 @@ CRASHES = {
 @pytest.mark.parametrize("name", CRASHES)
 def test_a_crash_fails_only_that_video(name: str, clip: str, fault: Callable[[str], str]) -> None:
     source, reason = CRASHES[name]
-    with DecoderProcess(DECORD) as process:
+    with SandboxedDecoder(DECORD) as process:
         said = assert_failed(list(process.decode(fault(source))), Outcome.CRASHED)
         assert re.search(reason, said), said
         assert_scored(list(process.decode(clip)), "decord")
@@ -104,7 +104,7 @@ HANGS = {
 @pytest.mark.parametrize("name", HANGS)
 def test_a_hang_is_ended_by_the_parent(name: str, clip: str, fault: Callable[[str], str]) -> None:
     limits = replace(LIMITS, video_timeout_s=1.5)
-    with DecoderProcess(replace(DECORD, limits=limits)) as process:
+    with SandboxedDecoder(replace(DECORD, limits=limits)) as process:
         process.start()
         pid = process.pid
         began = time.monotonic()
@@ -125,7 +125,7 @@ def test_a_child_that_sends_without_reading_does_not_block_the_parent(fault: Cal
         "    lines += json.dumps(message).encode() + b'\\n'; number += 1\n"
         "  os.write(events_fd, lines)\n"
     )
-    with DecoderProcess(DECORD) as process:
+    with SandboxedDecoder(DECORD) as process:
         assert "does not read its commands" in assert_failed(list(process.decode(fault(flood))), Outcome.CRASHED)
 
 
@@ -133,7 +133,7 @@ def test_the_child_is_confined(fault: Callable[[str], str], monkeypatch: pytest.
     secrets = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "DATABASE_URL")
     for name in secrets:
         monkeypatch.setenv(name, "hush")
-    with DecoderProcess(DECORD, nice=3) as process:
+    with SandboxedDecoder(DECORD, nice=3) as process:
         heavy = "{'torch', 'ray', 'pandas', 'pyarrow', 'boto3'} & sys.modules.keys()"
         source = f"os.write(2, repr({heavy}).encode()); os._exit(1)"
         reason = assert_failed(list(process.decode(fault(source))), Outcome.CRASHED)
@@ -158,7 +158,7 @@ def test_a_broken_installation_is_an_error_not_a_crashed_video(
 ) -> None:
     (tmp_path / "decord.py").write_text("raise ImportError('libdecord.so is missing')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with DecoderProcess(SETTINGS) as process:
+    with SandboxedDecoder(SETTINGS) as process:
         for _ in range(2):
             with pytest.raises(RuntimeError, match=r"(?s)can be started: .*libdecord.so is missing"):
                 list(process.decode(clip))
@@ -167,9 +167,9 @@ def test_a_broken_installation_is_an_error_not_a_crashed_video(
 OWNER = """
 import sys
 from artifactscan.decode.input_spec import InputSpec
-from artifactscan.decode.sandbox.supervisor import DecoderProcess
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeSettings
-process = DecoderProcess(DecodeSettings(input=InputSpec(height=48, width=80), decoder="decord"))
+process = SandboxedDecoder(DecodeSettings(input=InputSpec(height=48, width=80), decoder="decord"))
 process.start()
 print(process.pid, flush=True)
 list(process.decode(sys.argv[1]))
@@ -198,7 +198,7 @@ def test_no_child_outlives_a_parent_killed_with_sigkill(tmp_path: Path, fault: C
 
 
 def test_a_child_outlives_the_thread_that_asked_for_it(clip: str) -> None:
-    with DecoderProcess(SETTINGS) as process:
+    with SandboxedDecoder(SETTINGS) as process:
         segments: list[Segment] = []
         thread = threading.Thread(target=lambda: segments.extend(process.decode(clip)))
         thread.start()
@@ -217,7 +217,7 @@ def test_no_descriptor_and_no_process_leaks_over_many_videos(clip: str, fault: C
         return len(list(Path("/proc/self/fd").iterdir()))
 
     pids = set()
-    with DecoderProcess(DECORD) as process:
+    with SandboxedDecoder(DECORD) as process:
         assert_scored(list(process.decode(clip)), "decord")
         before = open_descriptors()
         for number in range(50):

@@ -28,13 +28,13 @@ from isolated import (
     wait_until_gone,
 )
 
-from artifactscan.decode.sandbox.supervisor import DecoderProcess, Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
 from artifactscan.outcomes import Outcome
 
 
 @pytest.mark.parametrize("decoder", ["pyav", "decord", "auto"])
 def test_a_clip_comes_out_in_segments_and_one_result(clip: str, decoder: str) -> None:
-    with DecoderProcess(replace(SETTINGS, decoder=decoder)) as process:
+    with SandboxedDecoder(replace(SETTINGS, decoder=decoder)) as process:
         segments = list(process.decode(clip))
     assert_scored(segments, "pyav" if decoder == "auto" else decoder)
     assert [segment.frame_index for segment in segments] == [SAMPLED[:3], SAMPLED[3:6], SAMPLED[6:]]
@@ -46,7 +46,7 @@ def test_a_clip_comes_out_in_segments_and_one_result(clip: str, decoder: str) ->
 
 
 def test_a_full_last_segment_is_not_followed_by_an_empty_one(clip: str) -> None:
-    with DecoderProcess(replace(SETTINGS, segment_frames=4)) as process:
+    with SandboxedDecoder(replace(SETTINGS, segment_frames=4)) as process:
         segments = list(process.decode(clip))
     assert [len(segment.frame_index) for segment in segments] == [4, 4]
     assert_scored(segments, "pyav")
@@ -55,7 +55,7 @@ def test_a_full_last_segment_is_not_followed_by_an_empty_one(clip: str) -> None:
 def test_the_same_child_serves_good_and_undecodable_videos(clip: str, tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("this is no video")
-    with DecoderProcess(SETTINGS) as process:
+    with SandboxedDecoder(SETTINGS) as process:
         assert process.pid is None
         process.start()
         pid = process.pid
@@ -74,12 +74,12 @@ def test_the_same_child_serves_good_and_undecodable_videos(clip: str, tmp_path: 
 def test_any_file_name(name: str, clip: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.symlink_to(clip)
-    with DecoderProcess(SETTINGS) as process:
+    with SandboxedDecoder(SETTINGS) as process:
         assert_scored(list(process.decode(str(path))), "pyav")
 
 
 def test_lost_frames_make_a_partial_result_with_counts(fault: Callable[[str], str]) -> None:
-    with DecoderProcess(DECORD) as process:
+    with SandboxedDecoder(DECORD) as process:
         path = fault(say(done_message(frames_sampled=20, packets_damaged=2)))
         result = result_of(list(process.decode(path)))
     assert (result.outcome, result.reason) == (
@@ -91,7 +91,7 @@ def test_lost_frames_make_a_partial_result_with_counts(fault: Callable[[str], st
 def test_a_damaged_clip_is_partial(tmp_path: Path) -> None:
     path = media.write_clip(tmp_path / "damaged.mp4", seconds=8, options={"g": "24"})
     media.damage(path, at=0.5, size=path.stat().st_size // 4)
-    with DecoderProcess(PYAV) as process:
+    with SandboxedDecoder(PYAV) as process:
         segments = list(process.decode(str(path)))
     result = result_of(segments)
     assert result.outcome is Outcome.PARTIAL, result
@@ -103,19 +103,19 @@ def test_a_damaged_clip_is_partial(tmp_path: Path) -> None:
 
 
 def test_decord_is_not_tried_after_too_large(clip: str) -> None:
-    with DecoderProcess(replace(SETTINGS, limits=replace(LIMITS, max_pixels=100))) as process:
+    with SandboxedDecoder(replace(SETTINGS, limits=replace(LIMITS, max_pixels=100))) as process:
         said = assert_failed(list(process.decode(clip)), Outcome.TOO_LARGE)
     assert "decord" not in said
 
 
 def test_a_file_that_cannot_be_opened_is_unreadable(tmp_path: Path) -> None:
-    with DecoderProcess(SETTINGS) as process:
+    with SandboxedDecoder(SETTINGS) as process:
         said = assert_failed(list(process.decode(str(tmp_path / "gone.mp4"))), Outcome.UNREADABLE)
         assert said == "the file cannot be opened: No such file or directory"
         assert "Is a directory" in assert_failed(list(process.decode(str(tmp_path))), Outcome.UNREADABLE)
 
 
-def meddle(process: DecoderProcess, path: str, after: int, signal_number: int) -> Iterator[Segment]:
+def meddle(process: SandboxedDecoder, path: str, after: int, signal_number: int) -> Iterator[Segment]:
     """Decode, sending a signal to the child once ``after`` segments have come."""
     for number, segment in enumerate(process.decode(path), start=1):
         yield segment
@@ -125,7 +125,7 @@ def meddle(process: DecoderProcess, path: str, after: int, signal_number: int) -
 
 
 def test_a_child_killed_in_the_middle(long_clip: str, clip: str) -> None:
-    with DecoderProcess(replace(PYAV, segment_frames=1)) as process:
+    with SandboxedDecoder(replace(PYAV, segment_frames=1)) as process:
         segments = list(meddle(process, long_clip, 5, signal.SIGKILL))
         assert "SIGKILL" in assert_failed(segments, Outcome.CRASHED)
         assert 5 <= len(segments) - 1 <= 8
@@ -133,7 +133,7 @@ def test_a_child_killed_in_the_middle(long_clip: str, clip: str) -> None:
 
 
 def test_decord_takes_over_where_pyav_crashes(long_clip: str) -> None:
-    with DecoderProcess(replace(SETTINGS, segment_frames=1)) as process:
+    with SandboxedDecoder(replace(SETTINGS, segment_frames=1)) as process:
         segments = list(meddle(process, long_clip, 5, signal.SIGKILL))
     result = result_of(segments)
     assert (result.outcome, result.facts.decoder) == (Outcome.SCORED, "decord")
@@ -143,7 +143,7 @@ def test_decord_takes_over_where_pyav_crashes(long_clip: str) -> None:
 
 def test_after_both_decoders_fail_the_outcome_is_pyavs_and_the_reason_names_both(fault: Callable[[str], str]) -> None:
     limits = replace(LIMITS, video_timeout_s=2)
-    with DecoderProcess(replace(SETTINGS, segment_frames=1, limits=limits)) as process:
+    with SandboxedDecoder(replace(SETTINGS, segment_frames=1, limits=limits)) as process:
         segments = list(meddle(process, fault("ctypes.string_at(0)"), 5, signal.SIGSTOP))
     said = assert_failed(segments, Outcome.TIMED_OUT)
     expected = r"pyav failed \(timed_out: not decoded within 1.2 s\); decord failed \(crashed: .*SIGSEGV\)"
@@ -152,7 +152,7 @@ def test_after_both_decoders_fail_the_outcome_is_pyavs_and_the_reason_names_both
 
 
 def test_decord_has_its_share_of_the_time_after_pyav_hangs(long_clip: str) -> None:
-    with DecoderProcess(replace(SETTINGS, segment_frames=1)) as process:
+    with SandboxedDecoder(replace(SETTINGS, segment_frames=1)) as process:
         segments = list(meddle(process, long_clip, 5, signal.SIGSTOP))
     result = result_of(segments)
     assert result.outcome is Outcome.SCORED, result
@@ -164,7 +164,7 @@ def test_decord_has_its_share_of_the_time_after_pyav_hangs(long_clip: str) -> No
 
 
 def test_a_child_killed_while_idle_is_replaced_unnoticed(clip: str) -> None:
-    with DecoderProcess(SETTINGS) as process:
+    with SandboxedDecoder(SETTINGS) as process:
         assert_scored(list(process.decode(clip)), "pyav")
         pid = process.pid
         assert pid is not None
@@ -176,7 +176,7 @@ def test_a_child_killed_while_idle_is_replaced_unnoticed(clip: str) -> None:
 
 
 def test_closing_an_iterator_early_does_not_affect_the_next_video(long_clip: str, clip: str) -> None:
-    with DecoderProcess(replace(SETTINGS, segment_frames=1)) as process:
+    with SandboxedDecoder(replace(SETTINGS, segment_frames=1)) as process:
         segments = process.decode(long_clip)
         next(segments)
         with pytest.raises(RuntimeError, match="decoding another video"):
@@ -187,7 +187,7 @@ def test_closing_an_iterator_early_does_not_affect_the_next_video(long_clip: str
 
 def test_the_callers_time_does_not_count(clip: str) -> None:
     limits = replace(LIMITS, video_timeout_s=1.5)
-    with DecoderProcess(replace(SETTINGS, limits=limits)) as process:
+    with SandboxedDecoder(replace(SETTINGS, limits=limits)) as process:
         segments = []
         for segment in process.decode(clip):
             segments.append(segment)
@@ -208,6 +208,6 @@ def test_frames_too_big_for_the_memory_limit(tmp_path: Path, clip: str) -> None:
         draw=lambda number, width, height: np.full((height, width, 3), 60 * number, np.uint8),
     )
     limits = replace(LIMITS, child_memory_bytes=100 << 20, video_timeout_s=30)
-    with DecoderProcess(replace(PYAV, limits=limits)) as process:
+    with SandboxedDecoder(replace(PYAV, limits=limits)) as process:
         assert "100 MiB" in assert_failed(list(process.decode(str(path))), Outcome.CRASHED)
         assert_scored(list(process.decode(clip)), "pyav")

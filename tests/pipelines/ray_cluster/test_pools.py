@@ -7,7 +7,7 @@ import pytest
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster.pools import DECODE_NICENESS, GROWTH, SPARE_CPUS, Pools, size_pools
 from artifactscan.pipelines.ray_cluster.resources import Node, Resources
-from artifactscan.scoring.rates import Rates
+from artifactscan.scoring.frame_costs import FrameCosts
 
 DECODE, CLASSIFY = {"artifactscan-stage": "decode"}, {"artifactscan-stage": "classify"}
 
@@ -17,8 +17,8 @@ def pools(*nodes: Node, gpu: bool, decoders: int = 0, classifiers: int = 0, **va
     return size_pools(resources, use_gpu=gpu, decode_actors=decoders, classify_actors=classifiers, **values)
 
 
-def rates(decode_s: float, classify_s: float) -> Rates:
-    return Rates(decode_s=decode_s, fetch_s=0.0, classify_s=classify_s, device="cuda", basis="a test")
+def costs(decode_s: float, classify_s: float) -> FrameCosts:
+    return FrameCosts(decode_s=decode_s, fetch_s=0.0, classify_s=classify_s, device="cuda", basis="a test")
 
 
 def booked_cpus(pools: Pools) -> float:
@@ -76,20 +76,20 @@ def test_a_node_without_a_label_does_the_other_stages() -> None:
 
 def test_no_more_decoders_than_the_gpus_can_serve() -> None:
     nodes = [Node(64, 0, "decode"), Node(8, 2, "classify")]
-    assert pools(*nodes, gpu=True, rates=rates(0.05, 0.001)).decoders == 64
-    assert pools(*nodes, gpu=True, rates=rates(0.05, 0.01)).decoders == 13, "a quarter more than the ten they take"
-    assert pools(*nodes, gpu=True, rates=rates(0.05, 0.01), decoders=40).decoders == 40
+    assert pools(*nodes, gpu=True, costs=costs(0.05, 0.001)).decoders == 64
+    assert pools(*nodes, gpu=True, costs=costs(0.05, 0.01)).decoders == 13, "a quarter more than the ten they take"
+    assert pools(*nodes, gpu=True, costs=costs(0.05, 0.01), decoders=40).decoders == 40
 
 
 def test_an_autoscaler_is_asked_for_what_the_work_is_worth() -> None:
     room = (*[Node(16, 0, "decode")] * 10, *[Node(8, 1, "classify")] * 4)
-    few = pools(gpu=True, addable=room, joined=True, rates=rates(0.05, 0.01), frames=20_000)
+    few = pools(gpu=True, addable=room, joined=True, costs=costs(0.05, 0.01), frames=20_000)
     assert (few.decoders, few.classifiers) == (2, 1), "1,000 s of decoding are worth two cores"
     assert (few.most_decoders, few.most_classifiers) == (2, 1), "and Ray Data asks for no more"
-    many = pools(gpu=True, addable=room, joined=True, rates=rates(0.05, 0.01), frames=10_000_000)
+    many = pools(gpu=True, addable=room, joined=True, costs=costs(0.05, 0.01), frames=10_000_000)
     assert (many.decoders, many.classifiers) == (25, 4), "four GPUs take twenty decoders, and a quarter more"
     there = pools(
-        Node(16, 0, "decode"), Node(8, 1, "classify"), gpu=True, addable=room, rates=rates(0.05, 0.001), frames=1
+        Node(16, 0, "decode"), Node(8, 1, "classify"), gpu=True, addable=room, costs=costs(0.05, 0.001), frames=1
     )
     assert (there.decoders, there.classifiers) == (16, 1), "what is there is used"
 
@@ -115,7 +115,7 @@ def test_a_cluster_that_is_not_sufficient_is_refused() -> None:
         pools(Node(1), gpu=False)
 
 
-SLOW_CLASSIFIER = rates(0.05, 0.01)
+SLOW_CLASSIFIER = costs(0.05, 0.01)
 """Five decoders keep one busy."""
 CLUSTERS = [
     ((Node(2),), False),
@@ -136,7 +136,7 @@ def test_ray_data_starts_no_decoder_that_no_node_has_room_for(
     kinds: tuple[Node, ...], gpu: bool, times: int, pack: bool
 ) -> None:
     """At the start, and when as many nodes have joined; of what is free it only knows the sum."""
-    sized = pools(*kinds * times, gpu=gpu, joined=True, rates=SLOW_CLASSIFIER if gpu else None)
+    sized = pools(*kinds * times, gpu=gpu, joined=True, costs=SLOW_CLASSIFIER if gpu else None)
     apart = sized.decoder_label is not None
     cluster = Placed(kinds * times, pack and (apart or not gpu))  # Ray packs to half of a node, and then spreads
     for count, cpus, gpus, label in (

@@ -20,7 +20,7 @@ from artifactscan.model.checkpoint import save_checkpoint
 from artifactscan.pipelines.score.request import make_job, make_request
 from artifactscan.pipelines.score.run import _check_weights, _make_plan, _make_record, as_usage_errors, score
 from artifactscan.scoring.settings import ScoreSettings
-from artifactscan.scoring.settle import Settlement
+from artifactscan.scoring.settle import RunTotals
 from artifactscan.scoring.stopwatch import Stopwatch
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import parquet_files, read_table
@@ -50,19 +50,19 @@ def test_more_failures_than_allowed_are_an_exit_code(
     assert capsys.readouterr() == ("", message if code else "")
 
 
-def record_of(settlement: Settlement, *, trained: bool, notes: set[str]) -> Any:
+def record_of(totals: RunTotals, *, trained: bool, notes: set[str]) -> Any:
     checkpoint = replace(CHECKPOINT, card=replace(CHECKPOINT.card, trained=trained))
     started = datetime(2026, 1, 2, tzinfo=UTC)
     return _make_record(
-        make_job(SETTINGS, checkpoint, Console()), "run1", settlement, notes, Stopwatch({"plan": 1.5}), started
+        make_job(SETTINGS, checkpoint, Console()), "run1", totals, notes, Stopwatch({"plan": 1.5}), started
     )
 
 
 def test_the_record_of_a_run() -> None:
-    settlement = Settlement(
+    totals = RunTotals(
         {"scored": 3, "crashed": 1}, listed=4, removed=2, without_frames=1, frames=30, events=5, precisions=["bf16"]
     )
-    record = record_of(settlement, trained=True, notes=set())
+    record = record_of(totals, trained=True, notes=set())
     request = make_request(SETTINGS, CHECKPOINT)
     assert (record.run, record.scope_digest, record.limits_digest) == ("run1", request.scope, request.limits)
     assert record.spec_digest == request.spec.digest
@@ -80,7 +80,7 @@ def test_the_record_of_a_run() -> None:
 
 
 def test_the_notes_of_a_record() -> None:
-    assert record_of(Settlement(damaged_parts=2), trained=False, notes={"b", "a"}).notes == [
+    assert record_of(RunTotals(damaged_parts=2), trained=False, notes={"b", "a"}).notes == [
         "a",
         "b",
         "the checkpoint is not trained: the scores mean nothing",
@@ -106,7 +106,7 @@ def test_a_store_in_the_folder_of_its_corpus_is_refused(tmp_path: Path) -> None:
 def test_weights_that_an_earlier_run_scored_with_are_not_checked_again(tmp_path: Path) -> None:
     """They are none at all here, which the check would refuse."""
     settings = replace(SETTINGS, output=str(tmp_path), checkpoint=str(tmp_path / "checkpoint"))
-    scored = replace(record_of(Settlement(frames=3), trained=True, notes=set()), run="run1")
+    scored = replace(record_of(RunTotals(frames=3), trained=True, notes=set()), run="run1")
 
     def check(*earlier: RunRecord, **changed: Any) -> None:
         job = make_job(replace(settings, **changed), CHECKPOINT, Console())

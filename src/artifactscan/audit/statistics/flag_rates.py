@@ -11,7 +11,7 @@ from artifactscan.audit.night_tables import CELLS
 from artifactscan.audit.policy import Policy
 from artifactscan.audit.statistics.group_members import Members, group_names, members
 from artifactscan.audit.statistics.resampling import RESAMPLES, interval, resampled_rate, resampled_ratio
-from artifactscan.audit.statistics.rise import dispersion, rise_p_values
+from artifactscan.audit.statistics.rise_p_values import dispersion, rise_p_values
 from artifactscan.labels import LABELS
 
 _KEY = ["group", "frames", "over"]

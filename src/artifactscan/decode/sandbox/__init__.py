@@ -1,1 +1,1 @@
-"""Decoding in a child process: supervisor and process are the parent side, child the child, protocol the messages."""
+"""Decoding in a child process: supervisor and child_process are the parent, child_main the child."""

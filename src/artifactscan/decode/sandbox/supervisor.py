@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from artifactscan.decode.sandbox.process import Child
+from artifactscan.decode.sandbox.child_process import ChildProcess
 from artifactscan.decode.slices import WHOLE, NotSliceableError, Slice
 from artifactscan.decode.video import DecodeError, DecodeResult, DecodeSettings, VideoFacts, decoders_to_try
 from artifactscan.outcomes import Outcome
@@ -63,7 +63,7 @@ class _Stopwatch:
             self._began += time.monotonic() - paused_at
 
 
-class DecoderProcess:
+class SandboxedDecoder:
     """Decodes one video at a time in a long-lived child process, replaced when it dies or must be killed.
 
     A context manager. The first child is started by ``start`` or the first ``decode``; its environment has none of the
@@ -74,11 +74,11 @@ class DecoderProcess:
         self._settings = settings
         self._nice = nice
         self._decoding = False
-        self._child: Future[Child] | None = None
+        self._child: Future[ChildProcess] | None = None
         # The kernel kills a child when the thread that started it ends, so one thread lives as long as this object.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="decoder-spawner")
 
-    def __enter__(self) -> "DecoderProcess":
+    def __enter__(self) -> "SandboxedDecoder":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,7 +92,7 @@ class DecoderProcess:
     def start(self) -> None:
         """Starts a child if there is none, without waiting for it to be ready."""
         if self._child is None:
-            self._child = self._spawner.submit(Child, self._settings, self._nice)
+            self._child = self._spawner.submit(ChildProcess, self._settings, self._nice)
 
     def close(self) -> None:
         """Kills the child."""
@@ -108,7 +108,7 @@ class DecoderProcess:
         iterator early kills the child. Raises RuntimeError when no child can be started.
         """
         if self._decoding:
-            raise RuntimeError("DecoderProcess is decoding another video; finish or close that iterator first")
+            raise RuntimeError("SandboxedDecoder is decoding another video; finish or close that iterator first")
         self._decoding = True
         try:
             if slice == WHOLE:
@@ -199,11 +199,11 @@ class DecoderProcess:
             if not reusable:
                 self._discard_child()
 
-    def _ready_child(self) -> Child:
+    def _ready_child(self) -> ChildProcess:
         for _ in range(START_TRIES):
             self.start()
             assert self._child is not None
-            child: Child | None = None
+            child: ChildProcess | None = None
             try:
                 child = self._child.result()
                 child.await_ready()

@@ -7,7 +7,7 @@ from artifactscan.store.layout import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rates:
+class FrameCosts:
     """Seconds of work per sampled frame, for each kind of worker."""
 
     decode_s: float
@@ -26,14 +26,14 @@ MIN_FRAMES = 1000
 """Frames to average over: the first frames of a run are slow, as the classifier warms up."""
 
 REFERENCE = {
-    "cuda": Rates(
+    "cuda": FrameCosts(
         decode_s=0.045,
         fetch_s=0.0,
         classify_s=1 / 12_776,
         device="cuda",
         basis="reference: 720p clips on one core, ResNet-50 in bf16 on one H100",
     ),
-    "cpu": Rates(
+    "cpu": FrameCosts(
         decode_s=0.045,
         fetch_s=0.0,
         classify_s=1 / 14.5,
@@ -44,15 +44,15 @@ REFERENCE = {
 """From docs/experiments.md; used where the store has no run of the same spec on the same device."""
 
 
-def measured(runs: Iterable[RunRecord], *, spec: str, device: str) -> Rates:
-    """Rates over at least MIN_FRAMES of the latest of ``runs`` with one spec and ``device``, or else REFERENCE."""
+def measured_frame_costs(runs: Iterable[RunRecord], *, spec: str, device: str) -> FrameCosts:
+    """Costs over at least MIN_FRAMES of the latest of ``runs`` with one spec and ``device``, or else REFERENCE."""
     totals, latest = dict.fromkeys(("frames", "decode_s", "fetch_s", "classify_s"), 0.0), ""
     for record in reversed(list(runs)):
         if record.spec_digest == spec and record.rates.get("device") == device:
             totals = {name: value + record.rates[name] for name, value in totals.items()}
             latest = latest or record.run
         if (frames := totals["frames"]) >= MIN_FRAMES:
-            return Rates(
+            return FrameCosts(
                 decode_s=totals["decode_s"] / frames,
                 fetch_s=totals["fetch_s"] / frames,
                 classify_s=totals["classify_s"] / frames,

@@ -1,6 +1,7 @@
 """The child process that decodes: it reads untrusted bytes, so it holds no secrets and may be killed at any moment.
 
-``process.py`` starts it as ``python -m artifactscan.decode.sandbox.child CONFIG``; ``protocol.py`` has the messages.
+``child_process.py`` starts it as ``python -m artifactscan.decode.sandbox.child_main CONFIG``; ``protocol.py`` has the
+messages.
 """
 
 import json

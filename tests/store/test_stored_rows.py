@@ -9,7 +9,7 @@ from parts import attempt, failure, manifest_row, record, score, settle_run, wri
 from artifactscan.corpus.listing import video_id
 from artifactscan.schemas import FRAMES
 from artifactscan.store.layout import Store
-from artifactscan.store.read import stored_frames, stored_verdicts
+from artifactscan.store.stored_rows import stored_frames, stored_verdicts
 
 
 def add_run(store: Store, run: str, rows: list[dict], parts: list[dict], *, commit: bool = True, spec: str = "spec"):

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan.schemas import MANIFEST, TO_DO
-from artifactscan.scoring.attempts import CompleteAttempts
-from artifactscan.scoring.slicing import cut
+from artifactscan.scoring.complete_attempts import CompleteAttempts
+from artifactscan.scoring.slicing import cut_into_slices
 from artifactscan.storage.parquet import read_batches
 from artifactscan.store.layout import Store
 
@@ -19,7 +19,7 @@ def count_to_do(store: Store, run: str) -> int:
 def remaining_work(
     store: Store, run: str, attempts: CompleteAttempts, *, slice_bytes: int = 0, max_object_bytes: int | None = None
 ) -> pa.Table:
-    """Manifest rows of the videos without one of ``attempts``, cut into slices: the table that ``slicing.cut`` returns.
+    """Manifest rows of the videos without one of ``attempts``, cut into slices: as ``cut_into_slices`` does.
 
     ``slice_bytes``: size of a slice, 0 for whole videos; objects over ``max_object_bytes`` are not cut.
     """
@@ -28,7 +28,7 @@ def remaining_work(
         to_do = batch.filter(_is_to_do(batch["status"]))
         is_open = pa.array([video not in attempts for video in to_do["video_id"].to_pylist()], pa.bool_())
         left.append(pa.Table.from_batches([to_do.filter(is_open)]).cast(MANIFEST))
-    return cut(
+    return cut_into_slices(
         pa.concat_tables(left),
         slice_bytes,
         max_bytes=max_object_bytes,

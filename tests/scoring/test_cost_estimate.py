@@ -3,10 +3,10 @@
 import pytest
 from parts import record
 
-from artifactscan.scoring.cost import estimate
-from artifactscan.scoring.rates import REFERENCE, Rates, measured
+from artifactscan.scoring.cost_estimate import estimate
+from artifactscan.scoring.frame_costs import REFERENCE, FrameCosts, measured_frame_costs
 
-GPU = Rates(decode_s=0.36, fetch_s=0.0, classify_s=0.0036, device="cuda", basis="a test")
+GPU = FrameCosts(decode_s=0.36, fetch_s=0.0, classify_s=0.0036, device="cuda", basis="a test")
 
 
 def test_cost_of_decoding_nodes_and_gpu_nodes() -> None:
@@ -19,7 +19,7 @@ def test_cost_of_decoding_nodes_and_gpu_nodes() -> None:
 
 
 def test_cost_of_nodes_that_do_both() -> None:
-    both = Rates(decode_s=0.36, fetch_s=0.0, classify_s=0.072, device="cpu", basis="a test")
+    both = FrameCosts(decode_s=0.36, fetch_s=0.0, classify_s=0.072, device="cpu", basis="a test")
     cost = estimate(100_000, both, node_cpus=10, prices=(0.5,))
     assert cost.node_hours == (pytest.approx(10 / 10 + 2),)
     assert cost.cost == pytest.approx(1.5)
@@ -31,11 +31,13 @@ def test_rates_are_those_of_the_latest_run_of_the_spec_on_the_device() -> None:
     runs[0].rates.update(took)
     runs[1].rates.update(took, decode_s=70.0)
     runs[2].rates.update(took, decode_s=90.0)
-    rates = measured(runs, spec="spec", device="cpu")
-    assert (rates.decode_s, rates.fetch_s, rates.classify_s) == (0.07, 0.01, 0.02)
-    assert rates.basis == "measured over 1,000 frames, the latest of run b"
+    costs = measured_frame_costs(runs, spec="spec", device="cpu")
+    assert (costs.decode_s, costs.fetch_s, costs.classify_s) == (0.07, 0.01, 0.02)
+    assert costs.basis == "measured over 1,000 frames, the latest of run b"
     runs[1].rates.update(frames=500, decode_s=35.0, fetch_s=5.0, classify_s=10.0)
-    assert measured(runs, spec="spec", device="cpu").decode_s == pytest.approx(85 / 1500), "few frames are not enough"
-    assert measured(runs[1:], spec="spec", device="cpu") is REFERENCE["cpu"]
-    assert measured(runs, spec="spec", device="cuda") is REFERENCE["cuda"]
-    assert measured([], spec="spec", device="cpu") is REFERENCE["cpu"]
+    assert measured_frame_costs(runs, spec="spec", device="cpu").decode_s == pytest.approx(85 / 1500), (
+        "few frames are not enough"
+    )
+    assert measured_frame_costs(runs[1:], spec="spec", device="cpu") is REFERENCE["cpu"]
+    assert measured_frame_costs(runs, spec="spec", device="cuda") is REFERENCE["cuda"]
+    assert measured_frame_costs([], spec="spec", device="cpu") is REFERENCE["cpu"]

@@ -42,7 +42,7 @@ _OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
 _PIPE_BYTES = 1 << 16
 
 
-class Child:
+class ChildProcess:
     """A running child with the parent's ends of its pipes.
 
     Raises DecodeError of outcome ``crashed`` when it dies or breaks the protocol, TimeoutError when time is up.
@@ -71,7 +71,7 @@ class Child:
             )
             self._process = subprocess.Popen(
                 # -P: not to import, say, a json.py from the working directory
-                [sys.executable, "-P", "-m", "artifactscan.decode.sandbox.child", config],
+                [sys.executable, "-P", "-m", "artifactscan.decode.sandbox.child_main", config],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

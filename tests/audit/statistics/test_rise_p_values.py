@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from artifactscan.audit.statistics.rise import dispersion, rise_p_values
+from artifactscan.audit.statistics.rise_p_values import dispersion, rise_p_values
 
 NIGHTS = 14
 

@@ -9,14 +9,14 @@ from isolated import SETTINGS, result_of
 from media import damage, write_clip
 
 from artifactscan.decode.input_spec import InputSpec
-from artifactscan.decode.native_size import NativeSizeDecoder, fit
-from artifactscan.decode.sandbox.supervisor import DecoderProcess, Segment
+from artifactscan.decode.native_resolution import NativeResolutionDecoder, fit_within
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
 from artifactscan.decode.video import DecodeSettings
 
 
 @pytest.fixture(scope="module")
-def decoder() -> Iterator[NativeSizeDecoder]:
-    decoder = NativeSizeDecoder(SETTINGS)
+def decoder() -> Iterator[NativeResolutionDecoder]:
+    decoder = NativeResolutionDecoder(SETTINGS)
     yield decoder
     decoder.close()
 
@@ -29,7 +29,7 @@ def pixels(segments: list[Segment]) -> np.ndarray:
     return np.concatenate([np.frombuffer(segment.pixels, np.uint8) for segment in segments])
 
 
-def test_each_video_is_decoded_at_its_own_size(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
+def test_each_video_is_decoded_at_its_own_size(decoder: NativeResolutionDecoder, tmp_path: Path) -> None:
     wide = write_clip(tmp_path / "wide.mp4", width=192, height=64, seconds=1)
     tall = write_clip(tmp_path / "turned.mp4", width=160, height=96, seconds=1, rotation=90)
     assert sizes(list(decoder.decode(str(wide)))) == {(64, 192)}
@@ -37,17 +37,17 @@ def test_each_video_is_decoded_at_its_own_size(decoder: NativeSizeDecoder, tmp_p
     again = list(decoder.decode(str(wide)))
     assert [segment.frame_index for segment in again] == [[0, 12]]
     settings = DecodeSettings(input=InputSpec(height=64, width=192))
-    with DecoderProcess(settings) as plain:
+    with SandboxedDecoder(settings) as plain:
         assert (pixels(again) == pixels(list(plain.decode(str(wide))))).all()
 
 
-def test_a_file_that_is_no_video_is_undecodable(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_is_undecodable(decoder: NativeResolutionDecoder, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     [segment] = decoder.decode(str(tmp_path / "text.mp4"))
     assert str(result_of([segment]).outcome) == "undecodable"
 
 
-def test_a_damaged_first_frame_loses_only_that_frame(decoder: NativeSizeDecoder, tmp_path: Path) -> None:
+def test_a_damaged_first_frame_loses_only_that_frame(decoder: NativeResolutionDecoder, tmp_path: Path) -> None:
     options = {"g": "12", "bf": "0", "sc_threshold": "0"}
     clip = write_clip(tmp_path / "clip.mp4", seconds=4, options=options, muxer={"movflags": "faststart"})
     data = clip.read_bytes()
@@ -60,7 +60,7 @@ def test_a_damaged_first_frame_loses_only_that_frame(decoder: NativeSizeDecoder,
 
 
 def test_sides_over_the_limit_shrink_together() -> None:
-    assert fit(720, 1280) == (720, 1280)
-    assert fit(4320, 7680) == (2304, 4096)
-    assert fit(1, 100_000) == (1, 4096)
-    assert fit(720, 1280, 640) == (360, 640)
+    assert fit_within(720, 1280) == (720, 1280)
+    assert fit_within(4320, 7680) == (2304, 4096)
+    assert fit_within(1, 100_000) == (1, 4096)
+    assert fit_within(720, 1280, 640) == (360, 640)

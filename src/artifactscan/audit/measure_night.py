@@ -17,7 +17,7 @@ from artifactscan.audit.statistics.prevalence import estimate_prevalence
 from artifactscan.schemas import EVENTS
 from artifactscan.scoring.events import EventSettings, find_events
 from artifactscan.storage.digest import digest
-from artifactscan.store.read import stored_frames, stored_verdicts
+from artifactscan.store.stored_rows import stored_frames, stored_verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
