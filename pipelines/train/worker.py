@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from artifactscan.errors import UsageError
-from artifactscan.evaluation.predictions import Y_COLUMNS
 from artifactscan.labels import LABELS
 from artifactscan.model.backbone import load_model
 from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.training.frame_table import labels_and_targets
 from artifactscan.training.loop import Trainer, check_finite, predict, tuning_score, updates_per_epoch
 from artifactscan.training.optimisation import freeze, make_average, make_loss, make_optimiser, make_schedule
 from artifactscan.training.recipe import TrainSettings
@@ -35,19 +35,20 @@ class Worker:
         context = ray.train.get_context()
         self.rank, self.world = context.get_world_rank(), context.get_world_size()
         self.settings: TrainSettings = config["settings"]
-        self.placement, self.log = config["placement"], config["log"]
+        self.worker_plan, self.log = config["worker_plan"], config["log"]
         self.held_out, self.tune_frames = config["held_out"], config["tune_frames"]
         self.last_epoch = config["last_epoch"]
-        if self.placement.threads:
-            torch.set_num_threads(self.placement.threads)
+        if self.worker_plan.threads:
+            torch.set_num_threads(self.worker_plan.threads)
         self.device = cast(torch.device, ray.train.torch.get_device())
         initial: Checkpoint = ray.get(config["initial"])
         self.spec = initial.card.input
         share = config["shares"][self.rank]
-        self.pixels, self.y = self._load_frames(f"fit-{self.rank}", share)
+        self.pixels, _, self.targets = self._load_frames(f"fit-{self.rank}", share)
         own = self.held_out[self.rank :: self.world]
-        self.held_out_pixels, held_out_y = self._load_frames(f"held-out-{self.rank}", own)
+        self.held_out_pixels, held_out_y, held_out_targets = self._load_frames(f"held-out-{self.rank}", own)
         self.tune_y = self._all_rows(held_out_y)[: self.tune_frames]
+        self.tune_targets = self._all_rows(held_out_targets)[: self.tune_frames]
         core = load_model(initial).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = make_optimiser(core, self.settings)
         updates = self.settings.epochs * updates_per_epoch(
@@ -57,13 +58,13 @@ class Worker:
             model=core,
             core=core,
             average=make_average(core, self.settings),
-            loss=make_loss(self.settings, self._all_rows(self.y)).to(self.device),
+            loss=make_loss(self.settings, self._all_rows(self.targets)).to(self.device),
             optimiser=optimiser,
             schedule=make_schedule(optimiser, self.settings, updates),
             spec=self.spec,
             settings=self.settings,
             device=self.device,
-            bf16=self.placement.bf16,
+            bf16=self.worker_plan.bf16,
         )
         self.epoch = 0
         self.best_epoch, self.best_score = 0, -math.inf
@@ -99,7 +100,9 @@ class Worker:
                 total = len(self.pixels) * self.world
                 self.log.add_progress.remote(self.epoch, settings.epochs, min(done * self.world, total), total)
 
-        loss = self.trainer.train_epoch(self.pixels, self.y, epoch=self.epoch, shard=self.rank, on_update=on_update)
+        loss = self.trainer.train_epoch(
+            self.pixels, self.targets, epoch=self.epoch, shard=self.rank, on_update=on_update
+        )
         fit_loss = float(np.mean(self._gather_from_workers(loss)))
         trained_s = time.monotonic() - started
         check_finite(fit_loss, self.epoch, settings)
@@ -148,36 +151,39 @@ class Worker:
         return self.held_out_pixels[: len(range(self.rank, self.tune_frames, self.world))]
 
     def _tune_loss(self, logits: np.ndarray) -> float:
-        targets = torch.from_numpy(self.tune_y).float().to(self.device)
+        targets = torch.from_numpy(self.tune_targets).to(self.device)
         with torch.inference_mode():
             return float(self.trainer.loss(torch.from_numpy(logits).to(self.device), targets))
 
     def _predict(self, model: nn.Module, pixels: np.ndarray) -> np.ndarray:
         """Logits of all workers' frames, in the order of the rows."""
         batch = max(1, self.settings.batch_frames // self.world)
-        own = predict(model, pixels, self.spec, device=self.device, bf16=self.placement.bf16, batch=batch)
+        own = predict(model, pixels, self.spec, device=self.device, bf16=self.worker_plan.bf16, batch=batch)
         return self._all_rows(own)
 
-    def _load_frames(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels and labels of ``rows``, in that order, from the dataset ``name``, read into memory."""
+    def _load_frames(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels, labels and what the loss sees of ``rows``, in that order, from the dataset ``name``, in memory."""
         pixels = np.empty((len(rows), self.spec.height, self.spec.width, 3), np.uint8)
         y = np.zeros((len(rows), len(LABELS)), np.int8)
+        targets = np.zeros((len(rows), len(LABELS)), np.float32)
         if not len(rows):
-            return pixels, y
-        places: dict[int, list[int]] = {}
+            return pixels, y, targets
+        positions: dict[int, list[int]] = {}
         filled = 0
-        for place, row in enumerate(rows.tolist()):
-            places.setdefault(row, []).append(place)
+        for position, row in enumerate(rows.tolist()):
+            positions.setdefault(row, []).append(position)
         shard = ray.train.get_dataset_shard(name)
         for batch in cast(Any, shard).iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
-            labels = np.stack([batch[column].to_numpy() for column in Y_COLUMNS], axis=1)
+            batch_y, batch_targets = labels_and_targets(batch)
+            if self.settings.targets == "labels":
+                batch_targets = batch_y
             for number, (row, blob) in enumerate(zip(batch["row"].to_pylist(), batch["pixels"], strict=True)):
                 frame = np.frombuffer(blob.as_buffer(), np.uint8).reshape(pixels.shape[1:])
-                for place in places[row]:
-                    pixels[place], y[place] = frame, labels[number]
+                for position in positions[row]:
+                    pixels[position], y[position], targets[position] = frame, batch_y[number], batch_targets[number]
                     filled += 1
         assert filled == len(rows), f"{len(rows)} frames of {name} were requested, the frame table has {filled}"
-        return pixels, y
+        return pixels, y, targets
 
     def _all_rows(self, own: np.ndarray) -> np.ndarray:
         """Merges the workers' rows: worker ``rank`` has rows ``rank``, ``rank + world``, …"""

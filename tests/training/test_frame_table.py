@@ -14,13 +14,16 @@ from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
 from artifactscan.training.frame_table import (
     FRAME_TABLE,
+    TARGET_COLUMNS,
     FrameTable,
     check_complete,
     clips_to_decode,
     every_frame_settings,
     find_frame_table,
+    labels_and_targets,
     select_labelled_frames,
 )
 from artifactscan.training.labelled_frames import Clip, LabelledFrames, load_labelled_frames
@@ -59,6 +62,26 @@ def test_labelled_frames_are_decoded_with_the_pixels_of_the_scoring_job(table: P
     assert segment.frame_index == [0, 6]
     on_grid = np.frombuffer(segment.pixels, np.uint8).reshape(-1, 48, 80, 3)[1]
     assert np.array_equal(pixels[FRAMES.index(6)], on_grid)
+
+
+def test_frames_have_the_targets_of_their_grades(table: Path) -> None:
+    grades = table.parent / "grades.csv"
+    columns = ",".join(f"severity_{label}" for label in LABELS)
+    grades.write_text(f"file,frame_index,{columns}\nclips/clip1.mp4,5,0,1,2,3\nclips/clip0.mp4,1,1.5,0,0,0\n")
+    labelled = load_labelled_frames([str(grades)], [])
+    y, targets = labels_and_targets(decode(labelled).sort_by("row"))
+    assert y.tolist() == labelled.y.tolist() == [[1, 0, 0, 0], [0, 0, 1, 1]]
+    assert (y.dtype, targets.dtype) == (np.int8, np.float32)
+    assert (targets == labelled.targets).all()
+    assert targets[1].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
+
+
+def test_a_table_without_targets_has_the_labels_as_targets(table: Path) -> None:
+    """As version 0.1.0 wrote them."""
+    labelled = load_labelled_frames([str(table)], [])
+    y, targets = labels_and_targets(decode(labelled).sort_by("row").drop_columns(list(TARGET_COLUMNS)))
+    assert (y == labelled.y).all()
+    assert (targets == y).all()
 
 
 def test_labelled_frames_that_cannot_be_decoded_are_refused(table: Path, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from labelled_clips import FRAMES, write_labelled, write_rows
 
 from artifactscan.errors import UsageError
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, SEVERITY_COLUMNS
+from artifactscan.storage.digest import digest
 from artifactscan.training.labelled_frames import load_labelled_frames
 
 
@@ -70,6 +72,41 @@ def test_the_digest_depends_on_the_labels_only(table: Path) -> None:
     rows[1] = rows[1][:-1] + str(1 - int(rows[1][-1]))
     table.write_text("\n".join(rows))
     assert load_labelled_frames([str(table)], []).digest != before
+
+
+def graded(folder: Path, name: str, *rows: str) -> str:
+    header = ",".join(["file", "frame_index", *SEVERITY_COLUMNS])
+    (folder / name).write_text("\n".join([header, *(f"clips/clip0.mp4,{row}" for row in rows)]))
+    return str(folder / name)
+
+
+def test_grades_of_several_annotators_are_the_targets(table: Path) -> None:
+    first = graded(table.parent, "first.csv", "1,0,1,2,3", "5,3,0,0,0")
+    second = graded(table.parent, "second.csv", "1,0,0,1,3", "5,0,0,0,0")
+    labelled = load_labelled_frames([first, second], [])
+    assert labelled.y.tolist() == [[0, 0, 1, 1], [1, 0, 0, 0]]
+    assert labelled.targets.dtype == np.float32
+    assert labelled.targets.tolist() == pytest.approx(np.array([[0, 1 / 6, 0.5, 1], [0.5, 0, 0, 0]]))
+    assert labelled.graded
+
+
+def test_targets_of_frames_without_grades_are_their_labels(table: Path) -> None:
+    plain = load_labelled_frames([str(table)], [])
+    assert not plain.graded
+    assert (plain.targets == plain.y).all()
+    write_rows(table, [("clips/clip1.mp4", 1, 1, 0, 0, 1)])
+    mixed = load_labelled_frames([str(table), graded(table.parent, "grades.csv", "1,1,1,2,3")], [])
+    assert mixed.targets.tolist() == pytest.approx(np.array([[1 / 3, 1 / 3, 2 / 3, 1], [1, 0, 0, 1]]))
+
+
+def test_the_digest_depends_on_grades_where_there_are_any(table: Path) -> None:
+    digests = [
+        load_labelled_frames([graded(table.parent, "a.csv", row)], []).digest for row in ("1,2,0,0,0", "1,3,0,0,0")
+    ]
+    write_rows(table, [("clips/clip0.mp4", 1, 1, 0, 0, 0)])
+    plain = load_labelled_frames([str(table)], [])
+    assert len({*digests, plain.digest}) == 3
+    assert plain.digest == digest([["clips/clip0.mp4"], [1], [1], [0], [0], [0]]), "as version 0.1.0 had it"
 
 
 @pytest.mark.parametrize(

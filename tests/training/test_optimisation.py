@@ -1,5 +1,7 @@
 """Losses, learning rates, frozen layers and the moving average, on a small backbone."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import timm
@@ -34,6 +36,8 @@ def test_rare_positives_count_more() -> None:
     rare = np.zeros((1000, 4))
     rare[0] = 1
     assert positive_weights(rare, "full").tolist() == [MAX_POSITIVE_WEIGHT] * 4
+    soft = np.array([[1 / 3, 1, 0, 0.5]] * 6, np.float32)  # 2, 6, 0 and 3 positives of 6
+    assert positive_weights(soft, "full").tolist() == pytest.approx([2, 0, 5, 1])
 
 
 def test_bce_equals_torchs_with_weights_and_smoothing() -> None:
@@ -42,6 +46,18 @@ def test_bce_equals_torchs_with_weights_and_smoothing() -> None:
     soft = targets * 0.8 + 0.1
     expected = functional.binary_cross_entropy_with_logits(logits, soft, pos_weight=positive_weights(Y, "full"))
     assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["bce", "asymmetric"])
+def test_soft_targets_pull_logits_to_their_own_probability(loss: Literal["bce", "asymmetric"]) -> None:
+    targets = torch.tensor([[0.0, 1 / 3, 2 / 3, 1.0]])
+    logits = torch.zeros(1, 4, requires_grad=True)
+    make_loss(TrainSettings(balance="none", loss=loss), targets.numpy())(logits, targets).backward()
+    gradient = logits.grad
+    assert gradient is not None
+    assert (gradient[0, :-1] > gradient[0, 1:]).all(), "the higher the grade, the higher the logit should be"
+    if loss == "bce":
+        assert gradient[0].tolist() == pytest.approx([(0.5 - target) / 4 for target in targets[0].tolist()])
 
 
 def test_the_asymmetric_loss_gives_easy_negatives_little_weight() -> None:

@@ -30,7 +30,10 @@ from artifactscan.training.labelled_frames import LabelledFrames
 SEGMENT_BYTES = 16 << 20
 """Pixels per decoded segment: every frame of a clip is decoded and few are kept, so memory stays small."""
 
+TARGET_COLUMNS: tuple[str, ...] = tuple(f"target_{label}" for label in LABELS)
+
 _Y = [pa.field(f"y_{label}", pa.int8(), nullable=False) for label in LABELS]
+_TARGETS = [pa.field(column, pa.float32(), nullable=False) for column in TARGET_COLUMNS]
 
 FRAME_TABLE = pa.schema(
     [
@@ -39,12 +42,13 @@ FRAME_TABLE = pa.schema(
         pa.field("frame_index", pa.int32(), nullable=False),
         pa.field("pts_s", pa.float64()),
         *_Y,
+        *_TARGETS,
         pa.field("pixels", pa.large_binary()),
         pa.field("problem", pa.string()),
     ]
 )
-"""One row per labelled frame. ``row`` is the row number in LabelledFrames; ``pixels`` is uint8 RGB,
-(height, width, 3) in C order. ``problem`` says why a frame could not be decoded; then ``pixels`` is null."""
+"""One row per labelled frame. ``row`` is the row number in LabelledFrames, ``target_…`` are its targets; ``pixels`` is
+uint8 RGB, (height, width, 3) in C order. ``problem`` says why a frame could not be decoded; then ``pixels`` is null."""
 
 INDEX = pa.schema([field for field in FRAME_TABLE if field.name not in ("pixels", "problem")])
 
@@ -55,7 +59,10 @@ CLIPS = pa.schema(
         pa.field("etag", pa.string(), nullable=False),
         pa.field("size_bytes", pa.int64(), nullable=False),
         pa.field("file", pa.string(), nullable=False),
-        pa.field("wanted", pa.list_(pa.struct([FRAME_TABLE.field("row"), FRAME_TABLE.field("frame_index"), *_Y]))),
+        pa.field(
+            "wanted",
+            pa.list_(pa.struct([FRAME_TABLE.field("row"), FRAME_TABLE.field("frame_index"), *_Y, *_TARGETS])),
+        ),
     ]
 )
 """One row per clip to decode, with its labelled frames."""
@@ -85,7 +92,7 @@ class FrameTable:
         return storage.exists(self.index_uri)
 
     def index(self) -> pa.Table:
-        """INDEX rows in the order of the labels."""
+        """INDEX rows in the order of the labels; version 0.1.0 wrote them without targets."""
         return read_table(self.index_uri)
 
     def write_index(self, index: pa.Table) -> None:
@@ -111,10 +118,11 @@ def every_frame_settings(spec: InputSpec, decoding: DecodeSettings | None = None
 
 def clips_to_decode(labelled: LabelledFrames) -> pa.Table:
     """CLIPS rows, largest object first, so that no long clip is decoded last."""
-    wanted: dict[str, list[dict[str, int]]] = {file: [] for file in labelled.clips}
-    for row, cells in enumerate(labelled.table.to_pylist()):
+    wanted: dict[str, list[dict[str, float]]] = {file: [] for file in labelled.clips}
+    for row, (cells, targets) in enumerate(zip(labelled.table.to_pylist(), labelled.targets.tolist(), strict=True)):
         y = {f"y_{label}": cells[label] for label in LABELS}
-        wanted[cells["file"]].append({"row": row, "frame_index": cells["frame_index"], **y})
+        of_frame = {**y, **dict(zip(TARGET_COLUMNS, targets, strict=True))}
+        wanted[cells["file"]].append({"row": row, "frame_index": cells["frame_index"], **of_frame})
     rows = [
         {
             "video_id": video_id(clip.uri, clip.etag),
@@ -154,6 +162,17 @@ def select_labelled_frames(clip: dict[str, Any], segments: Iterable[Segment]) ->
         problem = None if pixels is not None else _describe_problem(clip["file"], index, result)
         rows.append({**frame, "file": clip["file"], "pts_s": pts_s, "pixels": pixels, "problem": problem})
     return pa.Table.from_pylist(rows, FRAME_TABLE)
+
+
+def labels_and_targets(frames: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """int8 labels and float32 targets, each (frames, labels), of FRAME_TABLE rows.
+
+    Where the rows have no targets, as version 0.1.0 wrote them, these are the labels.
+    """
+    y = np.stack([frames[field.name].to_numpy() for field in _Y], axis=1)
+    if TARGET_COLUMNS[0] not in frames.column_names:
+        return y, y.astype(np.float32)
+    return y, np.stack([frames[column].to_numpy() for column in TARGET_COLUMNS], axis=1)
 
 
 def check_complete(table: pa.Table, labelled: LabelledFrames) -> None:

@@ -11,7 +11,7 @@ from artifactscan import storage
 from artifactscan.annotation.labels_table import check_against_clips, merge_labels, read_labels
 from artifactscan.annotation.merge_rows import Rule
 from artifactscan.errors import UsageError
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_COLUMNS
 from artifactscan.storage import storage_errors
 from artifactscan.storage.digest import digest
 
@@ -51,9 +51,21 @@ class LabelledFrames:
         return np.stack([self.table[label].to_numpy() for label in LABELS], axis=1)
 
     @property
+    def graded(self) -> bool:
+        """Whether any frame has grades."""
+        return any(self.table[column].null_count < self.table.num_rows for column in SEVERITY_COLUMNS)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """float32 (frames, labels) in 0..1, to train on: severity / MAX_SEVERITY of a graded frame, else its labels."""
+        severities = np.stack([self.table[column].to_numpy() for column in SEVERITY_COLUMNS], axis=1)
+        return np.where(np.isnan(severities), self.y, severities / MAX_SEVERITY).astype(np.float32)
+
+    @property
     def digest(self) -> str:
-        """16 hex digits of the labels; does not depend on where the clips are stored."""
-        return digest([self.table[name].to_pylist() for name in ("file", "frame_index", *LABELS)])
+        """16 hex digits of the labels and grades; does not depend on where the clips are stored."""
+        names = ("file", "frame_index", *LABELS, *(SEVERITY_COLUMNS if self.graded else ()))
+        return digest([self.table[name].to_pylist() for name in names])
 
 
 def load_labelled_frames(labels: Sequence[str], clips: Sequence[str], *, rule: Rule = "error") -> LabelledFrames:
@@ -61,8 +73,9 @@ def load_labelled_frames(labels: Sequence[str], clips: Sequence[str], *, rule: R
 
     ``clips``: a folder or s3:// prefix for each table in ``labels``, one for all of them, or none: then the folder that
     a table lies in. A file's path starts from that folder, or from the one above it where it begins with the folder's
-    own name. ``rule`` decides on frames that are labelled more than once. UsageError for tables that cannot be used,
-    for missing clips, for two clips under one name and for one clip under two.
+    own name. ``rule`` decides on frames that are labelled more than once; grades of several annotators are averaged.
+    UsageError for tables that cannot be used, for missing clips, for two clips under one name and for one clip under
+    two.
     """
     if not labels:
         raise UsageError("no labels are given; name a .csv or .parquet table with --labels")

@@ -42,13 +42,13 @@ class Trainer:
     def train_epoch(
         self,
         pixels: np.ndarray,
-        y: np.ndarray,
+        targets: np.ndarray,
         *,
         epoch: int,
         shard: int = 0,
         on_update: Callable[[int], None] | None = None,
     ) -> float:
-        """Trains once on uint8 (frames, height, width, 3) and 0/1 (frames, labels); returns the mean loss.
+        """Trains once on uint8 (frames, height, width, 3) and targets in 0..1 (frames, labels); returns the mean loss.
 
         Seed, epoch and shard decide order and augmentation. ``on_update`` gets the number of frames of each update.
         """
@@ -58,10 +58,10 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         share = max(1, self.settings.batch_frames // _world_size())
         for rows in shuffled_batches(len(pixels), share, generator):
-            frames, targets = self._batch(pixels[rows], y[rows], generator)
+            frames, wanted = self._batch(pixels[rows], targets[rows], generator)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 logits = self.model(frames)
-            loss = self.loss(logits.float(), targets)
+            loss = self.loss(logits.float(), wanted)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self.core.parameters(), MAX_GRADIENT_NORM)
@@ -75,13 +75,13 @@ class Trainer:
         return float(total) / len(pixels)
 
     def _batch(
-        self, pixels: np.ndarray, y: np.ndarray, generator: torch.Generator
+        self, pixels: np.ndarray, targets: np.ndarray, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         settings = self.settings
         frames = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2)
         frames = augment(frames, generator, flip=settings.flip, colour=settings.colour, crop=settings.crop)
         frames = normalise(frames.permute(0, 2, 3, 1), self.spec)
-        return frames, torch.from_numpy(y).float().to(self.device)
+        return frames, torch.from_numpy(targets).float().to(self.device)
 
 
 def predict(

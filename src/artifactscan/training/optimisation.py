@@ -20,18 +20,24 @@ MIN_RATE_SHARE = 0.01
 """Learning rate at both ends of the schedule, as a share of the highest."""
 
 
-def positive_weights(y: np.ndarray, balance: str) -> torch.Tensor:
-    """float32 (labels,): weight of a positive relative to a negative, by label; ``y`` is 0/1 (frames, labels)."""
+def positive_weights(targets: np.ndarray, balance: str) -> torch.Tensor:
+    """float32 (labels,): weight of a positive relative to a negative, by label.
+
+    ``targets``: (frames, labels) in 0..1; a soft target counts as that share of a positive.
+    """
     if balance == "none":
-        return torch.ones(y.shape[1])
-    positives = np.maximum(y.sum(axis=0), 1)
-    weights = np.minimum((len(y) - positives) / positives, MAX_POSITIVE_WEIGHT)
+        return torch.ones(targets.shape[1])
+    positives = np.maximum(targets.sum(axis=0, dtype=np.float64), 1)
+    weights = np.minimum((len(targets) - positives) / positives, MAX_POSITIVE_WEIGHT)
     return torch.tensor(np.sqrt(weights) if balance == "sqrt" else weights, dtype=torch.float32)
 
 
-def make_loss(settings: TrainSettings, y: np.ndarray) -> nn.Module:
-    """A module from float logits and targets, both (frames, labels), to the mean loss; ``y``: the training labels."""
-    weights = positive_weights(y, settings.balance)
+def make_loss(settings: TrainSettings, targets: np.ndarray) -> nn.Module:
+    """A module from float logits and targets in 0..1, both (frames, labels), to the mean loss.
+
+    ``targets``: those of the frames trained on, which decide the weights of positives.
+    """
+    weights = positive_weights(targets, settings.balance)
     if settings.loss == "asymmetric":
         return AsymmetricLossMultiLabel(smoothing=settings.smoothing, reduction="mean", pos_weight=weights)
     return BinaryCrossEntropy(smoothing=settings.smoothing, smooth_dense=True, pos_weight=weights)

@@ -7,6 +7,7 @@ from artifactscan.errors import UsageError
 
 Loss = Literal["bce", "asymmetric"]
 Balance = Literal["none", "sqrt", "full"]
+Targets = Literal["severity", "labels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,9 @@ class TrainSettings:
     weight_decay: float = 0.05
     loss: Loss = "bce"
     """bce: binary cross-entropy; asymmetric: easy negatives count less (arXiv 2009.14119)."""
+    targets: Targets = "severity"
+    """What graded frames teach: severity, from 0 for grade 0 to 1 for grade 3, or labels, 0 or 1. Early stopping,
+    calibration, thresholds and metrics are of the labels."""
     balance: Balance = "sqrt"
     """Weight of a label's positives: none is 1, full is negatives per positive, sqrt its square root."""
     smoothing: float = 0.0
