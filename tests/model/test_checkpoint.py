@@ -122,7 +122,7 @@ def test_a_missing_file_is_named(folder: Path, tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"labels": ["texture", "boundary", "motion", "object"]}, "its labels are ['texture', 'boundary', 'motion'"),
-        ({"card_version": 2}, "its version is 2, this artifactscan reads 1"),
+        ({"card_version": 3}, "its version is 3, this artifactscan reads 1 and 2; upgrade artifactscan"),
         ({"thresholds": {"boundary": 0.5}}, "has no 'texture'; add it"),
         ({"thresholds": dict.fromkeys(("boundary", "texture", "motion", "object"), 2)}, "threshold of boundary is 2"),
         ({"input": {"height": 0, "width": 80}}, "input height 0 is not a whole number from 1 to 4096"),

@@ -14,6 +14,7 @@ from torch.nn import functional
 from artifactscan.decode.input_spec import RESIZE_KERNELS, InputSpec
 from artifactscan.errors import UsageError
 from artifactscan.model.checkpoint import Card, Checkpoint
+from artifactscan.model.probe import ProbeModel
 
 PROBE_FRAMES = 8
 LOGIT_STD = 0.5
@@ -22,24 +23,31 @@ _PROBE_SEED = 2504
 
 
 def build_model(card: Card) -> nn.Module:
-    """The backbone of ``card`` with random weights, on the CPU, in evaluation mode.
+    """The model of ``card`` with random weights, on the CPU, in evaluation mode: a timm model, or a ProbeModel.
 
-    UsageError for a name that timm does not know, an input size the backbone cannot take, or a head that is not
-    one linear layer.
+    UsageError for a name that timm does not know, an input size the backbone cannot take, a head that is not one
+    linear layer, and a probe of blocks or tokens that the backbone does not have.
     """
     if not timm.is_model(card.backbone):
         close = timm.list_models(f"{card.backbone.split('_')[0]}*")[:5]
         hint = f"; near it are {', '.join(close)}" if close else ""
         raise UsageError(f"backbone {card.backbone!r} is not a timm model{hint}")
-    # Transformers have an embedding per position, so their size is fixed; the others take any.
-    fixed = timm_config(card.backbone).fixed_input_size
-    size: dict[str, Any] = {"img_size": (card.input.height, card.input.width)} if fixed else {}
-    try:
-        model = timm.create_model(card.backbone, pretrained=False, num_classes=len(card.labels), **size)
-    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
+    rows, columns = card.probe.tiles if card.probe else (1, 1)
+    if card.input.height % rows or card.input.width % columns:
         raise UsageError(
-            f"backbone {card.backbone} cannot take frames of {card.input.height}x{card.input.width} ({error})"
-        ) from None
+            f"frames of {card.input.height}x{card.input.width} cannot be cut into {rows}x{columns} equal tiles; "
+            "give a height and width that are multiples of them"
+        )
+    height, width = card.input.height // rows, card.input.width // columns
+    # Transformers have an embedding per position, so their size is fixed; the others take any.
+    size: dict[str, Any] = {"img_size": (height, width)} if timm_config(card.backbone).fixed_input_size else {}
+    classes = 0 if card.probe else len(card.labels)
+    try:
+        model = timm.create_model(card.backbone, pretrained=False, num_classes=classes, **size)
+    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
+        raise UsageError(f"backbone {card.backbone} cannot take frames of {height}x{width} ({error})") from None
+    if card.probe:
+        return ProbeModel(model, card.probe, len(card.labels)).eval()
     if not isinstance(head(model), nn.Linear):
         raise UsageError(f"backbone {card.backbone} has no single linear head; choose another timm model")
     return model.eval()
@@ -47,11 +55,13 @@ def build_model(card: Card) -> nn.Module:
 
 def head(model: nn.Module) -> nn.Module:
     """The linear layer that turns pooled features into logits."""
-    return cast(Any, model).get_classifier()
+    return model.head if isinstance(model, ProbeModel) else cast(Any, model).get_classifier()
 
 
 def pooled_features(model: nn.Module, frames: torch.Tensor) -> torch.Tensor:
-    """The input of the head: float (n, features) for normalised float (n, 3, height, width)."""
+    """Float (n, features) of normalised float (n, 3, height, width): what the head, or a probe's windows, take."""
+    if isinstance(model, ProbeModel):
+        return model.features(frames)
     timm_model = cast(Any, model)
     return timm_model.forward_head(timm_model.forward_features(frames), pre_logits=True)
 

@@ -15,6 +15,8 @@ from artifactscan import storage
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.labels import LABELS
+from artifactscan.model.operating_point import OperatingPoint, auroc_on_unseen_clips, parse_operating_point
+from artifactscan.model.probe_spec import ProbeSpec, parse_probe
 from artifactscan.storage import storage_errors
 from artifactscan.storage.digest import digest
 
@@ -23,9 +25,12 @@ BUILTIN_FOLDER = Path(__file__).with_name("builtin")
 """The checkpoint in this package, its model card, and the licence notice of the weights it was trained from."""
 BACKBONES: tuple[str, ...] = ("resnet50", "efficientnet_b3", "efficientnet_b4", "vit_base_patch16_224")
 """timm names of the four backbones of arXiv 2504.21334; any other timm model with one linear head works too."""
-CARD_VERSION = 1
+CARD_VERSION = 2
+"""Version 2 added ``probe`` and ``operating_point``; cards of version 1 are read as they are."""
+READABLE_CARD_VERSIONS = (1, CARD_VERSION)
 CARD_NAME, WEIGHTS_NAME = "card.json", "model.safetensors"
 DEFAULT_THRESHOLD = 0.5
+CHANCE_AUROC = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,10 @@ class Card:
     thresholds: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(LABELS, DEFAULT_THRESHOLD))
     """Per label: a frame shows it where its probability is at or over this."""
     calibration: Mapping[str, Calibration] = field(default_factory=lambda: dict.fromkeys(LABELS, Calibration()))
+    operating_point: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    """Per label: what its threshold does on frames not trained on; empty where that was not measured."""
+    probe: ProbeSpec | None = None
+    """How a probe reads the backbone; None: the backbone's own linear head on its pooled features."""
     trained: bool = False
     """False for random weights, whose scores mean nothing."""
     origin: str = ""
@@ -69,6 +78,16 @@ class Card:
         except (KeyError, TypeError, ValueError):
             return None
 
+    def unproven(self) -> tuple[str, ...]:
+        """The labels not shown to be told from chance on clips not trained on, in the order of LABELS.
+
+        Those whose AUROC there has an interval that reaches 0.5 or no interval at all; of an untrained card all.
+        """
+        if not self.trained:
+            return self.labels
+        found = {label: auroc_on_unseen_clips(self.metrics, label) for label in self.labels}
+        return tuple(label for label, auroc in found.items() if auroc is None or auroc[1] <= CHANCE_AUROC)
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Checkpoint:
@@ -85,9 +104,11 @@ class Checkpoint:
 
     @property
     def digest(self) -> str:
-        """16 hex digits over all that scores, flags and events depend on: the weights and five fields of the card."""
+        """16 hex digits over all that scores, flags and events depend on: the weights and six fields of the card."""
         card = asdict(self.card)
         kept = {name: card[name] for name in ("backbone", "input", "labels", "thresholds", "calibration")}
+        if self.card.probe is not None:  # left out where there is none: digests of version 1 stay
+            kept["probe"] = card["probe"]
         return digest([kept, sha256(self.weights).hexdigest()])
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -157,8 +178,9 @@ def _parse_card(data: bytes, uri: str) -> Card:
 
 def _check_card(values: dict[str, Any]) -> Card:
     version = values["card_version"]
-    if version != CARD_VERSION:
-        raise ValueError(f"its version is {version}, this artifactscan reads {CARD_VERSION}")
+    if version not in READABLE_CARD_VERSIONS:
+        known = " and ".join(map(str, READABLE_CARD_VERSIONS))
+        raise ValueError(f"its version is {version}, this artifactscan reads {known}; upgrade artifactscan")
     if (labels := values["labels"]) != list(LABELS):
         raise ValueError(f"its labels are {labels}, not {list(LABELS)}; put them in this order and refit the head")
     if unknown := sorted(values.keys() - {one.name for one in fields(Card)}):
@@ -166,9 +188,12 @@ def _check_card(values: dict[str, Any]) -> Card:
     if not isinstance(values["backbone"], str):
         raise TypeError(f"its backbone is {values['backbone']!r}, not the name of a timm model")
     values |= {
+        "card_version": CARD_VERSION,
         "labels": tuple(labels),
         "trained_on": tuple(values.get("trained_on", ())),
+        "probe": parse_probe(values.get("probe")),
         "input": _input_spec(values["input"]),
+        "operating_point": parse_operating_point(values.get("operating_point", {})),
         "thresholds": {label: _threshold(label, values["thresholds"]) for label in LABELS},
         "calibration": {label: _calibration(label, values["calibration"]) for label in LABELS},
     }

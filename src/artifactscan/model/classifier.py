@@ -23,6 +23,7 @@ from artifactscan.model.backbone import (
 from artifactscan.model.checkpoint import Card, Checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.model.malloc import keep_freed_memory
+from artifactscan.model.probe import ProbeModel
 
 BATCH_FRAMES = {"cuda": 128, "cpu": 16}
 """Default frames per forward pass: a GPU needs many to be busy; few fit into the caches of a CPU."""
@@ -66,6 +67,7 @@ class Classifier:
         probe = probe_frames(self.input)
         model = _fold_batch_norms(load_model(checkpoint), normalise(torch.from_numpy(probe[:1]), self.input))
         self._scorer = self._prepare(_Scorer(model, checkpoint.card, self.device, bf16=False), settings)
+        self._windows = _WindowScorer(model, checkpoint.card).to(self.device) if _sees_neighbours(model) else None
         self.precision = "fp32"
         # A compiled model takes one batch size, and cuDNN tunes its kernels anew for each size.
         self._sizes_per_batch = 1 if settings.compile else 4 if self.device == "cuda" else 0
@@ -80,8 +82,9 @@ class Classifier:
         """The probability of each label for each frame: float32 (n, 4) from 0 to 1, columns in the order of LABELS.
 
         ``frames``: uint8 RGB (n, height, width, 3) at the checkpoint's input size, pixels; or a sequence of such
-        arrays, one per clip, whose frames are batched together and scored in order. A batch that does not fit into
-        memory is halved, for all later ones too.
+        arrays, one per clip, whose frames are batched together and scored in order. A checkpoint whose card names
+        neighbours takes the frames of an array for consecutive sampled frames. A batch that does not fit into memory is
+        halved, for all later ones too.
 
         UsageError for frames of another type or shape, and where the model's scores are not finite; MemoryError where
         not even one frame fits into memory.
@@ -99,7 +102,7 @@ class Classifier:
         with torch.inference_mode():
             for batch in _batches(clips, lambda: self.batch_frames):
                 results += self._forward(batch)
-            scores = torch.cat(results).cpu().numpy() if results else np.empty((0, len(LABELS)), np.float32)
+            scores = self._finish(results, [len(clip) for clip in clips])
         if not np.isfinite(scores).all():
             raise UsageError(
                 f"the checkpoint gives scores that are not numbers, in {self.precision}; "
@@ -107,8 +110,15 @@ class Classifier:
             )
         return scores
 
+    def _finish(self, results: list[torch.Tensor], lengths: list[int]) -> np.ndarray:
+        """Scores, float32 (n, labels), from what the batches of clips of ``lengths`` frames gave."""
+        if not results:
+            return np.empty((0, len(LABELS)), np.float32)
+        scores = torch.cat(results)
+        return (self._windows(scores, lengths) if self._windows else scores).cpu().numpy()
+
     def _forward(self, batch: np.ndarray) -> list[torch.Tensor]:
-        """Scores of one batch, still on the device: in one piece, or in smaller ones where it does not fit."""
+        """The scorer's output for a batch, still on the device: in one piece, or in smaller ones if it does not fit."""
         try:
             return [self._scorer(self._to_device(batch))[: len(batch)]]
         except RuntimeError as error:
@@ -167,7 +177,10 @@ class Classifier:
 
 
 class _Scorer(nn.Module):
-    """uint8 frames (n, height, width, 3) to calibrated probabilities, float32 (n, labels)."""
+    """uint8 frames (n, height, width, 3) to calibrated probabilities, float32 (n, labels).
+
+    For a probe that sees neighbours: to the features of each frame, of which a _WindowScorer makes probabilities.
+    """
 
     def __init__(self, model: nn.Module, card: Card, device: str, *, bf16: bool):
         super().__init__()
@@ -177,13 +190,35 @@ class _Scorer(nn.Module):
         scale, offset = calibration_tensors(card)
         self.register_buffer("scale", scale)
         self.register_buffer("offset", offset)
+        self.features_only = _sees_neighbours(model)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         pixels = normalise(frames, self.input)
         with torch.autocast(self.device_type, torch.bfloat16, enabled=self.bf16):
             features = pooled_features(self.model, pixels)
+        if self.features_only:
+            return features.float()
         # In fp32: the head costs nothing, and rounding its logits to bf16 would move scores more than all the rest.
         return torch.sigmoid(self.head(features.float()) * self.scale + self.offset)
+
+
+class _WindowScorer(nn.Module):
+    """Features of clips one after the other to calibrated probabilities, float32 (n, labels)."""
+
+    def __init__(self, model: nn.Module, card: Card):
+        super().__init__()
+        self.model = cast(ProbeModel, model)
+        scale, offset = calibration_tensors(card)
+        self.register_buffer("scale", scale)
+        self.register_buffer("offset", offset)
+
+    def forward(self, features: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        scale, offset = cast(torch.Tensor, self.scale), cast(torch.Tensor, self.offset)
+        return torch.sigmoid(self.model.logits(features, lengths) * scale + offset)
+
+
+def _sees_neighbours(model: nn.Module) -> bool:
+    return isinstance(model, ProbeModel) and model.probe.neighbours > 0
 
 
 def choose_device(wanted: str) -> str:

@@ -1,0 +1,133 @@
+"""Probes: a linear head on the features of a frozen backbone, of a frame and of the sampled frames around it."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from artifactscan.errors import UsageError
+from artifactscan.model.probe_spec import ProbeSpec
+
+
+class ProbeModel(nn.Module):
+    """A backbone, a projection of what is read of it, and a head.
+
+    Its tensors are named ``backbone.…``, ``projection.weight`` and ``.bias``, ``head.weight`` and ``.bias``.
+    """
+
+    def __init__(self, backbone: nn.Module, probe: ProbeSpec, labels: int):
+        """``backbone``: a timm model without a head, which loses the blocks after the last one that is read.
+
+        UsageError for blocks or tokens that the backbone does not have.
+        """
+        super().__init__()
+        check_probe(backbone, probe)
+        if probe.blocks:
+            cast(Any, backbone).prune_intermediate_layers([probe.blocks[-1]], prune_norm=True, prune_head=True)
+        self.backbone, self.probe = backbone, probe
+        self.projection = nn.Linear(self._width(), probe.components)
+        of_frame = probe.components * (2 if probe.tile_count > 1 else 1)
+        self.head = nn.Linear(of_frame * (2 * probe.neighbours + 1), labels)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Logits, float (n, labels), of normalised float (n, 3, height, width), each frame as a clip of its own."""
+        return self.logits(self.features(frames), [1] * len(frames))
+
+    def features(self, frames: torch.Tensor) -> torch.Tensor:
+        """Projected features, float32 (n, features), of normalised float (n, 3, height, width)."""
+        read = self.read(frames)
+        with torch.autocast(read.device.type, enabled=False):  # the projection costs nothing, and rounding it would
+            return self.project(read.float())
+
+    def read(self, frames: torch.Tensor) -> torch.Tensor:
+        """What the probe reads of the backbone, (n · tiles, width), of normalised float (n, 3, height, width)."""
+        return read_tokens(self.backbone, split_tiles(frames, self.probe.tiles), self.probe)
+
+    def project(self, read: torch.Tensor) -> torch.Tensor:
+        """Float (n, features) of float (n · tiles, width)."""
+        return pool_tiles(self.projection(read), self.probe.tile_count)
+
+    def logits(self, features: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        """Logits, float (n, labels), of the features of clips one after the other, of ``lengths`` frames each."""
+        return self.head(windows(features, lengths, self.probe.neighbours))
+
+    def _width(self) -> int:
+        if not self.probe.blocks:
+            return cast(int, cast(Any, self.backbone).head_hidden_size)
+        blocks = cast(Any, self.backbone).feature_info
+        return sum(blocks[block]["num_chs"] for block in self.probe.blocks) * len(self.probe.tokens)
+
+
+def check_probe(backbone: nn.Module, probe: ProbeSpec) -> None:
+    """UsageError for blocks or tokens that a timm model does not have."""
+    if not probe.blocks:
+        return
+    model = cast(Any, backbone)
+    if not hasattr(model, "forward_intermediates"):
+        raise UsageError("this backbone does not show its blocks; probe it without --blocks, or choose another")
+    count = len(model.feature_info)
+    if probe.blocks[-1] >= count:
+        raise UsageError(f"probe block {probe.blocks[-1]} does not exist: the backbone has {count}, 0 to {count - 1}")
+    if "class" in probe.tokens and not _has_class_token(backbone):
+        raise UsageError("this backbone has no class token; read mean, std or both")
+
+
+def read_tokens(backbone: nn.Module, frames: torch.Tensor, probe: ProbeSpec) -> torch.Tensor:
+    """The probe's tokens of its blocks side by side: (n, width) of normalised float (n, 3, height, width)."""
+    model = cast(Any, backbone)
+    if not probe.blocks:
+        return model.forward_head(model.forward_features(frames), pre_logits=True)
+    options: dict[str, Any] = {"return_prefix_tokens": True} if _has_class_token(backbone) else {}
+    outputs = model.forward_intermediates(
+        frames, indices=list(probe.blocks), stop_early=True, intermediates_only=True, **options
+    )
+    read = []
+    for output in outputs:
+        patches, prefix = output if isinstance(output, tuple) else (output, None)
+        std, mean = torch.std_mean(patches.float().flatten(2), dim=2)
+        parts = {"mean": mean, "std": std}
+        if prefix is not None:
+            parts["class"] = prefix[:, 0].float()
+        read += [parts[token] for token in probe.tokens]
+    return torch.cat(read, dim=1)
+
+
+def split_tiles(frames: torch.Tensor, tiles: tuple[int, int]) -> torch.Tensor:
+    """(n, 3, height, width) to (n · rows · columns, 3, height / rows, width / columns), a frame's tiles by row."""
+    if tiles == (1, 1):
+        return frames
+    rows, columns = tiles
+    count, channels, height, width = frames.shape
+    cut = frames.reshape(count, channels, rows, height // rows, columns, width // columns)
+    return cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, height // rows, width // columns)
+
+
+def pool_tiles(projected: torch.Tensor, tiles: int) -> torch.Tensor:
+    """(n · tiles, components) to (n, features): the mean and the maximum over a frame's tiles, where there are any."""
+    if tiles == 1:
+        return projected
+    of_frame = projected.unflatten(0, (-1, tiles))
+    return torch.cat([of_frame.mean(dim=1), of_frame.amax(dim=1)], dim=1)
+
+
+def windows(features: torch.Tensor, lengths: Sequence[int], neighbours: int) -> torch.Tensor:
+    """The features of each frame's window side by side: (n, features · (2 · neighbours + 1)), earliest frame first.
+
+    ``features``: (n, features) of clips one after the other, ``lengths`` the frames of each. Beyond the ends of a clip
+    its first or last frame is repeated.
+    """
+    if not neighbours:
+        return features
+    device = features.device
+    counts = torch.tensor(lengths, dtype=torch.int64, device=device)
+    first = torch.repeat_interleave(torch.cumsum(counts, 0) - counts, counts)
+    last = torch.repeat_interleave(torch.cumsum(counts, 0) - 1, counts)
+    position = torch.arange(len(features), device=device)
+    offsets = range(-neighbours, neighbours + 1)
+    rows = torch.stack([(position + offset).clamp(first, last) for offset in offsets], dim=1)
+    return features[rows].flatten(1)
+
+
+def _has_class_token(backbone: nn.Module) -> bool:
+    return getattr(backbone, "cls_token", None) is not None

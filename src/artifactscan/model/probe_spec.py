@@ -1,0 +1,60 @@
+"""What a probe reads of a frozen backbone: blocks, tokens, tiles of the frame and neighbouring frames."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from artifactscan.errors import UsageError
+
+Token = Literal["class", "mean", "std"]
+TOKENS: tuple[Token, ...] = ("class", "mean", "std")
+MAX_NEIGHBOURS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSpec:
+    """The features of a frame, and which frames' features the linear head sees."""
+
+    blocks: tuple[int, ...] = ()
+    """Blocks (stages of a convolutional network) whose outputs are read, from 0; none: the input of the backbone's own
+    head."""
+    tokens: tuple[Token, ...] = ("class",)
+    """Read from each block's output: the class token, the mean of the patches, their standard deviation. Convolutional
+    networks have no class token."""
+    components: int = 128
+    """Width of the linear projection of all that is read."""
+    neighbours: int = 0
+    """Sampled frames before and after a frame whose features the head sees as well."""
+    tiles: tuple[int, int] = (1, 1)
+    """Rows and columns that a frame is cut into; each tile goes through the backbone, and the head sees the mean and
+    the maximum of their projected features."""
+
+    def __post_init__(self) -> None:
+        if any(block < 0 for block in self.blocks) or list(self.blocks) != sorted(set(self.blocks)):
+            raise UsageError(f"probe blocks are {list(self.blocks)}; give different numbers from 0, in rising order")
+        if not self.tokens or len(set(self.tokens)) < len(self.tokens) or not set(self.tokens) <= set(TOKENS):
+            raise UsageError(
+                f"probe tokens are {list(self.tokens)}; give one or more of {', '.join(TOKENS)}, each once"
+            )
+        if self.components < 1:
+            raise UsageError(f"probe components is {self.components}; give 1 or more")
+        if not 0 <= self.neighbours <= MAX_NEIGHBOURS:
+            raise UsageError(f"probe neighbours is {self.neighbours}; give 0 to {MAX_NEIGHBOURS}")
+        if len(self.tiles) != 2 or min(self.tiles) < 1:
+            raise UsageError(f"probe tiles are {list(self.tiles)}; give rows and columns, 1 or more each")
+
+    @property
+    def tile_count(self) -> int:
+        return self.tiles[0] * self.tiles[1]
+
+
+def parse_probe(values: dict[str, Any] | None) -> ProbeSpec | None:
+    """A card's field ``probe``; ValueError for fields or values that a ProbeSpec cannot have."""
+    if values is None:
+        return None
+    if unknown := sorted(values.keys() - {field.name for field in fields(ProbeSpec)}):
+        raise ValueError(f"its probe has an unknown field {unknown[0]!r}; upgrade artifactscan, or remove it")
+    lists = {name: tuple(values[name]) for name in ("blocks", "tokens", "tiles") if name in values}
+    try:
+        return ProbeSpec(**{**values, **lists})
+    except UsageError as error:
+        raise ValueError(str(error)) from None

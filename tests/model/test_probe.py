@@ -1,0 +1,132 @@
+"""Probes: what they read, how windows and tiles are laid out, and that scores do not depend on batches."""
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.errors import UsageError
+from artifactscan.model.backbone import build_model, load_model, normalise, probe_frames
+from artifactscan.model.checkpoint import Card, Checkpoint, load_checkpoint, save_checkpoint
+from artifactscan.model.classifier import Classifier
+from artifactscan.model.classify_settings import ClassifySettings
+from artifactscan.model.probe import ProbeModel, pool_tiles, split_tiles, windows
+from artifactscan.model.probe_spec import ProbeSpec
+
+VIT, RESNET = "test_vit.r160_in1k", "test_resnet.r160_in1k"
+SPEC = InputSpec(height=160, width=160)
+
+
+def probe_checkpoint(backbone: str = VIT, spec: InputSpec = SPEC, **probe) -> Checkpoint:
+    card = Card(backbone=backbone, input=spec, probe=ProbeSpec(**{"components": 8, **probe}))
+    torch.manual_seed(3)
+    return Checkpoint(card=card, weights=safetensors.torch.save(dict(build_model(card).state_dict())))
+
+
+def test_windows_repeat_the_ends_of_each_clip() -> None:
+    features = torch.arange(5.0)[:, None]
+    assert windows(features, [3, 2], 1).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 4]]
+    assert windows(features, [3, 2], 0) is features
+    assert windows(features, [1, 4], 2)[0].tolist() == [0] * 5
+
+
+@given(st.lists(st.integers(0, 6), max_size=5), st.integers(1, 3))
+def test_a_window_does_not_depend_on_other_clips(lengths: list[int], neighbours: int) -> None:
+    features = torch.randn(sum(lengths), 2, generator=torch.Generator().manual_seed(0))
+    together = windows(features, lengths, neighbours)
+    alone = [windows(clip, [len(clip)], neighbours) for clip in features.split(lengths) if len(clip)]
+    assert torch.equal(together, torch.cat(alone) if alone else together[:0])
+
+
+def test_tiles_are_cut_by_row_and_pooled_by_mean_and_maximum() -> None:
+    frames = torch.arange(2 * 3 * 4 * 6.0).reshape(2, 3, 4, 6)
+    tiles = split_tiles(frames, (2, 3))
+    assert tiles.shape == (12, 3, 2, 2)
+    assert torch.equal(tiles[6 + 4], frames[1, :, 2:4, 2:4])
+    assert pool_tiles(torch.tensor([[1.0], [3.0], [5.0], [5.0]]), 2).tolist() == [[2, 3], [5, 5]]
+
+
+def test_tokens_are_the_class_token_and_the_moments_of_the_patches() -> None:
+    model = load_model(probe_checkpoint(blocks=(1,), tokens=("class", "mean", "std")))
+    assert isinstance(model, ProbeModel)
+    frames = normalise(torch.from_numpy(probe_frames(SPEC, 2)), SPEC)
+    with torch.inference_mode():
+        read = model.read(frames)
+        backbone = model.backbone
+        [(patches, prefix)] = backbone.forward_intermediates(  # type: ignore[operator]
+            frames, indices=[1], return_prefix_tokens=True, output_fmt="NLC", intermediates_only=True
+        )
+    width = prefix.shape[-1]
+    assert torch.allclose(read[:, :width], prefix[:, 0])
+    assert torch.allclose(read[:, width : 2 * width], patches.mean(dim=1), atol=1e-5)
+    assert torch.allclose(read[:, 2 * width :], patches.std(dim=1), atol=1e-5)
+
+
+def test_blocks_after_the_last_one_read_are_not_stored() -> None:
+    whole, cut = (load_model(probe_checkpoint(blocks=blocks)) for blocks in ((), (2,)))
+    assert len(cut.backbone.blocks) == 3 < len(whole.backbone.blocks)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "probe", "message"),
+    [
+        (VIT, {"blocks": (99,)}, "probe block 99 does not exist: the backbone has 6, 0 to 5"),
+        (RESNET, {"blocks": (1,)}, "this backbone has no class token; read mean, std or both"),
+        (VIT, {"tiles": (3, 1)}, "frames of 160x160 cannot be cut into 3x1 equal tiles"),
+    ],
+)
+def test_a_probe_of_what_the_backbone_lacks_is_refused(backbone: str, probe: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build_model(Card(backbone=backbone, input=SPEC, probe=ProbeSpec(**probe)))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"blocks": (2, 1)}, "in rising order"),
+        ({"tokens": ()}, "give one or more of class, mean, std"),
+        ({"components": 0}, "components is 0"),
+        ({"neighbours": 9}, "give 0 to 8"),
+        ({"tiles": (0, 1)}, "rows and columns"),
+    ],
+)
+def test_a_spec_out_of_range_is_refused(values: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ProbeSpec(**values)
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [{"neighbours": 2}, {"blocks": (0, 2), "tokens": ("class", "std")}, {"neighbours": 1, "tiles": (1, 2)}],
+)
+def test_scores_do_not_depend_on_batches(probe: dict) -> None:
+    spec = InputSpec(height=160, width=320) if "tiles" in probe else SPEC
+    checkpoint = probe_checkpoint(spec=spec, **probe)
+    frames = probe_frames(spec, 7)
+    clips = [frames[:4], frames[:0], frames[4:]]
+    together, singly = (
+        Classifier(checkpoint, ClassifySettings(device="cpu", precision="fp32", batch_frames=size)) for size in (16, 3)
+    )
+    scores = together.scores(clips)
+    assert scores.shape == (7, 4)
+    assert np.allclose(scores, np.concatenate([singly.scores(clip) for clip in clips]), atol=1e-5)
+    assert not np.allclose(scores[4], together.scores(frames)[4], atol=1e-4) or not probe.get("neighbours")
+
+
+def test_a_probe_is_stored_and_read_again(tmp_path) -> None:
+    checkpoint = probe_checkpoint(blocks=(0, 1), tokens=("mean",), neighbours=1)
+    save_checkpoint(checkpoint, str(tmp_path))
+    read = load_checkpoint(str(tmp_path))
+    assert read.card.probe == ProbeSpec(blocks=(0, 1), tokens=("mean",), components=8, neighbours=1)
+    assert read.digest == checkpoint.digest
+
+
+def test_a_card_with_an_unknown_probe_field_is_refused(tmp_path) -> None:
+    save_checkpoint(probe_checkpoint(), str(tmp_path))
+    card = tmp_path / "card.json"
+    card.write_text(card.read_text().replace('"components": 8', '"components": 8, "attention": true'))
+    with pytest.raises(UsageError, match="its probe has an unknown field 'attention'; upgrade artifactscan"):
+        load_checkpoint(str(tmp_path))
