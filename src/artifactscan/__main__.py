@@ -25,6 +25,7 @@ JOBS = (
     "why",
     "extract",
     "labels",
+    "judge",
     "finetune",
     "evaluate",
     "explain",

@@ -53,12 +53,14 @@ def report_errors() -> Iterator[JobExit]:
         job_exit.code = fail("this is a bug in artifactscan; the same command continues the run", EXIT_LEDGER)
 
 
-def failures_exit_code(failed: int, listed: int, max_failed: float, what: str = "have no frame scored") -> int:
+def failures_exit_code(
+    failed: int, listed: int, max_failed: float, what: str = "have no frame scored", *, units: str = "videos"
+) -> int:
     """EXIT_TOO_MANY_FAILED, with a line on stderr, where more than the share ``max_failed`` of ``listed`` failed."""
     if failed <= max_failed * listed:
         return EXIT_OK
     _print_error(
-        f"{failed:,} of {listed:,} videos {what}, more than --max-failed {max_failed:g} allows", prefix="failed: "
+        f"{failed:,} of {listed:,} {units} {what}, more than --max-failed {max_failed:g} allows", prefix="failed: "
     )
     return EXIT_TOO_MANY_FAILED
 

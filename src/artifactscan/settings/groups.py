@@ -139,15 +139,21 @@ class DeviceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterSettings:
-    """How a job uses a Ray cluster."""
+class NodeSettings:
+    """How a job joins a Ray cluster."""
 
-    decode_actors: int = 0
-    """Decoding processes; 0: as many as the CPUs allow."""
     shared_filesystem: bool = False
     """On a cluster of several nodes: local paths lead to one file system that all of them mount."""
     node_wait_s: float = 0.0
     """Seconds to wait for the first nodes of an autoscaler; 0: 15 minutes for that of `ray up`, else none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings(NodeSettings):
+    """How a job that decodes uses a Ray cluster."""
+
+    decode_actors: int = 0
+    """Decoding processes; 0: as many as the CPUs allow."""
 
 
 def _parse_time(text: str | None) -> datetime | None:

@@ -1,0 +1,1 @@
+"""Judging: plan the questions, ask a model behind an endpoint or vLLM about them on Ray Data, settle, compare."""

@@ -1,0 +1,63 @@
+"""Which frames are to be judged, and which questions are open."""
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from artifactscan import storage
+from artifactscan.annotation.frame_index import FrameLookup
+from artifactscan.errors import UsageError
+from artifactscan.judge.frames import FrameKey
+from artifactscan.storage import storage_errors
+from artifactscan.storage.parquet import read_table
+
+_COLUMNS = ["file", "frame_index"]
+
+
+def read_wanted(uri: str, index: pa.Table) -> list[FrameKey]:
+    """The frames that a table at ``uri`` names, or all of an INDEX where ``uri`` is empty; sorted.
+
+    UsageError for a table that cannot be read, has no rows, or names a frame that is not in the index.
+    """
+    if not uri:
+        frames = _keys(index)
+        if not frames:
+            raise UsageError("the index has no frames; extract some first")
+        return frames
+    try:
+        frames = _keys(_read(uri))
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        reason = storage_errors.describe(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
+        raise UsageError(f"--only {uri} cannot be read: {reason}") from None
+    if not frames:
+        raise UsageError(f"--only {uri} names no frame; give file and frame_index of those to judge")
+    lookup = FrameLookup(index, f"--only {uri}")
+    for file, frame_index in frames:
+        lookup.check_frame(file, frame_index)
+    return frames
+
+
+def open_asks(asks: pa.Table, answers: pa.Table) -> pa.Table:
+    """The ASKS that ANSWERS do not answer."""
+    answered = set(zip(*(answers[name].to_pylist() for name in (*_COLUMNS, "ask")), strict=True))
+    keys = zip(*(asks[name].to_pylist() for name in (*_COLUMNS, "ask")), strict=True)
+    return asks.filter(pa.array([key not in answered for key in keys], pa.bool_()))
+
+
+def _read(uri: str) -> pa.Table:
+    place = storage.normalise(uri)
+    if not uri.lower().endswith(".csv"):
+        return read_table(place, _COLUMNS)
+    options = pa_csv.ConvertOptions(include_columns=_COLUMNS, column_types={"file": pa.string()})
+    files, path = storage.filesystem(place)
+    with files.open_input_stream(path) as stream:
+        return pa_csv.read_csv(
+            stream, parse_options=pa_csv.ParseOptions(newlines_in_values=True), convert_options=options
+        )
+
+
+def _keys(table: pa.Table) -> list[FrameKey]:
+    """file and frame_index of each frame, once."""
+    files, indices = table["file"].cast(pa.string()).to_pylist(), table["frame_index"].cast(pa.int32()).to_pylist()
+    if None in files or None in indices:
+        raise ValueError("a row has no file or no frame_index")
+    return sorted(set(zip(files, indices, strict=True)))
