@@ -6,13 +6,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from labelled import ODD_CHARACTERS, ODD_FILES, label_row, labels_table, make_index, write_index
+from labelled import ODD_CHARACTERS, ODD_FILES, graded_row, label_row, labels_table, make_index, write_index
 
 from artifactscan.annotation.labelling_tools import TOOLS, export_frames, import_labels
 from artifactscan.errors import UsageError
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, SEVERITY_COLUMNS
 
 THRESHOLDS = dict.fromkeys(LABELS, 0.5)
 RESULT = {"csv": "labels.csv", "cvat": "annotations.xml", "label-studio": "tasks.json", "fiftyone": "labels.json"}
@@ -37,15 +37,24 @@ def export(folder: Path, tool: str, *labelled: dict, scores: list[float] | None 
 @given(
     frames=st.dictionaries(
         st.tuples(ODD_FILES, st.integers(0, 10_000)),
-        st.tuples(st.from_regex("[01]{4}", fullmatch=True), NOTES | st.none()),
+        st.tuples(st.from_regex("[01]{4}", fullmatch=True), st.tuples(*[st.floats(0, 3)] * 4), NOTES | st.none()),
         min_size=1,
         max_size=5,
-    )
+    ),
+    graded=st.booleans(),
 )
-def test_labels_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, tool: str, frames: dict) -> None:
+def test_labels_and_grades_come_back_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, tool: str, frames: dict, graded: bool
+) -> None:
+    # FiftyOne has no place for the grades of a file in which all are 0.
+    assume(tool != "fiftyone" or not graded or any(any(grades) for _, grades, _ in frames.values()))
     folder = tmp_path_factory.mktemp("export")
     index = make_index(sorted(frames))
-    labels = labels_table(*(label_row(*key, shown, "anna", note) for key, (shown, note) in sorted(frames.items())))
+    rows = [
+        graded_row(file, frame, grades, "anna", note) if graded else label_row(file, frame, shown, "anna", note)
+        for (file, frame), (shown, grades, note) in sorted(frames.items())
+    ]
+    labels = labels_table(*rows)
     export_frames(tool, index, str(folder), labels=labels, thresholds=THRESHOLDS, model_version="")  # type: ignore[arg-type]
     source = str(folder / "export" / tool / RESULT[tool])
     table, unlabelled = import_labels(tool, source, write_index(folder, index), annotator="anna")  # type: ignore[arg-type]
@@ -53,6 +62,14 @@ def test_labels_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory,
     if tool == "fiftyone":  # it has no place for a note
         expected = [row | {"note": None} for row in expected]
     assert (table.to_pylist(), unlabelled) == (expected, 0)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_frames_without_grades_stay_so_beside_graded_ones(tmp_path: Path, tool: str) -> None:
+    rows = [graded_row("a b.mp4", 0, "0120"), label_row("a b.mp4", 12, "0001"), graded_row("day/%2F#.mp4", 3, "0000")]
+    folder = export(tmp_path, tool, *rows)
+    table, _ = import_labels(tool, str(folder / RESULT[tool]), str(tmp_path / "index.parquet"))  # type: ignore[arg-type]
+    assert table.to_pylist() == rows
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -104,6 +121,8 @@ def test_cvat_gets_images_tags_and_label_definitions(tmp_path: Path) -> None:
     assert "/" not in images[2].get("name", "/")
     definitions = json.loads((folder / "labels.json").read_text())
     assert [label["name"] for label in definitions] == [*LABELS, "clean"]
+    grades = [label["attributes"][1]["values"] for label in definitions]
+    assert grades == [["-", "1", "2", "3"]] * 4 + [["-", "0"]]
     assert {label["type"] for label in definitions} == {"tag"}
 
 
@@ -118,6 +137,8 @@ def test_label_studio_gets_predictions_with_their_score(tmp_path: Path) -> None:
     assert (tasks[2]["data"]["file"], tasks[2]["data"]["frame_index"]) == ("day/%2F#.mp4", 3)
     assert [len(task.get("annotations", [])) for task in tasks] == [0, 1, 0]
     view = ElementTree.parse(folder / "config.xml").getroot()
+    ratings = [(rating.get("name"), rating.get("maxRating")) for rating in view.findall("Rating")]
+    assert ratings == [(column, "3") for column in SEVERITY_COLUMNS]
     choices, image = view.find("Choices"), view.find("Image")
     assert choices is not None and image is not None
     assert [choice.get("value") for choice in choices] == list(LABELS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from labelled import label_row, make_index
+from labelled import graded_row, label_row, make_index
 
 from artifactscan.annotation.cvat import Untagged, read_cvat
 from artifactscan.annotation.fiftyone import read_fiftyone
@@ -41,8 +41,9 @@ def image(name: str, *inside: str) -> str:
     return f'<image id="0" name="{name}" width="160" height="96">{"".join(inside)}</image>'
 
 
-def tag(label: str) -> str:
-    return f'<tag label="{label}" source="manual"></tag>'
+def tag(label: str, severity: str = "-") -> str:
+    inside = f'<attribute name="severity">{severity}</attribute>'
+    return f'<tag label="{label}" source="manual">{inside}</tag>'
 
 
 def from_cvat(data: bytes, untagged: Untagged = "error") -> Iterator[dict[str, Any] | None]:
@@ -57,6 +58,11 @@ def test_cvat_xml_is_read_plain_or_zipped() -> None:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("annotations.xml", xml)
     assert list(from_cvat(packed.getvalue())) == expected
+
+
+def test_grades_of_cvats_tags_decide_the_labels() -> None:
+    xml = cvat(image(NAMES[0], tag("texture", "1"), tag("object", "3")), image(NAMES[1], tag("clean", "0")))
+    assert list(from_cvat(xml)) == [graded_row("a.mp4", 0, "0103"), graded_row("a.mp4", 12, "0000")]
 
 
 def test_what_an_image_without_a_tag_means_in_cvat() -> None:
@@ -82,6 +88,19 @@ def test_what_an_image_without_a_tag_means_in_cvat() -> None:
         (cvat(image(NAMES[0], tag("blur"))), f"export gives the image '{NAMES[0]}' the label 'blur', which is none of"),
         (cvat(image(NAMES[0], '<box label="motion"/>')), f"export has a box on the image '{NAMES[0]}'; labels are of"),
         (cvat(image(NAMES[0], tag("clean"), tag("motion"))), f"export tags the image '{NAMES[0]}' clean and motion;"),
+        (cvat(image(NAMES[0], tag("clean", "2"))), f"export tags the image '{NAMES[0]}' clean with severity 2; remove"),
+        (
+            cvat(image(NAMES[0], tag("motion", "4"))),
+            f"export gives the image '{NAMES[0]}' the severity '4' for motion, which is not a grade from 0 to 3;",
+        ),
+        (
+            cvat(image(NAMES[0], tag("motion", "2"), tag("object"))),
+            f"export gives the image '{NAMES[0]}' a severity for motion and none for object; grade each label that it",
+        ),
+        (
+            cvat(image(NAMES[0], tag("motion", "2"), tag("motion", "1"))),
+            f"export gives the image '{NAMES[0]}' the severities 2 and 1 for motion; remove one of them",
+        ),
         (b"PK\x03\x04 and nothing more", "export is a damaged ZIP ("),
     ],
 )
@@ -119,6 +138,21 @@ def test_label_studio_annotations_of_several_people() -> None:
         label_row("a.mp4", 0, "0000", "2"),
         None,
     ]
+
+
+def rating(label: str, grade: Any) -> dict:
+    return {"from_name": f"severity_{label}", "to_name": "frame", "type": "rating", "value": {"rating": grade}}
+
+
+def test_label_studios_ratings_are_grades() -> None:
+    anna, ben = choices("motion", by="anna"), choices(by="ben")
+    anna["result"] += [rating("motion", 1), rating("texture", 2)]
+    rows = list(from_label_studio(task(NAMES[0], anna, ben)))
+    assert rows == [graded_row("a.mp4", 0, "0210", "anna"), label_row("a.mp4", 0, "0000", "ben")]
+    ben["result"].append(rating("object", 5))
+    assert "the severity '5' for object, which is not a grade from 0 to 3" in refusal(
+        from_label_studio(task(NAMES[0], ben))
+    )
 
 
 @pytest.mark.parametrize(
@@ -164,6 +198,14 @@ def from_fiftyone(labels: Any, classes: Any = None) -> Iterator[dict[str, Any] |
 def test_each_form_of_labels_that_fiftyone_writes(target: Any, classes: Any, labels: str | None) -> None:
     expected = None if labels is None else label_row("a.mp4", 12, labels)
     assert list(from_fiftyone({STEMS[1]: target}, classes)) == [expected]
+
+
+def test_severities_in_fiftyone_are_grades() -> None:
+    graded = [{"label": 0, "attributes": {"severity": 3}}, {"label": "motion", "attributes": {"severity": 1}}]
+    assert list(from_fiftyone({STEMS[0]: graded}, ["object"])) == [graded_row("a.mp4", 0, "0013")]
+    assert "a severity for object and none for motion" in refusal(
+        from_fiftyone({STEMS[0]: [graded[0], "motion"]}, ["object"])
+    )
 
 
 @pytest.mark.parametrize(

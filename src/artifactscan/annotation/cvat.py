@@ -1,7 +1,8 @@
 """CVAT: exports frames and tags as "CVAT for images 1.1" XML, and reads that format back.
 
 Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/ and xml_format. The format does
-not tell an image that nobody looked at from one without defects, so the tag CLEAN marks the second.
+not tell an image that nobody looked at from one without defects, so the tag CLEAN marks the second. The
+attribute SEVERITY of a tag is its grade.
 """
 
 import io
@@ -14,12 +15,15 @@ from xml.etree import ElementTree
 
 import pyarrow as pa
 
-from artifactscan.annotation.frame_index import FrameLookup
+from artifactscan.annotation.frame_index import FrameLookup, severities_of
 from artifactscan.errors import UsageError
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, MAX_SEVERITY
 
 CLEAN = "clean"
 """The tag of a frame that was looked at and shows none of the four artifacts."""
+
+SEVERITY, NOT_GRADED = "severity", "-"
+"""The attribute of a tag with its grade, and the attribute's value until somebody grades it."""
 
 Untagged = Literal["error", "clean", "skip"]
 """How an image without a tag is read: as an error, as a clean frame, or as not labelled yet (skip)."""
@@ -28,7 +32,7 @@ MAX_XML_BYTES = 1 << 30
 """Limit of annotations.xml unpacked; enough for millions of tagged images."""
 
 _XML_NAME = "annotations.xml"
-_ATTRIBUTES = [{"name": "note", "mutable": False, "input_type": "text", "default_value": "", "values": [""]}]
+_GRADES = [f"{grade}" for grade in range(1, MAX_SEVERITY + 1)]
 _WAY_OUT = 'export the task again as "CVAT for images 1.1"'
 _NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SHAPES = frozenset({"box", "polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton"})
@@ -37,30 +41,35 @@ _SHAPES = frozenset({"box", "polygon", "polyline", "points", "cuboid", "ellipse"
 def write_cvat(index: pa.Table, *, labels: Mapping[tuple[str, int], Mapping[str, Any]]) -> dict[str, bytes]:
     """File name → content: annotations.xml for INDEX rows, and labels.json for CVAT's raw label constructor.
 
-    ``labels``: (file, frame_index) → LABELLED row, which become tags. Scores do not: CVAT would return them as if a
-    person had set them.
+    ``labels``: (file, frame_index) → LABELLED row, which become tags, of graded rows those with a grade above 0. Scores
+    do not: CVAT would return them as if a person had set them.
     """
     root = ElementTree.Element("annotations")
     _child(root, "version", "1.1")
     task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
     for name, text in (("name", "artifactscan"), ("size", str(index.num_rows)), ("mode", "annotation")):
         _child(task, name, text)
-    constructor = [{"name": label, "type": "tag", "attributes": _ATTRIBUTES} for label in (*LABELS, CLEAN)]
+    constructor = [{"name": label, "type": "tag", "attributes": _attributes(label)} for label in (*LABELS, CLEAN)]
     listed = ElementTree.SubElement(task, "labels")
     for label in (*LABELS, CLEAN):
         entry = ElementTree.SubElement(listed, "label")
         _child(entry, "name", label)
         _child(entry, "type", "tag")
-        attribute = ElementTree.SubElement(ElementTree.SubElement(entry, "attributes"), "attribute")
-        for name, text in (("name", "note"), ("mutable", "False"), ("input_type", "text")):
-            _child(attribute, name, text)
+        attributes = ElementTree.SubElement(entry, "attributes")
+        for definition in _attributes(label):
+            attribute = ElementTree.SubElement(attributes, "attribute")
+            for name in ("name", "mutable", "input_type", "default_value"):
+                _child(attribute, name, str(definition[name]))
+            _child(attribute, "values", "\n".join(definition["values"]))
     for number, row in enumerate(index.to_pylist()):
         name = row["image"].rpartition("/")[2]  # CVAT keeps the file name of an uploaded image
         size = {"width": str(row["width"]), "height": str(row["height"])}
         image = ElementTree.SubElement(root, "image", {"id": str(number), "name": name, **size})
         if given := labels.get((row["file"], row["frame_index"])):
-            for label in [label for label in LABELS if given[label]] or [CLEAN]:
-                _tag(image, label, given.get("note"))
+            grades = severities_of(given)
+            shown = [label for label in LABELS if (grades[label] if grades else given[label])]
+            for label in shown or [CLEAN]:
+                _tag(image, label, given.get("note"), None if grades is None else grades.get(label, 0))
     ElementTree.indent(root)
     xml = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return {_XML_NAME: xml, "labels.json": json.dumps(constructor, indent=2).encode()}
@@ -69,7 +78,8 @@ def write_cvat(index: pa.Table, *, labels: Mapping[tuple[str, int], Mapping[str,
 def read_cvat(data: bytes, lookup: FrameLookup, *, untagged: Untagged) -> Iterator[dict[str, Any] | None]:
     """Rows of the labels table from annotations.xml or the ZIP around it; None for each frame not labelled yet.
 
-    UsageError for a damaged file, another format, an unknown image or label, shapes, a clean frame with a defect.
+    UsageError for a damaged file, another format, an unknown image or label, shapes, a clean frame with a defect, and
+    grades that FrameLookup.row refuses.
     """
     source = lookup.source
     for image in _parse(_unpack(data, source), source).iter("image"):
@@ -88,18 +98,47 @@ def read_cvat(data: bytes, lookup: FrameLookup, *, untagged: Untagged) -> Iterat
             lookup.find(name)
             yield None
             continue
+        grades = list(_grades(image))
+        if wrong := [grade for label, grade in grades if label == CLEAN and grade != "0"]:
+            raise UsageError(f"{source} tags the image {name!r} {CLEAN} with severity {wrong[0]}; remove what is wrong")
         notes = [attribute.text for attribute in image.iter("attribute") if attribute.get("name") == "note"]
-        yield lookup.row(name, tags - {CLEAN}, note="; ".join(dict.fromkeys(note for note in notes if note)))
+        yield lookup.row(
+            name,
+            tags - {CLEAN},
+            severities=[(label, grade) for label, grade in grades if label != CLEAN] if grades else None,
+            note="; ".join(dict.fromkeys(note for note in notes if note)),
+        )
+
+
+def _attributes(label: str) -> list[dict[str, Any]]:
+    """The definitions of a tag's attributes, as CVAT's raw label constructor has them."""
+    grades = [NOT_GRADED, *(["0"] if label == CLEAN else _GRADES)]
+    fixed = {"mutable": False}
+    return [
+        {"name": "note", **fixed, "input_type": "text", "default_value": "", "values": [""]},
+        {"name": SEVERITY, **fixed, "input_type": "select", "default_value": NOT_GRADED, "values": grades},
+    ]
+
+
+def _grades(element: ElementTree.Element) -> Iterator[tuple[str, str]]:
+    """Label and grade of each graded tag in ``element``."""
+    for tag in element.iter("tag"):
+        for attribute in tag.iter("attribute"):
+            grade = (attribute.text or "").strip()
+            if attribute.get("name") == SEVERITY and grade not in ("", NOT_GRADED):
+                yield tag.get("label") or "", grade
 
 
 def _child(parent: ElementTree.Element, tag: str, text: str) -> None:
     ElementTree.SubElement(parent, tag).text = text
 
 
-def _tag(image: ElementTree.Element, label: str, note: str | None) -> None:
+def _tag(image: ElementTree.Element, label: str, note: str | None, grade: float | None) -> None:
     tag = ElementTree.SubElement(image, "tag", {"label": label, "source": "manual"})
     if note:
         ElementTree.SubElement(tag, "attribute", {"name": "note"}).text = _NOT_XML.sub("\ufffd", note)
+    if grade is not None:
+        ElementTree.SubElement(tag, "attribute", {"name": SEVERITY}).text = f"{grade:.17g}"
 
 
 class _NoDoctype(ElementTree.TreeBuilder):

@@ -1,16 +1,19 @@
 """The index of extracted frames: image names, and which frame of which clip each image shows."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 
 from artifactscan import storage
+from artifactscan.annotation.merge_rows import labels_of_severities
 from artifactscan.errors import UsageError
-from artifactscan.labels import LABELS, SCORE_COLUMNS
+from artifactscan.labels import LABELS, MAX_SEVERITY, SCORE_COLUMNS, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
 from artifactscan.storage.parquet import read_table
 
@@ -107,16 +110,61 @@ class FrameLookup:
                 f"the nearest that is there is {nearest}"
             )
 
-    def row(self, image: str, labels: set[str], annotator: str | None = None, note: str | None = None) -> dict:
-        """A row of the labels table for an image and the labels it shows; UsageError for another image or label."""
+    def row(
+        self,
+        image: str,
+        labels: set[str],
+        *,
+        severities: Iterable[tuple[str, Any]] | None = None,
+        annotator: str | None = None,
+        note: str | None = None,
+    ) -> dict[str, Any]:
+        """A row of the labels table for an image and the labels it shows.
+
+        ``severities``: label and grade pairs of a graded frame, None for one without grades. Labels that they do not
+        name have grade 0, and the grades decide what the frame shows. UsageError for an unknown image or label, for a
+        grade outside 0 to MAX_SEVERITY, and in a graded frame for a label in ``labels`` with two grades or none.
+        """
         file, frame_index = self.find(image)
-        if unknown := sorted(labels - set(LABELS)):
+        name = f"the image '{printable(image, 80)}'"
+        grades: dict[str, Any] = {}
+        for label, grade in severities or ():
+            if (first := grades.setdefault(label, grade)) != grade:
+                raise UsageError(
+                    f"{self.source} gives {name} the severities {first} and {grade} for {label}; remove one of them"
+                )
+        if unknown := sorted({*labels, *grades} - set(LABELS)):
             raise UsageError(
-                f"{self.source} gives the image '{printable(image, 80)}' the label '{printable(unknown[0], 40)}', "
+                f"{self.source} gives {name} the label '{printable(unknown[0], 40)}', "
                 f"which is none of {', '.join(LABELS)}; rename it in the tool and export again"
             )
-        cells = {label: int(label in labels) for label in LABELS}
-        return {"file": file, "frame_index": frame_index, **cells, "annotator": annotator or None, "note": note or None}
+        if grades and (without := sorted(labels - grades.keys())):
+            raise UsageError(
+                f"{self.source} gives {name} a severity for {next(iter(grades))} and none for {without[0]}; "
+                "grade each label that it shows and export again"
+            )
+        values = None if severities is None else [self._grade(grades.get(label, 0), label, name) for label in LABELS]
+        shown = labels_of_severities(values) if values else [int(label in labels) for label in LABELS]
+        return {
+            "file": file,
+            "frame_index": frame_index,
+            **dict(zip(LABELS, shown, strict=True)),
+            **dict(zip(SEVERITY_COLUMNS, values or [None] * len(LABELS), strict=True)),
+            "annotator": annotator or None,
+            "note": note or None,
+        }
+
+    def _grade(self, value: Any, label: str, name: str) -> float:
+        try:
+            grade = float(value)
+        except (TypeError, ValueError):
+            grade = math.nan
+        if not 0 <= grade <= MAX_SEVERITY:
+            raise UsageError(
+                f"{self.source} gives {name} the severity '{printable(str(value), 40)}' for {label}, which is not a "
+                f"grade from 0 to {MAX_SEVERITY}; correct it in the tool and export again"
+            )
+        return grade
 
 
 def suggested_labels(row: Mapping[str, object], thresholds: Mapping[str, float]) -> dict[str, float] | None:
@@ -126,3 +174,10 @@ def suggested_labels(row: Mapping[str, object], thresholds: Mapping[str, float])
     if not known:
         return None
     return {label: score for label, score in known.items() if score >= thresholds[label]}
+
+
+def severities_of(row: Mapping[str, Any]) -> dict[str, float] | None:
+    """Label → grade of a LABELLED row; None where it has no grades."""
+    grades = {label: row.get(column) for label, column in zip(LABELS, SEVERITY_COLUMNS, strict=True)}
+    known = {label: grade for label, grade in grades.items() if grade is not None}
+    return known or None

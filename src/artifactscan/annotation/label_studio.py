@@ -1,7 +1,7 @@
 """Label Studio: exports frames as tasks with labels and predictions, and reads its JSON export back.
 
 Source: https://labelstud.io/guide/task_format and /guide/predictions. An annotation without a choice is a clean
-frame; a task without an annotation, or with skipped ones only, is not labelled yet.
+frame; a task without an annotation, or with skipped ones only, is not labelled yet. Ratings are grades.
 """
 
 import json
@@ -13,12 +13,13 @@ from xml.etree import ElementTree
 import pyarrow as pa
 
 from artifactscan import storage
-from artifactscan.annotation.frame_index import FrameLookup, suggested_labels
+from artifactscan.annotation.frame_index import FrameLookup, severities_of, suggested_labels
 from artifactscan.errors import UsageError
-from artifactscan.labels import LABELS, SCORE_COLUMNS
+from artifactscan.labels import LABELS, MAX_SEVERITY, SCORE_COLUMNS
 
 CHOICES, NOTE, FRAME = "artifacts", "note", "frame"
-"""Names of the two controls and of the image in the labelling configuration; results refer to them."""
+"""Names of two controls and of the image in the labelling configuration; results refer to them. The ratings are named
+by SEVERITY_COLUMNS."""
 ID_CHARS = 10
 """Length of a result's id, as Label Studio makes them."""
 
@@ -55,23 +56,31 @@ def write_label_studio(
         given, scores = labels.get((row["file"], row["frame_index"])), suggested_labels(row, thresholds)
         if scores is not None:
             certainty = min(max(row[column], 1 - row[column]) for column in SCORE_COLUMNS)
-            result = _result(image, list(scores), None)
+            result = _result(image, list(scores))
             task["predictions"] = [{"model_version": model_version, "score": certainty, "result": result}]
         if given is not None:
-            result = _result(image, [label for label in LABELS if given[label]], given.get("note"))
+            shown = [label for label in LABELS if given[label]]
+            result = _result(image, shown, note=given.get("note"), grades=severities_of(given))
             task["annotations"] = [{"result": result, "was_cancelled": False}]
         tasks.append(task)
     return {"tasks.json": json.dumps(tasks, indent=1, ensure_ascii=False).encode(), "config.xml": _config()}
 
 
-def _result(image: str, shown: list[str], note: str | None) -> list[dict[str, Any]]:
+def _result(
+    image: str, shown: list[str], *, note: str | None = None, grades: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
     stem = image.rpartition("/")[2].rpartition(".")[0]
     result: list[dict[str, Any]] = []
     if shown:
         result.append({"from_name": CHOICES, "type": "choices", "value": {"choices": shown}})
+    for label, grade in (grades or {}).items():
+        result.append({"from_name": f"severity_{label}", "type": "rating", "value": {"rating": grade}})
     if note:
         result.append({"from_name": NOTE, "type": "textarea", "value": {"text": [note]}})
-    return [{"id": f"{part['type'][0]}{stem[1 - ID_CHARS :]}", "to_name": FRAME, **part} for part in result]
+    digits = 1 - ID_CHARS
+    return [
+        {"id": f"{'abcdefgh'[number]}{stem[digits:]}", "to_name": FRAME, **part} for number, part in enumerate(result)
+    ]
 
 
 def _config() -> bytes:
@@ -80,6 +89,12 @@ def _config() -> bytes:
     choices = ElementTree.SubElement(view, "Choices", {"name": CHOICES, "toName": FRAME, "choice": "multiple"})
     for key, label in enumerate(LABELS, 1):
         ElementTree.SubElement(choices, "Choice", {"value": label, "hint": _HINTS[label], "hotkey": str(key)})
+    for label in LABELS:
+        ElementTree.SubElement(
+            view, "Header", {"value": f"{label}: 1 slight or doubtful, 2 clear, 3 gross", "size": "5"}
+        )
+        rating = {"name": f"severity_{label}", "toName": FRAME, "maxRating": str(MAX_SEVERITY)}
+        ElementTree.SubElement(view, "Rating", rating)
     ElementTree.SubElement(view, "TextArea", {"name": NOTE, "toName": FRAME, "placeholder": "what you see, and where"})
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="utf-8")
@@ -88,7 +103,7 @@ def _config() -> bytes:
 def read_label_studio(data: bytes, lookup: FrameLookup) -> Iterator[dict[str, Any] | None]:
     """Rows of the labels table from a JSON export, one per annotation; None for each frame not labelled yet.
 
-    UsageError for a damaged file, another format, an unknown image or label.
+    UsageError for a damaged file, another format, an unknown image or label, and grades that FrameLookup.row refuses.
     """
     source = lookup.source
     try:
@@ -117,11 +132,20 @@ def _row(annotation: dict[str, Any], image: str, lookup: FrameLookup) -> dict[st
         return None
     shown: set[str] = set()
     notes: list[str] = []
+    grades: list[tuple[str, Any]] = []
     for part in annotation["result"]:
         if part["type"] == "choices":
             shown.update(part["value"]["choices"])
+        elif part["type"] == "rating":
+            grades.append((part["from_name"].removeprefix("severity_"), part["value"]["rating"]))
         elif part["type"] == "textarea":
             notes += part["value"]["text"]
     by = annotation.get("completed_by")
     annotator = by.get("email") or by.get("id") if isinstance(by, dict) else by
-    return lookup.row(image, shown, str(annotator) if annotator is not None else None, "; ".join(notes))
+    return lookup.row(
+        image,
+        shown,
+        severities=grades or None,
+        annotator=str(annotator) if annotator is not None else None,
+        note="; ".join(notes),
+    )

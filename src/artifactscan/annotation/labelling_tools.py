@@ -14,7 +14,7 @@ from artifactscan.annotation.frame_index import FrameLookup, read_index
 from artifactscan.annotation.label_studio import read_label_studio, write_label_studio
 from artifactscan.annotation.labels_table import LABELLED, merge_labels, read_filled_labels
 from artifactscan.errors import UsageError
-from artifactscan.labels import SCORE_COLUMNS
+from artifactscan.labels import LABELS, SCORE_COLUMNS, SEVERITY_COLUMNS
 from artifactscan.storage import storage_errors
 
 Tool = Literal["csv", "cvat", "label-studio", "fiftyone"]
@@ -72,8 +72,10 @@ def import_labels(
     """Reads what a tool exported; returns LABELLED rows and the number of frames that nobody labelled yet.
 
     A frame that several people labelled has a row for each. ``annotator`` replaces the names from the tool;
-    ``untagged`` is for CVAT. UsageError for a file that cannot be read or is damaged, for an unknown image or label,
-    and where one annotator labels a frame in two ways.
+    ``untagged`` is for CVAT. Where a tool's file has grades, frames without a label have grade 0 for all of them, as
+    tools store nothing for these. UsageError for a file that cannot be read or is damaged, for an unknown image or
+    label, for grades outside 0 to MAX_SEVERITY or of some labels only, and where one annotator labels or grades a frame
+    in two ways.
     """
     lookup = FrameLookup(read_index(index_uri), source)
     if tool == "csv":
@@ -81,9 +83,10 @@ def import_labels(
         for file, frame_index in zip(table["file"].to_pylist(), table["frame_index"].to_pylist(), strict=True):
             lookup.check_frame(file, frame_index)
     else:
-        rows = list(_rows(tool, _read(source), lookup, untagged))
-        table = pa.Table.from_pylist([row for row in rows if row is not None], LABELLED)
-        unlabelled = len(rows) - table.num_rows
+        found = list(_rows(tool, _read(source), lookup, untagged))
+        rows = [row for row in found if row is not None]
+        table = pa.Table.from_pylist(_grade_clean_frames(rows), LABELLED)
+        unlabelled = len(found) - len(rows)
     if not table.num_rows:
         raise UsageError(f"{source} holds no labelled frame; label some, then export again")
     if annotator:
@@ -96,6 +99,14 @@ def _rows(tool: Tool, data: bytes, lookup: FrameLookup, untagged: Untagged) -> I
     if tool == "cvat":
         return read_cvat(data, lookup, untagged=untagged)
     return read_label_studio(data, lookup) if tool == "label-studio" else read_fiftyone(data, lookup)
+
+
+def _grade_clean_frames(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if all(row[SEVERITY_COLUMNS[0]] is None for row in rows):
+        return rows
+    zeros = dict.fromkeys(SEVERITY_COLUMNS, 0.0)
+    ungraded_clean = [row[SEVERITY_COLUMNS[0]] is None and not any(row[label] for label in LABELS) for row in rows]
+    return [row | zeros if clean else row for row, clean in zip(rows, ungraded_clean, strict=True)]
 
 
 def _read(uri: str) -> bytes:
