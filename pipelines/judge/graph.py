@@ -9,11 +9,11 @@ import ray
 from ray.actor import ActorProxy
 from ray.data import ActorPoolStrategy
 
-from artifactscan.judge.answers import ANSWERS, unreadable_answer
-from artifactscan.judge.frames import read_frame
+from artifactscan.judge.frames_to_judge import read_frame
 from artifactscan.judge.grader import LONGEST_WAIT_S, Grader
+from artifactscan.judge.judge_request import JudgeRequest
+from artifactscan.judge.judgement_tables import ANSWERS, unreadable_answer
 from artifactscan.judge.pace import SharedPace
-from artifactscan.judge.request import JudgeRequest
 from artifactscan.pipelines.judge.progress_line import ProgressLine
 from artifactscan.pipelines.ray_cluster.node_affinity import on_driver_node
 from artifactscan.pipelines.ray_cluster.pool_sizes import LIGHT_CPUS

@@ -10,17 +10,17 @@ from artifactscan.annotation.frame_index import read_index
 from artifactscan.annotation.labels_table import read_labels
 from artifactscan.cli.exit_codes import EXIT_OK, EXIT_TOO_MANY_FAILED, fail, failures_exit_code
 from artifactscan.errors import LedgerError, UsageError
-from artifactscan.judge.against import JudgeComparison, compare_with_scorer
-from artifactscan.judge.answers import JUDGED, frame_outcomes, labels_of, merge_answers
+from artifactscan.judge.compare_with_scorer import JudgeComparison, compare_with_scorer
 from artifactscan.judge.consistency import measure_consistency
 from artifactscan.judge.endpoint import ChatEndpoint
-from artifactscan.judge.folder import JudgementFolder
-from artifactscan.judge.frames import FrameKey, plan_asks
+from artifactscan.judge.frames_to_judge import FrameKey, plan_asks
+from artifactscan.judge.judge_request import JudgeRequest
+from artifactscan.judge.judgement_folder import JudgementFolder
+from artifactscan.judge.judgement_tables import JUDGED, frame_outcomes, labels_of, merge_answers
 from artifactscan.judge.print_judgement import print_comparison, print_judge_plan, print_outcomes
-from artifactscan.judge.request import JudgeRequest
 from artifactscan.judge.settings import JudgeSettings
 from artifactscan.judge.token_cost import estimate_judge_cost
-from artifactscan.judge.wanted import open_asks, read_wanted
+from artifactscan.judge.wanted_frames import open_asks, read_wanted
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.messages.console import console
 from artifactscan.messages.text import printable

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from artifactscan.errors import UsageError
 from artifactscan.judge.answer import AnswerError, parse_answer
-from artifactscan.judge.answers import ANSWERS, FAILED, JUDGED, unreadable_answer
-from artifactscan.judge.frames import read_frame
+from artifactscan.judge.frames_to_judge import read_frame
+from artifactscan.judge.judge_request import JudgeRequest
+from artifactscan.judge.judgement_tables import ANSWERS, FAILED, JUDGED, unreadable_answer
 from artifactscan.judge.prompt import answer_schema
-from artifactscan.judge.request import JudgeRequest
 from artifactscan.labels import SEVERITY_COLUMNS
 from artifactscan.pipelines.judge.graph import write_answers
 from artifactscan.pipelines.judge.progress_line import ProgressLine

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from sklearn.metrics import cohen_kappa_score
 
-from artifactscan.judge.answers import CONTRADICTED, JUDGED
+from artifactscan.judge.judgement_tables import CONTRADICTED, JUDGED
 from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_COLUMNS
 
 

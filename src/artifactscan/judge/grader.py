@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from artifactscan.judge.answer import AnswerError, Grades, parse_answer
-from artifactscan.judge.answers import FAILED, JUDGED, REFUSED
 from artifactscan.judge.endpoint import (
     ChatEndpoint,
     JudgeUnusableError,
@@ -14,9 +13,10 @@ from artifactscan.judge.endpoint import (
     RetryableError,
     UnansweredError,
 )
-from artifactscan.judge.frames import FrameToJudge
+from artifactscan.judge.frames_to_judge import FrameToJudge
+from artifactscan.judge.judge_request import JudgeRequest
+from artifactscan.judge.judgement_tables import FAILED, JUDGED, REFUSED
 from artifactscan.judge.pace import MAX_FAILURES_IN_A_ROW, Pace
-from artifactscan.judge.request import JudgeRequest
 from artifactscan.labels import SEVERITY_COLUMNS
 from artifactscan.storage.retries import wait_s
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from artifactscan.judge.answers import ANSWERS, frame_outcomes, merge_answers
 from artifactscan.judge.endpoint import ChatEndpoint
-from artifactscan.judge.frames import FrameToJudge, asked_twice
+from artifactscan.judge.frames_to_judge import FrameToJudge, asked_twice
 from artifactscan.judge.grader import Grader
+from artifactscan.judge.judge_request import JudgeRequest
+from artifactscan.judge.judgement_tables import ANSWERS, frame_outcomes, merge_answers
 from artifactscan.judge.pace import SharedPace
-from artifactscan.judge.request import JudgeRequest
 from artifactscan.storage.storage_errors import as_cut_off_errors
 
 

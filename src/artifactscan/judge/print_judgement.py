@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from artifactscan.judge.against import JudgeComparison, PairedDifference
-from artifactscan.judge.answers import OUTCOMES
+from artifactscan.judge.compare_with_scorer import JudgeComparison, PairedDifference
 from artifactscan.judge.consistency import Consistency
+from artifactscan.judge.judgement_tables import OUTCOMES
 from artifactscan.judge.token_cost import JudgeCost, token_price
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable

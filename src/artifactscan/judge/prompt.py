@@ -7,7 +7,7 @@ from typing import Any
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
-from artifactscan.judge.frames import FrameToJudge, Shot
+from artifactscan.judge.frames_to_judge import FrameToJudge, Shot
 from artifactscan.labels import LABELS, MAX_SEVERITY
 from artifactscan.storage import storage_errors
 

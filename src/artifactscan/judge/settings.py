@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from artifactscan.errors import UsageError
 from artifactscan.judge.endpoint import check_endpoint_url
+from artifactscan.judge.judge_request import JudgeRequest
 from artifactscan.judge.prompt import read_guide
-from artifactscan.judge.request import JudgeRequest
 from artifactscan.settings.groups import NodeSettings, check_numbers
 
 _FIXED_KEYS = ("model", "messages", "stream", "n")

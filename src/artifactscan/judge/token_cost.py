@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifactscan.judge.judge_request import JudgeRequest
 from artifactscan.judge.prompt import text_length
-from artifactscan.judge.request import JudgeRequest
 
 CHARS_PER_TOKEN = 4.0
 """Of English text, in the tokenisers in use."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from artifactscan.judge.frames import FrameToJudge
+from artifactscan.judge.frames_to_judge import FrameToJudge
 from artifactscan.judge.prompt import PROMPT_VERSION, answer_schema, default_guide, make_messages
 from artifactscan.storage.digest import digest
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from artifactscan import __version__, storage
 from artifactscan.annotation.labels_table import write_labels
 from artifactscan.errors import UsageError
-from artifactscan.judge.answers import ANSWERS, FAILED, merge_answers
+from artifactscan.judge.judgement_tables import ANSWERS, FAILED, merge_answers
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import parquet_files, read_table, write_table
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from artifactscan.annotation.labels_table import LABELLED
 from artifactscan.errors import LedgerError
-from artifactscan.judge.frames import FrameKey
+from artifactscan.judge.frames_to_judge import FrameKey
 from artifactscan.labels import LABELS, SEVERITY_COLUMNS, SEVERITY_POSITIVE
 
 JUDGED, REFUSED, FAILED, CONTRADICTED = "judged", "refused", "failed", "contradicted"

@@ -6,7 +6,7 @@ import pyarrow.csv as pa_csv
 from artifactscan import storage
 from artifactscan.annotation.frame_index import FrameLookup
 from artifactscan.errors import UsageError
-from artifactscan.judge.frames import FrameKey
+from artifactscan.judge.frames_to_judge import FrameKey
 from artifactscan.storage import storage_errors
 from artifactscan.storage.parquet import read_table
 
