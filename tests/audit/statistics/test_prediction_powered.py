@@ -56,6 +56,7 @@ def test_the_estimate_by_hand() -> None:
 def test_a_good_score_narrows_the_interval_by_what_it_explains() -> None:
     clips, label = corpus(20_000)
     found = estimate_share(clips, first(clips, label, 400))
+    assert found.correlation is not None
     assert found.correlation == pytest.approx(np.sqrt(1 / 3), abs=0.08)  # of a uniform score and its label
     assert width(found) / width(found, alone=True) == pytest.approx(np.sqrt(1 - found.correlation**2), abs=0.02)
     assert found.low < label.mean() < found.high

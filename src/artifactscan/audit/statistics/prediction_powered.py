@@ -64,16 +64,17 @@ def estimate_share(clips: ScoredClips, labelled: LabelledClips) -> ShareEstimate
     The estimate is the labels' share, plus a multiple of how far the scores' mean over all clips is above that over the
     sample. The multiple is the power-tuned one of PPI++: the least-squares slope of labels on scores, which is their
     correlation on a scale where both vary alike; less than 0 counts as 0. Each clip's residual is from a slope fitted
-    without it, as those of the common slope are too small in a small sample. The interval is that of the log-odds by
-    Student's t. It is for the share in clips of this kind, not in just those that are there, as are all intervals of an
-    audit. Where it would be wider than that of the labels alone, the labels alone are the estimate.
+    without it, as those of the common slope are too small in a small sample. The interval is that of the log-odds, by
+    the normal distribution for labels of 0 and 1, whose variance the share itself tells, else by Student's t. It is for
+    the share in clips of this kind, not in just those that are there, as are all intervals of an audit. Where it would
+    be wider than that of the labels alone, the labels alone are the estimate.
     """
     sample = _Sample.of(clips, labelled)
-    alone = _interval(sample.share, sample.variance(0.0), sample.count, sample.count - 1)
+    alone = sample.interval(sample.share, slope=0.0)
     estimate, bounds, correlation = sample.share, alone, None
     if sample.slope > 0:
         powered = min(max(sample.share + sample.slope * sample.surplus, 0.0), 1.0)
-        narrower = _interval(powered, sample.variance(sample.slope), sample.count, sample.count - 2)
+        narrower = sample.interval(powered, slope=sample.slope)
         if narrower[1] - narrower[0] <= alone[1] - alone[0]:
             estimate, bounds, correlation = powered, narrower, sample.correlation
     return ShareEstimate(
@@ -99,6 +100,8 @@ class _Sample:
     """How far each clip's label is from the share, times the clip's relative weight; the mean is 0."""
     scores: np.ndarray
     """The same of the scores."""
+    binary: bool
+    """Whether the labels are 0 and 1 only."""
     probability: np.ndarray | None
     all_clips: int
     all_scores_variance: float
@@ -116,6 +119,7 @@ class _Sample:
             surplus=all_score - sample_score,
             labels=weight * (labelled.label - share),
             scores=weight * (labelled.score - sample_score),
+            binary=bool(np.isin(labelled.label, (0, 1)).all()),
             probability=probability,
             all_clips=len(clips.size),
             all_scores_variance=float(np.mean((clips.size / clips.size.mean() * (clips.score - all_score)) ** 2)),
@@ -137,12 +141,17 @@ class _Sample:
     def correlation(self) -> float:
         return float(self.labels @ self.scores / np.sqrt(self.labels @ self.labels * (self.scores @ self.scores)))
 
+    def interval(self, share: float, *, slope: float) -> tuple[float, float]:
+        """Of the estimate ``share``, which has this multiple of the scores in it."""
+        degrees = np.inf if self.binary else self.count - (2 if slope else 1)
+        return _interval(share, self.variance(slope), self.count, degrees)
+
     def variance(self, slope: float) -> float:
         """Of the estimate with this multiple of the scores."""
         n, labels = self.count, self.labels
         residuals = labels if not slope else self._residuals(slope)
         if self.probability is None:  # two independent samples
-            return residuals @ residuals / (n * (n - 1)) + slope**2 * self.all_scores_variance / self.all_clips
+            return float(residuals @ residuals / (n * (n - 1)) + slope**2 * self.all_scores_variance / self.all_clips)
         # That of all clips' labels, and that of the sample's residuals as far as the sample is not all clips.
         stands_for_one = self.probability * np.mean(1 / self.probability)
         of_all = (stands_for_one * labels) @ labels / (n - 1) / self.all_clips
@@ -155,7 +164,7 @@ class _Sample:
         return residuals * (1 - 1 / self.count) / np.maximum(left, _ROUNDING)
 
 
-def _interval(share: float, variance: float, clips: int, degrees: int) -> tuple[float, float]:
+def _interval(share: float, variance: float, clips: int, degrees: float) -> tuple[float, float]:
     """Bounds that contain ``share``; Clopper and Pearson's (1934) where the clips' labels are all the same."""
     if variance < _ROUNDING**2:
         low, high = stats.binomtest(round(share * clips), clips).proportion_ci(CONFIDENCE)
