@@ -20,7 +20,7 @@ from artifactscan.decode import reader
 from artifactscan.decode.packets import SELECTIVE_CODECS
 from artifactscan.decode.video import DecodeLimits
 from artifactscan.outcomes import Outcome
-from artifactscan.pipelines.ray_cluster import node_wait, node_watch, pools, progress, ray_data
+from artifactscan.pipelines.ray_cluster import node_wait, node_watch, pool_sizes, progress, ray_data
 from artifactscan.pipelines.score import rounds
 from artifactscan.schemas import VIDEOS
 from artifactscan.scoring import plan, slicing
@@ -193,7 +193,7 @@ def test_numbers_are_those_of_the_code() -> None:
     assert ray_data.WAITING_BYTES_PER_ACTOR == {"cpu": 64 << 20, "cuda": 192 << 20}
     assert (ray_data.HEAVY_BYTES, ray_data.MOST_BLOCKS) == (64 << 20, 20_000)
     assert (reader.AHEAD, reader.AHEAD_BYTES) == (8, 256 << 20)
-    assert (settings.slice_bytes, slicing.MOST_SLICES, pools.GROWTH) == (128 << 20, 64, 4)
+    assert (settings.slice_bytes, slicing.MOST_SLICES, pool_sizes.GROWTH) == (128 << 20, 64, 4)
     assert (limits.max_object_bytes, limits.child_memory_bytes) == (4 << 30, 4 << 30)
     assert (limits.max_video_s, limits.max_pixels, limits.video_timeout_s) == (4 * 3600, 36_000_000, 300)
     assert (node_wait.NODE_WAIT_S, progress.LOG_INTERVAL_S, ray_data.NO_PROGRESS_TIMEOUT_S) == (15 * 60, 30, 1800)

@@ -97,17 +97,17 @@ def _logits(
     from artifactscan.model.backbone import check_weights
     from artifactscan.pipelines.ingest import build_frame_table
     from artifactscan.pipelines.ray_cluster import ray_data
-    from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
-    from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
-    from artifactscan.pipelines.ray_cluster.resources import Resources
+    from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
+    from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
+    from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
 
-    def sized(resources: Resources) -> Pools:
+    def sized(resources: Resources) -> PoolSizes:
         use_gpu = uses_gpu(settings.device, resources)
         return size_pools(resources, use_gpu=use_gpu, decode_actors=settings.decode_actors, classify_actors=0)
 
     check_weights(checkpoint)
     clip = next(iter(labelled.clips.values()))
-    resources = join(settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out)
+    resources = start_cluster(settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out)
     pools = sized(resources)
     spec = checkpoint.card.input
     cache = settings.cache or storage.join(root, "frames")

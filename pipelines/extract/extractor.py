@@ -11,7 +11,7 @@ from artifactscan.extract.write_frames import ImageWriter
 from artifactscan.messages.console import console
 
 if TYPE_CHECKING:
-    from artifactscan.pipelines.ray_cluster.pools import Pools
+    from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 
 _LISTING_INPUT = InputSpec(height=16, width=16)
 """Frames are decoded to this size when only their indices and times are wanted."""
@@ -24,19 +24,21 @@ class FrameExtractor:
         self._settings = settings
 
     @cached_property
-    def pools(self) -> "Pools":
+    def pools(self) -> "PoolSizes":
         """How many actors decode; starts or joins Ray, UsageError where the cluster cannot be used."""
-        from artifactscan.pipelines.ray_cluster.join import join  # Ray takes seconds to import and to start
-        from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+        from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
         from artifactscan.pipelines.ray_cluster.resources import Resources
+        from artifactscan.pipelines.ray_cluster.start_cluster import (
+            start_cluster,  # Ray takes seconds to import and to start
+        )
 
         settings = self._settings
 
-        def sized(resources: Resources) -> Pools:
+        def sized(resources: Resources) -> PoolSizes:
             return size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
 
-        places = settings.input, settings.output
-        return sized(join(settings, *places, device="cpu", sized=sized, out=console()))
+        paths = settings.input, settings.output
+        return sized(start_cluster(settings, *paths, device="cpu", sized=sized, out=console()))
 
     def write_frames(self, work: pa.Table, writer: ImageWriter) -> list[dict[str, Any]]:
         """Writes the wanted frames of WORK rows and returns EXTRACTED rows."""

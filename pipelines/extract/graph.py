@@ -18,7 +18,7 @@ from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.extract.extraction_tables import EXTRACTED
 from artifactscan.extract.write_frames import ImageWriter, take_frames
-from artifactscan.pipelines.ray_cluster.pools import Pools
+from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.progress import Tally
 from artifactscan.pipelines.ray_cluster.ray_data import (
     actor_pool,
@@ -50,7 +50,7 @@ class Extract:
 def run_extract_graph(
     work: pa.Table,
     *,
-    pools: Pools,
+    pools: PoolSizes,
     decoding: DecodeSettings,
     native_size: bool,
     writer: ImageWriter | None,

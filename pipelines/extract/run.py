@@ -63,10 +63,10 @@ def extract(settings: ExtractSettings) -> int:
         exports = _export(settings, checkpoints, index, labels, root)
         write_table(index, storage.join(root, INDEX_NAME))
     names = {"frames": FRAMES_FOLDER, "index": INDEX_NAME, "ledger": LEDGER_NAME}
-    places = [(what, storage.join(root, name)) for what, name in names.items()]
-    places += [(tool, uri) for tool, uris in exports.items() for uri in uris]
+    outputs = [(what, storage.join(root, name)) for what, name in names.items()]
+    outputs += [(tool, uri) for tool, uris in exports.items() for uri in uris]
     lost = 0 if choice.frames is None else choice.frames.num_rows - index.num_rows
-    print_extraction(index, ledger, places, out, choose=settings.choose, lost=lost)
+    print_extraction(index, ledger, outputs, out, choose=settings.choose, lost=lost)
     if settings.labels:
         print_reviewed(settings.labels, index, labels, out)
     failed = sum(Outcome(outcome) not in HAS_FRAMES for outcome in ledger["outcome"].to_pylist())

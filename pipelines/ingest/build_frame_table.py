@@ -11,7 +11,7 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
-from artifactscan.pipelines.ray_cluster.pools import LIGHT_CPUS, Pools
+from artifactscan.pipelines.ray_cluster.pool_sizes import LIGHT_CPUS, PoolSizes
 from artifactscan.pipelines.ray_cluster.ray_data import (
     actor_pool,
     configure_ray_data,
@@ -45,7 +45,7 @@ class DecodeLabelledFrames:
 
 
 def build_frame_table(
-    labelled: LabelledFrames, spec: InputSpec, folder: str, *, pools: Pools, limits: DecodeLimits
+    labelled: LabelledFrames, spec: InputSpec, folder: str, *, pools: PoolSizes, limits: DecodeLimits
 ) -> FrameTable:
     """The frame table of these labels at this size: read from ``folder`` where an earlier run wrote it, else decoded.
 
@@ -60,7 +60,7 @@ def build_frame_table(
 
 
 def _decode(
-    labelled: LabelledFrames, spec: InputSpec, table: FrameTable, *, pools: Pools, limits: DecodeLimits
+    labelled: LabelledFrames, spec: InputSpec, table: FrameTable, *, pools: PoolSizes, limits: DecodeLimits
 ) -> None:
     storage.remove_tree(table.root)  # parts of an interrupted run
     filesystem, parts = storage.filesystem(table.parts)

@@ -6,7 +6,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from rich.console import Console
 
 from artifactscan.errors import UsageError
-from artifactscan.pipelines.ray_cluster.pools import Pools, nodes_for
+from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, nodes_for
 from artifactscan.pipelines.ray_cluster.resources import Resources, read_resources
 
 NODE_WAIT_S = 900.0
@@ -27,7 +27,7 @@ def find_missing(resources: Resources, *, use_gpu: bool, gpus: int = 1) -> list[
 
 
 def wait_for_nodes(
-    resources: Resources, *, use_gpu: bool, wanted: Pools | None, wait_s: float, out: Console, gpus: int = 1
+    resources: Resources, *, use_gpu: bool, wanted: PoolSizes | None, wait_s: float, out: Console, gpus: int = 1
 ) -> Resources:
     """The cluster once nothing is missing to begin; UsageError after ``wait_s``.
 
@@ -54,7 +54,7 @@ def wait_for_nodes(
     return resources
 
 
-def _request_nodes(*, use_gpu: bool, wanted: Pools | None) -> list[PlacementGroup]:
+def _request_nodes(*, use_gpu: bool, wanted: PoolSizes | None) -> list[PlacementGroup]:
     """One placement group per future actor: an autoscaler adds nodes for groups that cannot be placed yet."""
     decoder, classifier = {"CPU": 1.0}, {"CPU": 1.0, **({"GPU": 1.0} if use_gpu else {})}
     if wanted is None:

@@ -13,7 +13,7 @@ from ray.actor import ActorProxy
 from ray.exceptions import RayError
 
 from artifactscan.pipelines.ray_cluster import metrics
-from artifactscan.pipelines.ray_cluster.placement import on_driver_node
+from artifactscan.pipelines.ray_cluster.node_affinity import on_driver_node
 
 TERMINAL_INTERVAL_S = 0.5
 READ_TIMEOUT_S = 5.0

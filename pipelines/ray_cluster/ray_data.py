@@ -18,7 +18,7 @@ from ray.util.annotations import RayDeprecationWarning
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.pipelines.ray_cluster import metrics, pool_actors
-from artifactscan.pipelines.ray_cluster.pools import Pools
+from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.progress import Tally
 from artifactscan.storage.parquet import write_table
 
@@ -64,14 +64,14 @@ def actor_pool(size: int, most: int | None = None) -> ActorPoolStrategy:
     )
 
 
-def videos_per_block(work: pa.Table, pools: Pools) -> int:
+def videos_per_block(work: pa.Table, pools: PoolSizes) -> int:
     """Rows of ``work`` per block: few blocks, but several for each decoder."""
     rows = min(MAX_VIDEOS_PER_BLOCK, work.num_rows // (pools.decoders * BLOCKS_PER_DECODER))
     return max(1, rows, -(-work.num_rows // MOST_BLOCKS))
 
 
 def make_dataset(
-    work: pa.Table, per_block: int, pools: Pools | None = None, *, silence_s: float = 0.0
+    work: pa.Table, per_block: int, pools: PoolSizes | None = None, *, silence_s: float = 0.0
 ) -> ray.data.Dataset:
     """The rows of ``work`` as a dataset of small, ordered blocks; heavy rows and the last ones are a block each.
 
@@ -121,7 +121,7 @@ def ray_errors_as_cut_off() -> Iterator[None]:
         raise CutOffError(f"the run was cut off: {reason}; the same command continues it") from None
 
 
-def configure_ray_data(pools: Pools | None = None, *, silence_s: float = 0.0) -> None:
+def configure_ray_data(pools: PoolSizes | None = None, *, silence_s: float = 0.0) -> None:
     """Sets Ray Data's options for the next graph; ``pools`` bound the pixels that may wait for classifiers.
 
     Ray Data grows a pool while the CPUs left on all nodes add up to an actor. Those that no actor can use are excluded:

@@ -83,3 +83,8 @@ def _addable_nodes(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
         if node in addable:
             addable.remove(node)
     return tuple(node for node in addable if node.cpus or node.gpus)
+
+
+def uses_gpu(device: str, resources: Resources) -> bool:
+    """Whether the setting ``device`` means GPUs on this cluster, now or when an autoscaler has added nodes."""
+    return device == "cuda" or (device == "auto" and any(node.gpus for node in resources.possible_nodes))

@@ -9,31 +9,31 @@ import ray
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
-from artifactscan.pipelines.ray_cluster.placement import on_node
+from artifactscan.pipelines.ray_cluster.node_affinity import on_node
 from artifactscan.pipelines.ray_cluster.resources import Resources
 
 
-def check_places(resources: Resources, *places: str, shared_filesystem: bool) -> None:
+def check_shared_paths(resources: Resources, *paths: str, shared_filesystem: bool) -> None:
     """UsageError for a local path on a cluster of several nodes, each of which has its own disk.
 
     With ``shared_filesystem`` a local path is allowed where every node sees the same files there.
     """
     if resources.alive < 2 and not resources.addable:
         return
-    for place in places:
-        if storage.is_s3(storage.normalise(place)):
+    for path in paths:
+        if storage.is_s3(storage.normalise(path)):
             continue
         if not shared_filesystem:
             raise UsageError(
-                f"{place} is a local path, and the Ray cluster has {resources.alive} nodes, which would each use their "
+                f"{path} is a local path, and the Ray cluster has {resources.alive} nodes, which would each use their "
                 "own disk; give s3://bucket/prefix, or --shared-filesystem where all of them mount it"
             )
-        _check_same_on_all_nodes(storage.normalise(place))
+        _check_same_on_all_nodes(storage.normalise(path))
 
 
-def _check_same_on_all_nodes(place: str) -> None:
-    """UsageError where a node does not see the files that this process sees at ``place``, or at its nearest parent."""
-    folder = Path(place)
+def _check_same_on_all_nodes(path: str) -> None:
+    """UsageError where a node does not see the files that this process sees at ``path``, or at its nearest parent."""
+    folder = Path(path)
     while not folder.is_dir():
         folder = folder.parent
     with ExitStack() as stack:
@@ -45,7 +45,7 @@ def _check_same_on_all_nodes(place: str) -> None:
         for node, answer in zip(nodes, answers, strict=True):
             if not ray.get(answer):
                 raise UsageError(
-                    f"{place} is not the same on node {node['NodeManagerAddress']}; mount it there, or give "
+                    f"{path} is not the same on node {node['NodeManagerAddress']}; mount it there, or give "
                     "s3://bucket/prefix"
                 )
 

@@ -19,12 +19,12 @@ def is_submitted() -> bool:
 
 
 def check_paths(settings: object, *names: str) -> None:
-    """UsageError for a path in one of these settings that this job cannot use (`storage.check_place`)."""
+    """UsageError for a path in one of these settings that this job cannot use (`storage.check_uri`)."""
     for name in names:
         value = getattr(settings, name)
-        for place in (value,) if isinstance(value, str) else value or ():
-            if place:
-                storage.check_place(f"--{name.replace('_', '-')}", place, submitted=is_submitted())
+        for uri in (value,) if isinstance(value, str) else value or ():
+            if uri:
+                storage.check_uri(f"--{name.replace('_', '-')}", uri, submitted=is_submitted())
 
 
 def add_job_metadata(**facts: str) -> str | None:

@@ -17,7 +17,8 @@ import ray
 from ray.actor import ActorProxy
 
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
+from artifactscan.decode.segment import Segment
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.messages.logs import actor_log
@@ -25,7 +26,7 @@ from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.pipelines.ray_cluster import metrics
 from artifactscan.pipelines.ray_cluster.node_watch import NodeWatch
-from artifactscan.pipelines.ray_cluster.pools import Pools
+from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.progress import Tally
 from artifactscan.pipelines.ray_cluster.ray_data import (
     actor_pool,
@@ -141,7 +142,7 @@ def run_graph(
     parts: str,
     *,
     run: str,
-    pools: Pools,
+    pools: PoolSizes,
     decoding: DecodeSettings,
     classifying: ClassifySettings,
     checkpoint: Checkpoint,

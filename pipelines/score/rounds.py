@@ -17,7 +17,7 @@ from artifactscan.scoring.remaining_work import count_to_do, remaining_work
 from artifactscan.scoring.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from artifactscan.pipelines.score.prepare import PreparedCluster
+    from artifactscan.pipelines.score.prepare_cluster import PreparedCluster
 
 ROUNDS = 3
 """Times that the graph runs to its end before open videos count as an error."""
@@ -85,7 +85,7 @@ def _ready_cluster(
     job: ScoringJob, cluster: "PreparedCluster | None", work: pa.Table, frames_per_byte: float, watch: Stopwatch
 ) -> "PreparedCluster":
     """``cluster`` if all its nodes are still there, else prepared again for ``work``."""
-    from artifactscan.pipelines.score.prepare import prepare_cluster
+    from artifactscan.pipelines.score.prepare_cluster import prepare_cluster
 
     if cluster is not None and cluster.is_complete():
         return cluster

@@ -37,7 +37,7 @@ from artifactscan.store.layout import RunRecord, manifest_schema, new_run_id
 from artifactscan.store.versions import versions
 
 if TYPE_CHECKING:
-    from artifactscan.pipelines.score.prepare import PreparedCluster
+    from artifactscan.pipelines.score.prepare_cluster import PreparedCluster
 
 _VERDICTS = {EXIT_OK: "all well", EXIT_TOO_MANY_FAILED: "too many videos without a frame scored"}
 
@@ -98,9 +98,9 @@ def check_cluster(corpus: str, store: str, *, shared_filesystem: bool) -> None:
         from artifactscan.pipelines.ray_cluster import connection, shared_paths
 
         # A manifest is read by this process only, which reports a missing one better.
-        places = [store] if shared_filesystem or is_manifest(corpus) else [corpus, store]
+        paths = [store] if shared_filesystem or is_manifest(corpus) else [corpus, store]
         resources = connection.connect()
-        shared_paths.check_places(resources, *places, shared_filesystem=shared_filesystem)
+        shared_paths.check_shared_paths(resources, *paths, shared_filesystem=shared_filesystem)
 
 
 def print_checkpoint_quality(name: str, checkpoint: Checkpoint, out: Console) -> None:
@@ -165,7 +165,7 @@ def _prepare(job: ScoringJob, plan: Plan, watch: Stopwatch) -> "PreparedCluster"
     """Checks the weights and prepares the cluster; UsageError where one of them does not fit the job."""
     _check_weights(job)
     with watch.stage("start"):
-        from artifactscan.pipelines.score.prepare import prepare_cluster  # Ray takes seconds to import
+        from artifactscan.pipelines.score.prepare_cluster import prepare_cluster  # Ray takes seconds to import
 
         return prepare_cluster(job, frames=plan.expected_frames, local_uri=plan.local_uri)
 

@@ -25,8 +25,7 @@ from ray.train.torch import TorchTrainer
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.model.malloc import KEEP_FREED_MEMORY_ENV
-from artifactscan.pipelines.ray_cluster.join import uses_gpu
-from artifactscan.pipelines.ray_cluster.resources import Resources
+from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
 from artifactscan.pipelines.train.training_log import TrainingLog
 from artifactscan.training.recipe import TrainSettings
 
@@ -40,7 +39,7 @@ DATA_READER_CPUS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placement:
+class WorkerPlan:
     """The resources of each training worker, and its precision."""
 
     workers: int
@@ -76,7 +75,7 @@ class TrainingResult:
     """safetensors, timm's names."""
 
 
-def plan_placement(resources: Resources, *, workers: int, device: str, precision: str) -> Placement:
+def plan_workers(resources: Resources, *, workers: int, device: str, precision: str) -> WorkerPlan:
     """Divides a cluster among workers; UsageError for GPUs that it does not have."""
     use_gpu = uses_gpu(device, resources)
     if use_gpu and workers > resources.gpus:
@@ -84,7 +83,7 @@ def plan_placement(resources: Resources, *, workers: int, device: str, precision
             f"--workers {workers} need a GPU each, and the Ray cluster has {resources.gpus}; "
             "give fewer, add GPUs, or use --device cpu"
         )
-    return Placement(
+    return WorkerPlan(
         workers=workers,
         use_gpu=use_gpu,
         worker_cpus=min(1.0, (resources.cpus - DATA_READER_CPUS) / workers),
@@ -99,7 +98,7 @@ def train(
     initial: ray.ObjectRef,
     settings: TrainSettings,
     *,
-    placement: Placement,
+    worker_plan: WorkerPlan,
     storage_uri: str,
     name: str,
     last_epoch: int = 0,
@@ -113,17 +112,17 @@ def train(
     made for all of the settings' epochs; 0: all of them. UsageError for a loss that is not a number;
     CutOffError where workers were lost more often than ``max_failures``.
     """
-    shares = split_fit_rows(rows.fit, placement.workers)
+    shares = split_fit_rows(rows.fit, worker_plan.workers)
     held_out = np.concatenate([rows.tune, rows.test])
     datasets = {}
     for rank, share in enumerate(shares):
         datasets[f"fit-{rank}"] = select_rows(frames, share)
         if len(held_out):
-            datasets[f"held-out-{rank}"] = select_rows(frames, held_out[rank :: placement.workers])
+            datasets[f"held-out-{rank}"] = select_rows(frames, held_out[rank :: worker_plan.workers])
     config = {
         "initial": initial,
         "settings": settings,
-        "placement": placement,
+        "worker_plan": worker_plan,
         "shares": shares,
         "held_out": held_out,
         "tune_frames": len(rows.tune),
@@ -131,14 +130,14 @@ def train(
         "log": log,
     }
     filesystem, path = storage.filesystem(storage_uri)
-    cpus = {"CPU": placement.worker_cpus}
+    cpus = {"CPU": worker_plan.worker_cpus}
     trainer = TorchTrainer(
         run_worker,
         train_loop_config=config,
         scaling_config=ScalingConfig(
-            num_workers=placement.workers,
-            use_gpu=placement.use_gpu,
-            resources_per_worker={**cpus, "GPU": 1} if placement.use_gpu else cpus,
+            num_workers=worker_plan.workers,
+            use_gpu=worker_plan.use_gpu,
+            resources_per_worker={**cpus, "GPU": 1} if worker_plan.use_gpu else cpus,
             placement_strategy="SPREAD",  # so that workers do not compete for one node's threads
         ),
         run_config=RunConfig(
@@ -149,7 +148,7 @@ def train(
             failure_config=FailureConfig(max_failures=max_failures, max_preemption_failures=-1),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             logging_config=LoggingConfig(log_level="CRITICAL"),
-            worker_runtime_env={} if placement.use_gpu else {"env_vars": KEEP_FREED_MEMORY_ENV},
+            worker_runtime_env={} if worker_plan.use_gpu else {"env_vars": KEEP_FREED_MEMORY_ENV},
         ),
         datasets=datasets,
         # One dataset per worker, so that its frames do not depend on which worker reads faster.

@@ -45,9 +45,9 @@ from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_
 from artifactscan.training.settings import FinetuneSettings
 
 if TYPE_CHECKING:
-    from artifactscan.pipelines.ray_cluster.pools import Pools
-    from artifactscan.pipelines.train.fit import Placement
-    from artifactscan.pipelines.train.folds import BackboneRun, FinetuneRun, RunOutcome
+    from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
+    from artifactscan.pipelines.train.fit import WorkerPlan
+    from artifactscan.pipelines.train.train_split import BackboneRun, FinetuneRun, SplitResult
 
 RECORD_NAME, COMPARISON_NAME, LEASE_NAME = "finetune.json", "comparison.md", "lease.json"
 FINAL = "final"
@@ -96,17 +96,17 @@ def finetune(settings: FinetuneSettings) -> int:
             return EXIT_OK
         out.print(f"{labelled.table.num_rows:,} labelled frames of {len(labelled.clips):,} clips")
         training_frames = _add_synthetic_clips(settings, root, labelled, out)
-        from artifactscan.pipelines.train import folds  # Ray takes seconds to import and to start
+        from artifactscan.pipelines.train import train_split  # Ray takes seconds to import and to start
 
-        pools, placement = _start_ray(settings, labelled, out)
-        job = folds.FinetuneRun(
+        pools, worker_plan = _start_ray(settings, labelled, out)
+        job = train_split.FinetuneRun(
             settings=settings,
             root=root,
             request=request["digest"],
             labelled=labelled,
             training_frames=training_frames,
             pools=pools,
-            placement=placement,
+            worker_plan=worker_plan,
             lease=lease,
             out=out,
         )
@@ -160,25 +160,25 @@ def _add_synthetic_clips(
     )
 
 
-def _start_ray(settings: FinetuneSettings, labelled: LabelledFrames, out: Console) -> tuple["Pools", "Placement"]:
-    from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
-    from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
-    from artifactscan.pipelines.ray_cluster.resources import Resources
+def _start_ray(settings: FinetuneSettings, labelled: LabelledFrames, out: Console) -> tuple["PoolSizes", "WorkerPlan"]:
+    from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
+    from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
+    from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
     from artifactscan.pipelines.train import fit
 
-    def sized(resources: Resources) -> Pools:
+    def sized(resources: Resources) -> PoolSizes:
         use_gpu = uses_gpu(settings.device, resources)
         decoders = settings.decode_actors or 1
         return size_pools(resources, use_gpu=use_gpu, decode_actors=decoders, classify_actors=settings.workers)
 
     clip = next(iter(labelled.clips.values()))
-    places = settings.output, clip.uri
-    resources = join(settings, *places, device=settings.device, sized=sized, out=out, gpus=settings.workers)
-    placement = fit.plan_placement(
+    paths = settings.output, clip.uri
+    resources = start_cluster(settings, *paths, device=settings.device, sized=sized, out=out, gpus=settings.workers)
+    worker_plan = fit.plan_workers(
         resources, workers=settings.workers, device=settings.device, precision=settings.precision
     )
     pools = size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
-    return pools, placement
+    return pools, worker_plan
 
 
 def _load_initial(settings: FinetuneSettings, backbone: str, labelled: LabelledFrames) -> Checkpoint:
@@ -201,7 +201,7 @@ def _finetune_backbone(
     import ray
 
     from artifactscan.pipelines.ingest import build_frame_table
-    from artifactscan.pipelines.train import folds
+    from artifactscan.pipelines.train import train_split
 
     settings = job.settings
     spec = initial.card.input
@@ -210,7 +210,7 @@ def _finetune_backbone(
     table = build_frame_table.build_frame_table(
         job.training_frames, spec, cache, pools=job.pools, limits=settings.limits()
     )
-    model = folds.BackboneRun(
+    model = train_split.BackboneRun(
         name=backbone,
         root=storage.join(job.root, backbone),
         initial=initial,
@@ -222,7 +222,7 @@ def _finetune_backbone(
     histories: list[pa.Table] = []
     for protocol in settings.protocols():
         splits = _make_splits(settings, job.labelled, protocol)
-        outcomes = [folds.train_split(job, model, f"{protocol}-{split.fold}", split) for split in splits]
+        outcomes = [train_split.train_split(job, model, f"{protocol}-{split.fold}", split) for split in splits]
         histories += [outcome.history for outcome in outcomes]
         evaluations[protocol], summaries[protocol] = _evaluate_folds(job, model, protocol, splits, outcomes)
     checkpoint, history = _train_final(job, model, evaluations, summaries)
@@ -239,7 +239,7 @@ def _evaluate_folds(
     model: "BackboneRun",
     protocol: Protocol,
     splits: Sequence[Split],
-    outcomes: Sequence["RunOutcome"],
+    outcomes: Sequence["SplitResult"],
 ) -> tuple[Evaluation, FoldSummary]:
     """Evaluates the held-out frames, writes and prints the evaluation, and summarises the folds."""
     settings, goal = job.settings, job.settings.goal()
@@ -273,13 +273,13 @@ def _train_final(
 
     Without a protocol some videos are held out for early stopping, calibration and thresholds.
     """
-    from artifactscan.pipelines.train import folds
+    from artifactscan.pipelines.train import train_split
 
     settings, labelled = job.settings, job.labelled
     split = _final_split(settings, labelled)
     summary = summaries.get("videos") or summaries.get("frames")
     last_epoch = summary.epochs if summary else 0
-    outcome = folds.train_split(job, model, FINAL, split, last_epoch=last_epoch, keep_weights=True)
+    outcome = train_split.train_split(job, model, FINAL, split, last_epoch=last_epoch, keep_weights=True)
     if summary:
         tuning, chosen_on = summary.tuning, summary.chosen_on
     elif len(split.tune):

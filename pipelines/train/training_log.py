@@ -10,7 +10,7 @@ import ray
 from ray.actor import ActorProxy
 from ray.exceptions import RayError
 
-from artifactscan.pipelines.ray_cluster.placement import on_driver_node
+from artifactscan.pipelines.ray_cluster.node_affinity import on_driver_node
 
 POLL_S = 0.5
 READ_TIMEOUT_S = 5.0

@@ -39,18 +39,18 @@ def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
 def test_each_label_peaks_on_what_it_looks_for_wherever_that_is(checkpoint: Checkpoint) -> None:
     mapper, rng = HeatMapper(checkpoint), np.random.default_rng(5)
     for _ in range(8):
-        places = marks.places(rng)
-        maps = mapper.maps(marks.draw(places, rng), ALL)
+        cells = marks.choose_cells(rng)
+        maps = mapper.maps(marks.draw(cells, rng), ALL)
         assert (maps.shape, maps.dtype) == ((4, marks.HEIGHT, marks.WIDTH), np.float32)
-        for label, place in places.items():
+        for label, cell in cells.items():
             row, column = np.unravel_index(maps[label].argmax(), maps[label].shape)
             x, y = (column + 0.5) / marks.WIDTH, (row + 0.5) / marks.HEIGHT
-            assert marks.is_on(place, float(x), float(y)), LABELS[label]
+            assert marks.is_on(cell, float(x), float(y)), LABELS[label]
 
 
 def test_a_label_has_the_same_map_whichever_others_are_asked_for(checkpoint: Checkpoint) -> None:
     mapper, rng = HeatMapper(checkpoint), np.random.default_rng(6)
-    frame = marks.draw(marks.places(rng), rng)
+    frame = marks.draw(marks.choose_cells(rng), rng)
     np.testing.assert_allclose(mapper.maps(frame, [2, 0]), mapper.maps(frame, ALL)[[2, 0]], atol=1e-4)
 
 

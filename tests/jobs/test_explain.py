@@ -47,10 +47,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     return folder
 
 
-def places_in(number: int) -> dict[int, tuple[int, int]]:
+def cells_in(number: int) -> dict[int, tuple[int, int]]:
     """Where frame ``number`` of the clip shows the squares; only every third sampled frame shows the yellow one."""
     rng = np.random.default_rng(number // 12)
-    return marks.places(rng, np.array([True, True, True, number // 12 % 3 == 0]))
+    return marks.choose_cells(rng, np.array([True, True, True, number // 12 % 3 == 0]))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def coloured_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     def drawn(number: int, width: int, height: int) -> np.ndarray:
         rng = np.random.default_rng(100 + number)
-        return marks.draw(places_in(number), rng, height=height, width=width)
+        return marks.draw(cells_in(number), rng, height=height, width=width)
 
     path = tmp_path_factory.mktemp("clips") / "squares.mp4"
     return str(media.write_clip(path, width=WIDTH, height=HEIGHT, fps=FPS, seconds=4, draw=drawn))
@@ -106,16 +106,16 @@ def test_maps_peak_on_the_evidence_and_scores_are_those_of_scoring(
     assert printed.endswith(f"16 heat maps, all on {tmp_path}/sheet.png\n")
     for row in rows:
         label = LABELS.index(row["label"])
-        place = places_in(row["frame_index"]).get(label)
+        cell = cells_in(row["frame_index"]).get(label)
         assert (row["video_id"], row["uri"]) == (identity, coloured_clip)
         assert row["checkpoint"] == load_checkpoint(checkpoint).digest
         assert row["pts_s"] == float(Fraction(row["frame_index"], FPS))
         assert f"{row['score']:.4f}{'*' if row['score'] >= 0.5 else ''}" in printed
         if row["frame_index"] in expected:
             assert row["score"] == pytest.approx(expected[row["frame_index"]][label], abs=1e-4)
-        assert (row["score"] >= row["threshold"]) == (place is not None)
-        if place is not None:
-            assert marks.is_on(place, row["peak_x"], row["peak_y"])
+        assert (row["score"] >= row["threshold"]) == (cell is not None)
+        if cell is not None:
+            assert marks.is_on(cell, row["peak_x"], row["peak_y"])
             assert picture(tmp_path, row["picture"]).shape == (HEIGHT, WIDTH, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["index.parquet", "sheet.png", *(row["picture"] for row in rows)]
@@ -128,10 +128,10 @@ def test_overlays_leave_the_frame_unchanged_where_there_is_no_heat(
     assert run(coloured_clip, tmp_path, checkpoint, "--frames", "30", "--labels", "texture") == 0
     [row] = index_of(tmp_path)
     shown = picture(tmp_path, row["picture"]).astype(int)
-    row_of, column_of = places_in(30)[0]  # another label's square keeps its colour, texture's own is tinted
+    row_of, column_of = cells_in(30)[0]  # another label's square keeps its colour, texture's own is tinted
     centre = shown[row_of * 48 + 24, column_of * 64 + 32]
     np.testing.assert_allclose(centre, marks.COLOURS[0], atol=40)
-    row_of, column_of = places_in(30)[1]
+    row_of, column_of = cells_in(30)[1]
     centre = shown[row_of * 48 + 24, column_of * 64 + 32]
     assert np.abs(centre - marks.COLOURS[1]).max() > 60
 
@@ -175,7 +175,7 @@ def test_s3_on_both_sides(coloured_clip: str, checkpoint: str, s3: S3Server) -> 
     body = s3.client.get_object(Bucket=s3.bucket, Key="out/index.parquet")["Body"].read()
     [row] = pq.read_table(io.BytesIO(body)).to_pylist()
     assert row["uri"] == s3.uri("clips/a b.mp4")
-    assert marks.is_on(places_in(12)[2], row["peak_x"], row["peak_y"])
+    assert marks.is_on(cells_in(12)[2], row["peak_x"], row["peak_y"])
 
 
 @pytest.fixture

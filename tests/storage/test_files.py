@@ -36,11 +36,11 @@ def test_normalise_gives_one_spelling(monkeypatch, tmp_path):
 
 def test_a_submitted_job_takes_no_relative_path() -> None:
     for uri in ("clips", "./clips", "../clips"):
-        storage.check_place("--input", uri, submitted=False)
+        storage.check_uri("--input", uri, submitted=False)
         with pytest.raises(UsageError, match=r"^--input .*clips is relative, but a submitted job runs in a copy"):
-            storage.check_place("--input", uri, submitted=True)
+            storage.check_uri("--input", uri, submitted=True)
     for uri in ("/clips", "s3://bucket/clips", "file:///clips"):
-        storage.check_place("--input", uri, submitted=True)
+        storage.check_uri("--input", uri, submitted=True)
 
 
 @pytest.mark.parametrize("uri", ["http://host/x", "gs://bucket/x", "s3://", "s3:///key", "file://host/x", "", "a\0b"])

@@ -76,10 +76,10 @@ def notify(
                 url, json=message(night, page), timeout=timeout_s, allow_redirects=False, stream=True
             )
         except (requests.RequestException, HTTPError) as error:  # requests does not wrap all of urllib3's errors
-            return f"{_place(url)} was not notified: {_in_words(error, timeout_s)}"
+            return f"{_origin(url)} was not notified: {_in_words(error, timeout_s)}"
     if 200 <= response.status_code < 300:
         return None
-    return f"{_place(url)} was not notified: it answered {_status_in_words(response.status_code)}"
+    return f"{_origin(url)} was not notified: it answered {_status_in_words(response.status_code)}"
 
 
 def message(night: Night, page: str | None) -> dict[str, Any]:
@@ -98,14 +98,14 @@ def message(night: Night, page: str | None) -> dict[str, Any]:
         *([f"outcomes: {outcomes}"] if outcomes else []),
     ]
     lines = [_escaped(verdict.headline), *reasons]
-    place = [_page(page)] if page else []
+    link = [_page(page)] if page else []
     return {
-        "text": "\n".join([_TITLES[verdict.code], *lines, *facts, *place]),
+        "text": "\n".join([_TITLES[verdict.code], *lines, *facts, *link]),
         "blocks": [
             {"type": "header", "text": {"type": "plain_text", "text": _TITLES[verdict.code], "emoji": False}},
             *({"type": "section", "text": _mrkdwn(line)} for line in lines),
             {"type": "context", "elements": [_mrkdwn(fact) for fact in facts]},
-            *({"type": "section", "text": _mrkdwn(line)} for line in place),
+            *({"type": "section", "text": _mrkdwn(line)} for line in link),
         ],
         "unfurl_links": False,  # otherwise Slack would fetch the page through its presigned link
         "unfurl_media": False,
@@ -133,7 +133,7 @@ def _page(page: str) -> str:
     return f"The night's page: {_escaped(page)}"
 
 
-def _place(url: str) -> str:
+def _origin(url: str) -> str:
     """The webhook by its host only: path, query and user are secret."""
     try:
         parts = urlsplit(url)

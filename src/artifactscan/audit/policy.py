@@ -99,11 +99,11 @@ def load_policy(uri: str | None) -> Policy:
     """
     if uri is None:
         return Policy()
-    place = storage.normalise(uri)
+    location = storage.normalise(uri)
     try:
-        text = storage.read_bytes(place)
+        text = storage.read_bytes(location)
     except OSError as error:
-        raise UsageError(f"policy {uri} cannot be read: {storage_errors.describe(error, place)}") from None
+        raise UsageError(f"policy {uri} cannot be read: {storage_errors.describe(error, location)}") from None
     return parse_policy(parse_yaml(text, f"policy {uri}"), f"policy {uri}")
 
 
@@ -156,24 +156,24 @@ def _parse(values: object) -> Policy:
     return Policy(**checked)
 
 
-def _section(kind: type[_Section], values: object, place: str) -> _Section:
-    checked = _known(kind, values, place)
+def _section(kind: type[_Section], values: object, key_path: str) -> _Section:
+    checked = _known(kind, values, key_path)
     for one in fields(kind):
         if one.default is MISSING and one.name not in checked:
-            raise UsageError(f"{place} says no {one.name}; it needs label and above, and may say group")
+            raise UsageError(f"{key_path} says no {one.name}; it needs label and above, and may say group")
     try:
         return kind(**checked)
     except UsageError as error:
-        raise UsageError(f"{place}.{error}") from None
+        raise UsageError(f"{key_path}.{error}") from None
 
 
-def _known(kind: type, values: object, place: str) -> dict[str, Any]:
+def _known(kind: type, values: object, key_path: str) -> dict[str, Any]:
     known = [one.name for one in fields(kind)]
     if not isinstance(values, Mapping):
-        raise UsageError(f"{place} is {_shown(values)}; give `key: value` pairs, known are {', '.join(known)}")
+        raise UsageError(f"{key_path} is {_shown(values)}; give `key: value` pairs, known are {', '.join(known)}")
     for name, value in values.items():
         if name not in known:
-            raise UsageError(f"{place} has no {name!r} (given as {value!r}); known are {', '.join(known)}")
+            raise UsageError(f"{key_path} has no {name!r} (given as {value!r}); known are {', '.join(known)}")
     return dict(values)
 
 

@@ -32,21 +32,21 @@ RIDGE, SHARPNESS, TRAINING_FRAMES = 0.01, 10.0, 160
 
 
 def draw(
-    places: dict[int, tuple[int, int]], rng: np.random.Generator, *, height: int = HEIGHT, width: int = WIDTH
+    cells: dict[int, tuple[int, int]], rng: np.random.Generator, *, height: int = HEIGHT, width: int = WIDTH
 ) -> np.ndarray:
     """uint8 RGB (height, width, 3): grey noise with squares of labels at rows and columns of the grid."""
     frame = rng.integers(90, 130, (height, width, 3), dtype=np.uint8)
-    for label, (row, column) in places.items():
+    for label, (row, column) in cells.items():
         rows = slice(row * height // ROWS, (row + 1) * height // ROWS)
         frame[rows, column * width // COLUMNS : (column + 1) * width // COLUMNS] = COLOURS[label]
     return frame
 
 
-def places(rng: np.random.Generator, shown: np.ndarray | None = None) -> dict[int, tuple[int, int]]:
-    """A place of its own for each label, or for each that ``shown``, bool (labels,), says is there."""
+def choose_cells(rng: np.random.Generator, shown: np.ndarray | None = None) -> dict[int, tuple[int, int]]:
+    """A cell of its own for each label, or for each that ``shown``, bool (labels,), says is there."""
     cells = rng.permutation(ROWS * COLUMNS)[: len(LABELS)]
     taken = {label: (int(cell) // COLUMNS, int(cell) % COLUMNS) for label, cell in enumerate(cells)}
-    return {label: place for label, place in taken.items() if shown is None or shown[label]}
+    return {label: cell for label, cell in taken.items() if shown is None or shown[label]}
 
 
 def checkpoint(backbone: str) -> Checkpoint:
@@ -54,7 +54,7 @@ def checkpoint(backbone: str) -> Checkpoint:
     fresh = initialise(backbone, height=HEIGHT, width=WIDTH, seed=1)
     rng = np.random.default_rng(0)
     shown = rng.random((TRAINING_FRAMES, len(LABELS))) < 0.5
-    frames = torch.from_numpy(np.stack([draw(places(rng, row), rng) for row in shown]))
+    frames = torch.from_numpy(np.stack([draw(choose_cells(rng, row), rng) for row in shown]))
     model = load_model(fresh)
     with torch.no_grad():
         features = torch.cat([pooled_features(model, normalise(part, fresh.card.input)) for part in frames.split(16)])
@@ -69,9 +69,9 @@ def checkpoint(backbone: str) -> Checkpoint:
     return replace(fresh, weights=safetensors.torch.save(tensors), card=replace(fresh.card, trained=True))
 
 
-def is_on(place: tuple[int, int], x: float, y: float) -> bool:
-    """Whether a point, from 0 at the left and top to 1, lies on the square at a place."""
-    return (int(y * ROWS), int(x * COLUMNS)) == place
+def is_on(cell: tuple[int, int], x: float, y: float) -> bool:
+    """Whether a point, from 0 at the left and top to 1, lies on the square at a cell."""
+    return (int(y * ROWS), int(x * COLUMNS)) == cell
 
 
 BACKBONE = "test_resnet.r160_in1k"
@@ -91,7 +91,7 @@ def write_clip(path: Path, labels: Sequence[str] = (), *, seed: int = 0) -> Path
     """A clip of grey noise that shows the marks of ``labels`` for a second."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    free = places(rng)
+    free = choose_cells(rng)
     shown = {LABELS.index(label): free[LABELS.index(label)] for label in labels}
     times_s = (number / FPS for number in range(FPS * SECONDS))
     write_video(path, (draw(shown if SHOWN_FROM_S <= time_s < SHOWN_TO_S else {}, rng) for time_s in times_s), FPS)

@@ -136,8 +136,8 @@ def _cast(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
 
 def _check_cells(table: pa.Table, values: np.ndarray, columns: Sequence[str], valid: np.ndarray, wanted: str) -> None:
     """UsageError for the first cell of ``values``, (rows, columns), that is not ``valid``."""
-    if len(places := np.argwhere(~valid)):
-        row, column = places[0]
+    if len(invalid := np.argwhere(~valid)):
+        row, column = invalid[0]
         file, index = table["file"][row].as_py(), table["frame_index"][row].as_py()
         raise UsageError(
             f"the prediction of {file} frame {index} has {columns[column]} {values[row, column]}; give {wanted}"

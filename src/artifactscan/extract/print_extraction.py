@@ -13,11 +13,11 @@ from artifactscan.scoring.summary import short_uri
 
 
 def print_extraction(
-    index: pa.Table, ledger: pa.Table, places: Sequence[tuple[str, str]], out: Console, *, choose: str, lost: int
+    index: pa.Table, ledger: pa.Table, outputs: Sequence[tuple[str, str]], out: Console, *, choose: str, lost: int
 ) -> None:
     """Prints the outcomes of a ledger and what was written.
 
-    ``places``: what was written, and its uri; ``choose``: the setting; ``lost``: chosen frames that did not decode
+    ``outputs``: what was written, and its uri; ``choose``: the setting; ``lost``: chosen frames that did not decode
     when they were to be written.
     """
     table = Table(title="Extraction", title_justify="left")
@@ -36,8 +36,8 @@ def print_extraction(
     out.print(f"{index.num_rows:,} frames of {videos:,} videos, chosen: {choose}")
     if lost:
         out.print(f"{lost:,} chosen frames could not be decoded when they were to be written", style="yellow")
-    for what, place in places:
-        out.print(Text(f"{what:12} {printable(place)}"), soft_wrap=True)
+    for what, uri in outputs:
+        out.print(Text(f"{what:12} {printable(uri)}"), soft_wrap=True)
 
 
 def print_reviewed(labels_file: str, index: pa.Table, labels: pa.Table, out: Console) -> None:

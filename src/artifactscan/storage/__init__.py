@@ -2,7 +2,7 @@
 
 from artifactscan.storage.files import (
     ObjectStat,
-    check_place,
+    check_uri,
     check_writable,
     exists,
     filesystem,
@@ -19,7 +19,7 @@ from artifactscan.storage.s3 import credentials_are_temporary, is_s3, list_objec
 
 __all__ = [
     "ObjectStat",
-    "check_place",
+    "check_uri",
     "check_writable",
     "credentials_are_temporary",
     "exists",

@@ -58,13 +58,13 @@ def normalise(uri: str) -> str:
     raise UsageError(f"{uri} is not understood; give a local path, file:///path or s3://bucket/prefix")
 
 
-def check_place(flag: str, uri: str, *, submitted: bool) -> None:
+def check_uri(flag: str, uri: str, *, submitted: bool) -> None:
     """Raises UsageError for a uri that is not understood, or a relative path in a ``submitted`` job.
 
-    Such a job runs in a temporary copy of its working directory, where the path would name another place.
+    Such a job runs in a temporary copy of its working directory, where the path would mean another file.
     """
-    place = normalise(uri)
-    if submitted and not is_s3(place) and not uri.startswith(("/", "file:")):
+    location = normalise(uri)
+    if submitted and not is_s3(location) and not uri.startswith(("/", "file:")):
         raise UsageError(
             f"{flag} {uri} is relative, but a submitted job runs in a copy; give an absolute or s3:// path"
         )

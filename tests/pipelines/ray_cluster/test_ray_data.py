@@ -9,7 +9,7 @@ import ray
 from parts import attempt
 
 from artifactscan.pipelines.ray_cluster import ray_data
-from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
 from artifactscan.pipelines.ray_cluster.resources import Node, Resources
 from artifactscan.schemas import PARTS
 from artifactscan.storage.parquet import read_table
@@ -20,7 +20,7 @@ def block_sizes(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Sizes of the blocks, in order, that rows of these bytes are put into."""
     monkeypatch.setattr(ray_data.ray.data, "from_blocks", lambda blocks: blocks)
 
-    def sizes_of(row_bytes: list[int], pools: Pools) -> list[int]:
+    def sizes_of(row_bytes: list[int], pools: PoolSizes) -> list[int]:
         work = pa.table({"video_id": [str(n) for n in range(len(row_bytes))], "slice_bytes": row_bytes})
         blocks: Any = ray_data.make_dataset(work, ray_data.videos_per_block(work, pools), pools)
         rows = [row for block in blocks for row in block["video_id"].to_pylist()]
@@ -30,7 +30,7 @@ def block_sizes(monkeypatch: pytest.MonkeyPatch) -> Any:
     return sizes_of
 
 
-def two_decoders() -> Pools:
+def two_decoders() -> PoolSizes:
     return size_pools(Resources((Node(2),)), use_gpu=False, decode_actors=0, classify_actors=0)
 
 

@@ -10,7 +10,7 @@ import pytest
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster.resources import Node, Resources
 from artifactscan.pipelines.train import worker
-from artifactscan.pipelines.train.fit import plan_placement, run_worker, split_fit_rows
+from artifactscan.pipelines.train.fit import plan_workers, run_worker, split_fit_rows
 from artifactscan.pipelines.train.training_log import TrainingLog, epoch_line
 
 
@@ -23,14 +23,14 @@ def test_workers_train_on_equally_many_frames(frames: int, workers: int) -> None
 
 
 def test_cpus_are_shared_and_one_is_left_to_ray_data() -> None:
-    two = plan_placement(Resources((Node(2),)), workers=2, device="auto", precision="auto")
+    two = plan_workers(Resources((Node(2),)), workers=2, device="auto", precision="auto")
     assert (two.use_gpu, two.worker_cpus, two.threads, two.bf16) == (False, 0.5, 1, False)
-    one = plan_placement(Resources((Node(16, 1),)), workers=1, device="auto", precision="auto")
+    one = plan_workers(Resources((Node(16, 1),)), workers=1, device="auto", precision="auto")
     assert (one.use_gpu, one.worker_cpus, one.threads, one.bf16) == (True, 1.0, 0, True)
     with pytest.raises(UsageError, match="--workers 2 need a GPU each, and the Ray cluster has 1"):
-        plan_placement(Resources((Node(16, 1),)), workers=2, device="auto", precision="auto")
+        plan_workers(Resources((Node(16, 1),)), workers=2, device="auto", precision="auto")
     with pytest.raises(UsageError, match="the Ray cluster has 0; give fewer, add GPUs, or use --device cpu"):
-        plan_placement(Resources((Node(16),)), workers=1, device="cuda", precision="auto")
+        plan_workers(Resources((Node(16),)), workers=1, device="cuda", precision="auto")
 
 
 def test_an_epoch_gives_one_line() -> None:

@@ -32,7 +32,7 @@ def listing(arrivals: pa.Table, thresholds: Mapping[str, float], cards: Mapping[
     groups = [[printable(group, NAME_CHARS) for group in of_video] for of_video in rows["groups"].to_pylist()]
     frequent = Counter(group for of_video in groups for group in of_video)
     group_names, outcome_names, reason_names = list(frequent), _distinct(rows["outcome"]), _distinct(rows["reason"])
-    place = {group: n for n, group in enumerate(group_names)}
+    position = {group: n for n, group in enumerate(group_names)}
     paths = [_split(printable(path, NAME_CHARS)) for path in rows["path"].to_pylist()]
     folder_place = {folder: n for n, folder in enumerate(dict.fromkeys(folder for folder, _ in paths))}
     return {
@@ -45,7 +45,7 @@ def listing(arrivals: pa.Table, thresholds: Mapping[str, float], cards: Mapping[
         "folders": list(folder_place),
         "folder": [folder_place[folder] for folder, _ in paths],
         "file": [file for _, file in paths],
-        "groupsOf": [[place[group] for group in of_video] for of_video in groups],
+        "groupsOf": [[position[group] for group in of_video] for of_video in groups],
         "outcome": _places(rows["outcome"], outcome_names),
         "reason": _places(rows["reason"], reason_names),
         "durationTenths": _parts(rows["duration_s"], 10),
@@ -81,8 +81,8 @@ def _distinct(column: pa.ChunkedArray) -> list[str]:
 
 
 def _places(column: pa.ChunkedArray, names: Iterable[str]) -> list[int | None]:
-    place = {name: n for n, name in enumerate(names)}
-    return [None if value is None else place[value] for value in column.to_pylist()]
+    position = {name: n for n, name in enumerate(names)}
+    return [None if value is None else position[value] for value in column.to_pylist()]
 
 
 def _parts(column: pa.ChunkedArray, of_one: int) -> list[int | None]:

@@ -40,8 +40,8 @@ def add_drift(cells: pa.Table, tonight: pa.Table, baseline: Mapping[str, pa.Tabl
             p_values.append(p_value)
         found["ks_q_value"][tested] = stats.false_discovery_control(p_values)
     for name, values in found.items():
-        place = cells.column_names.index(name)
-        cells = cells.set_column(place, CELLS.field(name), pa.array(values, from_pandas=True))
+        position = cells.column_names.index(name)
+        cells = cells.set_column(position, CELLS.field(name), pa.array(values, from_pandas=True))
     return cells
 
 

@@ -32,10 +32,10 @@ def resampled_sums(
     weights = np.concatenate([counts[single], [counts[part].sum() for part in parts]]).astype(np.float64)
     drawn = rng.multinomial(int(counts.sum()), weights / weights.sum(), size=resamples).astype(np.float64)
     sums = drawn @ np.concatenate([values[single], np.reshape(means, (len(means), values.shape[1]))])
-    for place, part in enumerate(parts, start=int(single.sum())):
+    for column, part in enumerate(parts, start=int(single.sum())):
         covariance = np.atleast_2d(np.cov(values[part].T, fweights=counts[part], ddof=0))
         spread = rng.multivariate_normal(np.zeros(values.shape[1]), covariance, size=resamples, method="eigh")
-        sums += np.sqrt(drawn[:, [place]]) * spread
+        sums += np.sqrt(drawn[:, [column]]) * spread
     return sums
 
 
@@ -60,7 +60,7 @@ def resampled_ratio(
 
 
 def unvaried(one: bool, videos: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
-    """Draws in place of resamples where all ``videos`` have a rate of 0, or with ``one`` all of 1.
+    """Draws in column of resamples where all ``videos`` have a rate of 0, or with ``one`` all of 1.
 
     All resamples would be equal, as if the rate were known exactly. The draws' outer percentile is Clopper and
     Pearson's bound (1934) instead; for a share of frames this treats a video's frames as one, which is conservative.

@@ -8,11 +8,11 @@ from rich.console import Console
 
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster import connection, node_wait, shared_paths
-from artifactscan.pipelines.ray_cluster.join import join
-from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
+from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
 from artifactscan.pipelines.ray_cluster.resources import Node, Resources
-from artifactscan.pipelines.score import prepare
-from artifactscan.pipelines.score.prepare import prepare_cluster
+from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
+from artifactscan.pipelines.score import prepare_cluster as module
+from artifactscan.pipelines.score.prepare_cluster import prepare_cluster
 from artifactscan.pipelines.score.request import make_job
 from artifactscan.pipelines.score.run import check_cluster
 from artifactscan.scoring.settings import ScoreSettings
@@ -47,15 +47,15 @@ def test_pools_fit_while_each_node_or_an_equal_one_is_there(
     monkeypatch.setattr(connection, "connect", lambda **_: Resources((Node(2), Node(2), Node(4)), joined=True))
     job = make_job(ScoreSettings(input="s3://bucket/in", output="s3://bucket/out"), CHECKPOINT, Console())
     prepared = prepare_cluster(job, frames=9, local_uri=None)
-    monkeypatch.setattr(prepare, "read_resources", lambda: Resources(tuple(map(Node, nodes)), joined=True))
+    monkeypatch.setattr(module, "read_resources", lambda: Resources(tuple(map(Node, nodes)), joined=True))
     assert prepared.is_complete() is complete
 
 
 def test_a_job_waits_for_a_gpu_for_each_of_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Pools] = []
+    asked: list[PoolSizes] = []
 
     def wait_for_nodes(
-        resources: Resources, *, use_gpu: bool, gpus: int, wanted: Pools, wait_s: float, out: Console
+        resources: Resources, *, use_gpu: bool, gpus: int, wanted: PoolSizes, wait_s: float, out: Console
     ) -> Resources:
         assert (use_gpu, gpus, wait_s) == (True, 3, node_wait.NODE_WAIT_S)
         asked.append(wanted)
@@ -66,10 +66,10 @@ def test_a_job_waits_for_a_gpu_for_each_of_its_workers(monkeypatch: pytest.Monke
     monkeypatch.setattr(node_wait, "wait_for_nodes", wait_for_nodes)
     settings = FinetuneSettings(labels=("s3://bucket/labels.csv",), output="s3://bucket/out", workers=3)
 
-    def sized(there: Resources) -> Pools:
+    def sized(there: Resources) -> PoolSizes:
         return size_pools(there, use_gpu=True, decode_actors=1, classify_actors=3)
 
-    resources = join(settings, settings.output, device="auto", sized=sized, out=Console(), gpus=3)
+    resources = start_cluster(settings, settings.output, device="auto", sized=sized, out=Console(), gpus=3)
     assert resources.gpus == 3
     assert [(wanted.decoders, wanted.classifiers, wanted.classifier_gpus) for wanted in asked] == [(1, 3, 1.0)]
 

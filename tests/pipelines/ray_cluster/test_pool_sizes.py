@@ -5,14 +5,14 @@ from collections.abc import Iterable
 import pytest
 
 from artifactscan.errors import UsageError
-from artifactscan.pipelines.ray_cluster.pools import DECODE_NICENESS, GROWTH, SPARE_CPUS, Pools, size_pools
+from artifactscan.pipelines.ray_cluster.pool_sizes import DECODE_NICENESS, GROWTH, SPARE_CPUS, PoolSizes, size_pools
 from artifactscan.pipelines.ray_cluster.resources import Node, Resources
 from artifactscan.scoring.frame_costs import FrameCosts
 
 DECODE, CLASSIFY = {"artifactscan-stage": "decode"}, {"artifactscan-stage": "classify"}
 
 
-def pools(*nodes: Node, gpu: bool, decoders: int = 0, classifiers: int = 0, **values) -> Pools:
+def pools(*nodes: Node, gpu: bool, decoders: int = 0, classifiers: int = 0, **values) -> PoolSizes:
     resources = Resources(nodes, **{name: values.pop(name) for name in ("addable", "joined") if name in values})
     return size_pools(resources, use_gpu=gpu, decode_actors=decoders, classify_actors=classifiers, **values)
 
@@ -21,7 +21,7 @@ def costs(decode_s: float, classify_s: float) -> FrameCosts:
     return FrameCosts(decode_s=decode_s, fetch_s=0.0, classify_s=classify_s, device="cuda", basis="a test")
 
 
-def booked_cpus(pools: Pools) -> float:
+def booked_cpus(pools: PoolSizes) -> float:
     return pools.decoders * pools.decoder_cpus + pools.classifiers * pools.classifier_cpus
 
 

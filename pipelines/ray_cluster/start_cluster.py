@@ -1,31 +1,31 @@
-"""Starts or joins Ray for a job and waits for its first nodes; decides between GPU and CPU."""
+"""Starts Ray for a job, or joins a cluster, and waits for its first nodes."""
 
 from collections.abc import Callable
 
 from rich.console import Console
 
 from artifactscan.pipelines.ray_cluster import connection, node_wait
-from artifactscan.pipelines.ray_cluster.pools import Pools
-from artifactscan.pipelines.ray_cluster.resources import Resources
-from artifactscan.pipelines.ray_cluster.shared_paths import check_places
+from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
+from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
+from artifactscan.pipelines.ray_cluster.shared_paths import check_shared_paths
 from artifactscan.settings.groups import ClusterSettings
 
 
-def join(
+def start_cluster(
     settings: ClusterSettings,
-    *places: str,
+    *paths: str,
     device: str,
-    sized: Callable[[Resources], Pools],
+    sized: Callable[[Resources], PoolSizes],
     out: Console,
     gpus: int = 1,
 ) -> Resources:
     """Starts or joins Ray and waits for the first nodes of an autoscaler; UsageError where the cluster cannot be used.
 
-    ``places``: paths and URIs that every node must reach; ``sized``: the pools to ask an autoscaler for; ``gpus``: how
+    ``paths``: paths and URIs that every node must reach; ``sized``: the pools to ask an autoscaler for; ``gpus``: how
     many are needed to begin, where ``device`` means GPUs.
     """
     resources = connection.connect()
-    check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+    check_shared_paths(resources, *paths, shared_filesystem=settings.shared_filesystem)
     wait_s = settings.node_wait_s or (node_wait.NODE_WAIT_S if resources.addable else 0.0)
     use_gpu = uses_gpu(device, resources)
     if wait_s and node_wait.find_missing(resources, use_gpu=use_gpu, gpus=gpus):
@@ -33,10 +33,5 @@ def join(
         resources = node_wait.wait_for_nodes(
             resources, use_gpu=use_gpu, gpus=gpus, wanted=wanted, wait_s=wait_s, out=out
         )
-        check_places(resources, *places, shared_filesystem=settings.shared_filesystem)
+        check_shared_paths(resources, *paths, shared_filesystem=settings.shared_filesystem)
     return resources
-
-
-def uses_gpu(device: str, resources: Resources) -> bool:
-    """Whether the setting ``device`` means GPUs on this cluster, now or when an autoscaler has added nodes."""
-    return device == "cuda" or (device == "auto" and any(node.gpus for node in resources.possible_nodes))

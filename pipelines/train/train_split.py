@@ -13,7 +13,7 @@ from artifactscan import storage
 from artifactscan.evaluation.predictions import predictions_table
 from artifactscan.evaluation.splits import Split
 from artifactscan.model.checkpoint import Checkpoint
-from artifactscan.pipelines.ray_cluster.pools import Pools
+from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.train import fit, training_log
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import read_table, write_table
@@ -23,7 +23,7 @@ from artifactscan.training.settings import FinetuneSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOutcome:
+class SplitResult:
     """The stored results of one training."""
 
     best_epoch: int
@@ -45,8 +45,8 @@ class FinetuneRun:
     labelled: LabelledFrames
     training_frames: LabelledFrames
     """All frames to decode: the labelled ones, then the synthetic ones, which are only trained on."""
-    pools: Pools
-    placement: fit.Placement
+    pools: PoolSizes
+    worker_plan: fit.WorkerPlan
     lease: Lease
     out: Console
 
@@ -65,7 +65,7 @@ class BackboneRun:
 
 def train_split(
     job: FinetuneRun, model: BackboneRun, run: str, split: Split, *, last_epoch: int = 0, keep_weights: bool = False
-) -> RunOutcome:
+) -> SplitResult:
     """Trains one split, or reads the results that an earlier call of the job stored; weights with ``keep_weights``."""
     folder = storage.join(model.root, "runs", job.request, run)
     weights_uri = storage.join(model.root, "training", job.request, f"{run}.safetensors")
@@ -73,7 +73,7 @@ def train_split(
     outcome_uri = storage.join(folder, "outcome.json")
     if storage.exists(outcome_uri):
         best_epoch = json.loads(storage.read_bytes(outcome_uri))["best_epoch"]
-        return RunOutcome(
+        return SplitResult(
             best_epoch=best_epoch,
             history=read_table(history_uri),
             predictions=read_table(predictions_uri),
@@ -87,7 +87,7 @@ def train_split(
             fit.TrainingRows(fit=np.concatenate([split.fit, synthetic]), tune=split.tune, test=split.test),
             model.initial_ref,
             job.settings.training(),
-            placement=job.placement,
+            worker_plan=job.worker_plan,
             storage_uri=storage.join(model.root, "training", job.request),
             name=run,
             last_epoch=last_epoch,
@@ -110,4 +110,4 @@ def train_split(
     if keep_weights:
         storage.write_bytes(weights_uri, trained.weights)
     storage.write_bytes(outcome_uri, json.dumps({"best_epoch": trained.best_epoch}).encode())
-    return RunOutcome(best_epoch=trained.best_epoch, history=history, predictions=predictions, weights=trained.weights)
+    return SplitResult(best_epoch=trained.best_epoch, history=history, predictions=predictions, weights=trained.weights)

@@ -28,7 +28,7 @@ _STEP = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pools:
+class PoolSizes:
     """The number of decoders and classifiers, and the fraction of a CPU or GPU that each books."""
 
     decoders: int
@@ -40,7 +40,7 @@ class Pools:
     """CPU threads of one classifier; 0 leaves torch's choice."""
     cpus: int
     """CPUs of the nodes that are there."""
-    idle_places: int
+    room_for_decoders: int
     """Decoders for which these nodes still have room: where GPUs are the bottleneck, not all cores decode."""
     most_decoders: int
     """The size that the pool may grow to when nodes join."""
@@ -58,7 +58,7 @@ class Pools:
     @property
     def fragmented_cpus(self) -> float:
         """CPUs that no decoder can use: fragments of less than it books, and those of nodes that may not decode."""
-        booked = (self.decoders + self.idle_places) * self.decoder_cpus + self.classifiers * self.classifier_cpus
+        booked = (self.decoders + self.room_for_decoders) * self.decoder_cpus + self.classifiers * self.classifier_cpus
         return max(0.0, self.cpus - booked)
 
     @property
@@ -74,8 +74,8 @@ def size_pools(
     classify_actors: int,
     costs: FrameCosts | None = None,
     frames: int | None = None,
-) -> Pools:
-    """Pools for a cluster: every GPU classifies and every other core decodes; without a GPU, all cores do both.
+) -> PoolSizes:
+    """Pool sizes for a cluster: every GPU classifies and every other core decodes; without a GPU, all cores do both.
 
     Nodes with the label STAGE_LABEL do only that stage. ``costs`` and ``frames``, the sampled frames to expect,
     limit the decoders to those that the GPUs can serve, and the nodes of an autoscaler to those that the work is worth.
@@ -90,9 +90,9 @@ def size_pools(
         classifying = tuple(node for node in classifying if node.gpus)
     check_sufficient(resources, use_gpu=use_gpu)
     apart = not set(decoding) & set(classifying)
-    there = _decoder_places(nodes_for("decode", resources.nodes), use_gpu=use_gpu, apart=apart)
+    there = _cores_for_decoders(nodes_for("decode", resources.nodes), use_gpu=use_gpu, apart=apart)
     decoders = decode_actors or _count_decoders(
-        there, _decoder_places(decoding, use_gpu=use_gpu, apart=apart), costs, frames
+        there, _cores_for_decoders(decoding, use_gpu=use_gpu, apart=apart), costs, frames
     )
     if use_gpu:
         gpus = sum(node.gpus for node in classifying)
@@ -118,7 +118,7 @@ def size_pools(
     fit = sum(int((node.cpus - SPARE_CPUS) / decoder_cpus) for node in nodes_for("decode", resources.nodes))
     # Ray Data asks an autoscaler for the largest size of a pool: where there is one, that is what the work is worth.
     grows = GROWTH if resources.joined and not resources.addable else 1
-    return Pools(
+    return PoolSizes(
         decoders=decoders,
         decoder_cpus=decoder_cpus,
         classifiers=classifiers,
@@ -126,7 +126,7 @@ def size_pools(
         classifier_gpus=classifier_gpus,
         classifier_threads=threads,
         cpus=resources.cpus,
-        idle_places=max(0, fit - taken),
+        room_for_decoders=max(0, fit - taken),
         most_decoders=decoders if decode_actors else decoders * grows,
         most_classifiers=classifiers if classify_actors else classifiers * grows,
         decoder_label=_label("decode", resources.possible_nodes),
@@ -163,7 +163,7 @@ def _label(stage: str, nodes: Iterable[Node]) -> dict[str, str] | None:
     return {STAGE_LABEL: stage} if any(node.stage == stage for node in nodes) else None
 
 
-def _decoder_places(nodes: Iterable[Node], *, use_gpu: bool, apart: bool) -> int:
+def _cores_for_decoders(nodes: Iterable[Node], *, use_gpu: bool, apart: bool) -> int:
     """The number of decoders for which these nodes have a core."""
     if use_gpu and not apart:
         return sum(max(1, node.cpus - node.gpus - 1) for node in nodes if node.cpus)

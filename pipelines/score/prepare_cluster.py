@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from artifactscan import storage
 from artifactscan.corpus.listing import is_manifest
-from artifactscan.pipelines.ray_cluster.join import join, uses_gpu
-from artifactscan.pipelines.ray_cluster.pools import Pools, size_pools
-from artifactscan.pipelines.ray_cluster.resources import Node, Resources, read_resources
+from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
+from artifactscan.pipelines.ray_cluster.resources import Node, Resources, read_resources, uses_gpu
+from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
 from artifactscan.pipelines.score.request import ScoringJob
 
 
@@ -15,7 +15,7 @@ from artifactscan.pipelines.score.request import ScoringJob
 class PreparedCluster:
     """The pools of a scoring run, and the nodes that they were sized for."""
 
-    pools: Pools
+    pools: PoolSizes
     nodes: tuple[Node, ...]
 
     def is_complete(self) -> bool:
@@ -32,11 +32,11 @@ def prepare_cluster(
     nodes must reach; ``device``: in place of the settings'.
     """
     settings, device = job.settings, device or job.settings.device
-    places = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
-    places += [local_uri] if local_uri else []
-    one_disk = not settings.shared_filesystem and any(not storage.is_s3(storage.normalise(place)) for place in places)
+    paths = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
+    paths += [local_uri] if local_uri else []
+    one_disk = not settings.shared_filesystem and any(not storage.is_s3(storage.normalise(path)) for path in paths)
 
-    def sized(resources: Resources) -> Pools:
+    def sized(resources: Resources) -> PoolSizes:
         use_gpu = uses_gpu(device, resources)
         pools = size_pools(
             resources,
@@ -50,7 +50,7 @@ def prepare_cluster(
             pools = replace(pools, most_decoders=pools.decoders, most_classifiers=pools.classifiers)
         return pools
 
-    resources = join(settings, *places, device=device, sized=sized, out=job.out)
+    resources = start_cluster(settings, *paths, device=device, sized=sized, out=job.out)
     pools = sized(resources)
     if (actors := pools.decoders + pools.classifiers) > 2 * resources.cpus:
         job.out.print(
