@@ -208,10 +208,10 @@ def prose(text: Any, **message: Any) -> Reply:
     return lambda handler, question: send_json(handler, 200, completion(text, **message))
 
 
-def status(code: int, message: str = "not now", *, retry_after: str | None = None, **error: Any) -> Reply:
+def status(status: int, message: str = "not now", *, retry_after: str | None = None, **error: Any) -> Reply:
     """An error of the API."""
     headers = {} if retry_after is None else {"Retry_After": retry_after}
-    return lambda handler, question: send_json(handler, code, {"error": {"message": message, **error}}, **headers)
+    return lambda handler, question: send_json(handler, status, {"error": {"message": message, **error}}, **headers)
 
 
 def raw(data: bytes, code: int = 200, **headers: str) -> Reply:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from artifactscan.cli.exit_codes import unknown_name
 from artifactscan.errors import UsageError
@@ -130,7 +130,7 @@ class ChatEndpoint:
                 stream=True,
             ) as response:
                 return response.status_code, response.headers, self._read(response, started)
-        except requests.Timeout:
+        except (requests.Timeout, ReadTimeoutError):
             raise RetryableError(f"endpoint {self._url} did not answer within {self._timeout_s:g} s") from None
         except (requests.RequestException, HTTPError, OSError) as error:
             reason = self._shown(str(_root_cause(error)).encode())

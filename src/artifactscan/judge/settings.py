@@ -9,7 +9,7 @@ from artifactscan.errors import UsageError
 from artifactscan.judge.endpoint import check_endpoint_url
 from artifactscan.judge.judge_request import JudgeRequest
 from artifactscan.judge.prompt import read_guide
-from artifactscan.settings.groups import NodeSettings, check_numbers
+from artifactscan.settings.groups import NodeSettings, check_settings
 
 _FIXED_KEYS = ("model", "messages", "stream", "n")
 """Keys of a request that the extra body may not set."""
@@ -72,7 +72,7 @@ class JudgeSettings(NodeSettings):
     """No progress line."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
+        check_settings(self)
         for name in ("requests_per_minute", "timeout_s", "attempts", "concurrent", "image_side"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give a number above 0")
