@@ -43,7 +43,7 @@ def bootstrap(frames: ScoredFrames, videos: np.ndarray, settings: BootstrapSetti
     The noise of drawing adds to the calibration error of a resample, so that its percentiles would lie above the
     measured value. The mean of that excess is subtracted.
     """
-    parts = [weighted_metrics(frames, weights) for weights in _weights(videos, settings)]
+    parts = [weighted_metrics(frames, weights) for weights in resample_weights(videos, settings)]
     by_label = np.concatenate([part.by_label for part in parts])
     error = LABEL_METRICS.index("calibration_error")
     for label in range(len(LABELS)):
@@ -68,7 +68,7 @@ def percentile_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarr
     return low, high
 
 
-def _weights(videos: np.ndarray, settings: BootstrapSettings) -> Iterator[np.ndarray]:
+def resample_weights(videos: np.ndarray, settings: BootstrapSettings) -> Iterator[np.ndarray]:
     """Chunks of float64 (resamples, frames): how often each frame is in each resample."""
     names, codes = np.unique(videos.astype(str), return_inverse=True)
     shares = np.full(len(names), 1 / len(names))
