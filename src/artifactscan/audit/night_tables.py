@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.schemas import IDENTITY
 
 ALL = "all"
@@ -89,6 +89,44 @@ PREVALENCE = pa.schema(
 )
 """The share of frames that truly show each label, estimated from the flagged share and human labels on a sample
 (Rogan and Gladen 1978). Where it cannot be estimated, ``corrected`` is null and ``reason`` says why."""
+
+LABEL_SAMPLE = pa.schema(
+    [
+        *IDENTITY,
+        *_required(_STRING, "path"),
+        *_required(_INT32, "position", "frame_index"),
+        *_required(_FLOAT64, "pts_s"),
+        *_required(_INT32, "clip_frames"),
+        *_required(_FLOAT64, "clip_probability", "frame_probability"),
+        *_required(_INT64, "seed"),
+        *(pa.field(column, _FLOAT32, nullable=False) for column in SCORE_COLUMNS),
+    ]
+)
+"""One row per frame drawn for labelling. ``position``: of the clip in the random order in which clips are labelled;
+``clip_frames``: scored frames of the clip; ``clip_probability``: with which the clip was drawn from the night's scored
+arrivals; ``frame_probability``: with which the frame was drawn from the clip's scored frames; ``seed``: of the draw;
+``p_…``: the frame's scores."""
+
+TONIGHT, RECENT = "tonight", "recent"
+"""Scopes of an estimate: the night's own arrivals, and those of the last nights that have labels."""
+
+ESTIMATES = pa.schema(
+    [
+        *_required(_STRING, "scope", "label", "group", "unit"),
+        *_required(_INT32, "nights"),
+        *_required(_INT64, "clips", "drawn", "labelled_clips", "labelled_frames"),
+        *_with_interval("estimate"),
+        *_nullable(_FLOAT64, "flag_rate"),
+        *_with_interval("labels_alone"),
+        *_nullable(_FLOAT64, "correlation"),
+        *_nullable(_STRING, "labelled_by", "reason"),
+    ]
+)
+"""The share of clips, or of frames (``unit``), that show a label, from labels on a random sample and scores on all, for
+each ``scope`` (TONIGHT, or RECENT over so many ``nights``) and group. A clip shows a label if one of its labelled frames
+does. ``clips`` are scored, ``drawn`` of them for labelling, ``labelled_clips`` labelled in full. ``flag_rate``: the share
+that the scorer flags; ``labels_alone``: the estimate without scores; ``correlation``: of scores and labels, null where
+the scores were not used; ``labelled_by``: people or judge:<model>. Without an estimate ``reason`` says why."""
 
 CANARIES = pa.schema(
     [

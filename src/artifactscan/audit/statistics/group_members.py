@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan.audit.night_tables import ALL
-from artifactscan.outcomes import HAS_FRAMES
+from artifactscan.schemas import outcomes_with_frames
 
 
 def group_names(arrivals: pa.Table) -> tuple[str, ...]:
@@ -31,12 +31,14 @@ class Members:
         return self.scored[name].to_numpy()[self.row]
 
 
+def scored_arrivals(arrivals: pa.Table) -> pa.Table:
+    """The ARRIVALS rows with at least one scored frame."""
+    return arrivals.filter(pc.and_(outcomes_with_frames(arrivals["outcome"]), pc.greater(arrivals["frames"], 0)))
+
+
 def members(arrivals: pa.Table, groups: tuple[str, ...]) -> Members:
     """Which of ``arrivals`` (ARRIVALS) belong to which of ``groups``, the first of which is ALL."""
-    outcomes = pa.array(sorted(map(str, HAS_FRAMES)), pa.string())
-    scored = arrivals.filter(
-        pc.and_(pc.is_in(arrivals["outcome"], value_set=outcomes), pc.greater(arrivals["frames"], 0))
-    )
+    scored = scored_arrivals(arrivals)
     lists = _groups(scored)
     named = pc.index_in(lists.flatten(), value_set=pa.array(groups, pa.string()))
     known = pc.is_valid(named)
