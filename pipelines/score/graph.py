@@ -17,8 +17,7 @@ import ray
 from ray.actor import ActorProxy
 
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
-from artifactscan.decode.segment import Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.messages.logs import actor_log
