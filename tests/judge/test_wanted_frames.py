@@ -30,7 +30,7 @@ def test_all_frames_of_the_index_or_those_that_a_table_names(index: pa.Table, tm
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, r"only\.csv cannot be read: No such file"),
+        (None, r"only\.csv cannot be read: there is no such file"),
         ("file\na.mp4\n", r"only\.csv cannot be read: .*frame_index"),
         ("file,frame_index\na.mp4,x\n", r"only\.csv cannot be read"),
         ("file,frame_index\na.mp4,\n", r"only\.csv cannot be read: a row has no file or no frame_index"),

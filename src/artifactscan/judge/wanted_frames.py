@@ -25,6 +25,8 @@ def read_wanted(uri: str, index: pa.Table) -> list[FrameKey]:
         return frames
     try:
         frames = _keys(_read(uri))
+    except FileNotFoundError:
+        raise UsageError(f"--only {uri} cannot be read: there is no such file") from None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         reason = storage_errors.describe(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(f"--only {uri} cannot be read: {reason}") from None
