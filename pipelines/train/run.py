@@ -12,7 +12,7 @@ OUTPUT/finetune.json                          settings and results; written last
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.messages.console import console
 from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import Checkpoint, save_checkpoint
+from artifactscan.model.operating_point import OperatingPoint
 from artifactscan.pipelines.ray_cluster.submission import check_paths
 from artifactscan.storage.digest import digest
 from artifactscan.storage.lease import Lease
@@ -74,6 +75,8 @@ class FoldSummary:
     tuning: Tuning
     chosen_on: str
     """What calibration and thresholds were chosen on, in words."""
+    operating_point: Mapping[str, OperatingPoint]
+    """By label: measured on frames that did not choose the thresholds; empty where none were chosen."""
     epochs: int
     """Mean best epoch of the folds."""
 
@@ -242,16 +245,16 @@ def _evaluate_folds(
     outcomes: Sequence["SplitResult"],
 ) -> tuple[Evaluation, FoldSummary]:
     """Evaluates the held-out frames, writes and prints the evaluation, and summarises the folds."""
-    settings, goal = job.settings, job.settings.goal()
+    settings, aim = job.settings, job.settings.threshold_aim()
     tested = pa.concat_tables(
         [outcome.predictions.slice(len(split.tune)) for split, outcome in zip(splits, outcomes, strict=True)]
     )
     tuning_rows = outcomes[0].predictions.slice(0, len(splits[0].tune))
     if len(splits) > 1:
-        tuning, final = cross_tune(tested, goal), tune(tested, goal)
+        tuning, final = cross_tune(tested, aim), tune(tested, aim)
         chosen_on = "the out-of-fold predictions of all frames; in the figures each fold has those of the other folds"
     elif tuning_rows.num_rows:
-        tuning = final = tune(tuning_rows, goal)
+        tuning = final = tune(tuning_rows, aim)
         chosen_on = f"{tuning_rows.num_rows} frames kept from training and from the test"
     else:
         tuning = final = Tuning()
@@ -263,7 +266,8 @@ def _evaluate_folds(
     job.out.print(Text(f"\n{model.name}", style="bold"))
     print_evaluation(evaluation, job.out)
     epochs = max(1, round(float(np.mean([outcome.best_epoch for outcome in outcomes]))))
-    return evaluation, FoldSummary(tuning=final, chosen_on=chosen_on, epochs=epochs)
+    points = evaluation.operating_point if final.aim else {}
+    return evaluation, FoldSummary(tuning=final, chosen_on=chosen_on, operating_point=points, epochs=epochs)
 
 
 def _train_final(
@@ -283,19 +287,21 @@ def _train_final(
     if summary:
         tuning, chosen_on = summary.tuning, summary.chosen_on
     elif len(split.tune):
-        tuning, chosen_on = tune(outcome.predictions, settings.goal()), f"{len(split.tune)} frames of videos kept out"
+        tuning = tune(outcome.predictions, settings.threshold_aim())
+        chosen_on = f"{len(split.tune)} frames of videos kept out"
     else:
         tuning, chosen_on = Tuning(), NOT_TUNED
     card = replace(
         model.initial.card,
         thresholds=dict(tuning.thresholds),
         calibration=dict(tuning.calibration),
+        operating_point=dict(summary.operating_point if summary else tuning.operating_point),
         trained=True,
         origin=f"{model.initial.card.origin}; fine-tuned on {len(split.fit):,} frames {_describe_synthetic(job)}"
         f"for {outcome.best_epoch} epochs",
         metrics={
             "protocols": {protocol: as_record(evaluation) for protocol, evaluation in evaluations.items()},
-            "tuning": {"goal": tuning.goal, "chosen_on": chosen_on, "notes": list(tuning.notes)},
+            "tuning": {"aim": tuning.aim, "chosen_on": chosen_on, "notes": list(tuning.notes)},
             "measured_on": "frames held out of trainings alike; this checkpoint was trained on all of them"
             if evaluations
             else "nothing: no protocol was asked for",

@@ -61,6 +61,13 @@ def test_value_interval_and_majority_stand_below_each_other(videos: Evaluation) 
         assert majority[i] == f"{estimate.majority:.3f}"
 
 
+def test_the_average_precision_stands_beside_its_ratio_to_the_prevalence(videos: Evaluation) -> None:
+    value, _, majority, _ = row(shown(videos), "average precision ratio")
+    share = videos.positives["motion"] / videos.frames
+    precision = videos.estimate("average_precision", "motion").value or 0
+    assert (value[3], majority[3]) == (f"{precision / share:.3f}", "1.000")
+
+
 def test_the_exact_match_is_of_no_label(videos: Evaluation) -> None:
     value = row(shown(videos), "exact match")[0]
     assert value[1:] == ["", "", "", "", f"{videos.estimate('exact_match', 'overall').value:.3f}"]
@@ -97,7 +104,11 @@ def test_folds_and_thresholds_have_tables(videos: Evaluation) -> None:
     assert row(text, "all")[0][5] == f"{videos.estimate('f1').value:.3f}"
     thresholds = [f"{videos.tuning[fold].thresholds['motion']:.3f}" for fold in range(4)]
     assert row(text, "motion")[0][1] == " ".join(thresholds)
-    assert "Thresholds (f1) and calibration" in text
+    assert row(text, "motion")[0][4:] == [
+        f"{videos.operating_point['motion'].flagged_share:.1%}",
+        f"{videos.positives['motion'] / videos.frames:.1%}",
+    ]
+    assert "Thresholds (prevalence) and calibration" in text
 
 
 def test_what_always_yes_scores_is_said(videos: Evaluation) -> None:

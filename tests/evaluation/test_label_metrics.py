@@ -42,11 +42,12 @@ def test_metrics_worked_out_by_hand() -> None:
             "recall": 1 / 2,
             "f1": 1 / 2,
             "average_precision": (1 + 2 / 3) / 2,  # ranked: yes, no, yes, no
+            "average_precision_ratio": (1 + 2 / 3) / 2 * 2,  # half of the frames show it
             "auroc": 3 / 4,
             "calibration_error": (0.1 + 0.6 + 0.6 + 0.1) / 4,  # each frame in a bin of its own
         }
     )
-    assert found.by_label[:, 3] == pytest.approx([1, 1, 1, 1, 1, 1, 1, 0.2])
+    assert found.by_label[:, 3] == pytest.approx([1, 1, 1, 1, 1, 1, 2, 1, 0.2])
     assert found.exact_match == 2 / 4
 
 
@@ -109,6 +110,7 @@ def test_the_majority_answers_the_more_frequent_of_yes_and_no() -> None:
     assert chance["recall"] == pytest.approx([0, 1, 0, 0])
     assert chance["f1"] == pytest.approx([0, 1.6 / 1.8, 0, 0])
     assert chance["average_precision"] == pytest.approx([0.3, 0.8, 0.5, 0.1])
+    assert chance["average_precision_ratio"] == pytest.approx([1] * 4)
     assert chance["auroc"] == pytest.approx([0.5] * 4)
     assert chance["calibration_error"] == pytest.approx([0.3, 0.2, 0.5, 0.1])
     assert compute_metrics(majority_baseline(y)).exact_match == pytest.approx(

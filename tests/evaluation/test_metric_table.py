@@ -35,7 +35,7 @@ def test_the_table_has_every_figure_once_for_all_folds_and_for_each(evaluation: 
     table = evaluation.metrics.to_pandas()
     assert set(table["protocol"]) == {"videos"}
     assert not table.duplicated(["fold", "label", "metric"]).any()
-    assert table.groupby("fold").size().to_dict() == dict.fromkeys(["0", "1", "2", "3", "all"], 5 * 8 + 1)
+    assert table.groupby("fold").size().to_dict() == dict.fromkeys(["0", "1", "2", "3", "all"], 5 * 9 + 1)
     of_all = table[table["fold"] == "all"]
     assert of_all["reason"].isna().all()
     assert (of_all["low"] <= of_all["value"]).all()
@@ -193,3 +193,12 @@ def test_perfect_and_reversed_predictions() -> None:
                 value=expected, low=expected, high=expected, majority=0.5 if metric != "f1" else 0
             )
         assert found.estimate("calibration_error").value == pytest.approx(1 - expected, abs=1e-3)
+
+
+def test_the_operating_point_is_of_decisions_that_the_other_folds_made(evaluation: Evaluation) -> None:
+    for label in LABELS:
+        point = evaluation.operating_point[label]
+        assert point.aim == "prevalence"
+        assert point.precision == pytest.approx(evaluation.estimate("precision", label).value)
+        assert point.recall == pytest.approx(evaluation.estimate("recall", label).value)
+        assert point.prevalence == pytest.approx(evaluation.positives[label] / evaluation.frames)

@@ -9,7 +9,7 @@ from artifactscan.errors import UsageError
 from artifactscan.evaluation.calibration import fit_calibration
 from artifactscan.evaluation.label_metrics import has_both_classes
 from artifactscan.evaluation.predictions import read_predictions
-from artifactscan.evaluation.thresholds import ThresholdGoal
+from artifactscan.evaluation.thresholds import Aim
 from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import Calibration
@@ -19,7 +19,7 @@ READ = read_predictions(TABLE)
 
 
 def test_thresholds_are_chosen_on_calibrated_probabilities() -> None:
-    tuned = tune(TABLE, ThresholdGoal(precision=0.8))
+    tuned = tune(TABLE, Aim(kind="precision", share=0.8))
     frames = tuned.apply(READ)
     assert has_both_classes(READ.y).all()
     for i, label in enumerate(LABELS):
@@ -27,7 +27,7 @@ def test_thresholds_are_chosen_on_calibrated_probabilities() -> None:
         assert tuned.calibration[label] == expected
         assert 0.2 < expected.scale < 0.9  # three times too sharp, and noise of the videos
         assert precision_score(READ.y[:, i], frames.flags[:, i]) >= 0.8
-    assert tuned.goal == "precision=0.8"
+    assert tuned.aim == "precision=0.8"
     assert tuned.notes == ()
     assert tuned.tuned_on == set(READ.frames)
 
@@ -75,11 +75,33 @@ def test_a_label_of_one_class_keeps_the_defaults_and_is_noted() -> None:
     )
 
 
-def test_a_goal_out_of_reach_is_noted() -> None:
+def test_an_aim_out_of_reach_is_noted() -> None:
     table = TABLE.to_pandas()
     table["logit_motion"] = 0.0
-    tuned = tune(table, ThresholdGoal(precision=0.95))
+    tuned = tune(table, Aim(kind="precision", share=0.95))
     share = table["y_motion"].mean()
     (note,) = [note for note in tuned.notes if note.startswith("motion")]
     assert note.startswith("motion reaches no precision=0.95 on the frames to tune on: the threshold is ")
     assert note.endswith(f"that of the highest precision there, {share:.3f}")
+
+
+def test_by_default_the_flagged_share_is_the_prevalence() -> None:
+    tuned = tune(TABLE)
+    assert tuned.aim == "prevalence"
+    flags = tuned.apply(READ).flags
+    for i, label in enumerate(LABELS):
+        point = tuned.operating_point[label]
+        assert point.flagged_share == pytest.approx(flags[:, i].mean())
+        assert point.prevalence == pytest.approx(READ.y[:, i].mean())
+        assert point.flagged_share == pytest.approx(point.prevalence, abs=0.006)  # a frame of 200
+        assert point.precision == pytest.approx(precision_score(READ.y[:, i], flags[:, i]))
+    assert Tuning().operating_point == {}
+
+
+def test_a_label_whose_scores_are_all_the_same_is_noted() -> None:
+    table = TABLE.to_pandas()
+    table["logit_motion"] = 0.0
+    tuned = tune(table)
+    (note,) = tuned.notes
+    assert note.startswith("motion has the same score on too many of the 200 frames to tune on: no threshold flags ")
+    assert tuned.operating_point["motion"].flagged_share == 0

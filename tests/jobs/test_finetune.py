@@ -63,7 +63,7 @@ def test_files_that_a_training_writes(trained: Path, labels: Path) -> None:
     assert "fine-tuned on 24 frames" in card.origin
     measured = card.metrics["protocols"]["videos"]
     assert (measured["protocol"], measured["folds"], measured["frames"]) == ("videos", 2, 24)
-    assert card.metrics["tuning"]["goal"] == "f1"
+    assert card.metrics["tuning"]["aim"] == "prevalence"
     assert card.data_digest
 
     predictions = pd.read_parquet(folder / "videos" / "predictions.parquet")

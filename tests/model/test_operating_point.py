@@ -1,33 +1,35 @@
 """What a card says of a label's worth."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
+from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import Card, Checkpoint, load_checkpoint, save_checkpoint
 from artifactscan.model.operating_point import OperatingPoint, auroc_on_unseen_clips
 
 POINT = OperatingPoint(aim="recall=0.8", precision=None, recall=0.8, flagged_share=0.5, prevalence=0.25)
+CARD = Card(backbone="resnet18", input=InputSpec(height=48, width=80), trained=True)
+CHECKPOINT = Checkpoint(card=CARD, weights=save({"weight": np.zeros(1)}))
 
 
-def measured(lows: dict[str, float | None], protocol: str = "videos") -> dict[str, Any]:
+def measured(lows: Mapping[str, float | None], protocol: str = "videos") -> dict[str, Any]:
     """A card's metrics with an AUROC of 0.6 for each label, and these lower bounds."""
     figures = {label: {"auroc": {"value": 0.6, "low": low, "high": 0.7}} for label, low in lows.items()}
     return {"protocols": {protocol: {"figures": figures}}}
 
 
-def trained(checkpoint: Checkpoint, metrics: dict[str, Any]) -> Card:
-    return replace(checkpoint.card, trained=True, metrics=metrics)
-
-
-def test_an_operating_point_survives_the_card(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    card = replace(checkpoint.card, operating_point={"motion": POINT})
-    save_checkpoint(replace(checkpoint, card=card), str(tmp_path))
+def test_an_operating_point_survives_the_card(tmp_path: Path) -> None:
+    card = replace(CARD, operating_point={"motion": POINT})
+    save_checkpoint(replace(CHECKPOINT, card=card), str(tmp_path))
     assert load_checkpoint(tmp_path).card.operating_point == {"motion": POINT}
     assert load_checkpoint("builtin").card.operating_point.keys() <= set(LABELS)
 
@@ -40,10 +42,8 @@ def test_an_operating_point_survives_the_card(checkpoint: Checkpoint, tmp_path: 
         ({"motion": {"prevalence": None}}, "the operating point of motion has prevalence None, not a share from 0"),
     ],
 )
-def test_operating_points_that_are_refused(
-    checkpoint: Checkpoint, tmp_path: Path, points: dict[str, Any], words: str
-) -> None:
-    save_checkpoint(checkpoint, str(tmp_path))
+def test_operating_points_that_are_refused(tmp_path: Path, points: dict[str, Any], words: str) -> None:
+    save_checkpoint(CHECKPOINT, str(tmp_path))
     card = json.loads((tmp_path / "card.json").read_text())
     whole = {"aim": "f1", "precision": 0.5, "recall": 0.5, "flagged_share": 0.5, "prevalence": 0.5}
     card["operating_point"] = {label: {**whole, **values} for label, values in points.items()}
@@ -52,19 +52,19 @@ def test_operating_points_that_are_refused(
         load_checkpoint(tmp_path)
 
 
-def test_a_label_is_unproven_where_its_interval_reaches_one_half(checkpoint: Checkpoint) -> None:
+def test_a_label_is_unproven_where_its_interval_reaches_one_half() -> None:
     lows = {"boundary": 0.51, "texture": 0.5, "motion": 0.4, "object": 0.55}
-    assert trained(checkpoint, measured(lows)).unproven() == ("texture", "motion")
+    assert replace(CARD, metrics=measured(lows)).unproven() == ("texture", "motion")
 
 
-def test_a_label_without_an_interval_on_unseen_clips_is_unproven(checkpoint: Checkpoint) -> None:
+def test_a_label_without_an_interval_on_unseen_clips_is_unproven() -> None:
     proven = dict.fromkeys(LABELS, 0.6)
-    assert trained(checkpoint, measured(proven)).unproven() == ()
-    assert trained(checkpoint, measured({**proven, "object": None})).unproven() == ("object",)
-    assert trained(checkpoint, measured(proven, protocol="frames")).unproven() == LABELS
+    assert replace(CARD, metrics=measured(proven)).unproven() == ()
+    assert replace(CARD, metrics=measured({**proven, "object": None})).unproven() == ("object",)
+    assert replace(CARD, metrics=measured(proven, protocol="frames")).unproven() == LABELS
     for nothing in ({}, {"protocols": None}, {"protocols": {"videos": {"figures": []}}}):
-        assert trained(checkpoint, nothing).unproven() == LABELS
-    assert replace(checkpoint.card, trained=False, metrics=measured(proven)).unproven() == LABELS
+        assert replace(CARD, metrics=nothing).unproven() == LABELS
+    assert replace(CARD, trained=False, metrics=measured(proven)).unproven() == LABELS
 
 
 def test_makers_that_were_left_out_count_before_clips() -> None:

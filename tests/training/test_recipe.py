@@ -23,7 +23,7 @@ from artifactscan.training.settings import FinetuneSettings
         ({"height": -1}, "--height is -1"),
         ({"width": 5000}, "at most 4096 pixels a side"),
         ({"folds": 1}, "folds is 1; give 2 or more"),
-        ({"threshold_goal": "f2"}, "threshold goal 'f2' is not known"),
+        ({"aim": "f2"}, "aim f2 is not known"),
     ],
 )
 def test_refusals(given: dict[str, Any], words: str) -> None:

@@ -55,7 +55,7 @@ def bootstrap(frames: ScoredFrames, videos: np.ndarray, settings: BootstrapSetti
 
 
 def percentile_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Low and high percentiles over the resamples, the first axis of ``values`` (resamples, …), clipped to 0..1.
+    """Low and high percentiles over the resamples, the first axis of ``values`` (resamples, …), at least 0.
 
     Only resamples where the metric is defined count; NaN where these are fewer than half.
     """
@@ -64,7 +64,7 @@ def percentile_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarr
     if defined.any():
         tail = (1 - confidence) / 2
         bounds = np.nanquantile(values[:, defined], [tail, 1 - tail], axis=0)
-        low[defined], high[defined] = np.clip(bounds, 0, 1)
+        low[defined], high[defined] = np.clip(bounds, 0, None)
     return low, high
 
 
@@ -105,6 +105,7 @@ def _label_metrics(y: np.ndarray, p: np.ndarray, flags: np.ndarray, weights: np.
             "recall": recall,
             "f1": _ratio(2 * hits, hits + alarms + positives),
             "average_precision": average_precision,
+            "average_precision_ratio": average_precision * (positives + negatives) / positives,
             "auroc": auroc,
             "calibration_error": _calibration_error(y, p, weights),
         }

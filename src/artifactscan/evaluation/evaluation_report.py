@@ -54,9 +54,10 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
         "positives": dict(evaluation.positives),
         "intervals": {**asdict(evaluation.bootstrap), "over": "videos"},
         "figures": figures,
+        "operating_point": {label: asdict(point) for label, point in evaluation.operating_point.items()},
         "tuning": {
             str(fold): {
-                "goal": tuning.goal,
+                "aim": tuning.aim,
                 "thresholds": dict(tuning.thresholds),
                 "calibration": {label: asdict(one) for label, one in tuning.calibration.items()},
             }
@@ -162,14 +163,16 @@ def _tuning_table(evaluation: Evaluation) -> TextTable:
             " ".join(f"{tuning.thresholds[label]:.3f}" for tuning in tunings),
             " ".join(f"{tuning.calibration[label].scale:.2f}" for tuning in tunings),
             " ".join(f"{tuning.calibration[label].offset:+.2f}" for tuning in tunings),
+            f"{evaluation.operating_point[label].flagged_share:.1%}",
+            f"{evaluation.operating_point[label].prevalence:.1%}",
         )
         for label in LABELS
     ]
-    goals = sorted({tuning.goal or "given" for tuning in tunings})
+    aims = sorted({tuning.aim or "given" for tuning in tunings})
     each = f", one of each for folds {', '.join(map(str, evaluation.tuning))}" if len(tunings) > 1 else ""
     return TextTable(
-        title=f"Thresholds ({', '.join(goals)}) and calibration, {_protocol(evaluation)}",
-        headings=("label", "threshold", "scale", "offset"),
+        title=f"Thresholds ({', '.join(aims)}) and calibration, {_protocol(evaluation)}",
+        headings=("label", "threshold", "scale", "offset", "frames flagged", "frames with it"),
         rows=tuple(rows),
         caption=f"Probability = sigmoid(scale · logit + offset){each}.",
     )

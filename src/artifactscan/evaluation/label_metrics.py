@@ -16,12 +16,14 @@ LABEL_METRICS: tuple[str, ...] = (
     "recall",
     "f1",
     "average_precision",
+    "average_precision_ratio",
     "auroc",
     "calibration_error",
 )
 """Per label, and ``macro``: their mean over the labels. ``accuracy`` as a macro is the paper's figure;
 ``calibration_error`` is the expected one, over CALIBRATION_BINS bins of equal width; ``precision`` and ``f1`` of a
-label that is never predicted are 0."""
+label that is never predicted are 0. ``average_precision_ratio`` is the average precision divided by the share of frames
+that show the label: 1 is chance."""
 
 EXACT_MATCH = "exact_match"
 """Share of frames with all labels right; it belongs to no label and stands under ``overall``."""
@@ -80,7 +82,8 @@ def compute_metrics(frames: ScoredFrames) -> MetricValues:
             "precision": tm.binary_precision(flag, truth),
             "recall": tm.binary_recall(flag, truth),
             "f1": tm.binary_f1_score(flag, truth),
-            "average_precision": tm.binary_average_precision(score, truth),
+            "average_precision": (precision := tm.binary_average_precision(score, truth)),
+            "average_precision_ratio": precision / frames.y[:, label].mean(),
             "auroc": tm.binary_auroc(score, truth),
             "calibration_error": tm.binary_calibration_error(score, truth, n_bins=CALIBRATION_BINS, norm="l1"),
         }

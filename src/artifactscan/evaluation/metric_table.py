@@ -22,8 +22,9 @@ from artifactscan.evaluation.label_metrics import (
 )
 from artifactscan.evaluation.predictions import Predictions, read_predictions
 from artifactscan.evaluation.splits import PROTOCOLS, Protocol
-from artifactscan.evaluation.tuning import Tuning
+from artifactscan.evaluation.tuning import Tuning, operating_points
 from artifactscan.labels import LABELS
+from artifactscan.model.operating_point import OperatingPoint
 from artifactscan.schemas import METRICS
 
 ALL = "all"
@@ -57,6 +58,8 @@ class Evaluation:
     """Label → number of frames that show it."""
     tuning: Mapping[int, Tuning]
     """Fold → what its predictions were evaluated with."""
+    operating_point: Mapping[str, OperatingPoint]
+    """Label → what the decisions amount to, over all folds."""
     bootstrap: BootstrapSettings
     notes: tuple[str, ...] = ()
     """What limits the metrics, one sentence each."""
@@ -105,6 +108,7 @@ def evaluate(
         folds=len(folds),
         positives=dict(zip(LABELS, frames.y.sum(axis=0).tolist(), strict=True)),
         tuning=tunings,
+        operating_point=operating_points(frames, ", ".join(sorted({one.aim for one in tunings.values()})) or "given"),
         bootstrap=settings,
         notes=tuple(notes),
     )

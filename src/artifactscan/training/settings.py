@@ -8,9 +8,9 @@ from artifactscan.decode.video import DecodeLimits
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.bootstrap import BootstrapSettings
 from artifactscan.evaluation.splits import Protocol, SplitSettings
-from artifactscan.evaluation.thresholds import ThresholdGoal, parse_goal
+from artifactscan.evaluation.thresholds import Aim, parse_aim
 from artifactscan.model.checkpoint import BACKBONES
-from artifactscan.settings.groups import ClusterSettings, DeviceSettings, check_numbers
+from artifactscan.settings.groups import ClusterSettings, DeviceSettings, check_settings
 from artifactscan.training.recipe import TrainSettings, training_part
 
 ALL_BACKBONES = "all"
@@ -46,8 +46,9 @@ class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
     """Of the frames, under protocol frames."""
     tune_share: float = 0.2
     """Of the videos trained on (under frames: of the frames), kept from training to stop by; 0: none, all epochs."""
-    threshold_goal: str = "f1"
-    """What thresholds are chosen for: f1, or for example precision=0.9."""
+    aim: str = "prevalence"
+    """What thresholds are chosen for: prevalence (flag as many frames as show the label), f1, or for example
+    precision=0.5 or recall=0.8."""
     label_rule: Literal["error", "any", "all", "majority"] = "error"
     """What becomes of a frame that is labelled differently: an error, or 1 where any, all or most say so."""
     synthetic: int = 0
@@ -74,10 +75,10 @@ class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
             raise UsageError(f"--workers is {self.workers}; give 1 or more")
         if self.batch_frames < self.workers:
             raise UsageError(f"--batch-frames is {self.batch_frames} for {self.workers} --workers; give each a frame")
-        check_numbers(self)
+        check_settings(self)
         if max(self.height, self.width) > MAX_SIDE:
             raise UsageError(f"--height {self.height} and --width {self.width}: give at most {MAX_SIDE} pixels a side")
-        self.goal()
+        self.threshold_aim()
         self.splitting("videos")
 
     def backbones(self) -> tuple[str, ...]:
@@ -104,9 +105,9 @@ class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
             seed=self.seed,
         )
 
-    def goal(self) -> ThresholdGoal:
+    def threshold_aim(self) -> Aim:
         """What thresholds are chosen for."""
-        return parse_goal(self.threshold_goal)
+        return parse_aim(self.aim)
 
     def bootstrap(self) -> BootstrapSettings:
         """How intervals are made."""
