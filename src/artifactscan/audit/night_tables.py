@@ -123,10 +123,11 @@ ESTIMATES = pa.schema(
     ]
 )
 """The share of clips, or of frames (``unit``), that show a label, from labels on a random sample and scores on all, for
-each ``scope`` (TONIGHT, or RECENT over so many ``nights``) and group. A clip shows a label if one of its labelled frames
-does. ``clips`` are scored, ``drawn`` of them for labelling, ``labelled_clips`` labelled in full. ``flag_rate``: the share
-that the scorer flags; ``labels_alone``: the estimate without scores; ``correlation``: of scores and labels, null where
-the scores were not used; ``labelled_by``: people or judge:<model>. Without an estimate ``reason`` says why."""
+each ``scope`` (TONIGHT, or RECENT over so many ``nights``) and group. A clip shows a label if one of its labelled
+frames does. ``clips`` are scored, ``drawn`` of them for labelling, ``labelled_clips`` labelled in full. ``flag_rate``:
+the share that the scorer flags; ``labels_alone``: the estimate without scores; ``correlation``: of scores and labels,
+null where the scores were not used; ``labelled_by``: people or judge:<model>. Without an estimate ``reason`` says
+why."""
 
 CANARIES = pa.schema(
     [
