@@ -161,7 +161,7 @@ def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
         job.out.print(f"drawing the {worst.num_rows} worst videos")
         pictures, notes = draw_pictures(worst, job.settings, job.checkpoint)
         results.notes += notes
-        if any(map(storage.is_s3, worst["uri"].to_pylist())) and storage.credentials_are_temporary():
+        if any(map(storage.is_remote, worst["uri"].to_pylist())) and storage.credentials_are_temporary():
             results.notes.append("the links to videos are signed with temporary credentials and end when those do")
     folder = job.store.write_tables(job.night, {**tables.by_name(), "canaries": results.canaries, "pictures": pictures})
     night = _record(job, results, tables, folder)
@@ -194,6 +194,7 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             "backbone": card.backbone,
             "trained": card.trained,
             "standing": card.quality(),
+            "unproven": list(card.unproven()),
         },
         versions=versions(),
         tables=folder,
@@ -212,8 +213,9 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             arrivals=tables.arrivals,
             canaries=results.canaries,
             baseline=baseline,
+            unproven=card.unproven(),
         ),
         notes=tuple(results.notes),
-        remarks=remarks(policy=policy, cells=tables.cells, baseline=baseline),
+        remarks=remarks(policy=policy, cells=tables.cells, baseline=baseline, unproven=card.unproven()),
         settings=kept,
     )

@@ -80,7 +80,7 @@ def _decode(
             .write_parquet(
                 parts,
                 filesystem=filesystem,
-                try_create_dir=not storage.is_s3(table.parts),  # on S3 it needs rights to the whole bucket
+                try_create_dir=not storage.is_remote(table.parts),  # in a bucket it needs rights to the whole bucket
                 ray_remote_args={"num_cpus": LIGHT_CPUS},
                 concurrency=pools.decoders,  # their CPU request alone would allow hundreds per node
                 compression="zstd",

@@ -21,7 +21,7 @@ def check_shared_paths(resources: Resources, *paths: str, shared_filesystem: boo
     if resources.alive < 2 and not resources.addable:
         return
     for path in paths:
-        if storage.is_s3(storage.normalise(path)):
+        if storage.is_remote(storage.normalise(path)):
             continue
         if not shared_filesystem:
             raise UsageError(

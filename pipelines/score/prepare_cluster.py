@@ -34,7 +34,7 @@ def prepare_cluster(
     settings, device = job.settings, device or job.settings.device
     paths = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
     paths += [local_uri] if local_uri else []
-    one_disk = not settings.shared_filesystem and any(not storage.is_s3(storage.normalise(path)) for path in paths)
+    one_disk = not settings.shared_filesystem and any(not storage.is_remote(storage.normalise(path)) for path in paths)
 
     def sized(resources: Resources) -> PoolSizes:
         use_gpu = uses_gpu(device, resources)

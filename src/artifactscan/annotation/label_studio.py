@@ -50,7 +50,7 @@ def write_label_studio(
     tasks = []
     for row in index.to_pylist():
         image = row["image"]
-        url = storage.join(root, image) if storage.is_s3(root) else f"/data/local-files/?d={quote(image)}"
+        url = storage.join(root, image) if storage.is_remote(root) else f"/data/local-files/?d={quote(image)}"
         names = {name: row[name] for name in ("file", "frame_index", "pts_s")}
         task: dict[str, Any] = {"data": {"image": url, FRAME: image, **names}}
         given, scores = labels.get((row["file"], row["frame_index"])), suggested_labels(row, thresholds)

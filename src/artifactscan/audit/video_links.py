@@ -9,12 +9,9 @@ from artifactscan import storage
 
 def video_link(uri: str, page_folder: str, life: timedelta) -> str | None:
     """A link from a page in ``page_folder`` to the video; None where a reader of the page cannot reach it."""
-    if storage.is_s3(uri):
-        bucket, key = storage.split_s3(uri)
-        return storage.s3_client().generate_presigned_url(
-            "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=int(life.total_seconds())
-        )
-    if "://" in uri or storage.is_s3(page_folder):
+    if storage.is_remote(uri):
+        return storage.presigned_url(uri, life)
+    if "://" in uri or storage.is_remote(page_folder):
         return None
     return quote(os.path.relpath(uri, storage.normalise(page_folder)))
 

@@ -80,7 +80,7 @@ def build_report(store: AuditStore, night: Night, earlier: Sequence[Night]) -> R
         sampling=store.table(night, "sampling", SAMPLING),
         prevalence=store.table(night, "prevalence", PREVALENCE),
         worst=worst,
-        link_expires=expiry(life) if any(storage.is_s3(video.uri) for video in worst) else None,
+        link_expires=expiry(life) if any(storage.is_remote(video.uri) for video in worst) else None,
     )
 
 

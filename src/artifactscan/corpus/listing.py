@@ -91,7 +91,9 @@ def list_corpus(input: str, settings: ListSettings) -> "Listing":
     except OSError as error:
         raise UsageError(f"input {uri} cannot be read: {storage_errors.describe(error, uri)}") from None
     if single is None:
-        found = _s3_objects(uri) if storage.is_s3(uri) else _local_files(uri, _Globs(settings.exclude, "--exclude"))
+        found = (
+            _remote_objects(uri) if storage.is_remote(uri) else _local_files(uri, _Globs(settings.exclude, "--exclude"))
+        )
         return Listing(uri, found, settings, include=settings.include)
     include = () if settings.include == VIDEO_PATTERNS else settings.include
     if is_manifest(uri):
@@ -227,17 +229,15 @@ class _Globs:
 
 def _single(uri: str, *, is_folder: bool) -> ListedObject | None:
     """The object that ``uri`` names; None for a folder; raises OSError where there is nothing of that name."""
-    if storage.is_s3(uri):
-        bucket, key = storage.split_s3(uri)
-        if key and not is_folder:
+    if storage.is_remote(uri):
+        if storage.split_bucket(uri)[1] and not is_folder:
             try:
                 return _look_up(uri.rsplit("/", 1)[-1], uri)
             except ConnectionError:
                 raise
             except OSError:
                 pass  # not a single object, or an error, for which listing has a better message than HEAD
-        with storage_errors.s3_errors(uri):
-            storage.s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+        storage.check_listable(uri)
         return None
     path = Path(uri)
     if path.is_dir():
@@ -309,10 +309,10 @@ def _utf8(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _s3_objects(uri: str) -> Iterator[ListedObject]:
-    """Every object below an s3:// prefix in key order, page by page."""
-    bucket, key = storage.split_s3(uri)
-    start, root = len(key) + 1 if key else 0, f"s3://{bucket}/"
+def _remote_objects(uri: str) -> Iterator[ListedObject]:
+    """Every object below a prefix of an object store in key order, page by page."""
+    key = storage.split_bucket(uri)[1]
+    start, root = len(key) + 1 if key else 0, f"{uri.removesuffix(key).rstrip('/')}/"
     try:
         for name, size, etag, modified_us in storage.list_objects(uri):
             if size or not name.endswith("/"):  # an empty object with a slash only marks a folder
@@ -344,7 +344,7 @@ def _manifest_entry(folder: str, entry: str, size: int | None, etag: str | None,
         uri = storage.normalise(entry if "://" in entry or entry.startswith("/") else f"{folder}/{entry}")
     except UsageError:
         return ListedObject(entry, entry)
-    etag = etag.strip('"') if etag and storage.is_s3(uri) else None  # the etag of a local file is always looked up
+    etag = etag.strip('"') if etag and storage.is_remote(uri) else None  # the etag of a local file is always looked up
     if etag and not need_time:
         return ListedObject(entry, uri, size, etag)
     try:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from artifactscan import storage
 from artifactscan.outcomes import HAS_FRAMES, TRANSIENT, Outcome
 from artifactscan.schemas import MANIFEST, outcomes_with_frames
 from artifactscan.storage.parquet import parquet_files, read_batches
@@ -172,8 +173,7 @@ def _removed(last_listing: dict[str, str]) -> pa.Table:
 
 def first_local_uri(uris: pa.Array | pa.ChunkedArray) -> str | None:
     """The first of ``uris`` that is a local path, or None."""
-    local = uris.filter(pc.invert(pc.starts_with(uris, "s3://")))
-    return local[0].as_py() if len(local) else None
+    return next((uri for uri in uris.to_pylist() if not storage.is_remote(uri)), None)
 
 
 def without_frames(outcomes: Mapping[str, int]) -> int:

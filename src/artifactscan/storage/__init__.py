@@ -2,38 +2,38 @@
 
 from artifactscan.storage.files import (
     ObjectStat,
-    check_uri,
     check_writable,
     exists,
     filesystem,
-    join,
     list_names,
     local_stat,
-    normalise,
     read_bytes,
     remove_tree,
     stat,
     write_bytes,
 )
-from artifactscan.storage.s3 import credentials_are_temporary, is_s3, list_objects, s3_client, split_s3
+from artifactscan.storage.s3 import check_listable, credentials_are_temporary, list_objects, presigned_url, s3_client
+from artifactscan.storage.uris import check_uri, is_remote, join, normalise, split_bucket
 
 __all__ = [
     "ObjectStat",
+    "check_listable",
     "check_uri",
     "check_writable",
     "credentials_are_temporary",
     "exists",
     "filesystem",
-    "is_s3",
+    "is_remote",
     "join",
     "list_names",
     "list_objects",
     "local_stat",
     "normalise",
+    "presigned_url",
     "read_bytes",
     "remove_tree",
     "s3_client",
-    "split_s3",
+    "split_bucket",
     "stat",
     "write_bytes",
 ]

@@ -91,7 +91,7 @@ def fetch(
     if size_bytes is not None and size_bytes > max_bytes:
         raise _too_large(size_bytes, max_bytes)
     started = time.monotonic()
-    if not storage.is_s3(uri):
+    if not storage.is_remote(uri):
         size = _check_local(uri, etag, max_bytes)
         fetch_s = time.monotonic() - started
         return Fetched(path=uri, size_bytes=size, fetched_bytes=size, fetch_s=fetch_s, local_etag=etag)
@@ -178,7 +178,7 @@ def _download(
 
 
 def _get(uri: str, etag: str, start: int) -> dict[str, Any]:
-    bucket, key = storage.split_s3(uri)
+    bucket, key = storage.split_bucket(uri)
     byte_range = {"Range": f"bytes={start}-"} if start else {}
     try:
         client = storage.s3_client(attempts=1)  # _download retries, as only it can resume a body

@@ -1,11 +1,10 @@
-"""Local paths and s3:// uris behind the same functions.
+"""Local paths and s3:// uris behind the same functions; another object store gets its branches here.
 
 boto3 does small and conditional requests, pyarrow reads and writes tables; both use the same endpoint. Errors are
 FileNotFoundError, PermissionError or another OSError, with the uri.
 """
 
 import os
-import re
 import secrets
 import shutil
 import stat as stat_bits
@@ -13,16 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from urllib.parse import unquote
 
 from pyarrow import fs
 
 from artifactscan.errors import UsageError
 from artifactscan.storage.retries import BODY_ERRORS, S3_ATTEMPTS, RetryBudget, RetryLimits
-from artifactscan.storage.s3 import is_s3, list_objects, microseconds, s3_client, s3_filesystem, split_s3
+from artifactscan.storage.s3 import list_objects, microseconds, s3_client, s3_filesystem
 from artifactscan.storage.storage_errors import describe, s3_errors
+from artifactscan.storage.uris import is_remote, join, normalise, split_bucket
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _MAX_KEYS_PER_DELETE = 1000
 """S3's limit."""
 
@@ -38,58 +36,21 @@ class ObjectStat:
     """Microseconds since 1970, UTC."""
 
 
-def normalise(uri: str) -> str:
-    """The uri in its only spelling: an absolute local path, or s3://bucket/key without a slash at the end.
-
-    Accepts file:// too; raises UsageError for any other scheme.
-    """
-    scheme = _SCHEME.match(uri)
-    if scheme is None:
-        if not uri or "\0" in uri:
-            raise UsageError(f"{uri!r} is not a path; give a local path or s3://bucket/prefix")
-        return os.path.abspath(uri)  # noqa: PTH100 - resolve() would follow links, and Path drops nothing else
-    name, rest = scheme.group().lower(), uri[scheme.end() + 3 :]
-    if name == "file" and rest.startswith("/"):
-        return normalise(unquote(rest))
-    if name == "s3" and not rest.startswith("/") and rest:
-        return f"s3://{rest.rstrip('/')}"
-    if name == "s3":
-        raise UsageError(f"{uri} names no bucket; write s3://bucket/prefix")
-    raise UsageError(f"{uri} is not understood; give a local path, file:///path or s3://bucket/prefix")
-
-
-def check_uri(flag: str, uri: str, *, submitted: bool) -> None:
-    """Raises UsageError for a uri that is not understood, or a relative path in a ``submitted`` job.
-
-    Such a job runs in a temporary copy of its working directory, where the path would mean another file.
-    """
-    location = normalise(uri)
-    if submitted and not is_s3(location) and not uri.startswith(("/", "file:")):
-        raise UsageError(
-            f"{flag} {uri} is relative, but a submitted job runs in a copy; give an absolute or s3:// path"
-        )
-
-
-def join(uri: str, *parts: str) -> str:
-    """``uri`` with ``parts`` below it."""
-    return "/".join([uri.rstrip("/"), *parts])
-
-
 def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     """The pyarrow filesystem that holds ``uri``, and its path there.
 
     pyarrow does not follow a bucket to its region as boto3 does: on AWS the region set must be the bucket's.
     """
-    if is_s3(uri):
+    if is_remote(uri):
         with s3_errors(uri):
-            return s3_filesystem(), "/".join(split_s3(uri)).rstrip("/")
+            return s3_filesystem(), "/".join(split_bucket(uri)).rstrip("/")
     return fs.LocalFileSystem(), normalise(uri)
 
 
 def stat(uri: str) -> ObjectStat:
     """Size, etag and time of one object or regular file."""
-    if is_s3(uri):
-        bucket, key = split_s3(uri)
+    if is_remote(uri):
+        bucket, key = split_bucket(uri)
         with s3_errors(uri):
             head = s3_client().head_object(Bucket=bucket, Key=key)
         return ObjectStat(
@@ -114,21 +75,21 @@ def local_stat(found: os.stat_result) -> ObjectStat:
 
 def exists(uri: str) -> bool:
     """Whether there is an object, a file, or a folder with anything in it."""
-    if not is_s3(uri):
+    if not is_remote(uri):
         return Path(uri).exists()
     with suppress(FileNotFoundError):
         stat(uri)
         return True
-    bucket, key = split_s3(uri)
+    bucket, key = split_bucket(uri)
     with s3_errors(uri):
         return s3_client().list_objects_v2(Bucket=bucket, Prefix=f"{key}/", MaxKeys=1)["KeyCount"] > 0
 
 
 def read_bytes(uri: str, *, attempts: int = S3_ATTEMPTS) -> bytes:
     """The whole content of one object or file; an S3 object is read with ``attempts`` tries."""
-    if not is_s3(uri):
+    if not is_remote(uri):
         return Path(uri).read_bytes()
-    bucket, key = split_s3(uri)
+    bucket, key = split_bucket(uri)
     budget = RetryBudget(RetryLimits(attempts=attempts))
     while True:
         with s3_errors(uri):
@@ -142,8 +103,8 @@ def read_bytes(uri: str, *, attempts: int = S3_ATTEMPTS) -> bytes:
 
 def write_bytes(uri: str, data: bytes, *, attempts: int = S3_ATTEMPTS) -> None:
     """Writes ``data`` completely or not at all, and makes folders as needed; it is on the disk on return."""
-    if is_s3(uri):
-        bucket, key = split_s3(uri)
+    if is_remote(uri):
+        bucket, key = split_bucket(uri)
         with s3_errors(uri):
             s3_client(attempts=attempts).put_object(Bucket=bucket, Key=key, Body=data)
         return
@@ -168,12 +129,12 @@ def write_bytes(uri: str, data: bytes, *, attempts: int = S3_ATTEMPTS) -> None:
 
 def list_names(uri: str) -> list[str]:
     """Names of the files and folders directly below ``uri``, sorted; empty where it does not exist."""
-    if not is_s3(uri):
+    if not is_remote(uri):
         try:
             return sorted(os.listdir(uri))  # noqa: PTH208 - names are what is wanted
         except FileNotFoundError:
             return []
-    bucket, key = split_s3(uri)
+    bucket, key = split_bucket(uri)
     prefix = f"{key}/" if key else ""
     names = set()
     with s3_errors(uri):
@@ -186,14 +147,14 @@ def list_names(uri: str) -> list[str]:
 
 def remove_tree(uri: str, *, attempts: int = S3_ATTEMPTS) -> None:
     """Removes an object, a file or a folder with everything in it, if there is one."""
-    if not is_s3(uri):
+    if not is_remote(uri):
         path = Path(uri)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
         return
-    bucket, key = split_s3(uri)
+    bucket, key = split_bucket(uri)
     if not key:
         raise ValueError(f"{uri} is a whole bucket; it is not removed")
     with s3_errors(uri):
@@ -210,12 +171,12 @@ def check_writable(uri: str) -> None:
     """Raises UsageError where nothing can be written below ``uri``; tries it and leaves nothing behind."""
     probe = join(normalise(uri), f".artifactscan-{secrets.token_hex(8)}")
     try:
-        if is_s3(uri):
+        if is_remote(uri):
             _probe_s3(probe)
         else:
             _probe_folder(Path(probe))
     except OSError as error:
-        way_out = "" if is_s3(uri) else "; give a folder that can be"  # S3's errors name their own way out
+        way_out = "" if is_remote(uri) else "; give a folder that can be"  # S3's errors name their own way out
         raise UsageError(f"output {uri} cannot be written: {describe(error, probe)}{way_out}") from None
 
 

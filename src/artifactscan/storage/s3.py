@@ -1,4 +1,4 @@
-"""S3: the clients of boto3 and pyarrow, and listing.
+"""S3: the clients of boto3 and pyarrow, listing, and presigned links.
 
 The standard AWS environment applies: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_REGION, AWS_PROFILE, and the
 credential chain.
@@ -20,6 +20,7 @@ from pyarrow import fs
 from artifactscan.errors import UsageError
 from artifactscan.storage.retries import S3_ATTEMPTS, retry_requests
 from artifactscan.storage.storage_errors import s3_errors
+from artifactscan.storage.uris import split_bucket
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -29,17 +30,6 @@ POOL_CONNECTIONS = 64
 _AWS_HOST = re.compile(r"s3([.-][a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENTRIES = "Entries"
-
-
-def is_s3(uri: str) -> bool:
-    """True for s3:// uris; everything else is a local path."""
-    return uri.startswith("s3://")
-
-
-def split_s3(uri: str) -> tuple[str, str]:
-    """Bucket and raw key of an s3:// uri; the key may be empty."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key
 
 
 @cache
@@ -93,9 +83,24 @@ def credentials_are_temporary() -> bool:
     return credentials is not None and credentials.token is not None
 
 
+def presigned_url(uri: str, life: timedelta) -> str:
+    """A link to an object that works without credentials for ``life``."""
+    bucket, key = split_bucket(uri)
+    return s3_client().generate_presigned_url(
+        "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=int(life.total_seconds())
+    )
+
+
+def check_listable(uri: str) -> None:
+    """OSError where the objects below an s3:// prefix cannot be listed."""
+    bucket, key = split_bucket(uri)
+    with s3_errors(uri):
+        s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+
+
 def list_objects(uri: str) -> Iterator[tuple[str, int, str, int]]:
     """Key, size, etag and modified_us of every object below an s3:// prefix, in key order."""
-    bucket, key = split_s3(uri)
+    bucket, key = split_bucket(uri)
     with s3_errors(uri):
         pages = _listing_client().get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=bucket, Prefix=f"{key}/" if key else ""):

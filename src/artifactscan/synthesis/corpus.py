@@ -14,7 +14,8 @@ from artifactscan.corpus.listing import ListSettings, list_corpus
 from artifactscan.decode.sampling import sampled_frames, samples_per_tick
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.storage.files import check_writable, is_s3, write_bytes
+from artifactscan.storage.files import check_writable, write_bytes
+from artifactscan.storage.uris import is_remote
 from artifactscan.synthesis.artifact import (
     BOXES,
     CLIP_VARIANTS,
@@ -111,7 +112,7 @@ def write_corpus(settings: SynthesisSettings) -> Iterator[Path]:
     settings.check()
     folder = Path(settings.output)
     sources = _list_sources(settings)
-    if is_s3(settings.output):
+    if is_remote(settings.output):
         raise UsageError(f"--output {settings.output} is not a local folder; write to one and copy it")
     if (folder / "labels.csv").exists():
         raise UsageError(f"--output {settings.output} holds labels.csv already; give a new folder")
@@ -198,7 +199,7 @@ def _list_sources(settings: SynthesisSettings) -> list[str]:
     """The clean clips, in the order of their names; UsageError where there is none."""
     if settings.clips is None:
         return []
-    if is_s3(settings.clips):
+    if is_remote(settings.clips):
         raise UsageError(f"--clips {settings.clips} is not a local folder; copy the clips to one")
     return [uri for batch in list_corpus(settings.clips, ListSettings()) for uri in batch["uri"].to_pylist()]
 

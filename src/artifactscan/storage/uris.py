@@ -1,0 +1,57 @@
+"""Uris: the schemes there are, which of them name an object store (S3 is the only one so far), and how to spell them."""
+
+import os
+import re
+from urllib.parse import unquote
+
+from artifactscan.errors import UsageError
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
+
+
+def is_remote(uri: str) -> bool:
+    """True for objects and prefixes of an object store (s3://); everything else is a local path."""
+    return uri.startswith("s3://")
+
+
+def split_bucket(uri: str) -> tuple[str, str]:
+    """Bucket and raw key of a remote uri; the key may be empty."""
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    return bucket, key
+
+
+def normalise(uri: str) -> str:
+    """The uri in its only spelling: an absolute local path, or s3://bucket/key without a slash at the end.
+
+    Accepts file:// too; raises UsageError for any other scheme.
+    """
+    scheme = _SCHEME.match(uri)
+    if scheme is None:
+        if not uri or "\0" in uri:
+            raise UsageError(f"{uri!r} is not a path; give a local path or s3://bucket/prefix")
+        return os.path.abspath(uri)  # noqa: PTH100 - resolve() would follow links, and Path drops nothing else
+    name, rest = scheme.group().lower(), uri[scheme.end() + 3 :]
+    if name == "file" and rest.startswith("/"):
+        return normalise(unquote(rest))
+    if name == "s3" and not rest.startswith("/") and rest:
+        return f"s3://{rest.rstrip('/')}"
+    if name == "s3":
+        raise UsageError(f"{uri} names no bucket; write s3://bucket/prefix")
+    raise UsageError(f"{uri} is not understood; give a local path, file:///path or s3://bucket/prefix")
+
+
+def check_uri(flag: str, uri: str, *, submitted: bool) -> None:
+    """Raises UsageError for a uri that is not understood, or a relative path in a ``submitted`` job.
+
+    Such a job runs in a temporary copy of its working directory, where the path would mean another file.
+    """
+    location = normalise(uri)
+    if submitted and not is_remote(location) and not uri.startswith(("/", "file:")):
+        raise UsageError(
+            f"{flag} {uri} is relative, but a submitted job runs in a copy; give an absolute or s3:// path"
+        )
+
+
+def join(uri: str, *parts: str) -> str:
+    """``uri`` with ``parts`` below it."""
+    return "/".join([uri.rstrip("/"), *parts])
