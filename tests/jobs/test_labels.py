@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from labelled import label_row, labels_table, make_index, write_index
+from labelled import graded_row, label_row, labels_table, make_index, write_index
 
 from artifactscan.annotation.labels_table import read_labels, write_labels
 from artifactscan.annotation.settings import AgreeSettings, ImportSettings
@@ -36,7 +36,10 @@ def run(*arguments: object) -> int:
 
 def test_the_flags_are_frozen() -> None:
     names = [[field.name for field in fields(settings)] for settings in (ImportSettings, AgreeSettings)]
-    assert names == [["tool", "file", "index", "output", "annotator", "on_conflict", "untagged"], ["files", "output"]]
+    assert names == [
+        ["tool", "file", "index", "output", "annotator", "on_conflict", "untagged"],
+        ["files", "output", "resamples"],
+    ]
 
 
 def test_importing_keeps_each_annotator_or_merges_them(tasks: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,6 +70,25 @@ def test_agreement_is_printed_as_a_table(tmp_path: Path, capsys: pytest.CaptureF
     assert lines["boundary"] == ["2 / 1", "0.667", "0.40", "0.67"]
     assert lines["object"] == ["0 / 0", "1.000", "–", "–"]
     assert pd.read_parquet(figures)["label"].tolist() == list(LABELS)
+
+
+def test_agreement_of_graded_tables_has_the_ceiling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grades = {"anna": ["0123", "3210", "0011", "2000"], "ben": ["0033", "2110", "0001", "1000"]}
+    for name, rows in grades.items():
+        table = labels_table(*(graded_row(f"{n // 2}.mp4", n % 2, one, name) for n, one in enumerate(rows)))
+        write_labels(table, str(tmp_path / f"{name}.csv"))
+    files = tmp_path / "anna.csv", tmp_path / "ben.csv"
+    figures = tmp_path / "figures.parquet"
+    assert run("agree", *files, "--resamples", 20, "--output", figures) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "anna and ben: 4 frames that both labelled" in said
+    assert "4 frames that both graded; one's grade against the other's label, both ways: the ceiling" in said
+    assert "together" not in said
+    assert pd.read_parquet(figures)["label"].tolist() == [*LABELS, "macro"]
+    third = labels_table(*(graded_row(f"{n // 2}.mp4", n % 2, one, "cleo") for n, one in enumerate(grades["ben"])))
+    write_labels(third, str(tmp_path / "cleo.csv"))
+    assert run("agree", *files, tmp_path / "cleo.csv", "--resamples", 0) == 0
+    assert "3 annotators together: 4 graded frames of 2 clips" in " ".join(capsys.readouterr().out.split())
 
 
 def split(line: str) -> list[str]:

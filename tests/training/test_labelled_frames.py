@@ -90,6 +90,17 @@ def test_grades_of_several_annotators_are_the_targets(table: Path) -> None:
     assert labelled.graded
 
 
+def test_graded_rows_are_kept_by_annotator_as_they_were_before_merging(table: Path) -> None:
+    first = graded(table.parent, "first.csv", "1,0,1,2,3", "5,3,0,0,0")
+    second = graded(table.parent, "second.csv", "1,0,0,1,3", "1,1,0,1,3")  # two people whom nobody names
+    write_rows(table, [("clips/clip1.mp4", 1, 1, 0, 0, 1)])
+    labelled = load_labelled_frames([first, second, str(table)], [])
+    assert {name: rows["severity_boundary"].to_pylist() for name, rows in labelled.annotators.items()} == {
+        first: [0, 3]
+    }
+    assert labelled.table["severity_boundary"].to_pylist() == [pytest.approx(1 / 3), 3, None]
+
+
 def test_targets_of_frames_without_grades_are_their_labels(table: Path) -> None:
     plain = load_labelled_frames([str(table)], [])
     assert not plain.graded

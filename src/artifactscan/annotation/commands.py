@@ -11,9 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from artifactscan import storage
-from artifactscan.annotation.agreement import compare_annotators, print_agreement, split_by_annotator
 from artifactscan.annotation.labelling_tools import import_labels
-from artifactscan.annotation.labels_table import merge_labels, read_labels, write_labels
+from artifactscan.annotation.labels_table import merge_labels, read_labels, split_by_annotator, write_labels
 from artifactscan.annotation.settings import AgreeSettings, ImportSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
@@ -49,14 +48,20 @@ def import_table(settings: ImportSettings, out: Console) -> None:
 
 def agree(settings: AgreeSettings, out: Console) -> None:
     """Prints the agreement of each pair of annotators; UsageError as ``read_labels`` and ``compare_annotators``."""
+    from artifactscan.annotation.agreement import ceiling_of, compare_annotators, print_agreement, print_ceiling
+    from artifactscan.evaluation.bootstrap import BootstrapSettings  # loads torch, which an import does not need
+
     annotations: dict[str, pa.Table] = {}
     for file, name in zip(settings.files, _names(settings.files), strict=True):
         for annotator, table in split_by_annotator(read_labels(file, rule="keep"), name).items():
             if annotator in annotations:
                 raise UsageError(f"{file} has labels of {annotator}, as a file before it; give each annotator once")
             annotations[annotator] = table
-    figures = compare_annotators(annotations)
+    bootstrap = BootstrapSettings(resamples=settings.resamples)
+    figures = compare_annotators(annotations, bootstrap)
     print_agreement(figures, out)
+    if len(annotations) > 2 and (ceiling := ceiling_of(annotations, bootstrap)):
+        print_ceiling(ceiling, out)
     if settings.output is not None:
         try:
             write_table(figures, storage.normalise(settings.output))

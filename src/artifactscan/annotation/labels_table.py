@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
@@ -70,6 +71,13 @@ def merge_labels(tables: Sequence[pa.Table], *, rule: Rule, source: str = "given
     """Merges LABELLED tables as ``read_labels`` merges the rows of one; ``source`` names them in errors."""
     cells = (row for table in tables for row in table.to_pylist())
     return _to_table(merge_rows([_check_row(number, row, source) for number, row in enumerate(cells, 1)], rule, source))
+
+
+def split_by_annotator(table: pa.Table, name: str) -> dict[str, pa.Table]:
+    """Splits LABELLED rows of rule ``keep`` by annotator; rows that name none belong to ``name``."""
+    annotators = [annotator or name for annotator in table["annotator"].to_pylist()]
+    column = np.array(annotators, dtype=object)
+    return {annotator: table.filter(pa.array(column == annotator)) for annotator in dict.fromkeys(annotators)}
 
 
 def write_labels(table: pa.Table, uri: str) -> None:

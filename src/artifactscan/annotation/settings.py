@@ -33,9 +33,11 @@ class ImportSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AgreeSettings:
-    """Compares annotators: Cohen's kappa per label, over the frames that both labelled."""
+    """Compares annotators: Cohen's kappa per label, and how well one's grades predict the other's labels."""
 
     files: tyro.conf.Positional[tuple[str, ...]]
     """Labels tables, .csv or .parquet, local or s3://; each one an annotator, or several by the column `annotator`."""
     output: str | None = None
     """Parquet file to write the figures to as well."""
+    resamples: int = 1000
+    """Bootstrap resamples over clips behind each interval; 0: no intervals."""

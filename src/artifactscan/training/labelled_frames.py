@@ -1,14 +1,15 @@
 """Labels tables joined with their clips: the labelled frames, and the object that holds each clip."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from artifactscan import storage
-from artifactscan.annotation.labels_table import check_against_clips, merge_labels, read_labels
+from artifactscan.annotation.labels_table import check_against_clips, merge_labels, read_labels, split_by_annotator
 from artifactscan.annotation.merge_rows import Rule
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_COLUMNS
@@ -40,6 +41,8 @@ class LabelledFrames:
     """LABELLED, each frame once."""
     clips: dict[str, Clip]
     """By file."""
+    annotators: Mapping[str, pa.Table] = field(default_factory=dict)
+    """Graded rows before they were merged, LABELLED, by annotator or by the labels table of those who are not named."""
 
     @property
     def files(self) -> list[str]:
@@ -103,7 +106,19 @@ def load_labelled_frames(labels: Sequence[str], clips: Sequence[str], *, rule: R
         raise UsageError(f"labels {', '.join(labels)} have no rows; label at least some frames")
     with ThreadPoolExecutor(_STAT_THREADS) as pool:
         found = dict(zip(uris, pool.map(_stat_clip, uris.values()), strict=True))
-    return LabelledFrames(table=merged, clips=found)
+    return LabelledFrames(table=merged, clips=found, annotators=_graded_rows(tables, labels))
+
+
+def _graded_rows(tables: Sequence[pa.Table], sources: Sequence[str]) -> dict[str, pa.Table]:
+    """Annotator → graded rows, without those of annotators who are not named and share a table."""
+    found: dict[str, list[pa.Table]] = {}
+    for table, source in zip(tables, sources, strict=True):
+        for name, rows in split_by_annotator(table, source).items():
+            graded = rows.filter(pc.is_valid(rows[SEVERITY_COLUMNS[0]]))
+            frames = set(zip(graded["file"].to_pylist(), graded["frame_index"].to_pylist(), strict=True))
+            if graded.num_rows and len(frames) == graded.num_rows:
+                found.setdefault(name, []).append(graded)
+    return {name: pa.concat_tables(of_name) for name, of_name in found.items()}
 
 
 def _stat_clip(uri: str) -> Clip:

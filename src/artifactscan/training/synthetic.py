@@ -1,6 +1,7 @@
 """Synthetic clips added to the training frames; nothing is tuned or tested on them."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,4 +41,4 @@ def append_synthetic(labelled: LabelledFrames, labels: str) -> LabelledFrames:
     position = drawn.table.schema.get_field_index("file")
     renamed = drawn.table.set_column(position, LABELLED.field("file"), files)
     clips = {FILE_PREFIX + file: clip for file, clip in drawn.clips.items()}
-    return LabelledFrames(table=pa.concat_tables([labelled.table, renamed]), clips={**labelled.clips, **clips})
+    return replace(labelled, table=pa.concat_tables([labelled.table, renamed]), clips={**labelled.clips, **clips})
