@@ -194,7 +194,6 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             "backbone": card.backbone,
             "trained": card.trained,
             "standing": card.quality(),
-            "unproven": list(card.unproven()),
         },
         versions=versions(),
         tables=folder,
@@ -213,9 +212,8 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             arrivals=tables.arrivals,
             canaries=results.canaries,
             baseline=baseline,
-            unproven=card.unproven(),
         ),
         notes=tuple(results.notes),
-        remarks=remarks(policy=policy, cells=tables.cells, baseline=baseline, unproven=card.unproven()),
+        remarks=remarks(policy=policy, cells=tables.cells, baseline=baseline),
         settings=kept,
     )

@@ -1,4 +1,4 @@
-"""Uris: the schemes there are, which of them name an object store (S3 is the only one so far), and how to spell them."""
+"""Uris: which schemes there are, which of them name an object store (so far S3), and how a uri is spelled."""
 
 import os
 import re
