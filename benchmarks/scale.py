@@ -49,7 +49,8 @@ from artifactscan.schemas import EVENTS, VIDEOS  # noqa: E402
 from artifactscan.scoring.events import EventSettings  # noqa: E402
 from artifactscan.scoring.settings import ScoreSettings  # noqa: E402
 from artifactscan.storage.parquet import write_table  # noqa: E402
-from artifactscan.store.layout import UNCHANGED_PREFIX, RunRecord, Store  # noqa: E402
+from artifactscan.store.layout import UNCHANGED_PREFIX, Store  # noqa: E402
+from artifactscan.store.run_records import RunRecord  # noqa: E402
 
 NIGHTS, ARRIVALS_A_NIGHT, CANARIES = 14, 10_000, 12
 SAMPLE_S = 0.5

@@ -11,7 +11,8 @@ from artifactscan.scoring.frame_costs import FrameCosts, measured_frame_costs
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.scoring.spec import Spec
 from artifactscan.storage.digest import digest
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 
 
 @dataclass(frozen=True)

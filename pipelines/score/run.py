@@ -33,7 +33,8 @@ from artifactscan.scoring.summary import print_plan, print_run
 from artifactscan.storage import storage_errors
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
-from artifactscan.store.layout import RunRecord, manifest_schema, new_run_id
+from artifactscan.store.layout import manifest_schema, new_run_id
+from artifactscan.store.run_records import RunRecord
 from artifactscan.store.versions import versions
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from artifactscan.errors import LedgerError
 from artifactscan.labels import LABELS
 from artifactscan.schemas import EVENTS, FRAMES
 from artifactscan.scoring.events import EventSettings, find_events
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 
 GENERATOR = Grouping(pattern="{generator}")
 

@@ -18,7 +18,8 @@ from artifactscan.audit.corpus_state import (
     tried_video_ids,
 )
 from artifactscan.corpus.listing import video_id
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 
 FIRST, SECOND = "20260101T030000Z-aaaaaaaa", "20260102T030000Z-bbbbbbbb"
 

@@ -17,7 +17,8 @@ from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.schemas import MANIFEST
 from artifactscan.storage.parquet import parquet_files, read_batches, read_schema, read_table, write_table
-from artifactscan.store.layout import Store, StoredRuns, manifest_schema, new_run_id
+from artifactscan.store.layout import Store, manifest_schema, new_run_id
+from artifactscan.store.run_records import StoredRuns
 
 NUMBERS = pa.table({"n": list(range(1000)), "text": ["same"] * 1000})
 

@@ -12,7 +12,8 @@ from artifactscan.scoring.complete_attempts import read_complete_attempts
 from artifactscan.scoring.remaining_work import remaining_work
 from artifactscan.scoring.settle import RunTotals, settle
 from artifactscan.storage.parquet import write_table
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 
 MODIFIED = datetime(2026, 1, 1, tzinfo=UTC)
 THRESHOLDS = dict.fromkeys(LABELS, 0.5)

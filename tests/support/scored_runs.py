@@ -6,7 +6,8 @@ from dataclasses import replace
 from parts import failure, manifest_row, record, segment, settle_run, write_manifest, write_part
 
 from artifactscan.labels import LABELS
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 
 FPS = 2.0
 Scores = Mapping[str, Sequence[float]]

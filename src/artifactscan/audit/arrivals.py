@@ -17,7 +17,8 @@ from artifactscan.schemas import EVENTS, FRAMES
 from artifactscan.scoring.events import EventSettings, find_events
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import parquet_files, read_table
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 
 _LEDGER = ["video_id", "uri", "outcome", "reason", "duration_s"]
 

@@ -11,7 +11,8 @@ from artifactscan.outcomes import HAS_FRAMES, TRANSIENT, Outcome
 from artifactscan.schemas import LISTING, VIDEOS
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import parquet_files, read_table
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 
 _COLUMNS = [*LISTING.names, "outcome", "reason", *(f"max_{label}" for label in LABELS)]
 _FAILED = frozenset(Outcome) - HAS_FRAMES - TRANSIENT - {Outcome.UNCHANGED}

@@ -26,7 +26,7 @@ from artifactscan.labels import LABELS
 from artifactscan.scoring.events import EventSettings
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
-from artifactscan.store.layout import RunRecord
+from artifactscan.store.run_records import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,8 @@ from artifactscan.scoring.events import EventSettings, find_events
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.storage import storage_errors
 from artifactscan.storage.parquet import read_table
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 from artifactscan.store.stored_rows import stored_frames
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from artifactscan.store.layout import RunRecord
+from artifactscan.store.run_records import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from artifactscan import storage
 from artifactscan.outcomes import HAS_FRAMES, TRANSIENT, Outcome
 from artifactscan.schemas import MANIFEST, outcomes_with_frames
 from artifactscan.storage.parquet import parquet_files, read_batches
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 
 FRAMES_PER_MEGABYTE = 12.0
 """Sampled frames per 10⁶ bytes of clip at 2 per second, as measured on Sora's clips."""

@@ -15,7 +15,8 @@ from artifactscan.schemas import VIDEOS
 from artifactscan.scoring.cost_estimate import Estimate
 from artifactscan.scoring.plan import Plan
 from artifactscan.storage.parquet import read_table
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 
 MOST_AFFECTED = 10
 """Videos in the table of the most affected ones."""

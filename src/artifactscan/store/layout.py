@@ -1,4 +1,4 @@
-"""The layout of a store below ``--output``, its runs, and which of them are committed.
+"""The layout of a store below ``--output``, and which of its runs are committed.
 
 frames/run=<id>/*.parquet    one row per scored frame
 videos/run=<id>/*.parquet    the ledger; objects settled by earlier runs are in unchanged-*.parquet
@@ -10,67 +10,22 @@ runs/<id>/run.json           what ran; written last: a run without it is not com
 lease.json                   the job that works on the store now
 """
 
-import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import pyarrow as pa
 
 from artifactscan import storage
-from artifactscan.errors import UsageError
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import parquet_files, read_schema
-
-STORE_VERSION = 1
-"""Raised when tables or run.json change in a way that older readers would misread."""
+from artifactscan.store.run_records import RunRecord, StoredRuns, read_run_record, write_run_record
 
 UNCHANGED_PREFIX = "unchanged-"
 """Prefix of ledger files that only repeat what earlier runs settled; a plan does not read them."""
 
 _REQUEST_KEY = b"artifactscan.request"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """What run.json says: what was asked, what ran, and what came of it."""
-
-    run: str
-    store_version: int = STORE_VERSION
-    spec_digest: str
-    scope_digest: str
-    """Digest of the input and its filters; runs of one scope show which objects were removed since."""
-    limits_digest: str
-    """Digest of the decoding limits: under other limits a failed video may succeed."""
-    spec: dict[str, Any]
-    settings: dict[str, Any]
-    checkpoint: dict[str, Any]
-    versions: dict[str, str]
-    precision: list[str]
-    """Precisions the classifiers ran at."""
-    started: str
-    finished: str
-    seconds: dict[str, float]
-    counts: dict[str, int]
-    """listed, removed, without_frames, frames, events."""
-    outcomes: dict[str, int] = field(default_factory=dict)
-    """Videos of each outcome; together they are the listed ones."""
-    rates: dict[str, Any] = field(default_factory=dict)
-    """Totals over the scored frames: ``frames``; seconds ``decode_s``, ``fetch_s``, ``classify_s``; ``device``."""
-    notes: list[str] = field(default_factory=list)
-    """Sentences on what differed from the settings, such as fp32 in place of bf16."""
-
-
-@dataclass(frozen=True)
-class StoredRuns:
-    """The runs of a store when its run.json files were read."""
-
-    committed: tuple[RunRecord, ...]
-    """Oldest first."""
-    uncommitted: tuple[str, ...]
-    """Ids of the runs that were cut off or are under way, oldest first."""
 
 
 def new_run_id() -> str:
@@ -119,7 +74,7 @@ class Store:
     def read_runs(self) -> StoredRuns:
         """Reads every run.json; UsageError for one that this version cannot read."""
         runs = self.run_ids()
-        records = dict(zip(runs, map_in_order(self._read_record, runs), strict=True))
+        records = dict(zip(runs, map_in_order(lambda run: read_run_record(self.run_json(run)), runs), strict=True))
         return StoredRuns(
             committed=tuple(record for record in records.values() if record is not None),
             uncommitted=tuple(run for run, record in records.items() if record is None),
@@ -129,26 +84,6 @@ class Store:
         """The committed runs, oldest first; reads every run.json."""
         return list(self.read_runs().committed)
 
-    def _read_record(self, run: str) -> RunRecord | None:
-        uri = self.run_json(run)
-        try:
-            data = storage.read_bytes(uri)
-        except FileNotFoundError:
-            return None
-        try:
-            values = json.loads(data)
-            version = values["store_version"]
-            if version == STORE_VERSION:
-                return RunRecord(**values)
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(
-                f"{uri} is damaged ({error}); restore it, or remove it to have the run settled again"
-            ) from None
-        raise UsageError(
-            f"{uri} has store version {version}, this artifactscan reads {STORE_VERSION}; "
-            "use the version that wrote it, or another --output"
-        )
-
     def ledger_files(self, run: str) -> list[str]:
         """The files of a run's ledger, without those that repeat what earlier runs settled."""
         files = parquet_files(self.videos(run))
@@ -156,7 +91,7 @@ class Store:
 
     def commit(self, record: RunRecord) -> None:
         """Writes run.json, which commits the run."""
-        storage.write_bytes(self.run_json(record.run), json.dumps(asdict(record), indent=2).encode())
+        write_run_record(self.run_json(record.run), record)
 
     def find_unfinished(self, request: str, uncommitted: Sequence[str]) -> str | None:
         """The latest of the ``uncommitted`` runs whose manifest carries this request digest, or None."""

@@ -24,7 +24,8 @@ from artifactscan.scoring.settle import RunTotals
 from artifactscan.scoring.stopwatch import Stopwatch
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import parquet_files, read_table
-from artifactscan.store.layout import RunRecord, Store
+from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
 
 SETTINGS = ScoreSettings(input="/clips", output="/scores")
 
