@@ -195,6 +195,7 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             "trained": card.trained,
             "standing": card.quality(),
         },
+            "unproven": list(card.unproven()),
         versions=versions(),
         tables=folder,
         runs=results.runs,
@@ -213,7 +214,8 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             canaries=results.canaries,
             baseline=baseline,
         ),
+            unproven=card.unproven(),
         notes=tuple(results.notes),
-        remarks=remarks(policy=policy, cells=tables.cells, baseline=baseline),
+        remarks=remarks(policy=policy, cells=tables.cells, baseline=baseline, unproven=card.unproven()),
         settings=kept,
     )

@@ -214,7 +214,7 @@ def _do_run(
         record = _make_record(job, run, totals, notes, watch, started)
         lease.check()
         store.commit(record)
-    print_run(store, record, checkpoint.card.thresholds, job.out)
+    print_run(store, record, checkpoint.card.thresholds, job.out, unproven=checkpoint.card.unproven())
     if not checkpoint.card.trained:
         job.out.print("these scores come from an untrained checkpoint and mean nothing", style="yellow")
     return record
@@ -274,6 +274,7 @@ def _make_record(
             "thresholds": dict(checkpoint.card.thresholds),
         },
         versions=versions(),
+            "unproven": list(checkpoint.card.unproven()),
         precision=totals.precisions,
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -29,6 +29,7 @@ min_videos: 50
 failed_above: 0.1
 canary_shift_above: 0.05
 baseline_nights: 7
+unproven: [motion, object]
 """
 AS_WHOLE = Policy(
     rates=(RateLimit(label="motion", above=0.2), RateLimit(label="texture", above=0, group="generator=sora")),
@@ -37,6 +38,7 @@ AS_WHOLE = Policy(
     failed_above=0.1,
     canary_shift_above=0.05,
     baseline_nights=7,
+    unproven=("motion", "object"),
 )
 
 shares = st.floats(0, 1)
@@ -50,6 +52,7 @@ policies = st.builds(
     failed_above=shares,
     canary_shift_above=shares,
     baseline_nights=st.integers(1, 100),
+    unproven=st.lists(st.sampled_from(LABELS), unique=True).map(tuple),
 )
 
 
@@ -106,6 +109,8 @@ def test_a_record_reads_back_as_the_policy(policy: Policy) -> None:
         ("rates: {label: motion, above: 0.1}", "rates is {'label': 'motion', 'above': 0.1}; give a list of {label, "),
         ("rates:", "rates is without a value; give a list of {label, above, group}"),
         ("rates: [motion]", "rates[0] is the text 'motion'; give `key: value` pairs, known are label, above, group"),
+        ("unproven: motion", "unproven is the text 'motion'; give a list of labels, such as [motion]"),
+        ("unproven: [hands]", "unproven names the text 'hands'; known are boundary, texture, motion, object"),
         ("rises: 0.05", "rises is 0.05; give `key: value` pairs, known are significance, at_least"),
         ("rises: {significance: 0}", "rises.significance is 0; give a share above 0, or at_least: 1 to let every rise"),
         ("rises: {significance: .nan}", "rises.significance is nan; give a share between 0 and 1"),
@@ -173,6 +178,8 @@ def test_in_sentences() -> None:
         "A night fails when a label's rate in a group rose by at least 2 points against the baseline, at most "
         "7 nights before it, with a q value (Benjamini–Hochberg) of 0.01 or less.",
         "A rate is not compared when it is of fewer than 50 videos, tonight or in the baseline.",
+        "An unproven label, whose scores are not shown to be better than chance on unseen clips, fails no night by a "
+        "rise, except motion, object.",
         "A night fails when more than 10 % of its files have no score.",
         "The scorer counts as moved when the score of a canary's frame shifts by more than 0.05, or a canary cannot be "
         "compared.",

@@ -270,3 +270,47 @@ def test_remarks() -> None:
     assert remarks(policy=Policy(), cells=cells, baseline=list(NIGHTS)) == ()
     cells = measure_rates(ARRIVALS.empty_table(), NIGHTS, policy, resamples=20)
     assert remarks(policy=policy, cells=cells, baseline=list(NIGHTS)) == ()
+
+
+def test_a_rise_of_an_unproven_label_fails_no_night_and_is_told() -> None:
+    cells = measure_rates(WORSE, NIGHTS, Policy())
+    told = {"cells": cells, "baseline": list(NIGHTS), "unproven": ("texture", "motion")}
+    found = judge_night(policy=Policy(), arrivals=WORSE, canaries=STILL, **told)
+    assert (found.code, found.worse, found.reasons) == (EXIT_PASS, False, ())
+    assert found.headline.startswith("No worse than before: none of 4 rates rose")
+    assert risen_cells(Policy(), cells, ("motion",)) == []
+    first, *rises = remarks(policy=Policy(), **told)
+    assert first == (
+        "Unproven: texture, motion; the checkpoint's scores are not shown to be better than chance on unseen clips, so "
+        "a rise fails no night unless the policy lists the label under `unproven`."
+    )
+    assert [rise.partition(" (")[0] for rise in rises] == [
+        "Without a vote, as unproven: motion rose from 5.0 % to 12.0 % of the videos in generator=sora",
+        "Without a vote, as unproven: motion rose from 5.0 % to 12.0 % of all videos",
+    ]
+
+
+def test_an_unproven_label_that_the_policy_lists_votes() -> None:
+    policy = Policy(unproven=("motion",))
+    told = {"cells": measure_rates(WORSE, NIGHTS, policy), "baseline": list(NIGHTS), "unproven": ("motion",)}
+    assert judge_night(policy=policy, arrivals=WORSE, canaries=STILL, **told).code == EXIT_FAIL
+    assert remarks(policy=policy, **told) == ()
+
+
+def test_a_limit_on_an_unproven_label_s_rate_holds_and_says_so() -> None:
+    policy = Policy(rates=(RateLimit(label="motion", above=0.1),))
+    cells = measure_rates(WORSE, NIGHTS, policy)
+    found = judge_night(
+        policy=policy, cells=cells, arrivals=WORSE, canaries=STILL, baseline=list(NIGHTS), unproven=("motion",)
+    )
+    assert found.code == EXIT_FAIL
+    assert found.reasons[0].startswith("Motion (unproven) is in 12.0 % of all videos")
+
+
+def test_where_every_label_is_unproven_no_rate_is_compared() -> None:
+    cells = measure_rates(WORSE, NIGHTS, Policy())
+    found = judge_night(
+        policy=Policy(), cells=cells, arrivals=WORSE, canaries=STILL, baseline=list(NIGHTS), unproven=LABELS
+    )
+    assert found.code == EXIT_PASS
+    assert found.headline.startswith("No rate was compared, as every label is unproven: the checkpoint's scores are ")

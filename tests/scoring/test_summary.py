@@ -45,10 +45,11 @@ def write_ledger(store: Store, rows: list[dict], *, file: str = "videos-00000.pa
     write_table(pa.Table.from_pylist(rows, schema=VIDEOS), storage.join(store.videos(RUN), file))
 
 
-def shown(store: Store, **outcomes: int) -> str:
+def shown(store: Store, *, unproven: tuple[str, ...] = (), **outcomes: int) -> str:
     """What is printed of a run with these outcomes, 110 columns wide."""
     out = io.StringIO()
-    print_run(store, replace(record(RUN), outcomes=outcomes), THRESHOLDS, Console(file=out, width=110))
+    run = replace(record(RUN), outcomes=outcomes)
+    print_run(store, run, THRESHOLDS, Console(file=out, width=110), unproven=unproven)
     return out.getvalue()
 
 
@@ -173,3 +174,40 @@ def test_the_width_of_the_console(
 )
 def test_small_costs_are_not_printed_as_zero(value: float, text: str) -> None:
     assert summary._two_decimals(value) == text
+
+
+def test_unproven_labels_are_named_and_rank_no_video_beside_proven_ones(store: Store) -> None:
+    write_ledger(store, [scored("a", (9, 0, 0, 9)), scored("b", (0, 5, 0, 0))])
+    text = shown(store, scored=2, unproven=("boundary", "object"))
+    assert [row[0] for row in cells(text)][1:5] == ["boundary (unproven)", "texture", "motion", "object (unproven)"]
+    assert "Most affected videos: share" in text
+    assert [row[0] for row in cells(text)][5:] == ["b", "a"]  # by texture and motion
+    assert text.count("unproven: boundary, object; the scores are not shown to be better than chance on clips not ") == 1
+
+
+def test_where_no_label_is_proven_the_table_of_the_most_affected_says_so(store: Store) -> None:
+    write_ledger(store, [scored("a", (9, 0, 0, 0))])
+    text = " ".join(shown(store, scored=1, unproven=LABELS).split())
+    assert "Most affected videos by unproven labels: share of frames" in text
+
+
+def test_a_threshold_that_nearly_all_frames_reach_separates_nothing_and_names_no_video(store: Store) -> None:
+    write_ledger(store, [scored("a", (45, 2, 0, 0), frames=50), scored("b", (0, 1, 0, 0), frames=0)])
+    text = shown(store, scored=2)
+    said = "boundary: its threshold separates nothing, as 90.0% of the frames reach it; no video is named as most affected"
+    assert said in text.replace("\n", " ")
+    most_affected = text[text.index("Most affected") :]
+    assert "boundary" not in most_affected.split("boundary: its")[0]
+    assert "texture" in most_affected
+
+
+def test_where_all_thresholds_separate_nothing_no_video_is_most_affected(store: Store) -> None:
+    write_ledger(store, [scored("a", (50, 50, 48, 49), frames=50)])
+    text = shown(store, scored=1)
+    assert "Most affected" not in text
+    assert text.count("separates nothing") == 4
+
+
+def test_of_few_frames_no_threshold_is_said_to_separate_nothing(store: Store) -> None:
+    write_ledger(store, [scored("a", (49, 0, 0, 0), frames=49)])
+    assert "separates nothing" not in shown(store, scored=1)

@@ -42,7 +42,7 @@ class Night:
     spec_digest: str
     spec: dict[str, Any]
     checkpoint: dict[str, Any]
-    """digest, backbone, trained, standing (its quality on unseen videos, in words)."""
+    """digest, backbone, trained, standing (its quality on unseen videos, in words), unproven (labels)."""
     versions: dict[str, str]
     tables: str
     """Name of the folder in nights/<id>/ with the night's tables; rewriting them makes a new folder."""
@@ -68,6 +68,11 @@ class Night:
     remarks: tuple[str, ...] = ()
     """Limits of the judgement, one sentence each; written again when the night is judged again."""
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """The checkpoint's unproven labels; none for a night of a version that did not tell them apart."""
+        return tuple(self.checkpoint.get("unproven", ()))
 
     @property
     def has_scores(self) -> bool:

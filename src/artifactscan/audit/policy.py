@@ -8,6 +8,7 @@
     failed_above: 0.05
     canary_shift_above: 0.02
     baseline_nights: 14
+    unproven: [motion]
 
 Every key is optional. Shares are between 0 and 1: 0.01 is one percentage point.
 """
@@ -83,12 +84,18 @@ class Policy:
     precision may shift a score."""
     baseline_nights: int = 14
     """Most earlier nights that a night is compared with: two weeks have every weekday twice."""
+    unproven: tuple[str, ...] = ()
+    """Labels whose rises fail a night although the checkpoint's card does not show that its scores tell them from
+    chance on unseen clips (Card.unproven). A limit in ``rates`` names its label and holds without this."""
 
     def __post_init__(self) -> None:
         _check_count("min_videos", self.min_videos)
         _check_count("baseline_nights", self.baseline_nights)
         _check_share("failed_above", self.failed_above)
         _check_share("canary_shift_above", self.canary_shift_above)
+        for label in self.unproven:
+            if label not in LABELS:
+                raise UsageError(f"unproven names {_shown(label)}; known are {', '.join(LABELS)}")
 
 
 def load_policy(uri: str | None) -> Policy:
@@ -117,7 +124,7 @@ def parse_policy(values: object, source: str) -> Policy:
 
 def as_record(policy: Policy) -> dict[str, Any]:
     """The policy as in night.json, for ``parse_policy``; dumped as YAML it is a policy file."""
-    return {**asdict(policy), "rates": [asdict(limit) for limit in policy.rates]}
+    return {**asdict(policy), "rates": [asdict(limit) for limit in policy.rates], "unproven": list(policy.unproven)}
 
 
 def policy_in_sentences(policy: Policy) -> tuple[str, ...]:
@@ -134,10 +141,16 @@ def policy_in_sentences(policy: Policy) -> tuple[str, ...]:
         f"{policy.baseline_nights} nights before it, with a q value (Benjamini–Hochberg) of {rises.significance:g} "
         "or less.",
         f"A rate is not compared when it is of fewer than {policy.min_videos} videos, tonight or in the baseline.",
+        "An unproven label, whose scores are not shown to be better than chance on unseen clips, fails no night by a "
+        f"rise{_except(policy.unproven)}.",
         f"A night fails when more than {100 * policy.failed_above:g} % of its files have no score.",
         "The scorer counts as moved when the score of a canary's frame shifts by more than "
         f"{policy.canary_shift_above:g}, or a canary cannot be compared.",
     )
+
+
+def _except(labels: tuple[str, ...]) -> str:
+    return f", except {', '.join(labels)}" if labels else ""
 
 
 _Section = TypeVar("_Section", Policy, RateLimit, RiseLimit)
@@ -153,6 +166,10 @@ def _parse(values: object) -> Policy:
         )
     if "rises" in checked:
         checked["rises"] = _section(RiseLimit, checked["rises"], "rises")
+    if "unproven" in checked:
+        if not isinstance(checked["unproven"], list):
+            raise UsageError(f"unproven is {_shown(checked['unproven'])}; give a list of labels, such as [motion]")
+        checked["unproven"] = tuple(checked["unproven"])
     return Policy(**checked)
 
 

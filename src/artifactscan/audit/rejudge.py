@@ -199,9 +199,14 @@ def _judge(
         policy=policy_record(by.policy),
         baseline=tuple(baseline),
         verdict=judge_night(
-            policy=by.policy, cells=tables.cells, arrivals=tables.arrivals, canaries=canary_table, baseline=baseline
+            policy=by.policy,
+            cells=tables.cells,
+            arrivals=tables.arrivals,
+            canaries=canary_table,
+            baseline=baseline,
+            unproven=night.unproven,
         ),
-        remarks=remarks(policy=by.policy, cells=tables.cells, baseline=baseline),
+        remarks=remarks(policy=by.policy, cells=tables.cells, baseline=baseline, unproven=night.unproven),
         standing_rates=night.standing_rates if by.thresholds == night.thresholds else {},
     )
 

@@ -92,7 +92,7 @@ class Report:
 
         Risen cells first, by q value; then those of all videos together; then by rate.
         """
-        risen = {(cell["label"], cell["group"]) for cell in risen_cells(self.policy, self.cells)}
+        risen = {(cell["label"], cell["group"]) for cell in risen_cells(self.policy, self.cells, self.night.unproven)}
         cells = [
             {**cell, "state": "risen" if (cell["label"], cell["group"]) in risen else _fallen(cell)}
             for cell in self.cells.to_pylist()

@@ -33,10 +33,17 @@ _Row = Mapping[str, Any]
 
 
 def judge_night(
-    *, policy: Policy, cells: pa.Table, arrivals: pa.Table, canaries: pa.Table, baseline: Sequence[str]
+    *,
+    policy: Policy,
+    cells: pa.Table,
+    arrivals: pa.Table,
+    canaries: pa.Table,
+    baseline: Sequence[str],
+    unproven: Sequence[str] = (),
 ) -> Verdict:
     """The verdict on a night from its CELLS, ARRIVALS and CANARIES; ``baseline`` names the nights compared with.
 
+    ``unproven``: labels of the checkpoint's Card.unproven; their rises fail no night unless the policy lists them.
     A scorer that moved comes first, and then no rate is judged. Names in the sentences are printable but not escaped
     for HTML or Markdown.
     """
@@ -48,9 +55,9 @@ def judge_night(
             headline=f"The scorer moved, so tonight says nothing of the corpus: {shifts[0]}{others}.",
             reasons=_sentences([*shifts, *failed]),
         )
-    risen, high = risen_cells(policy, cells), _high_rates(policy, cells)
+    risen, high = risen_cells(policy, cells, unproven), _high_rates(policy, cells, unproven)
     reasons = [*(f"{_rise(cell)}, {_significance(cell, policy)}" for cell in risen), *high, *failed]
-    clauses = [*_failures(risen, high, failed), *_comparison(policy, cells, arrivals, baseline)]
+    clauses = [*_failures(risen, high, failed), *_comparison(policy, cells, arrivals, baseline, unproven)]
     if baseline:
         clauses.append(_scorer_clause(canaries, worse=bool(risen)))
     return Verdict(
@@ -61,9 +68,20 @@ def judge_night(
     )
 
 
-def risen_cells(policy: Policy, cells: pa.Table) -> list[_Row]:
+def risen_cells(policy: Policy, cells: pa.Table, unproven: Sequence[str] = ()) -> list[_Row]:
     """The CELLS rows whose rise fails the night, the smallest p value first."""
-    return [cell for cell in _significant_rises(policy, cells) if _large_enough(cell, policy)]
+    voting = _voting_cells(policy, cells, unproven)
+    return [cell for cell in _significant_rises(policy, voting) if _large_enough(cell, policy)]
+
+
+def labels_without_vote(policy: Policy, unproven: Sequence[str]) -> list[str]:
+    """The unproven labels that the policy does not list."""
+    return [label for label in unproven if label not in policy.unproven]
+
+
+def _voting_cells(policy: Policy, cells: pa.Table, unproven: Sequence[str]) -> pa.Table:
+    silent = labels_without_vote(policy, unproven)
+    return cells.filter(pc.invert(pc.is_in(cells["label"], pa.array(silent, pa.string()))))
 
 
 def moved_canaries(policy: Policy, canaries: pa.Table) -> list[_Row]:
@@ -78,11 +96,13 @@ def scorer_moved(policy: Policy, canaries: pa.Table) -> bool:
     return bool(_canary_reasons(policy, canaries))
 
 
-def remarks(*, policy: Policy, cells: pa.Table, baseline: Sequence[str]) -> tuple[str, ...]:
+def remarks(
+    *, policy: Policy, cells: pa.Table, baseline: Sequence[str], unproven: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Limits of the judgement that failed nothing, one sentence each; none where no video has a score tonight."""
     if not pc.sum(cells["videos"]).as_py():
         return ()
-    found = []
+    found = _remarks_on_unproven(policy, cells, unproven)
     groups = set(cells["group"].to_pylist())
     for limit in policy.rates:
         if limit.group not in groups:
@@ -98,6 +118,19 @@ def remarks(*, policy: Policy, cells: pa.Table, baseline: Sequence[str]) -> tupl
     if len(baseline) == 1 and _tested(cells):
         found.append("the baseline is a single night, so how much nights differ by themselves is not known")
     return _sentences(found)
+
+
+def _remarks_on_unproven(policy: Policy, cells: pa.Table, unproven: Sequence[str]) -> list[str]:
+    silent = labels_without_vote(policy, unproven)
+    if not silent:
+        return []
+    of_silent = cells.filter(pc.is_in(cells["label"], pa.array(silent, pa.string())))
+    rises = [cell for cell in _significant_rises(policy, of_silent) if _large_enough(cell, policy)]
+    return [
+        f"unproven: {', '.join(silent)}; the checkpoint's scores are not shown to be better than chance on unseen "
+        "clips, so a rise fails no night unless the policy lists the label under `unproven`",
+        *(f"without a vote, as unproven: {_rise(cell)}" for cell in rises[:_MAX_GROUPS_NAMED]),
+    ]
 
 
 def _significant_rises(policy: Policy, cells: pa.Table) -> list[_Row]:
@@ -124,17 +157,19 @@ def _canary_reasons(policy: Policy, canaries: pa.Table) -> list[str]:
     ]
 
 
-def _high_rates(policy: Policy, cells: pa.Table) -> list[str]:
+def _high_rates(policy: Policy, cells: pa.Table, unproven: Sequence[str]) -> list[str]:
     """Each rate limit of the policy that is exceeded, in the policy's order."""
     rows = {(cell["label"], cell["group"]): cell for cell in cells.to_pylist()} if policy.rates else {}
     found = [(limit, rows.get((limit.label, limit.group))) for limit in policy.rates]
-    return [_high_rate(limit, cell) for limit, cell in found if cell and (cell["rate"] or 0.0) > limit.above]
+    high = [(limit, cell) for limit, cell in found if cell and (cell["rate"] or 0.0) > limit.above]
+    return [_high_rate(limit, cell, unproven) for limit, cell in high]
 
 
-def _high_rate(limit: RateLimit, cell: _Row) -> str:
+def _high_rate(limit: RateLimit, cell: _Row, unproven: Sequence[str]) -> str:
     between = percent_between(cell["rate_low"], cell["rate_high"])
+    label = f"{limit.label} (unproven)" if limit.label in unproven else limit.label
     return (
-        f"{limit.label} is in {percent(cell['rate'])} of {_videos(limit.group)} ({cell['flagged']:,} of "
+        f"{label} is in {percent(cell['rate'])} of {_videos(limit.group)} ({cell['flagged']:,} of "
         f"{cell['videos']:,}, 95 % interval {between}), above the policy's {100 * limit.above:g} %"
     )
 
@@ -164,20 +199,28 @@ def _failures(risen: Sequence[_Row], high: Sequence[str], failed: Sequence[str])
     return [*clauses, *failed]
 
 
-def _comparison(policy: Policy, cells: pa.Table, arrivals: pa.Table, baseline: Sequence[str]) -> list[str]:
+def _comparison(
+    policy: Policy, cells: pa.Table, arrivals: pa.Table, baseline: Sequence[str], unproven: Sequence[str]
+) -> list[str]:
     """The headline's clause on the comparison with the baseline; none where a rise fails the night."""
     if not arrivals.num_rows:
         return ["nothing new tonight, so there is nothing to compare"]
-    all_videos = cells.filter(pc.equal(cells["group"], ALL))
     if not baseline:
-        scored = all_videos["videos"][0].as_py()
+        scored = cells.filter(pc.equal(cells["group"], ALL))["videos"][0].as_py()
         return [f"no earlier night to compare with: {counted(scored, 'video')} scored, nothing compared"]
+    cells = _voting_cells(policy, cells, unproven)
+    if not cells.num_rows:
+        return [
+            "no rate was compared, as every label is unproven: the checkpoint's scores are not shown to be better "
+            "than chance on unseen clips"
+        ]
     tested, nights = _tested(cells), counted(len(baseline), "night")
     rises = _significant_rises(policy, cells)
     if any(_large_enough(cell, policy) for cell in rises):
         return []
     if not tested:
-        return [f"nothing was compared with the {nights} before: {all_videos['untested'][0].as_py()}"]
+        why = cells.filter(pc.equal(cells["group"], ALL))["untested"][0].as_py()
+        return [f"nothing was compared with the {nights} before: {why}"]
     if rises:
         return [
             f"no worse than the policy allows: of {counted(tested, 'rate')} compared with {nights} the clearest "

@@ -1,6 +1,6 @@
 """Prints a plan, and the summary at the end of a run, for a terminal or a job's log."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -20,6 +20,8 @@ from artifactscan.store.run_records import RunRecord
 
 MOST_AFFECTED = 10
 """Videos in the table of the most affected ones."""
+NEARLY_ALL_FRAMES, ENOUGH_FRAMES = 0.9, 50
+"""A threshold separates nothing where at least this share of at least so many frames reaches it."""
 
 
 def print_plan(plan: Plan, out: Console, cost: Estimate | None = None) -> None:
@@ -61,8 +63,13 @@ def _two_decimals(value: float) -> str:
     return "under 0.01" if 0 < value < 0.005 else f"{value:,.2f}"
 
 
-def print_run(store: Store, record: RunRecord, thresholds: Mapping[str, float], out: Console) -> None:
-    """Prints outcomes, rates per label, the most affected videos, and the paths of the tables."""
+def print_run(
+    store: Store, record: RunRecord, thresholds: Mapping[str, float], out: Console, unproven: Collection[str] = ()
+) -> None:
+    """Prints outcomes, rates per label, the most affected videos, and the paths of the tables.
+
+    ``unproven``: labels of the checkpoint's Card.unproven. A label whose threshold separates nothing ranks no video.
+    """
     files = store.ledger_files(record.run)
     columns = ["uri", "outcome", "reason", "frames_decoded"]
     columns += [f"{kind}_{label}" for kind in ("max", "mean", "frames_over") for label in LABELS]
@@ -71,8 +78,15 @@ def print_run(store: Store, record: RunRecord, thresholds: Mapping[str, float], 
     scored = ledger.loc[ledger["outcome"].isin(HAS_FRAMES)]
     out.print(_outcomes_table(record.outcomes, ledger))
     if len(scored):
-        out.print(_rates_table(scored, thresholds))
-        out.print(_most_affected_table(scored))
+        shares = _shares_over(scored)
+        everywhere = [label for label, share in shares.items() if share >= NEARLY_ALL_FRAMES]
+        if scored["frames_decoded"].sum() < ENOUGH_FRAMES:
+            everywhere = []
+        out.print(_rates_table(scored, thresholds, unproven))
+        if ranked := [label for label in LABELS if label not in everywhere]:
+            out.print(_most_affected_table(scored, ranked, unproven))
+        for note in _notes(shares, everywhere, unproven):
+            out.print(Text(note, style="yellow"), soft_wrap=True)
     for what, folder in (
         ("frames", store.frames(record.run)),
         ("videos", store.videos(record.run)),
@@ -95,29 +109,52 @@ def _outcomes_table(outcomes: Mapping[str, int], ledger: pd.DataFrame) -> Table:
     return table
 
 
-def _rates_table(scored: pd.DataFrame, thresholds: Mapping[str, float]) -> Table:
+def _shares_over(scored: pd.DataFrame) -> dict[str, float]:
+    """Label → share of the frames at or over its threshold."""
     frames = int(scored["frames_decoded"].to_numpy().sum())
+    return {label: int(scored[f"frames_over_{label}"].to_numpy().sum()) / frames for label in LABELS}
+
+
+def _notes(shares: Mapping[str, float], everywhere: Sequence[str], unproven: Collection[str]) -> list[str]:
+    """What the tables must not be read as, one sentence each."""
+    notes = [
+        f"{label}: its threshold separates nothing, as {shares[label]:.1%} of the frames reach it; no video is named "
+        "as most affected by it"
+        for label in everywhere
+    ]
+    if unproven:
+        named = ", ".join(label for label in LABELS if label in unproven)
+        notes.append(f"unproven: {named}; the scores are not shown to be better than chance on clips not trained on")
+    return notes
+
+
+def _rates_table(scored: pd.DataFrame, thresholds: Mapping[str, float], unproven: Collection[str]) -> Table:
+    frames, shares = int(scored["frames_decoded"].to_numpy().sum()), _shares_over(scored)
     table = Table(title=f"Labels in {len(scored):,} videos, {frames:,} frames", title_justify="left")
     for heading in ("label", "threshold", "frames over it", "videos with such a frame"):
         table.add_column(heading, justify="left" if heading == "label" else "right")
     for label in LABELS:
         over = scored[f"frames_over_{label}"]
-        table.add_row(label, f"{thresholds[label]:.2f}", f"{over.sum() / frames:.1%}", f"{(over > 0).mean():.1%}")
+        name = f"{label} (unproven)" if label in unproven else label
+        table.add_row(name, f"{thresholds[label]:.2f}", f"{shares[label]:.1%}", f"{(over > 0).mean():.1%}")
     return table
 
 
-def _most_affected_table(scored: pd.DataFrame) -> Table:
-    shares = pd.DataFrame({label: scored[f"frames_over_{label}"] / scored["frames_decoded"] for label in LABELS})
-    peaks = scored[[f"max_{label}" for label in LABELS]].max(axis=1)
-    ranked = scored.assign(affected=shares.mean(axis=1), peak=peaks, **shares)
+def _most_affected_table(scored: pd.DataFrame, labels: Sequence[str], unproven: Collection[str]) -> Table:
+    """Ranked by the proven ones of ``labels``, or by all of them where none is proven."""
+    ranking = [label for label in labels if label not in unproven] or list(labels)
+    shares = pd.DataFrame({label: scored[f"frames_over_{label}"] / scored["frames_decoded"] for label in labels})
+    peaks = scored[[f"max_{label}" for label in ranking]].max(axis=1)
+    ranked = scored.assign(affected=shares[ranking].mean(axis=1), peak=peaks, **shares)
     ranked = ranked.sort_values(["affected", "peak", "uri"], ascending=[False, False, True]).head(MOST_AFFECTED)
-    table = Table(title="Most affected videos: share of frames over the threshold", title_justify="left")
+    by = " by unproven labels" if set(ranking) <= set(unproven) else ""
+    table = Table(title=f"Most affected videos{by}: share of frames over the threshold", title_justify="left")
     table.add_column("video")
-    for label in LABELS:
+    for label in labels:
         table.add_column(label, justify="right")
     table.add_column("peak", justify="right")
     for row in ranked.to_dict("records"):
-        table.add_row(Text(short_uri(row["uri"])), *(f"{row[label]:.0%}" for label in LABELS), f"{row['peak']:.2f}")
+        table.add_row(Text(short_uri(row["uri"])), *(f"{row[label]:.0%}" for label in labels), f"{row['peak']:.2f}")
     return table
 
 
