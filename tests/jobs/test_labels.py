@@ -11,7 +11,7 @@ from labelled import graded_row, label_row, labels_table, make_index, write_inde
 from artifactscan.annotation.labels_table import read_labels, write_labels
 from artifactscan.annotation.settings import AgreeSettings, ImportSettings
 from artifactscan.jobs.labels import main
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, SEVERITY_COLUMNS
 
 
 @pytest.fixture
@@ -55,6 +55,24 @@ def test_importing_keeps_each_annotator_or_merges_them(tasks: Path, capsys: pyte
     ]
     assert run(*flags, "--output", folder / "merged.parquet", "--on-conflict", "any") == 0
     assert read_labels(str(folder / "merged.parquet")).to_pylist() == [label_row("a b.mp4", 0, "0011", "1; 2")]
+
+
+def test_an_imported_sheet_of_grades_says_how_many_frames_have_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_index(tmp_path, make_index([("a.mp4", 0), ("a.mp4", 12), ("a.mp4", 24)]))
+    sheet = tmp_path / "sheet.csv"
+    header = f"file,frame_index,{','.join(LABELS)},{','.join(SEVERITY_COLUMNS)}"
+    sheet.write_text(f"{header}\na.mp4,0,,,,,0,1,2,3\na.mp4,12,0,1,0,0,,,,\na.mp4,24,,,,,,,,\n")
+    flags = ("import", "--from", "csv", "--file", sheet, "--index", tmp_path / "index.parquet", "--annotator", "anna")
+    assert run(*flags, "--output", tmp_path / "out.csv") == 0
+    said = capsys.readouterr().out
+    assert "2 labelled frames" in said
+    assert "graded from 0 to 3: 1" in said
+    assert read_labels(str(tmp_path / "out.csv")).to_pylist() == [
+        graded_row("a.mp4", 0, "0123", "anna"),
+        label_row("a.mp4", 12, "0100", "anna"),
+    ]
 
 
 def test_agreement_is_printed_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

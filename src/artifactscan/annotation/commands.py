@@ -1,4 +1,4 @@
-"""The commands of jobs/labels.py: each takes its settings and prints its result."""
+"""The commands of `artifactscan labels`: each takes its settings and prints its result."""
 
 from collections import Counter
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ from artifactscan.annotation.labelling_tools import import_labels
 from artifactscan.annotation.labels_table import merge_labels, read_labels, split_by_annotator, write_labels
 from artifactscan.annotation.settings import AgreeSettings, ImportSettings
 from artifactscan.errors import UsageError
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
 from artifactscan.storage import storage_errors
 from artifactscan.storage.parquet import write_table
@@ -41,6 +41,8 @@ def import_table(settings: ImportSettings, out: Console) -> None:
         name = "not named" if annotator is None else printable(annotator, 40)
         grid.add_row(Text(name), *(f"{count:,}" for count in counts))
     out.print(grid)
+    if graded := table.num_rows - table[SEVERITY_COLUMNS[0]].null_count:
+        out.print(f"graded from 0 to {MAX_SEVERITY}: {graded:,}")
     if unlabelled:
         out.print(f"left out, as nobody labelled them yet: {unlabelled:,}")
     out.print(Text(f"labels  {printable(settings.output)}"), soft_wrap=True)

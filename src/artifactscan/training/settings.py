@@ -50,7 +50,8 @@ class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
     """What thresholds are chosen for: prevalence (flag as many frames as show the label), f1, or for example
     precision=0.5 or recall=0.8."""
     label_rule: Literal["error", "any", "all", "majority"] = "error"
-    """What becomes of a frame that is labelled differently: an error, or 1 where any, all or most say so."""
+    """What becomes of a frame that is labelled differently: an error, or 1 where any, all or most say so. Grades are
+    averaged; under error a label is 1 from a mean of 1.5 on."""
     synthetic: int = 0
     """Drawn clips to learn from as well, each clean and with known artifacts; nothing is tuned or tested on them."""
     resamples: int = 1000
