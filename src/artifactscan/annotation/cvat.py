@@ -138,7 +138,7 @@ def _tag(image: ElementTree.Element, label: str, note: str | None, grade: float 
     if note:
         ElementTree.SubElement(tag, "attribute", {"name": "note"}).text = _NOT_XML.sub("\ufffd", note)
     if grade is not None:
-        ElementTree.SubElement(tag, "attribute", {"name": SEVERITY}).text = f"{grade:.17g}"
+        ElementTree.SubElement(tag, "attribute", {"name": SEVERITY}).text = repr(grade).removesuffix(".0")
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
