@@ -1,6 +1,5 @@
 """Given frames judged in this process, by a real HTTP stub."""
 
-import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -43,22 +42,10 @@ def test_every_frame_has_an_outcome(server: JudgeServer) -> None:
 
 
 def test_requests_keep_the_pace_and_are_no_more_at_once_than_allowed(server: JudgeServer) -> None:
-    most, now, lock = 0, 0, threading.Lock()
-
-    def slow(handler, question) -> None:
-        nonlocal most, now
-        with lock:
-            now += 1
-            most = max(most, now)
-        server.wait(0.2)
-        with lock:
-            now -= 1
-        prose('{"reason": "x", "boundary": 0, "texture": 0, "motion": 0, "object": 0}')(handler, question)
-
-    server.misbehave(slow)
+    server.delay_s = 0.2
     judge_frames(frames(8), request(server), requests_per_minute=600, concurrent=2)
     arrived = sorted(question.at_s for question in server.questions)
-    assert most == 2
+    assert server.most_at_once == 2
     assert arrived[-1] - arrived[0] >= 7 * 0.1 - 0.05
 
 

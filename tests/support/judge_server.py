@@ -95,6 +95,9 @@ class JudgeServer:
     delay_s: float = 0.0
     port: int = 0
     questions: list[Question] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    """The most requests that were being answered at a time."""
     grades: Callable[[Question], dict[str, int]] = lambda question: {}
     _rules: list[_Rule] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -123,12 +126,18 @@ class JudgeServer:
     def misbehave(self, reply: Reply, *, times: int = -1, when: Callable[[Question], bool] = lambda _: True) -> None:
         self._rules.append(_Rule(reply, times, when))
 
+    def answered(self) -> None:
+        with self._lock:
+            self.at_once -= 1
+
     def wait(self, seconds: float) -> None:
         """Sleeps, but no longer than the server lives."""
         self._closed.wait(seconds)
 
     def reply_for(self, question: Question) -> Reply:
         with self._lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
             self.questions.append(question)
             for rule in self._rules:
                 if rule.times and rule.when(question):
@@ -163,6 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         reply = self.stub.reply_for(question)
         self.stub.wait(self.stub.delay_s)
+        self.stub.answered()
         with suppress(ConnectionError):  # the client had enough
             reply(self, question)
 
