@@ -17,7 +17,8 @@ import ray
 from ray.actor import ActorProxy
 
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
+from artifactscan.decode.segment import Segment
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.messages.logs import actor_log
@@ -97,10 +98,13 @@ class Classify:
 
     def _score(self, segments: pa.Table) -> pa.Table:
         counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
-        clips = [self._pixels(blob, n) for blob, n in zip(segments["pixels"], counts, strict=True) if n]
+        before, after = (segments[f"context_{side}"].to_pylist() for side in ("before", "after"))
+        clips = [self._pixels(blob) for blob in segments["pixels"]]
         started = time.perf_counter()
         scores = self.classifier.scores(clips)
         seconds = time.perf_counter() - started
+        own = [np.repeat([False, True, False], sides) for sides in zip(before, counts, after, strict=True)]
+        scores = scores[np.concatenate([np.empty(0, bool), *own])]
         frames = pa.StructArray.from_arrays(
             [
                 _flatten(segments["frame_index"], pa.int32()),
@@ -131,9 +135,9 @@ class Classify:
             metrics.BATCH_FRAMES.record(frames)
             metrics.BATCHES.record(device=self.classifier.device, precision=self.classifier.precision)
 
-    def _pixels(self, blob: pa.LargeBinaryScalar, frames: int) -> np.ndarray:
-        shape = (frames, self.input.height, self.input.width, 3)
-        return np.frombuffer(blob.as_buffer(), np.uint8).reshape(shape)
+    def _pixels(self, blob: pa.LargeBinaryScalar) -> np.ndarray:
+        pixels = np.frombuffer(blob.as_buffer() or b"", np.uint8)
+        return pixels.reshape(-1, self.input.height, self.input.width, 3)
 
 
 def run_graph(
@@ -201,6 +205,8 @@ def _segment_row(row: dict[str, Any], segment: Segment) -> pa.Table:
         "frame_index": segment.frame_index,
         "pts_s": segment.pts_s,
         "pixels": segment.pixels,
+        "context_before": segment.context_before,
+        "context_after": segment.context_after,
     }
     if (verdict := segment.result) is not None:
         values |= {"outcome": str(verdict.outcome), "reason": verdict.reason, **asdict(verdict.facts)}

@@ -1,7 +1,6 @@
 """Runs the scoring graph over what is left of a run, in rounds, until every video has a complete attempt."""
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -118,8 +117,8 @@ def _run_round(job: ScoringJob, run: str, work: pa.Table, cluster: "PreparedClus
             job.store.parts(run),
             run=run,
             pools=cluster.pools,
-            decoding=settings.decoding(checkpoint.card.input),
-            classifying=replace(settings.classifying(), device=cluster.pools.device),
+            decoding=settings.decoding(checkpoint.card.input, context_frames=checkpoint.card.neighbours),
+            classifying=settings.classifying().on(cluster.pools.device),
             checkpoint=checkpoint,
             tally=tally,
         )

@@ -165,9 +165,12 @@ SEGMENTS = pa.schema(
         pa.field("frame_index", pa.list_(pa.int32())),
         pa.field("pts_s", pa.list_(pa.float64())),
         pa.field("pixels", pa.large_binary()),
+        pa.field("context_before", pa.int32()),
+        pa.field("context_after", pa.int32()),
     ]
 )
-"""Decoder output: one row per segment; ``pixels`` is uint8 RGB, (frames, height, width, 3) in C order.
+"""Decoder output: one row per segment; ``pixels`` is uint8 RGB, (frames, height, width, 3) in C order, of the sampled
+frames before the segment, those of ``frame_index``, and those after it: ``context_before`` and ``context_after`` count.
 Outcome, reason and facts are on the row with ``last`` true and null on the others."""
 
 PARTS = pa.schema(

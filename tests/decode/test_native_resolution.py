@@ -10,7 +10,8 @@ from media import damage, write_clip
 
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.native_resolution import NativeResolutionDecoder, fit_within
-from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
+from artifactscan.decode.segment import Segment
 from artifactscan.decode.video import DecodeSettings
 
 

@@ -10,7 +10,8 @@ from media import write_clip
 
 from artifactscan import storage
 from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
+from artifactscan.decode.segment import Segment
 from artifactscan.outcomes import Outcome
 
 

@@ -99,3 +99,40 @@ def test_a_failed_slice_has_its_own_result(child: SandboxedDecoder, tmp_path: Pa
         segments = list(child.decode(str(broken), Slice(number, 2)))
         assert_failed(segments, Outcome.UNDECODABLE)
         assert segments[0].slice == Slice(number, 2)
+
+
+@pytest.mark.parametrize("of", [1, 3])
+@pytest.mark.parametrize("segment_frames", [2, 64])
+def test_every_segment_brings_the_sampled_frames_around_it(long_one: Path, of: int, segment_frames: int) -> None:
+    whole, _ = decode(long_one)
+    settings = replace(CHILD_SETTINGS, context_frames=2, segment_frames=segment_frames)
+    size = settings.input.height * settings.input.width * 3
+    with SandboxedDecoder(CHILD_SETTINGS) as plain:
+        pixels = {
+            index: part.pixels[n * size : (n + 1) * size]
+            for part in plain.decode(str(long_one))
+            for n, index in enumerate(part.frame_index)
+        }
+    order = list(pixels)
+    assert order == [frame[0] for frame in whole]
+    seen = []
+    with SandboxedDecoder(settings) as process:
+        for number in range(of):
+            segments = list(process.decode(str(long_one), Slice(number, of) if of > 1 else WHOLE))
+            assert result_of(segments).outcome is Outcome.SCORED
+            for segment in (one for one in segments if one.frame_index):
+                first, last = (order.index(segment.frame_index[end]) for end in (0, -1))
+                around = order[max(0, first - 2) : last + 3]
+                assert segment.pixels == b"".join(pixels[index] for index in around)
+                assert (segment.context_before, segment.context_after) == (min(2, first), min(2, len(order) - 1 - last))
+                seen += segment.frame_index
+    assert seen == order
+
+
+def test_damage_in_the_context_is_counted_by_its_own_slice(tmp_path: Path) -> None:
+    path = damage(write_clip(tmp_path / "clip.mp4", seconds=10, options=H264), at=0.5, size=3_000)
+    _, facts = decode(path)
+    with SandboxedDecoder(replace(CHILD_SETTINGS, context_frames=3)) as process:
+        parts = [result_of(list(process.decode(str(path), Slice(number, 4)))).facts for number in range(4)]
+    for name in ("frames_sampled", "frames_decoded", "packets_damaged"):
+        assert sum(getattr(part, name) for part in parts) == getattr(facts, name)

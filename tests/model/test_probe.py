@@ -26,11 +26,12 @@ def probe_checkpoint(backbone: str = VIT, spec: InputSpec = SPEC, **probe) -> Ch
     return Checkpoint(card=card, weights=safetensors.torch.save(dict(build_model(card).state_dict())))
 
 
-def test_windows_repeat_the_ends_of_each_clip() -> None:
-    features = torch.arange(5.0)[:, None]
-    assert windows(features, [3, 2], 1).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 4]]
+def test_windows_add_the_change_within_the_clip() -> None:
+    features = torch.tensor([[0.0], [1.0], [-3.0], [5.0], [4.0]])
+    assert windows(features, [3, 2], 1).tolist() == [[0, 1], [1, 5], [-3, 4], [5, 1], [4, 1]]
+    assert windows(features, [3, 2], 2)[:, 1].tolist() == [5, 5, 5, 1, 1]
+    assert windows(features, [1, 4], 2)[0].tolist() == [0, 0]
     assert windows(features, [3, 2], 0) is features
-    assert windows(features, [1, 4], 2)[0].tolist() == [0] * 5
 
 
 @given(st.lists(st.integers(0, 6), max_size=5), st.integers(1, 3))
@@ -88,7 +89,7 @@ def test_a_probe_of_what_the_backbone_lacks_is_refused(backbone: str, probe: dic
     [
         ({"blocks": (2, 1)}, "in rising order"),
         ({"tokens": ()}, "give one or more of class, mean, std"),
-        ({"components": 0}, "components is 0"),
+        ({"components": -1}, "components is -1"),
         ({"neighbours": 9}, "give 0 to 8"),
         ({"tiles": (0, 1)}, "rows and columns"),
     ],

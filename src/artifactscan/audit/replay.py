@@ -68,13 +68,17 @@ def replay(settings: WhySettings) -> Replay:
     thresholds = thresholds or dict(checkpoint.card.thresholds)
     _check_object(uri, row)
     notes = []
-    decoding = asked.decoding(checkpoint.card.input)
+    if unproven := checkpoint.card.unproven():
+        notes.append(
+            f"unproven: {', '.join(unproven)}; the scores are not shown to be better than chance on unseen clips"
+        )
+    decoding = asked.decoding(checkpoint.card.input, context_frames=checkpoint.card.neighbours)
     classifier = Classifier(checkpoint, asked.classifying())
     if run.precision and classifier.precision not in run.precision:
         notes.append(f"scored here in {classifier.precision}, then in {', '.join(run.precision)}")
     with SandboxedDecoder(decoding) as child:
         fresh, result = _score(row, VideoReader(child, max_object_bytes=asked.max_object_bytes), classifier)
-    stored = stored_frames(store, run.spec_digest, pa.array([row["video_id"]])).sort_by("frame_index")
+    stored = stored_frames(store, store.runs_of(run.spec_digest), pa.array([row["video_id"]])).sort_by("frame_index")
     events = find_events(
         fresh,
         thresholds,
@@ -163,8 +167,7 @@ def _score(row: dict, reader: VideoReader, classifier: Classifier) -> tuple[pa.T
     for _, segment in reader.read([row]):
         result = segment.result or result
         if count := len(segment.frame_index):
-            pixels = np.frombuffer(segment.pixels, np.uint8).reshape(count, segment.height, segment.width, 3)
-            scores = classifier.scores(pixels)
+            scores = classifier.scores(segment.frames())[segment.own]
             columns = {
                 "video_id": [row["video_id"]] * count,
                 "uri": [row["uri"]] * count,

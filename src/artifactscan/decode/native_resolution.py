@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from artifactscan.decode.input_spec import MAX_SIDE, InputSpec
 from artifactscan.decode.sandbox.protocol import frames_within
-from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
+from artifactscan.decode.segment import Segment
 from artifactscan.decode.slices import WHOLE, Slice
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.outcomes import HAS_FRAMES

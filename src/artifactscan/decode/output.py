@@ -19,12 +19,15 @@ its pixels, uint8 RGB, (height, width, 3), contiguous."""
 class FrameOutput:
     """Delivers a video's sampled frames to a sink and fills its facts."""
 
-    def __init__(self, settings: DecodeSettings, sink: Sink, facts: VideoFacts):
+    def __init__(self, settings: DecodeSettings, sink: Sink, facts: VideoFacts, context_sink: Sink | None = None):
         self.settings, self.facts = settings, facts
         self.last_index = -1
         """Index of the last frame delivered."""
         self.damaged: set[int] = set()
         """Numbers of the damaged packets."""
+        self.context: frozenset[int] = frozenset()
+        """Indices of frames that go to the context sink, and do not count as frames of this slice."""
+        self.context_sink = context_sink
         self._sink, self._frames = sink, 0
         self._scaler = VideoReformatter()
 
@@ -37,9 +40,11 @@ class FrameOutput:
             self.facts.rotation_deg, _ = orientation(frame)
             size = (frame.width, frame.height)
             self.facts.width, self.facts.height = size[::-1] if self.facts.rotation_deg % 180 else size
-        self._sink(index, pts_s, to_rgb(frame, self.settings.input, self._scaler))
+        is_context = index in self.context and self.context_sink is not None
+        sink = self.context_sink if is_context else self._sink
+        sink(index, pts_s, to_rgb(frame, self.settings.input, self._scaler))
         self.last_index = index
-        self._frames += 1
+        self._frames += not is_context
 
     def set_timeline(self, *, frames: int, sampled: int, duration_s: float) -> None:
         """Notes the frames and length of the whole video; raises DecodeError where it is too long."""

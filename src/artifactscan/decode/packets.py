@@ -75,6 +75,8 @@ class DecodePlan:
     end: int
     """End of the last frame, in ticks."""
     frames_in_video: int
+    context: frozenset[int] = frozenset()
+    """Indices of its frames that belong to other slices of the video and only surround those of this one."""
 
 
 def plan_decoding(

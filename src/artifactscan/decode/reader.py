@@ -7,7 +7,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from artifactscan.decode.sandbox.supervisor import Segment, segment_without_frames
+from artifactscan.decode.segment import Segment, segment_without_frames
 from artifactscan.decode.slices import Slice
 from artifactscan.decode.video import DecodeResult, VideoFacts
 from artifactscan.outcomes import Outcome

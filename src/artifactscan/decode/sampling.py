@@ -4,6 +4,7 @@ Times are integer ticks of a time base, so a frame that begins exactly at a samp
 the frame rate.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -35,3 +36,15 @@ def sampled_frames(pts: Sequence[int], end: int, rate: Fraction) -> list[int]:
         return []
     firsts = [first_sample(time - pts[0], rate) for time in (*pts, max(end, pts[-1] + 1))]
     return [index for index, first in enumerate(firsts[:-1]) if first < firsts[index + 1]]
+
+
+def window(frame_index: int, sampled: Sequence[int], neighbours: int) -> list[int]:
+    """The frames whose features the score of a frame depends on: 2 · neighbours + 1 indices, in order.
+
+    ``sampled``: the video's sampled frames, increasing; the frame itself need not be one of them. Where fewer sampled
+    frames come before or after it, the first or last one is repeated.
+    """
+    before = list(sampled[: bisect_left(sampled, frame_index)])[-neighbours:] if neighbours else []
+    after = list(sampled[bisect_right(sampled, frame_index) :])[:neighbours]
+    known = [*before, frame_index, *after]
+    return [known[0]] * (neighbours - len(before)) + known + [known[-1]] * (neighbours - len(after))

@@ -31,20 +31,25 @@ def decode_selectively(
     plan = plan_decoding(notes, video.time_base, settings.sample_fps, video.frame_ticks)
     if plan is None:
         return False
-    plan = restrict_plan(plan, slice)
+    plan = restrict_plan(plan, slice, settings.context_frames if output.context_sink else 0)
+    output.context = plan.context
     output.set_timeline(
         frames=plan.frames_in_video,
-        sampled=len(plan.packet_of_frame),
+        sampled=len(plan.packet_of_frame) - len(plan.context),
         duration_s=float((plan.end - plan.start) * video.time_base),
     )
     video.open_decoder()
-    if slice.number == 0:  # so that all slices together count them once
-        output.damaged.update(range(len(packets.notes), len(notes)))
     try:
         for group in plan.groups:
             _GroupDecoder(packets, plan, group, video, output).decode()
     except _PlanMismatchError:
         return False
+    # All slices together count each damaged packet once.
+    for group in plan.groups:
+        if plan.context.issuperset(group.frames):
+            output.damaged.difference_update(group.packets)
+    if slice.number == 0:
+        output.damaged.update(range(len(packets.notes), len(notes)))
     return True
 
 

@@ -50,6 +50,8 @@ class DecodeSettings:
     """One of DECODERS; auto is pyav first, decord where pyav fails."""
     segment_frames: int = 64
     """Frames handed on at a time, which limits memory: 64 frames of 224×224 are 9.6 MB."""
+    context_frames: int = 0
+    """Sampled frames before and after each segment that are handed on with it; at most ``segment_frames``."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)
 
 

@@ -35,7 +35,9 @@ _BMFF_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"
 _MAGIC_BYTES = 12
 
 
-def decode_decord(path: str, settings: DecodeSettings, sink: Sink, slice: Slice = WHOLE) -> VideoFacts:
+def decode_decord(
+    path: str, settings: DecodeSettings, sink: Sink, slice: Slice = WHOLE, _context_sink: Sink | None = None
+) -> VideoFacts:
     """Gives ``sink`` each distinct frame on screen at a sampling time, in order; returns the video's facts.
 
     Where decord stops early, the frames up to there count. Raises DecodeError (UNDECODABLE, TOO_LARGE), and

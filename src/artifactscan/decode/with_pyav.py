@@ -13,15 +13,19 @@ from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.outcomes import Outcome
 
 
-def decode_pyav(path: str, settings: DecodeSettings, sink: Sink, slice: Slice = WHOLE) -> VideoFacts:
+def decode_pyav(
+    path: str, settings: DecodeSettings, sink: Sink, slice: Slice = WHOLE, context_sink: Sink | None = None
+) -> VideoFacts:
     """Gives ``sink`` each distinct frame on screen at a sampling time, in order; returns the video's facts.
+
+    ``context_sink`` gets the ``context_frames`` of the settings before and after those of a slice.
 
     ``frames_decoded`` below ``frames_sampled`` means frames lost to damage: a frame that cannot be decoded, and all
     frames that depend on it. Raises DecodeError (UNDECODABLE, TOO_LARGE), and NotSliceableError for a slice of a video
     that has to be decoded whole; MemoryError and OSError propagate.
     """
     facts = VideoFacts(decoder="pyav")
-    output = FrameOutput(settings, sink, facts)
+    output = FrameOutput(settings, sink, facts, context_sink)
     with open_video(path, settings.limits, facts) as video:
         if facts.codec in SELECTIVE_CODECS and decode_selectively(path, video, settings, slice, output):
             return output.finish(may_be_empty=slice != WHOLE)

@@ -8,7 +8,7 @@ from artifactscan.decode.sampling import EVERY_FRAME_FPS
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
-from artifactscan.settings.groups import DeviceSettings, SamplingSettings, check_numbers
+from artifactscan.settings.groups import DeviceSettings, SamplingSettings, check_settings
 
 MAX_FRAMES = 64
 """Frames explained at a time: one row each of the contact sheet."""
@@ -38,7 +38,7 @@ class ExplainSettings(SamplingSettings, DeviceSettings):
     """Pixels of a picture's longer side; larger videos are shrunk to it, smaller ones keep their size."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
+        check_settings(self)
         if not 1 <= self.top <= MAX_FRAMES:
             raise UsageError(f"--top is {self.top}; give a number from 1 to {MAX_FRAMES}")
         if not 1 <= self.max_side <= MAX_SIDE:

@@ -9,6 +9,7 @@ import numpy as np
 from artifactscan import storage
 from artifactscan.corpus.listing import video_id
 from artifactscan.decode.native_resolution import fit_within, settings_for_size
+from artifactscan.decode.sampling import EVERY_FRAME_FPS, window
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.explain.frame_pickers import (
@@ -18,6 +19,7 @@ from artifactscan.explain.frame_pickers import (
     Picker,
     UnknownFrameError,
     pick_frames,
+    sampled_indices,
 )
 from artifactscan.explain.settings import ExplainSettings
 from artifactscan.labels import LABELS
@@ -84,8 +86,29 @@ def scored_frames(
         raise UsageError(f"video {uri} {error}") from None
     except DecodeError as error:
         raise UsageError(f"video {uri} cannot be decoded ({error.outcome}): {error.reason}") from None
-    scores = classifier.scores(np.stack([frame.pixels for frame in seen]))
+    scores = _scores(fetched.path, decoding, seen, classifier, settings.sample_fps, card.neighbours)
     return [ScoredFrame(seen=one, shown=two, scores=row) for one, two, row in zip(seen, shown, scores, strict=True)]
+
+
+def _scores(
+    path: str,
+    decoding: DecodeSettings,
+    seen: Sequence[Frame],
+    classifier: Classifier,
+    sample_fps: float,
+    neighbours: int,
+) -> np.ndarray:
+    """float32 (frames, labels): the scores of ``seen``, with the sampled frames around each where the card asks."""
+    if not neighbours:
+        return classifier.scores(np.stack([frame.pixels for frame in seen]))
+    sampled = sampled_indices(path, replace(decoding, sample_fps=sample_fps))
+    windows = [window(frame.index, sampled, neighbours) for frame in seen]
+    every = replace(decoding, sample_fps=EVERY_FRAME_FPS)
+    needed = sorted({index for indices in windows for index in indices})
+    frames, _ = pick_frames(path, every, lambda: NamedFrames(needed))
+    pixels = {frame.index: frame.pixels for frame in frames}
+    scores = classifier.scores([np.stack([pixels[index] for index in indices]) for indices in windows])
+    return scores[neighbours :: 2 * neighbours + 1]
 
 
 def _shown_frames(

@@ -69,6 +69,11 @@ class Card:
     """Name and size of each clip it was trained on: figures measured on these are not figures on unseen videos."""
     card_version: int = CARD_VERSION
 
+    @property
+    def neighbours(self) -> int:
+        """Sampled frames before and after a frame that its scores depend on."""
+        return self.probe.neighbours if self.probe else 0
+
     def quality(self) -> str | None:
         """How such a checkpoint did on videos it had not seen, in words; None where the card does not say."""
         try:

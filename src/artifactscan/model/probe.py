@@ -11,7 +11,7 @@ from artifactscan.model.probe_spec import ProbeSpec
 
 
 class ProbeModel(nn.Module):
-    """A backbone, a projection of what is read of it, and a head.
+    """A backbone, a projection of what is read of it (or none), and a head.
 
     Its tensors are named ``backbone.…``, ``projection.weight`` and ``.bias``, ``head.weight`` and ``.bias``.
     """
@@ -26,16 +26,17 @@ class ProbeModel(nn.Module):
         if probe.blocks:
             cast(Any, backbone).prune_intermediate_layers([probe.blocks[-1]], prune_norm=True, prune_head=True)
         self.backbone, self.probe = backbone, probe
-        self.projection = nn.Linear(self._width(), probe.components)
-        of_frame = probe.components * (2 if probe.tile_count > 1 else 1)
-        self.head = nn.Linear(of_frame * (2 * probe.neighbours + 1), labels)
+        width = self._width()
+        self.projection = nn.Linear(width, probe.components) if probe.components else nn.Identity()
+        of_frame = (probe.components or width) * (2 if probe.tile_count > 1 else 1)
+        self.head = nn.Linear(of_frame * (2 if probe.neighbours else 1), labels)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Logits, float (n, labels), of normalised float (n, 3, height, width), each frame as a clip of its own."""
         return self.logits(self.features(frames), [1] * len(frames))
 
     def features(self, frames: torch.Tensor) -> torch.Tensor:
-        """Projected features, float32 (n, features), of normalised float (n, 3, height, width)."""
+        """Features of each frame, float32 (n, features), of normalised float (n, 3, height, width)."""
         read = self.read(frames)
         with torch.autocast(read.device.type, enabled=False):  # the projection costs nothing, and rounding it would
             return self.project(read.float())
@@ -45,7 +46,7 @@ class ProbeModel(nn.Module):
         return read_tokens(self.backbone, split_tiles(frames, self.probe.tiles), self.probe)
 
     def project(self, read: torch.Tensor) -> torch.Tensor:
-        """Float (n, features) of float (n · tiles, width)."""
+        """The features of each frame, (n, features), of what was read, (n · tiles, width)."""
         return pool_tiles(self.projection(read), self.probe.tile_count)
 
     def logits(self, features: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
@@ -104,7 +105,7 @@ def split_tiles(frames: torch.Tensor, tiles: tuple[int, int]) -> torch.Tensor:
 
 
 def pool_tiles(projected: torch.Tensor, tiles: int) -> torch.Tensor:
-    """(n · tiles, components) to (n, features): the mean and the maximum over a frame's tiles, where there are any."""
+    """(n · tiles, width) to (n, 2 · width): the mean and the maximum over the tiles of a frame, where it is cut."""
     if tiles == 1:
         return projected
     of_frame = projected.unflatten(0, (-1, tiles))
@@ -112,21 +113,24 @@ def pool_tiles(projected: torch.Tensor, tiles: int) -> torch.Tensor:
 
 
 def windows(features: torch.Tensor, lengths: Sequence[int], neighbours: int) -> torch.Tensor:
-    """The features of each frame's window side by side: (n, features · (2 · neighbours + 1)), earliest frame first.
+    """Each frame's features and how much they change around it: (n, features), or (n, 2 · features) with neighbours.
 
-    ``features``: (n, features) of clips one after the other, ``lengths`` the frames of each. Beyond the ends of a clip
-    its first or last frame is repeated.
+    ``features``: (n, features) of clips one after the other, ``lengths`` the frames of each. The change is the sum of
+    the absolute differences between consecutive frames, from ``neighbours`` frames before to as many after; frames
+    beyond the ends of a clip count as equal to its first or last one.
     """
     if not neighbours:
         return features
     device = features.device
     counts = torch.tensor(lengths, dtype=torch.int64, device=device)
-    first = torch.repeat_interleave(torch.cumsum(counts, 0) - counts, counts)
-    last = torch.repeat_interleave(torch.cumsum(counts, 0) - 1, counts)
+    ends = torch.repeat_interleave(torch.cumsum(counts, 0), counts)
+    first, last = ends - torch.repeat_interleave(counts, counts), ends - 1
     position = torch.arange(len(features), device=device)
-    offsets = range(-neighbours, neighbours + 1)
-    rows = torch.stack([(position + offset).clamp(first, last) for offset in offsets], dim=1)
-    return features[rows].flatten(1)
+    change = torch.zeros_like(features)
+    for offset in range(-neighbours, neighbours):
+        one, next_one = ((position + step).clamp(first, last) for step in (offset, offset + 1))
+        change += (features[next_one] - features[one]).abs()
+    return torch.cat([features, change], dim=1)
 
 
 def _has_class_token(backbone: nn.Module) -> bool:

@@ -20,10 +20,10 @@ class ProbeSpec:
     tokens: tuple[Token, ...] = ("class",)
     """Read from each block's output: the class token, the mean of the patches, their standard deviation. Convolutional
     networks have no class token."""
-    components: int = 128
-    """Width of the linear projection of all that is read."""
+    components: int = 0
+    """Width of a linear projection of all that is read; 0: none."""
     neighbours: int = 0
-    """Sampled frames before and after a frame whose features the head sees as well."""
+    """Sampled frames before and after a frame between which the head sees how much the features change."""
     tiles: tuple[int, int] = (1, 1)
     """Rows and columns that a frame is cut into; each tile goes through the backbone, and the head sees the mean and
     the maximum of their projected features."""
@@ -35,8 +35,8 @@ class ProbeSpec:
             raise UsageError(
                 f"probe tokens are {list(self.tokens)}; give one or more of {', '.join(TOKENS)}, each once"
             )
-        if self.components < 1:
-            raise UsageError(f"probe components is {self.components}; give 1 or more")
+        if self.components < 0:
+            raise UsageError(f"probe components is {self.components}; give 0 or more")
         if not 0 <= self.neighbours <= MAX_NEIGHBOURS:
             raise UsageError(f"probe neighbours is {self.neighbours}; give 0 to {MAX_NEIGHBOURS}")
         if len(self.tiles) != 2 or min(self.tiles) < 1:

@@ -5,7 +5,9 @@ A job's settings are one frozen dataclass that inherits the groups it needs; fla
 
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Literal
+from functools import cache
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from artifactscan.corpus.listing import VIDEO_PATTERNS, ListSettings
 from artifactscan.decode.input_spec import InputSpec
@@ -13,7 +15,8 @@ from artifactscan.decode.video import DecodeLimits, DecodeSettings
 from artifactscan.errors import UsageError
 from artifactscan.model.classify_settings import ClassifySettings
 
-MAX_SAMPLE_FPS = 1000.0
+MIN_SAMPLE_FPS, MAX_SAMPLE_FPS = 1e-6, 1000.0
+"""One frame in eleven days, which is the first frame of any video; and more than any camera."""
 MAX_NUMBER = 2**53
 """Larger integers lose digits in tables and overflow in C code."""
 
@@ -26,22 +29,56 @@ _AT_LEAST_0 = frozenset(
 _LIMITS = DecodeLimits()
 
 
-def check_numbers(settings: object) -> None:
-    """UsageError where a setting of one of these groups is out of range."""
-    for field in fields(settings):  # type: ignore[arg-type] - a dataclass
-        value, flag = getattr(settings, field.name), f"--{field.name.replace('_', '-')}"
+_TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "True or False", NoneType: "None"}
+
+
+def check_settings(settings: object) -> None:
+    """UsageError where a setting has a value of another type than its own, or a number out of range."""
+    for name, hint in _type_hints(type(settings)).items():
+        value, flag = getattr(settings, name), f"--{name.replace('_', '-')}"
+        if not _is_instance(value, hint):
+            raise UsageError(f"{flag} is {value!r}; give {_describe_type(hint)}")
         if value is None:
             continue
-        if field.name in _ABOVE_0 and not value > 0:
+        if name in _ABOVE_0 and not value > 0:
             raise UsageError(f"{flag} is {value}; give a number above 0")
-        if field.name in _AT_LEAST_0 and not value >= 0:
+        if name in _AT_LEAST_0 and not value >= 0:
             raise UsageError(f"{flag} is {value}; give 0 or more")
-        if field.name == "max_failed" and not 0 <= value <= 1:
+        if name == "max_failed" and not 0 <= value <= 1:
             raise UsageError(f"{flag} is {value}; give a share between 0 and 1")
         if isinstance(value, int) and value > MAX_NUMBER:
             raise UsageError(f"{flag} is {value}; give at most {MAX_NUMBER}")
-        if field.name == "sample_fps" and value > MAX_SAMPLE_FPS:
+        if name == "sample_fps" and value > MAX_SAMPLE_FPS:
             raise UsageError(f"{flag} is {value}; give at most {MAX_SAMPLE_FPS:g}")
+
+
+@cache
+def _type_hints(settings: type) -> dict[str, Any]:
+    hints = get_type_hints(settings)
+    return {field.name: hints[field.name] for field in fields(settings)}
+
+
+def _is_instance(value: object, hint: Any) -> bool:
+    """isinstance() for the types that settings have: Literal, tuple of one type, unions and plain types."""
+    arguments = get_args(hint)
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) and value in arguments
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_is_instance(one, arguments[0]) for one in value)
+    if arguments:
+        return any(_is_instance(value, one) for one in arguments)
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float if hint is float else hint)
+
+
+def _describe_type(hint: Any) -> str:
+    arguments = get_args(hint)
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(arguments)}"
+    if get_origin(hint) is tuple:
+        return f"a tuple of which each item is {_describe_type(arguments[0])}"
+    return " or ".join(_TYPE_NAMES[one] for one in arguments or (hint,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +150,14 @@ class SegmentSettings(SamplingSettings):
     segment_frames: int = 64
     """Frames of one video handed on at a time; bounds memory."""
 
-    def decoding(self, input_spec: InputSpec) -> DecodeSettings:
-        """How videos become the frames a checkpoint takes."""
+    def decoding(self, input_spec: InputSpec, *, context_frames: int = 0) -> DecodeSettings:
+        """How videos become the frames a checkpoint takes, each segment with ``context_frames`` before and after it."""
         return DecodeSettings(
             input=input_spec,
             sample_fps=self.sample_fps,
             decoder=self.decoder,
-            segment_frames=self.segment_frames,
+            segment_frames=max(self.segment_frames, context_frames),
+            context_frames=context_frames,
             limits=self.limits(),
         )
 

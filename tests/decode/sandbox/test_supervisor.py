@@ -28,7 +28,8 @@ from isolated import (
     wait_until_gone,
 )
 
-from artifactscan.decode.sandbox.supervisor import SandboxedDecoder, Segment
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
+from artifactscan.decode.segment import Segment
 from artifactscan.outcomes import Outcome
 
 

@@ -23,7 +23,9 @@ from artifactscan.decode.slices import NotSliceableError, Slice
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts, decoders_to_try
 from artifactscan.outcomes import Outcome
 
-DecodeFunction = Callable[[str, DecodeSettings, Callable[[int, float, np.ndarray], None], Slice], VideoFacts]
+Sink = Callable[[int, float, np.ndarray], None]
+DecodeFunction = Callable[[str, DecodeSettings, Sink, Slice, Sink], VideoFacts]
+"""Takes path, settings, the sink of the slice's own frames, the slice, and the sink of the frames around it."""
 
 
 def main(argument: str) -> None:
@@ -70,13 +72,18 @@ class _SegmentSender:
         self.segments_sent = 0
         self.frame_index: list[int] = []
         self.pts_s: list[float] = []
+        self.context: list[bool] = []
 
-    def __call__(self, frame_index: int, pts_s: float, rgb: np.ndarray) -> None:
+    def add_context(self, frame_index: int, pts_s: float, rgb: np.ndarray) -> None:
+        """Takes a frame before or after those of the slice."""
+        self.add(frame_index, pts_s, rgb, context=True)
+
+    def add(self, frame_index: int, pts_s: float, rgb: np.ndarray, *, context: bool = False) -> None:
         # A full segment waits for the next frame, so that the last one is always sent with the result.
         if len(self.frame_index) == self.settings.segment_frames:
             self.channel.send({"event": "segment", **self.frames()})
             self.segments_sent += 1
-            self.frame_index, self.pts_s = [], []
+            self.frame_index, self.pts_s, self.context = [], [], []
             if self.segments_sent >= SLOTS:
                 self.channel.await_taken()
         expected = (self.settings.input.height, self.settings.input.width, 3)
@@ -86,9 +93,11 @@ class _SegmentSender:
         _write_all(self.channel.pixels_fd, np.ascontiguousarray(rgb).data.cast("B"), start)
         self.frame_index.append(int(frame_index))
         self.pts_s.append(float(pts_s))
+        self.context.append(context)
 
-    def frames(self) -> dict[str, list[int] | list[float]]:
-        return {"frame_index": self.frame_index, "pts_s": self.pts_s}
+    def frames(self) -> dict[str, list]:
+        frames: dict[str, list] = {"frame_index": self.frame_index, "pts_s": self.pts_s}
+        return {**frames, "context": self.context} if any(self.context) else frames
 
 
 class _MemoryLimit:
@@ -121,7 +130,7 @@ def _decode_one(
 ) -> None:
     sender = _SegmentSender(settings, channel)
     try:
-        result = _try_decode(path, lambda: decode(path, settings, sender, slice), memory)
+        result = _try_decode(path, lambda: decode(path, settings, sender.add, slice, sender.add_context), memory)
     except NotSliceableError:
         channel.send({"event": "whole"})
         return

@@ -3,9 +3,9 @@
 - to the child: ``{"decode": path, "decoder": name, "slice": [number, of]}``, then ``{"taken": index}`` for each
   segment copied out;
 - from the child: ``{"event": "ready"}`` once; then for each video any number of ``segment`` and one ``done``,
-  ``failed`` or ``whole`` (it cannot be decoded in slices). ``segment`` and ``done`` carry ``frame_index`` and
-  ``pts_s``; the pixels of a video's segment ``i`` are in slot ``i % SLOTS`` of the shared file, so the child is at
-  most SLOTS segments ahead.
+  ``failed`` or ``whole`` (it cannot be decoded in slices). ``segment`` and ``done`` carry ``frame_index``,
+  ``pts_s`` and, where there are frames around the slice, ``context`` (true for those); the pixels of a video's
+  segment ``i`` are in slot ``i % SLOTS`` of the shared file, so the child is at most SLOTS segments ahead.
 
 The child decodes untrusted bytes and may be taken over by them, so the parent checks the types, counts and bounds of
 each message, and nothing is ever unpickled.
@@ -45,6 +45,7 @@ class SegmentMessage:
 
     frame_index: list[int]
     pts_s: list[float]
+    context: list[bool]
     facts: VideoFacts | None
 
 
@@ -104,6 +105,9 @@ def parse_segment(message: dict[str, Any], segment_frames: int, last_frame: int)
         raise ProtocolError(f"event {event!r:.50}")
     if not (isinstance(frame_index, list) and isinstance(pts_s, list) and len(frame_index) == len(pts_s)):
         raise ProtocolError("frame_index and pts_s do not match")
+    context = message.get("context", [False] * len(pts_s))
+    if not (isinstance(context, list) and len(context) == len(pts_s) and all(type(one) is bool for one in context)):
+        raise ProtocolError("context does not match frame_index")
     if len(frame_index) > segment_frames or (event == "segment" and not frame_index):
         raise ProtocolError(f"a segment of {len(frame_index)} frames")
     for number in frame_index:
@@ -113,6 +117,7 @@ def parse_segment(message: dict[str, Any], segment_frames: int, last_frame: int)
     return SegmentMessage(
         frame_index=frame_index,
         pts_s=[_check_fact("pts_s", pts, float) for pts in pts_s],
+        context=context,
         facts=_check_facts(message.get("facts")) if event == "done" else None,
     )
 

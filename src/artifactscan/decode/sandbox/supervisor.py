@@ -4,10 +4,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 
 from artifactscan.decode.sandbox.child_process import ChildProcess
+from artifactscan.decode.segment import Segment, add_context, segment_without_frames
 from artifactscan.decode.slices import WHOLE, NotSliceableError, Slice
 from artifactscan.decode.video import DecodeError, DecodeResult, DecodeSettings, VideoFacts, decoders_to_try
 from artifactscan.outcomes import Outcome
@@ -18,30 +19,6 @@ START_TRIES = 3
 """The system's out-of-memory killer can kill a child before it is ready, or while it is idle."""
 
 _FALL_BACK = frozenset({Outcome.UNDECODABLE, Outcome.CRASHED, Outcome.TIMED_OUT})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segment:
-    """A run of at most ``segment_frames`` sampled frames of one video."""
-
-    attempt: str
-    """Unique to one attempt at one video; the second decoder's try is an attempt of its own."""
-    index: int
-    """0, 1, … within the attempt."""
-    frame_index: list[int]
-    """Position of each frame in the video, increasing."""
-    pts_s: list[float]
-    """Presentation time of each frame, seconds."""
-    height: int
-    """Of each frame, pixels."""
-    width: int
-    """Of each frame, pixels."""
-    pixels: bytes
-    """uint8 RGB, (frames, height, width, 3) in C order; empty where there are no frames."""
-    result: DecodeResult | None
-    """Only on the last segment of the attempt that counts; the attempt of a failure has no frames."""
-    slice: Slice = WHOLE
-    """The slice that the attempt decodes."""
 
 
 class _Stopwatch:
@@ -111,10 +88,9 @@ class SandboxedDecoder:
             raise RuntimeError("SandboxedDecoder is decoding another video; finish or close that iterator first")
         self._decoding = True
         try:
-            if slice == WHOLE:
-                yield from self._decode_whole(path)
-            else:
-                yield from self._decode_slice(path, slice)
+            segments = self._decode_whole(path) if slice == WHOLE else self._decode_slice(path, slice)
+            with closing(segments):
+                yield from add_context(segments, self._settings.context_frames)
         finally:
             self._decoding = False
 
@@ -168,7 +144,9 @@ class SandboxedDecoder:
         try:
             child.begin(path, decoder, slice)
             for index, (message, pixels) in enumerate(child.segments(lambda: budget_s - watch.elapsed_s)):
-                frames_received += len(message.frame_index)
+                before, after = _count_context(message.context, seen=frames_received > 0)
+                end = len(message.context) - after
+                frames_received += end - before
                 result = None
                 if message.facts is not None:
                     reusable = True
@@ -177,13 +155,15 @@ class SandboxedDecoder:
                 segment = Segment(
                     attempt=attempt,
                     index=index,
-                    frame_index=message.frame_index,
-                    pts_s=message.pts_s,
+                    frame_index=message.frame_index[before:end],
+                    pts_s=message.pts_s[before:end],
                     height=self._settings.input.height,
                     width=self._settings.input.width,
                     pixels=pixels,
                     result=result,
                     slice=slice,
+                    context_before=before,
+                    context_after=after,
                 )
                 with watch.paused():
                     yield segment
@@ -219,6 +199,18 @@ class SandboxedDecoder:
             child.result().kill()
 
 
+def _count_context(context: list[bool], *, seen: bool) -> tuple[int, int]:
+    """Context frames at the beginning and at the end of a segment; ``seen``: frames of the slice came before it.
+
+    Raises DecodeError where one lies between frames of the slice.
+    """
+    own = [number for number, is_context in enumerate(context) if not is_context]
+    before, after = (own[0], len(context) - 1 - own[-1]) if own else (0, len(context)) if seen else (len(context), 0)
+    if before + len(own) + after != len(context) or (seen and own and before):
+        raise DecodeError(Outcome.CRASHED, "the decoder gave context between frames of the slice")
+    return before, after
+
+
 def _result(facts: VideoFacts, frames_received: int, failures: list[DecodeError], slice: Slice) -> DecodeResult:
     """The result of a video that was decoded to its end, after the ``failures`` of other decoders.
 
@@ -249,21 +241,6 @@ def _failure_segment(failures: list[DecodeError], elapsed_s: float, slice: Slice
     facts = replace(failures[0].facts, decoder=failures[-1].facts.decoder, decode_s=elapsed_s)
     reason = failures[0].reason if len(failures) == 1 else "; ".join(map(_describe, failures))
     return segment_without_frames(DecodeResult(outcome=failures[0].outcome, reason=reason, facts=facts), slice)
-
-
-def segment_without_frames(result: DecodeResult, slice: Slice = WHOLE) -> Segment:
-    """The only segment of a video or slice that gives no frames; an attempt of its own."""
-    return Segment(
-        attempt=uuid.uuid4().hex,
-        index=0,
-        frame_index=[],
-        pts_s=[],
-        height=0,
-        width=0,
-        pixels=b"",
-        result=result,
-        slice=slice,
-    )
 
 
 def _describe(error: DecodeError) -> str:
