@@ -13,9 +13,11 @@ ledger did not close or the audit was cut off, the same command continues it; 4 
 """
 
 import sys
+from contextlib import suppress
 
 if __name__ == "__main__":
-    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
+    with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
+        import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.cli.exit_codes import report_errors

@@ -8,10 +8,12 @@ Exit codes: 0 all well; 2 wrong usage; 3 it was cut off, the same command does i
 """
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 if __name__ == "__main__":
-    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
+    with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
+        import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
 from artifactscan.cli.exit_codes import report_errors, unknown_name
 from artifactscan.cli.flags import parse_settings
@@ -37,7 +39,7 @@ SETTINGS = {"init": InitSettings}
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     with report_errors() as job_exit:
         if command in ("-h", "--help", "help"):
             print(__doc__)
@@ -57,7 +59,8 @@ def _init(settings: InitSettings) -> None:
     save_checkpoint(checkpoint, settings.output)
     size = checkpoint.card.input
     print(f"{settings.output}: {settings.backbone}, {size.height}x{size.width}, {checkpoint.card.origin}")
-    print("it is not trained: its scores mean nothing")
+    unproven = ", ".join(checkpoint.card.unproven())
+    print(f"it is not trained: its scores mean nothing, and its labels are unproven ({unproven})")
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@ FOLDER/clips holds the corpus, one file of which is no video on purpose; FOLDER/
 
 It needs no cluster: it works on this machine.
 
-Exit codes: those of jobs/score.py.
+Exit codes: those of `artifactscan score`.
 """
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 if __name__ == "__main__":
-    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
+    with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
+        import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
 from artifactscan.cli.exit_codes import report_errors
 from artifactscan.cli.flags import parse_settings

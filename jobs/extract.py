@@ -12,9 +12,11 @@ was written; 3 the run was cut off, the same command does it again and keeps the
 """
 
 import sys
+from contextlib import suppress
 
 if __name__ == "__main__":
-    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
+    with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
+        import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
 from artifactscan.cli.exit_codes import report_errors
 from artifactscan.cli.flags import parse_settings

@@ -9,9 +9,11 @@ Exit codes: 0 all well; 2 wrong usage, or a file that cannot be used, nothing wa
 """
 
 import sys
+from contextlib import suppress
 
 if __name__ == "__main__":
-    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
+    with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
+        import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
 from artifactscan.annotation.commands import agree, import_table
 from artifactscan.annotation.settings import AgreeSettings, ImportSettings
@@ -24,7 +26,7 @@ SETTINGS = {"import": ImportSettings, "agree": AgreeSettings}
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     with report_errors() as job_exit:
         if command in ("-h", "--help", "help"):
             print(__doc__)

@@ -14,9 +14,11 @@ the same command does it again; 4 the scorer itself moved that night.
 """
 
 import sys
+from contextlib import suppress
 
 if __name__ == "__main__":
-    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
+    with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
+        import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
 from artifactscan.audit.print_verdict import print_rejudged
 from artifactscan.audit.rejudge import rejudge

@@ -9,9 +9,11 @@ Exit codes: 0 shown; 2 wrong usage, or a video, checkpoint or store that cannot 
 """
 
 import sys
+from contextlib import suppress
 
 if __name__ == "__main__":
-    import _checkout  # noqa: F401 - finds artifactscan where it is not installed
+    with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
+        import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
 from artifactscan.audit.settings import WhySettings
 from artifactscan.cli.exit_codes import report_errors

@@ -1,8 +1,11 @@
 """The public interface: what `import artifactscan` offers, on clips drawn here."""
 
+import logging
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import media
 import numpy as np
@@ -11,6 +14,7 @@ from paths import ROOT
 
 import artifactscan
 from artifactscan.demo import marks
+from artifactscan.store.layout import Store
 
 SECONDS = 3
 
@@ -72,12 +76,12 @@ def test_a_corpus_is_scored_into_tables(
     assert scores.frames["pts_s"].to_pylist() == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5] * 2
     frames = scores.to_pandas().frames
     assert frames.filter(like="p_").columns.tolist() == [f"p_{label}" for label in artifactscan.LABELS]
-    assert repr(scores).startswith("Scores of 3 videos (2 scored, 1 undecodable), 12 frames\n  boundary ")
-    assert len(repr(scores).splitlines()) == 5
+    assert [len(table) for table in (frames, scores.to_pandas().videos)] == [12, 3]
     assert capsys.readouterr().out == "", "a library prints nothing"
 
-    again = artifactscan.score(str(corpus), output=store, checkpoint=checkpoint, quiet=True)
+    again = artifactscan.score(corpus, output=Path(store), checkpoint=Path(checkpoint), quiet=True)
     assert again.run == scores.run, "nothing is done twice"
+    assert again != scores and len({again, scores}) == 2, "tables are not compared"
     assert again.frames.equals(scores.frames) and again.events.equals(scores.events)
 
     (corpus / "text.mp4").unlink()
@@ -85,17 +89,122 @@ def test_a_corpus_is_scored_into_tables(
     assert fewer.outcomes == {"scored": 2}, "a video that an earlier run settled has that run's outcome"
     assert fewer.frames.equals(scores.frames)
 
-    alone = artifactscan.score(str(corpus / "a.mp4"), checkpoint=checkpoint, quiet=True, decode_actors=1)
+    alone = artifactscan.score(
+        str(corpus / "a.mp4"), checkpoint=checkpoint, quiet=True, decode_actors=1, include=["*.mp4"]
+    )
     assert Path(alone.store).is_dir()
     same_video = scores.frames.slice(0, 6).drop_columns("video_id").to_pylist()
     assert alone.frames.drop_columns("video_id").to_pylist() == same_video
 
+    none = artifactscan.score(corpus, output=tmp_path / "none", checkpoint=checkpoint, quiet=True, since="2999-01-01")
+    assert (none.run, none.outcomes, none.frames.num_rows) == (None, {}, 0)
+    assert repr(none).startswith(
+        "Scores of 0 videos (), 0 frames\n  boundary    0.0% of frames, events in 0 of 0 videos"
+    )
+    kept = alone.store
+    del alone
+    assert not Path(kept).exists(), "a temporary store goes with its Scores"
 
-def test_a_mistake_is_one_sentence() -> None:
-    with pytest.raises(artifactscan.UsageError, match="setting decodr is unknown; did you mean decoder"):
-        artifactscan.score("clips", decodr="pyav")
-    with pytest.raises(artifactscan.UsageError, match=r"checkpoint nowhere has no card\.json"):
-        artifactscan.score("clips", checkpoint="nowhere")
+
+@pytest.mark.usefixtures("ray_here")
+def test_scores_are_shown_without_reading_frames_and_read_the_runs_once(
+    corpus: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = artifactscan.score(corpus / "a.mp4", checkpoint=checkpoint, quiet=True, decode_actors=1)
+    reads: list[Store] = []
+    committed = Store.committed
+    monkeypatch.setattr(Store, "committed", lambda store: reads.append(store) or committed(store))
+    said = repr(scores)
+    assert said.startswith("Scores of 1 video (1 scored), 6 frames\n  boundary ")
+    assert "frames" not in vars(scores)
+    for line, label in zip(said.splitlines()[1:], artifactscan.LABELS, strict=True):
+        over = np.count_nonzero(scores.frames[f"p_{label}"].to_numpy() >= scores.thresholds[label])
+        videos = len(set(scores.events.to_pandas().query("label == @label")["video_id"]))
+        assert line == f"  {label:9} {over / 6:6.1%} of frames, events in {videos} of 1 videos"
+    assert len(reads) == 1
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_the_callers_settings_of_ray_are_left_as_they_were(
+    corpus: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray.data
+
+    context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray")
+    monkeypatch.setattr(context, "enable_progress_bars", True)
+    monkeypatch.setattr(context, "target_max_block_size", 123 << 20)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        artifactscan.score(corpus / "a.mp4", checkpoint=checkpoint, quiet=True, decode_actors=1)
+        assert ray.data.DataContext.get_current() is context
+        assert (context.enable_progress_bars, context.target_max_block_size) == (True, 123 << 20)
+        assert logger.level == logging.INFO
+    finally:
+        logger.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"decodr": "pyav"}, "setting decodr is unknown; did you mean decoder?"),
+        ({"inputs": "clips"}, "setting inputs is unknown; did you mean corpus, the first argument?"),
+        ({"input": "clips"}, "setting input is unknown; did you mean corpus, the first argument?"),
+        (
+            {"max_failed": 0.1},
+            "setting max_failed is not taken here: it decides the command's exit code; read `outcomes` "
+            "of what this returns",
+        ),
+        (
+            {"plan": True},
+            "setting plan is not taken here: this function scores; `artifactscan score --plan` prints what "
+            "would be done",
+        ),
+        ({"decoder": "ffmpeg"}, "--decoder is 'ffmpeg'; give one of auto, pyav, decord"),
+        ({"include": "*.mp4"}, "--include is '*.mp4'; give a tuple of which each item is text"),
+        ({"limit": np.int64(0)}, "--limit is 0; give a number above 0"),
+        ({"checkpoint": Path("nowhere")}, "checkpoint nowhere has no card.json"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    given: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(artifactscan.UsageError) as raised:
+        artifactscan.score("clips", **given)
+    assert str(raised.value).startswith(said)
+    assert not list(tmp_path.iterdir()), "no temporary store is left"
+
+
+def test_a_store_in_the_place_of_the_corpus_is_refused(corpus: Path) -> None:
+    with pytest.raises(
+        artifactscan.UsageError, match=r"--input and --output are both .*; give the store a place of it"
+    ):
+        artifactscan.score(corpus, output=corpus)
+    assert sorted(path.suffix for path in corpus.iterdir()) == [".mp4"] * len(list(corpus.iterdir()))
+
+
+def test_a_run_that_ended_early_keeps_its_temporary_store(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from artifactscan.pipelines.score import run
+
+    def cut_off(*_: object) -> None:
+        raise artifactscan.CutOffError("the run was cut off: no node; the same command continues it")
+
+    monkeypatch.setattr(run, "score_corpus", cut_off)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(artifactscan.CutOffError) as raised:
+        artifactscan.score(corpus)
+    [store] = tmp_path.iterdir()
+    assert str(raised.value) == f"the run was cut off: no node; the same call with output='{store}' continues it"
+
+
+def test_an_input_that_cannot_be_is_an_error_of_the_family() -> None:
+    with pytest.raises(artifactscan.UsageError, match="input height 0 is not a whole number from 1 to 4096"):
+        artifactscan.InputSpec(height=0, width=16)
+    with pytest.raises(artifactscan.UsageError, match=r"input mean 0\.5 is not three numbers from 0 to 1"):
+        artifactscan.InputSpec(height=16, width=16, mean=0.5)  # type: ignore[arg-type] - what is tested
 
 
 def test_frames_are_sampled_at_the_size_of_the_video_or_of_a_checkpoint(corpus: Path, checkpoint: str) -> None:
@@ -108,7 +217,9 @@ def test_frames_are_sampled_at_the_size_of_the_video_or_of_a_checkpoint(corpus: 
     assert repr(frames) == f"Frames(3 of {height}x{width} pixels, 0.00 to 2.00 s)"
 
     loaded = artifactscan.load_checkpoint(checkpoint)
-    sized = artifactscan.sample_frames(path, fps=1.0, input=loaded.card.input)
+    assert artifactscan.sample_frames(path, fps=1e-6).frame_index.tolist() == [0]
+    sized = artifactscan.sample_frames(Path(path), fps=1.0, input=loaded.card.input)
+    assert sized != frames and len({sized, frames}) == 2, "arrays are not compared"
     scores = artifactscan.Classifier(loaded).scores(sized.frames)
     assert (scores.shape, scores.dtype) == ((3, 4), np.float32)
 
@@ -119,7 +230,10 @@ def test_a_file_without_frames_is_an_error_with_its_outcome(tmp_path: Path) -> N
     with pytest.raises(artifactscan.DecodeError, match=r"text\.mp4: .*not a readable video file") as raised:
         artifactscan.sample_frames(str(path))
     assert raised.value.outcome == "undecodable"
-    with pytest.raises(artifactscan.UsageError, match="fps is 0; give a number above 0"):
-        artifactscan.sample_frames(str(path), fps=0)
+    for fps in (0, -1, 1e-300, 1e9, float("nan"), float("inf"), "two"):
+        with pytest.raises(artifactscan.UsageError, match=r"fps is .*; give a number from 1e-06 to 1000"):
+            artifactscan.sample_frames(path, fps=fps)  # type: ignore[arg-type] - what is tested
+    with pytest.raises(artifactscan.UsageError, match=r"input is \(16, 16\); give an InputSpec"):
+        artifactscan.sample_frames(path, input=(16, 16))  # type: ignore[arg-type] - what is tested
     with pytest.raises(artifactscan.UsageError, match="is not there"):
         artifactscan.sample_frames(str(tmp_path / "none.mp4"))

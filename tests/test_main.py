@@ -27,8 +27,9 @@ def test_help_lists_each_command_with_the_first_line_of_its_job(capsys: pytest.C
     assert [line.split()[0] for line in said.splitlines() if line.startswith("  ")][: len(COMMANDS)] == list(COMMANDS)
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("argument", ["--version", "version", "-V"])
+def test_version(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([argument]) == 0
     assert capsys.readouterr().out == f"artifactscan {artifactscan.__version__}\n"
 
 
@@ -39,7 +40,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["x"], f"command x is unknown; known are {', '.join(COMMANDS)}"),
         (["labels", "imprt"], "command imprt is unknown; did you mean import?"),
         (["checkpoint", "new"], "command new is unknown; known are init"),
-        (["completion", "fish"], "shell fish is unknown; known are bash, zsh, tcsh"),
+        (["labels"], "no command is given; give one of import, agree"),
+        (["checkpoint"], "no command is given; give init"),
+        (["completion"], "no shell is given; give one of bash, zsh"),
+        (["completion", "tcsh"], "shell tcsh is unknown; known are bash, zsh"),
+        (["--verison"], "flag --verison is unknown; did you mean --version?"),
         (["score", "--inptu", "x"], "flag --inptu is unknown; did you mean --input?"),
         (["labels", "import", "--form", "csv"], "flag --form is unknown; did you mean --from?"),
     ],
@@ -70,10 +75,11 @@ def test_bash_completes_commands_and_flags() -> None:
     ).stdout
     asked = f"""{script}
 complete_words() {{ COMP_WORDS=(artifactscan "$@"); COMP_CWORD=$#; _tyro_artifactscan; echo "${{COMPREPLY[@]}}"; }}
-complete_words fin; complete_words score --sampl; complete_words labels agr
+complete_words fin; complete_words score --sampl; complete_words labels agr; complete_words comple
+complete_words score --conf; complete_words labels import --conf; complete_words completion z
 """
     done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True)
-    assert done.stdout.split() == ["finetune", "--sample-fps", "agree"]
+    assert done.stdout.split() == ["finetune", "--sample-fps", "agree", "completion", "--config", "--config", "zsh"]
 
 
 @pytest.mark.parametrize("arguments", [["score", "--input", "clips", "--output", "scores"], ["demo"]])
@@ -84,6 +90,7 @@ def test_a_folder_without_write_permission_is_one_sentence(
     for module in ("jobs.demo", "jobs.score", "demo.clips", "pipelines.score.run"):
         import_module(f"artifactscan.{module}")  # while this process may read everything
     with without_privileges() as folder:
+        (folder / "clips").mkdir()
         folder.chmod(0o500)
         monkeypatch.chdir(folder)
         assert main(arguments) == 2
@@ -93,13 +100,54 @@ def test_a_folder_without_write_permission_is_one_sentence(
     assert "Permission denied" in said
 
 
-def test_an_older_python_is_one_sentence() -> None:
-    older = next(filter(None, map(shutil.which, ("python3.10", "python3.9", "python3.8"))), None)
-    if older is None or subprocess.run([older, "--version"], capture_output=True).returncode:
-        pytest.skip("no Python before 3.11 is installed")
-    done = subprocess.run([older, "-m", "artifactscan", "score"], capture_output=True, text=True, env=_environment())
+OLDER = """import sys
+sys.version, sys.version_info = "3.10.9 (main)", (3, 10, 9, "final", 0)
+"""
+
+
+@pytest.mark.parametrize("command", [["-m", "artifactscan", "score"], [str(ROOT / "jobs" / "score.py")]])
+def test_a_command_under_an_older_python_is_one_sentence(command: list[str], tmp_path: Path) -> None:
+    done = _run_as_older_python(command, tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: artifactscan needs Python 3.11 or newer, this is 3.")
+    assert done.stderr == "error: artifactscan needs Python 3.11 or newer, this is 3.10.9\n"
+
+
+def test_an_import_under_an_older_python_is_an_import_error(tmp_path: Path) -> None:
+    script = "try:\n import artifactscan\nexcept ImportError as error:\n print(error)"
+    done = _run_as_older_python(["-c", script], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "artifactscan needs Python 3.11 or newer, this is 3.10.9\n"
+
+
+@pytest.mark.parametrize("how", ["-P", "PYTHONSAFEPATH"])
+def test_a_script_runs_where_python_does_not_look_beside_it(how: str) -> None:
+    flags = [how] if how == "-P" else []
+    done = subprocess.run(
+        [sys.executable, *flags, str(ROOT / "jobs" / "labels.py"), "--help"],
+        capture_output=True,
+        text=True,
+        env=_environment() | ({} if flags else {how: "1"}),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Brings labels back")
+
+
+@pytest.mark.parametrize("language", ["C", "C.UTF-8"])
+def test_an_unknown_flag_is_found_in_a_terminal_of_any_character_set(language: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "artifactscan", "score", "--inptu", "x"],
+        capture_output=True,
+        text=True,
+        env=_environment() | {"LC_ALL": language, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    )
+    assert (done.returncode, done.stderr) == (2, "error: flag --inptu is unknown; did you mean --input?\n")
+
+
+def _run_as_older_python(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "sitecustomize.py").write_text(OLDER)
+    environment = _environment()
+    environment["PYTHONPATH"] = f"{folder}{os.pathsep}{environment['PYTHONPATH']}"
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
 
 
 def _environment() -> dict[str, str]:

@@ -122,7 +122,7 @@ def _logits(
                 compute=ActorPoolStrategy(size=pools.classifiers),
                 fn_constructor_args=(
                     checkpoint,
-                    replace(settings.classifying(), device=pools.device),
+                    settings.classifying().on(pools.device),
                     pools.classifier_threads,
                 ),
                 num_cpus=pools.classifier_cpus,

@@ -58,7 +58,7 @@ def _by_scores(settings: ExtractSettings, checkpoints: Mapping[str, Checkpoint],
         with as_usage_errors():
             score_corpus(scoring, checkpoint, console())
         store, spec = Store(storage.normalise(scoring.output)), make_request(scoring, checkpoint).spec.digest
-        tables.append(stored_frames(store, spec, videos))
+        tables.append(stored_frames(store, store.runs_of(spec), videos))
         verdicts = stored_verdicts(store, spec, videos) | verdicts
     frames, scores = join_scores(tables)
     values = None

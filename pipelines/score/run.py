@@ -80,6 +80,7 @@ def score(settings: ScoreSettings) -> int:
 
 def score_corpus(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> ScoringResult:
     """Scores a corpus as a part of another job, which has loaded the checkpoint; OSError goes to the caller too."""
+    _check_settings(settings)
     return _score(make_job(settings, checkpoint, out))
 
 
@@ -130,6 +131,7 @@ def _show_plan(job: ScoringJob) -> int:
 
 def _score(job: ScoringJob) -> ScoringResult:
     """Finishes the run that was cut off, if there is one, and then does what is new."""
+    list_corpus(job.settings.input, job.settings.listing())  # refuses a missing input before the store's folder is made
     storage.check_writable(job.store.root)
     runs: list[RunRecord] = []
     with Lease(job.store.lease) as lease, tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
@@ -272,9 +274,9 @@ def _make_record(
             "backbone": checkpoint.card.backbone,
             "trained": checkpoint.card.trained,
             "thresholds": dict(checkpoint.card.thresholds),
+            "unproven": list(checkpoint.card.unproven()),
         },
         versions=versions(),
-            "unproven": list(checkpoint.card.unproven()),
         precision=totals.precisions,
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -6,14 +6,17 @@ The public interface is what this module lists in `__all__`; every other module 
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - a checkout can be run by any Python
-    print("error: artifactscan needs Python 3.11 or newer, this is " + sys.version.split()[0], file=sys.stderr)
+    _NEEDS = "artifactscan needs Python 3.11 or newer, this is " + sys.version.split()[0]
+    if sys.argv[:1] != ["-m"]:  # what it is while `python -m artifactscan` is being found
+        raise ImportError(_NEEDS)
+    print("error: " + _NEEDS, file=sys.stderr)
     sys.exit(2)
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from artifactscan.api import Frames, Scores, sample_frames, score
+    from artifactscan.api import DataFrames, Frames, Scores, sample_frames, score
     from artifactscan.decode.input_spec import InputSpec
     from artifactscan.decode.video import DecodeError
     from artifactscan.errors import ArtifactscanError, CutOffError, LedgerError, UsageError
@@ -29,6 +32,7 @@ __all__ = [
     "Checkpoint",
     "Classifier",
     "CutOffError",
+    "DataFrames",
     "DecodeError",
     "Frames",
     "InputSpec",
@@ -43,7 +47,7 @@ __all__ = [
 
 
 _MODULES = {
-    "artifactscan.api": ("Frames", "Scores", "sample_frames", "score"),
+    "artifactscan.api": ("DataFrames", "Frames", "Scores", "sample_frames", "score"),
     "artifactscan.decode.input_spec": ("InputSpec",),
     "artifactscan.decode.video": ("DecodeError",),
     "artifactscan.errors": ("ArtifactscanError", "CutOffError", "LedgerError", "UsageError"),

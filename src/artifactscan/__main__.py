@@ -4,7 +4,7 @@
     artifactscan score --help
     artifactscan completion bash > ~/.local/share/bash-completion/completions/artifactscan
 
-`artifactscan score` and `python jobs/score.py` are the same program.
+In a clone, `python jobs/score.py` is the same program.
 
 Exit codes: those of the job; 2 for an unknown command.
 """
@@ -34,6 +34,7 @@ JOBS = (
     "demo",
 )
 COMMANDS = (*JOBS, "completion")
+FLAGS = ("--help", "--version")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,19 +43,21 @@ def main(arguments: list[str] | None = None) -> int:
     if name in ("-h", "--help", "help"):
         print(_help())
         return EXIT_OK
-    if name in ("-V", "--version"):
+    if name in ("-V", "--version", "version"):
         print(f"artifactscan {__version__}")
         return EXIT_OK
     if name == "completion":
         from artifactscan.cli.completion import print_completion  # imports the settings of all jobs
 
         with report_errors() as job_exit:
-            print_completion(rest, {job: import_module(f"artifactscan.jobs.{job}").SETTINGS for job in JOBS})
+            shell = rest[0] if rest else ""
+            print_completion(shell, {job: import_module(f"artifactscan.jobs.{job}").SETTINGS for job in JOBS})
             job_exit.code = EXIT_OK
         return job_exit.code
     if name not in JOBS:
         with report_errors() as job_exit:
-            raise unknown_name("command", name, COMMANDS)
+            is_flag = name.startswith("-")
+            raise unknown_name("flag", name, FLAGS) if is_flag else unknown_name("command", name, COMMANDS)
         return job_exit.code
     sys.argv = [f"artifactscan {name}", *rest]  # the name that a job's help and errors show
     return import_module(f"artifactscan.jobs.{name}").main()
@@ -69,7 +72,7 @@ def _help() -> str:
             "usage: artifactscan COMMAND [flags]     artifactscan COMMAND --help     artifactscan --version",
             "",
             *lines,
-            f"  {'completion':11} Prints a completion script for bash, zsh or tcsh.",
+            f"  {'completion':11} Prints a completion script for bash or zsh.",
         ]
     )
 

@@ -1,11 +1,16 @@
 """Scoring a corpus and sampling a video's frames from Python: `artifactscan.score` and `artifactscan.sample_frames`."""
 
 import io
+import os
+import shutil
 import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,16 +23,29 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.native_resolution import NativeResolutionDecoder
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeError, DecodeSettings
-from artifactscan.errors import UsageError
+from artifactscan.errors import CutOffError, UsageError
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import load_checkpoint
 from artifactscan.outcomes import HAS_FRAMES
+from artifactscan.schemas import VIDEOS, outcomes_with_frames
 from artifactscan.scoring.settings import ScoreSettings
+from artifactscan.settings.groups import MAX_SAMPLE_FPS, MIN_SAMPLE_FPS
 from artifactscan.store.layout import Store
 from artifactscan.store.stored_rows import stored_events, stored_frames, stored_listing
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Uri = str | os.PathLike[str]
+"""A local path, or an s3:// uri as text."""
+
+_COMMAND_ONLY = {
+    "max_failed": "it decides the command's exit code; read `outcomes` of what this returns",
+    "plan": "this function scores; `artifactscan score --plan` prints what would be done",
+    "price_per_hour": "it goes with `artifactscan score --plan`",
+    "node_cpus": "it goes with `artifactscan score --plan`",
+}
+"""Settings that `score` does not take, and why."""
 
 
 class DataFrames(NamedTuple):
@@ -38,7 +56,7 @@ class DataFrames(NamedTuple):
     events: "pd.DataFrame"
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Scores:
     """The scores of a corpus: Arrow tables, read from the store when they are first used."""
 
@@ -47,29 +65,26 @@ class Scores:
     spec: str
     """Digest of all that the scores depend on: sampling, input, decoder, precision, checkpoint."""
     run: str | None
-    """The run that listed the corpus last; None for a corpus without videos."""
+    """The run that listed the corpus last; None where ``since`` left out every video of it."""
     thresholds: Mapping[str, float]
     """Label → the probability from which on a frame counts as showing it."""
-    _temporary: Any = field(default=None, compare=False)
-    """Removes a temporary store when this object is no longer used."""
 
     @cached_property
     def videos(self) -> pa.Table:
         """One row for each video of the corpus: uri, outcome, reason, facts, and a summary for each label."""
-        return stored_listing(Store(self.store), self.run) if self.run else pa.table({})
+        return stored_listing(Store(self.store), self.run) if self.run else VIDEOS.empty_table()
 
     @cached_property
     def frames(self) -> pa.Table:
         """One row for each scored frame: video_id, uri, frame_index, pts_s (seconds), p_boundary … p_object (0..1)."""
-        return stored_frames(Store(self.store), self.spec, self._video_ids).sort_by(
+        return stored_frames(Store(self.store), self._runs, self._video_ids).sort_by(
             [("uri", "ascending"), ("frame_index", "ascending")]
         )
 
     @cached_property
     def events(self) -> pa.Table:
         """One row for each event: video_id, uri, label, start_s, end_s (seconds), peak (0..1), peak_frame."""
-        runs = [record.run for record in Store(self.store).committed() if record.spec_digest == self.spec]
-        return stored_events(Store(self.store), runs, self._video_ids)
+        return stored_events(Store(self.store), self._runs, self._video_ids)
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -80,30 +95,35 @@ class Scores:
         """The three tables as pandas data frames: frames, videos, events."""
         return DataFrames(self.frames.to_pandas(), self.videos.to_pandas(), self.events.to_pandas())
 
+    @cached_property
+    def _runs(self) -> list[str]:
+        return Store(self.store).runs_of(self.spec)
+
     @property
     def _video_ids(self) -> pa.Array:
         return self.videos["video_id"].combine_chunks()
 
     def __repr__(self) -> str:
         outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in self.outcomes.items())
-        frames, scored = self.frames.num_rows, sum(self.outcomes.get(outcome, 0) for outcome in HAS_FRAMES)
+        with_frames = self.videos.filter(outcomes_with_frames(self.videos["outcome"]))
+        frames, scored = pc.sum(with_frames["frames_decoded"]).as_py() or 0, with_frames.num_rows
         plural = "video" if self.videos.num_rows == 1 else "videos"
         lines = [f"Scores of {self.videos.num_rows:,} {plural} ({outcomes}), {frames:,} frames"]
         for label in LABELS:
-            over = pc.greater_equal(self.frames[f"p_{label}"], self.thresholds[label])
+            over = pc.sum(with_frames[f"frames_over_{label}"]).as_py() or 0
             events = self.events.filter(pc.equal(self.events["label"], label))
             lines.append(
-                f"  {label:9} {(pc.sum(over).as_py() or 0) / max(1, frames):6.1%} of frames, "
+                f"  {label:9} {over / max(1, frames):6.1%} of frames, "
                 f"events in {len(pc.unique(events['video_id'])):,} of {scored:,} videos"
             )
         return "\n".join(lines)
 
 
 def score(
-    corpus: str,
+    corpus: Uri,
     *,
-    output: str | None = None,
-    checkpoint: str = "builtin",
+    output: Uri | None = None,
+    checkpoint: Uri = "builtin",
     sample_fps: float = 2.0,
     device: Literal["auto", "cuda", "cpu"] = "auto",
     limit: int | None = None,
@@ -113,39 +133,78 @@ def score(
     """Scores every video of a corpus for the four labels of LABELS, on Ray.
 
     ``corpus``: folder, file, s3:// prefix, or a .parquet/.csv manifest with a column `uri`. ``output``: store of the
-    tables, a folder or s3:// prefix, in which a later call reuses what is scored; None for a temporary one.
-    ``checkpoint``: folder, s3:// folder, or `builtin`. ``sample_fps``: sampled frames per second of presentation time.
-    ``limit``: videos at most. ``quiet``: no progress on stderr. ``more``: any other flag of `artifactscan score` under
-    its name in Python, such as ``decoder="pyav"``.
+    tables, a folder or s3:// prefix, in which a later call reuses what is scored; None for a temporary one, which is
+    removed with the returned object. ``checkpoint``: folder, s3:// folder, or `builtin`. ``sample_fps``: sampled frames
+    per second of presentation time. ``limit``: videos at most. ``quiet``: no progress on stderr. ``more``: any other
+    flag of `artifactscan score` under its name in Python, such as ``decoder="pyav"``, except ``max_failed``, ``plan``,
+    ``price_per_hour`` and ``node_cpus``.
 
     Starts Ray in this process, or joins the cluster at RAY_ADDRESS; Ray ends with the process. A video that cannot be
     scored is a row of ``videos`` with its outcome, not an error.
 
     Raises UsageError for settings, a corpus or a checkpoint that cannot be used, CutOffError where the run ended
-    early (the same call continues it), LedgerError where a video has no outcome.
+    early (the same call continues it; a temporary store is kept, and the message names it), LedgerError where a video
+    has no outcome.
     """
-    from rich.console import Console
+    _check_names(more)
+    folder = None if output else tempfile.mkdtemp(prefix="artifactscan-scores-")
+    try:
+        settings = ScoreSettings(
+            input=_to_text(corpus),
+            output=_to_text(output or folder),
+            checkpoint=_to_text(checkpoint),
+            sample_fps=_plain(sample_fps),
+            device=device,
+            limit=_plain(limit),
+            quiet=quiet,
+            max_failed=1.0,
+            **{name: _plain(value) for name, value in more.items()},
+        )
+        scores = _score(settings)
+    except CutOffError as error:
+        if folder is None:
+            raise
+        raise CutOffError(str(error).replace("the same command", f"the same call with output={folder!r}")) from error
+    except BaseException:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if folder is not None:
+        weakref.finalize(scores, shutil.rmtree, folder, ignore_errors=True)
+    return scores
 
+
+def _check_names(more: Mapping[str, Any]) -> None:
+    """UsageError for a setting that `score` does not take."""
+    known = {setting.name for setting in fields(ScoreSettings)} - {"input", *_COMMAND_ONLY}
+    for name in more.keys() - known:
+        if name in _COMMAND_ONLY:
+            raise UsageError(f"setting {name} is not taken here: {_COMMAND_ONLY[name]}")
+        if get_close_matches(name, ["input"]):
+            raise UsageError(f"setting {name} is unknown; did you mean corpus, the first argument?")
+        raise unknown_name("setting", name, sorted(known))
+
+
+def _to_text(uri: Any) -> Any:
+    return os.fspath(uri) if isinstance(uri, os.PathLike) else uri
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, lists as tuples, paths as text."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(value) if isinstance(value, list) else _to_text(value)
+
+
+def _score(settings: ScoreSettings) -> Scores:
+    from rich.console import Console  # these import Ray
+
+    from artifactscan.pipelines.ray_cluster.caller_settings import restored_ray_settings
     from artifactscan.pipelines.score.request import make_request
     from artifactscan.pipelines.score.run import as_usage_errors, score_corpus
 
-    known = {setting.name for setting in fields(ScoreSettings)} - {"plan", "price_per_hour", "node_cpus", "max_failed"}
-    for name in more.keys() - known:
-        raise unknown_name("setting", name, sorted(known))
-    temporary = None if output else tempfile.TemporaryDirectory(prefix="artifactscan-scores-")
-    settings = ScoreSettings(
-        input=corpus,
-        output=output or str(temporary and temporary.name),
-        checkpoint=checkpoint,
-        sample_fps=sample_fps,
-        device=device,
-        limit=limit,
-        quiet=quiet,
-        max_failed=1.0,
-        **more,
-    )
-    loaded = load_checkpoint(checkpoint)
-    with as_usage_errors():
+    loaded = load_checkpoint(settings.checkpoint)
+    with as_usage_errors(), restored_ray_settings():
         result = score_corpus(settings, loaded, Console(file=io.StringIO()))
     request, store = make_request(settings, loaded), Store(storage.normalise(settings.output))
     asked = (request.scope, request.spec.digest)
@@ -155,11 +214,10 @@ def score(
         spec=request.spec.digest,
         run=runs[-1].run if runs else None,
         thresholds=dict(loaded.card.thresholds),
-        _temporary=temporary,
     )
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Frames:
     """Sampled frames of one video."""
 
@@ -179,7 +237,7 @@ class Frames:
         return f"Frames({count} of {height}x{width} pixels{span}{lost})"
 
 
-def sample_frames(path: str, fps: float = 2.0, *, input: InputSpec | None = None) -> Frames:
+def sample_frames(path: Uri, fps: float = 2.0, *, input: InputSpec | None = None) -> Frames:
     """Decodes the frames on screen at 0, 1/fps, 2/fps … seconds, as scoring does.
 
     ``path``: a local file or s3:// uri. ``input``: size and resize kernel of the frames, such as
@@ -188,23 +246,26 @@ def sample_frames(path: str, fps: float = 2.0, *, input: InputSpec | None = None
     harm this one.
 
     Raises DecodeError, which has the outcome and the reason, where no frame can be decoded; UsageError where the file
-    cannot be read or ``fps`` is not above 0.
+    cannot be read, ``fps`` is not above 0 and at most 1000, or ``input`` is no InputSpec.
     """
     from artifactscan.explain.video_frames import fetched_video
 
-    if not fps > 0:
-        raise UsageError(f"fps is {fps}; give a number above 0")
-    settings = DecodeSettings(input=input or InputSpec(height=16, width=16), sample_fps=fps)
+    if not isinstance(fps, Real) or not MIN_SAMPLE_FPS <= fps <= MAX_SAMPLE_FPS:
+        raise UsageError(f"fps is {fps!r}; give a number from {MIN_SAMPLE_FPS:g} to {MAX_SAMPLE_FPS:g}")
+    if not isinstance(input, InputSpec | None):
+        raise UsageError(f"input is {input!r}; give an InputSpec, such as InputSpec(height=224, width=224), or None")
+    video = os.fspath(path)
+    settings = DecodeSettings(input=input or InputSpec(height=16, width=16), sample_fps=float(fps))
     decoder = SandboxedDecoder(settings) if input else NativeResolutionDecoder(settings)
     try:
-        with fetched_video(path, max_object_bytes=settings.limits.max_object_bytes) as (fetched, _, _):
+        with fetched_video(video, max_object_bytes=settings.limits.max_object_bytes) as (fetched, _, _):
             segments = list(decoder.decode(fetched.path))
     finally:
         decoder.close()
     result = segments[-1].result
     assert result is not None, "the last segment has the result"
     if result.outcome not in HAS_FRAMES:
-        raise DecodeError(result.outcome, f"{path}: {result.reason}", result.facts)
+        raise DecodeError(result.outcome, f"{video}: {result.reason}", result.facts)
     segments = [segment for segment in segments if segment.attempt == segments[-1].attempt and segment.frame_index]
     shape = (-1, segments[0].height, segments[0].width, 3)
     return Frames(

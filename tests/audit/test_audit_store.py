@@ -75,7 +75,7 @@ def test_a_table_that_is_gone_or_cut_off_is_named(store: AuditStore) -> None:
     night = a_night(tables=store.write_tables(FIRST, {"sampling": rows(1)}))
     file = Path(store.folder(FIRST), night.tables, "sampling.parquet")
     file.write_bytes(file.read_bytes()[:50])
-    with pytest.raises(UsageError, match=r"sampling\.parquet cannot be read .*jobs/report\.py"):
+    with pytest.raises(UsageError, match=r"sampling\.parquet cannot be read .*`artifactscan report --anew`"):
         store.table(night, "sampling", SAMPLING)
     with pytest.raises(UsageError, match=r"cells\.parquet cannot be read"):
         store.table(night, "cells", SAMPLING)

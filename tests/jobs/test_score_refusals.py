@@ -42,6 +42,8 @@ def test_an_input_without_videos(tmp_path: Path, checkpoint: Path, capsys: pytes
     said = refusal(capsys, "--input", tmp_path / "none", "--output", tmp_path / "out", "--checkpoint", checkpoint)
     assert str(tmp_path / "none") in said
     assert not (tmp_path / "out" / "runs").exists()
+    refusal(capsys, "--input", tmp_path / "none", "--output", tmp_path / "new", "--checkpoint", checkpoint)
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_output_that_cannot_be_written(

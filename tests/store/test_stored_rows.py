@@ -41,14 +41,14 @@ IDS = {uri: video_id(uri, "1") for uri in ("/a", "/b", "/c", "/d")}
 
 
 def test_frames_of_every_committed_run_of_the_spec(store: Store) -> None:
-    frames = stored_frames(store, "spec", pa.array(IDS.values()))
+    frames = stored_frames(store, store.runs_of("spec"), pa.array(IDS.values()))
     assert frames.schema.equals(FRAMES)
     found = sorted(zip(frames["uri"].to_pylist(), frames["frame_index"].to_pylist(), strict=True))
     assert found == [("/a", 0), ("/a", 1), ("/a", 2), ("/b", 0), ("/b", 1)]
     [motion] = [row["p_motion"] for row in frames.to_pylist() if (row["uri"], row["frame_index"]) == ("/b", 1)]
     assert motion == pytest.approx(score("/b", 1, 2))
-    assert set(stored_frames(store, "spec", pa.array([IDS["/b"]]))["uri"].to_pylist()) == {"/b"}
-    assert stored_frames(store, "spec", pa.array([IDS["/c"]])).num_rows == 0
+    assert set(stored_frames(store, store.runs_of("spec"), pa.array([IDS["/b"]]))["uri"].to_pylist()) == {"/b"}
+    assert stored_frames(store, store.runs_of("spec"), pa.array([IDS["/c"]])).num_rows == 0
 
 
 def test_the_latest_verdict_counts(store: Store) -> None:

@@ -73,7 +73,7 @@ class AuditStore:
         except (FileNotFoundError, ValueError) as error:  # ArrowInvalid is a ValueError
             raise UsageError(
                 f"{uri} cannot be read ({' '.join(str(error).split())}); restore it, or rewrite the nights' tables "
-                "from the scores with jobs/report.py --anew"
+                "from the scores with `artifactscan report --anew`"
             ) from None
 
     def nights(self) -> list[Night]:

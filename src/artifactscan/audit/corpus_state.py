@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import HAS_FRAMES, TRANSIENT, Outcome
-from artifactscan.schemas import LISTING, VIDEOS
+from artifactscan.schemas import LISTING, VIDEOS, outcomes_with_frames
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.store.layout import Store
@@ -49,7 +49,7 @@ def count_outcomes(videos: pa.Table) -> dict[str, int]:
 
 def flagged_shares(videos: pa.Table, thresholds: Mapping[str, float]) -> dict[str, float]:
     """Label → share of the scored videos with a frame at or above its threshold; empty without scored videos."""
-    scored = videos.filter(has_outcome(videos, HAS_FRAMES))
+    scored = videos.filter(outcomes_with_frames(videos["outcome"]))
     if not scored.num_rows:
         return {}
     return {

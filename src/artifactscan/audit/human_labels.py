@@ -24,7 +24,7 @@ def labels_with_flags(
     paths = pa.array(paths_below(corpus, videos["uri"].to_pylist()), pa.string())
     named = pa.table({"file": paths, "video_id": videos["video_id"]})
     named = named.filter(pc.is_in(named["file"], labels["file"].combine_chunks()))
-    frames = stored_frames(store, spec_digest, named["video_id"].combine_chunks())
+    frames = stored_frames(store, store.runs_of(spec_digest), named["video_id"].combine_chunks())
     joined = labels.join(named, "file", join_type="inner").join(
         frames.drop_columns(["uri"]), ["video_id", "frame_index"], join_type="inner"
     )

@@ -86,7 +86,7 @@ def _check_sampling(settings: MeasureSettings, night: str, arrivals: pa.Table, e
     """SAMPLING of those chosen videos that have scores at double the rate."""
     store, spec_digest = settings.store.resample, settings.double_rate_spec_digest
     chosen = sampling_check.choose_videos(arrivals, settings.resample_share, night)["video_id"].combine_chunks()
-    frames = stored_frames(store, spec_digest, chosen)
+    frames = stored_frames(store, store.runs_of(spec_digest), chosen)
     frames = frames.sort_by([("uri", "ascending"), ("frame_index", "ascending")])
     scored = pc.unique(frames["video_id"])
     found = find_events(

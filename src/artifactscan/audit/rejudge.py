@@ -64,7 +64,7 @@ def rejudge(settings: ReportSettings) -> RejudgeResult:
     store = AuditStore(storage.normalise(settings.store))
     nights = store.nights()
     if not nights:
-        raise UsageError(f"--store {settings.store} has no nights; give the folder that jobs/audit.py writes to")
+        raise UsageError(f"--store {settings.store} has no nights; give the folder that `artifactscan audit` writes to")
     chosen = _chosen(nights, settings.night)
     if settings.plan:
         return _rejudge(store, nights, chosen, settings, lambda: None)

@@ -14,7 +14,7 @@ from artifactscan.audit.night_tables import ALL
 from artifactscan.audit.policy import Policy, parse_policy
 from artifactscan.audit.verdict import moved_canaries, risen_cells
 from artifactscan.labels import LABELS
-from artifactscan.outcomes import HAS_FRAMES
+from artifactscan.schemas import outcomes_with_frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ def rows_of(table: pa.Table, videos: Iterable[str]) -> list[dict[str, Any]]:
 
 def without_score(arrivals: pa.Table) -> pa.Table:
     """The arrivals without a scored frame."""
-    return arrivals.filter(pc.invert(pc.is_in(arrivals["outcome"], pa.array(map(str, HAS_FRAMES), pa.string()))))
+    return arrivals.filter(pc.invert(outcomes_with_frames(arrivals["outcome"])))
 
 
 def failures(arrivals: pa.Table) -> list[Failure]:

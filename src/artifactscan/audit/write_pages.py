@@ -56,7 +56,8 @@ def build_report(store: AuditStore, night: Night, earlier: Sequence[Night]) -> R
     drawn = store.table(night, "pictures", PICTURES)
     life = timedelta(hours=night.settings["link_life_h"])
     shown = worst_videos(arrivals, night.settings["worst_videos"])
-    frames = stored_frames(store.scores, night.spec_digest, shown["video_id"].combine_chunks(), runs=night.runs)
+    runs = [run for run in store.scores.runs_of(night.spec_digest) if run in night.runs]
+    frames = stored_frames(store.scores, runs, shown["video_id"].combine_chunks())
     frames = frames.sort_by([("uri", "ascending"), ("frame_index", "ascending")])
     worst = tuple(
         WorstVideo(

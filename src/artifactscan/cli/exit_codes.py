@@ -80,7 +80,9 @@ def _print_error(message: str, *, prefix: str = "") -> None:
 
 
 def unknown_name(kind: str, name: str, known: Sequence[str]) -> UsageError:
-    """An error for a ``name`` that is not in ``known``: it suggests the nearest one, or lists them."""
+    """An error for a ``name`` that is not in ``known``, or is empty: it suggests the nearest one, or lists them."""
+    if not name:
+        return UsageError(f"no {kind} is given; give {'one of ' if len(known) > 1 else ''}{', '.join(known)}")
     if close := get_close_matches(name, known, n=1):
         return UsageError(f"{kind} {name} is unknown; did you mean {close[0]}?")
     return UsageError(f"{kind} {name} is unknown; known are {', '.join(known)}")

@@ -19,7 +19,7 @@ from artifactscan.messages.logs import log_json, logs_json
 
 SettingsType = TypeVar("SettingsType")
 
-_UNKNOWN_FLAG = re.compile(r"Unrecognized options:[^-─]*(--[\w-]+)")
+_UNKNOWN_FLAG = re.compile(r"Unrecognized options:[^-─]*(--\w[\w-]*)")
 """In tyro's error messages."""
 
 _CONFIG_HELP = (

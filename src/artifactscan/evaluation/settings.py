@@ -6,7 +6,7 @@ from typing import Literal
 from artifactscan.decode.video import DecodeLimits
 from artifactscan.evaluation.bootstrap import BootstrapSettings
 from artifactscan.model.classify_settings import ClassifySettings
-from artifactscan.settings.groups import ClusterSettings, DeviceSettings, check_numbers
+from artifactscan.settings.groups import ClusterSettings, DeviceSettings, check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,15 @@ class EvaluateSettings(DeviceSettings, ClusterSettings):
     output: str
     """Folder or s3://bucket/prefix for predictions.parquet, metrics.parquet, report.md and evaluation.json."""
 
-    protocol: Literal["videos", "frames"] = "videos"
-    """How these frames were kept from training: videos (none of their clips was trained on) or frames (others of the
-    same clips were, so that they leak)."""
+    protocol: Literal["videos", "frames", "generators"] = "videos"
+    """How these frames were kept from training: videos (none of their clips was trained on) frames (others of the
+    same clips were, so that they leak), or generators (no clip of their makers was trained on)."""
+    generator_pattern: str = ""
+    """Reads what made a clip from its path in the labels, such as {generator}/ or clips/{generator}_{name}.mp4, where
+    the labels have no column generator; figures are then given by maker too."""
     label_rule: Literal["error", "any", "all", "majority"] = "error"
-    """What becomes of a frame that is labelled differently: an error, or 1 where any, all or most say so."""
+    """What becomes of a frame that is labelled differently: an error, or 1 where any, all or most say so. Grades are
+    averaged; under error a label is 1 from a mean of 1.5 on."""
     resamples: int = 1000
     """Bootstrap resamples over videos behind each interval; 0: no intervals."""
     seed: int = 0
@@ -41,7 +45,7 @@ class EvaluateSettings(DeviceSettings, ClusterSettings):
     """Seconds one clip may take to decode; every frame of it is."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
+        check_settings(self)
 
     def bootstrap(self) -> BootstrapSettings:
         """How intervals are made."""

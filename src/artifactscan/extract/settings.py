@@ -9,7 +9,13 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.errors import UsageError
 from artifactscan.scoring.settings import ScoreSettings
-from artifactscan.settings.groups import ClusterSettings, CorpusSettings, DeviceSettings, SegmentSettings, check_numbers
+from artifactscan.settings.groups import (
+    ClusterSettings,
+    CorpusSettings,
+    DeviceSettings,
+    SegmentSettings,
+    check_settings,
+)
 
 ImageFormat = Literal["png", "jpeg"]
 
@@ -35,7 +41,7 @@ class ExtractSettings(CorpusSettings, SegmentSettings, DeviceSettings, ClusterSe
     measure: Measure = "variance"
     """What counts as disagreement."""
     scores: str = ""
-    """Store of scores to reuse and to add to, as jobs/score.py writes it; empty: OUTPUT/scores."""
+    """Store of scores to reuse and to add to, as `artifactscan score` writes it; empty: OUTPUT/scores."""
 
     export: tuple[Tool, ...] = ()
     """Tools to write files for, below OUTPUT/export."""
@@ -56,7 +62,7 @@ class ExtractSettings(CorpusSettings, SegmentSettings, DeviceSettings, ClusterSe
     """No progress line."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
+        check_settings(self)
         self.listing()  # raises for a --since that cannot be read
         for name in ("count", "per_video"):
             if (value := getattr(self, name)) is not None and value < 1:

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -55,7 +56,7 @@ class Classifier:
         if threads:
             torch.set_num_threads(threads)
         self.notes: list[str] = []
-        self.device = choose_device(settings.device)
+        self.device = choose_device(settings)
         if self.device == "cpu":
             keep_freed_memory()
         else:
@@ -221,15 +222,20 @@ def _sees_neighbours(model: nn.Module) -> bool:
     return isinstance(model, ProbeModel) and model.probe.neighbours > 0
 
 
-def choose_device(wanted: str) -> str:
-    """``cuda`` or ``cpu`` for a setting ``auto``, ``cuda`` or ``cpu``, by what torch finds in this process.
+def choose_device(settings: ClassifySettings) -> str:
+    """``cuda`` or ``cpu`` for a device ``auto``, ``cuda`` or ``cpu``, by what torch finds in this process.
 
     UsageError for ``cuda`` without a GPU.
     """
     available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
+    if settings.device == "cuda" and not available:
+        if settings.was_auto:
+            raise UsageError(
+                f"--device auto: Ray sees a GPU on node {platform.node()}, where torch {torch.__version__} finds none; "
+                "use --device cpu, or a torch that is built for that GPU and its driver"
+            )
         raise UsageError("--device cuda: torch finds no GPU here; use --device cpu, or a machine with a GPU and driver")
-    return ("cuda" if available else "cpu") if wanted == "auto" else wanted
+    return ("cuda" if available else "cpu") if settings.device == "auto" else settings.device
 
 
 def _batches(clips: Sequence[np.ndarray], size: Callable[[], int]) -> Iterator[np.ndarray]:

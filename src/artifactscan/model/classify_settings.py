@@ -1,6 +1,6 @@
 """How a checkpoint is run. Separate from the classifier, so that the driver and decoders need not import torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,7 +11,13 @@ class ClassifySettings:
     """Frames per forward pass; 0: 128 on a GPU, 16 on a CPU."""
     device: str = "auto"
     """auto (cuda where this process has a GPU), cuda or cpu."""
+    was_auto: bool = False
+    """The device was auto, and the driver of the job has chosen it for all nodes; said in an error."""
     precision: str = "auto"
     """auto (bf16 where the hardware has it and no score of the probe frames moves by 0.01 or more), bf16 or fp32."""
     compile: bool = False
     """Compile the model: slow to start, faster afterwards; needs a C++ compiler on a CPU."""
+
+    def on(self, device: str) -> "ClassifySettings":
+        """These settings with the device that the driver of a job has chosen."""
+        return replace(self, device=device, was_auto=self.device == "auto")

@@ -11,7 +11,7 @@ from artifactscan.settings.groups import (
     DeviceSettings,
     FilterSettings,
     SegmentSettings,
-    check_numbers,
+    check_settings,
 )
 
 
@@ -38,7 +38,7 @@ class SharedScoringSettings(FilterSettings, SegmentSettings, DeviceSettings, Clu
     """Format of progress and errors on stderr; json: one object a line, with the run."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
+        check_settings(self)
 
     def classifying(self) -> ClassifySettings:
         """How frames become scores."""

@@ -84,6 +84,10 @@ class Store:
         """The committed runs, oldest first; reads every run.json."""
         return list(self.read_runs().committed)
 
+    def runs_of(self, spec_digest: str) -> list[str]:
+        """The committed runs of one spec, oldest first; reads every run.json."""
+        return [record.run for record in self.committed() if record.spec_digest == spec_digest]
+
     def ledger_files(self, run: str) -> list[str]:
         """The files of a run's ledger, without those that repeat what earlier runs settled."""
         files = parquet_files(self.videos(run))

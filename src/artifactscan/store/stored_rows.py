@@ -1,6 +1,6 @@
-"""Reads back what the committed runs of one spec stored of given videos."""
+"""Reads back what committed runs stored of given videos."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,15 +11,11 @@ from artifactscan.storage.parquet import parquet_files, read_batches, read_table
 from artifactscan.store.layout import Store
 
 
-def stored_frames(
-    store: Store, spec_digest: str, video_ids: pa.Array, *, runs: Collection[str] | None = None
-) -> pa.Table:
-    """FRAMES rows of these videos from every committed run of one spec, or from those of ``runs``."""
+def stored_frames(store: Store, runs: Iterable[str], video_ids: pa.Array) -> pa.Table:
+    """FRAMES rows of these videos from ``runs``."""
     if not len(video_ids):
         return FRAMES.empty_table()
-    records = (record for record in store.committed() if record.spec_digest == spec_digest)
-    folders = [store.frames(record.run) for record in records if runs is None or record.run in runs]
-    return _rows([file for folder in folders for file in parquet_files(folder)], FRAMES, video_ids)
+    return _rows([file for run in runs for file in parquet_files(store.frames(run))], FRAMES, video_ids)
 
 
 def stored_listing(store: Store, run: str) -> pa.Table:

@@ -301,9 +301,9 @@ def test_the_command_to_replay_is_quoted_or_left_out() -> None:
         return found and found[1]
 
     store = "--store s3://generated-video/audit"
-    assert command("/a b/c.mp4") == f"python jobs/why.py '/a b/c.mp4' {store}"
-    assert command("/a'; rm -rf ~ #.mp4") == f"""python jobs/why.py '/a'"'"'; rm -rf ~ #.mp4' {store}"""
-    assert command("--store.mp4") == f"python jobs/why.py ./--store.mp4 {store}"
+    assert command("/a b/c.mp4") == f"artifactscan why '/a b/c.mp4' {store}"
+    assert command("/a'; rm -rf ~ #.mp4") == f"""artifactscan why '/a'"'"'; rm -rf ~ #.mp4' {store}"""
+    assert command("--store.mp4") == f"artifactscan why ./--store.mp4 {store}"
     assert command("/a\u202eb.mp4") is None
 
 

@@ -87,4 +87,4 @@ def _why(uri: str, store: str | None) -> str | None:
         return None
     # A name that begins with a dash would be read as a flag.
     asked = shlex.quote(uri if not uri.startswith("-") else f"./{uri}")
-    return f"python jobs/why.py {asked} --store {shlex.quote(store)}"
+    return f"artifactscan why {asked} --store {shlex.quote(store)}"

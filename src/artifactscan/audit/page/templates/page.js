@@ -239,10 +239,10 @@
     });
     video.addEventListener("error", () => {
       says.textContent = expired()
-        ? "The link to this video has expired; write the page anew with jobs/report.py to get a fresh one."
+        ? "The link to this video has expired; write the page anew with `artifactscan report` to get a fresh one."
         : "The video cannot be played here: it is not where this page looks for it, or the browser cannot play its format.";
     });
-    if (expired()) says.textContent = "The link to this video has expired; jobs/report.py writes a page with a fresh one.";
+    if (expired()) says.textContent = "The link to this video has expired; `artifactscan report` writes a page with a fresh one.";
   };
 
   setUpTrends();
