@@ -163,7 +163,8 @@ def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
         results.notes += notes
         if any(map(storage.is_remote, worst["uri"].to_pylist())) and storage.credentials_are_temporary():
             results.notes.append("the links to videos are signed with temporary credentials and end when those do")
-    folder = job.store.write_tables(job.night, {**tables.by_name(), "canaries": results.canaries, "pictures": pictures})
+    others = {"canaries": results.canaries, "pictures": pictures, "label_sample": results.label_sample}
+    folder = job.store.write_tables(job.night, {**tables.by_name(), **others})
     night = _record(job, results, tables, folder)
     page = write_pages(job.store, night, job.nights)
     lease.check()
@@ -194,8 +195,8 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             "backbone": card.backbone,
             "trained": card.trained,
             "standing": card.quality(),
-        },
             "unproven": list(card.unproven()),
+        },
         versions=versions(),
         tables=folder,
         runs=results.runs,
@@ -213,8 +214,8 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             arrivals=tables.arrivals,
             canaries=results.canaries,
             baseline=baseline,
-        ),
             unproven=card.unproven(),
+        ),
         notes=tuple(results.notes),
         remarks=remarks(policy=policy, cells=tables.cells, baseline=baseline, unproven=card.unproven()),
         settings=kept,

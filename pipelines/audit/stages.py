@@ -19,11 +19,14 @@ from artifactscan.audit.corpus_state import (
     quarantined,
     tried_video_ids,
 )
+from artifactscan.audit.export_sample import export_sample
 from artifactscan.audit.formatting import counted
 from artifactscan.audit.human_labels import labels_with_flags
+from artifactscan.audit.judge_sample import judge_sample
+from artifactscan.audit.label_sample import draw_clips, draw_frames
 from artifactscan.audit.measure_night import MeasureSettings, NightTables, measure_night
 from artifactscan.audit.night import Night
-from artifactscan.audit.night_tables import ARRIVALS
+from artifactscan.audit.night_tables import ARRIVALS, LABEL_SAMPLE
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.audit.video_groups import Grouping, drop_high_cardinality, ungrouped_note
 from artifactscan.corpus.listing import VIDEO_PATTERNS
@@ -35,6 +38,7 @@ from artifactscan.schemas import LISTING
 from artifactscan.scoring.settings import ScoreSettings, SharedScoringSettings
 from artifactscan.storage.parquet import write_table
 from artifactscan.store.layout import Store
+from artifactscan.store.stored_rows import stored_frames
 
 OTHER_DECODER: dict[str, Literal["auto", "pyav", "decord"]] = {"pyav": "decord", "decord": "pyav", "auto": "auto"}
 """``auto`` has tried both decoders, so a retry differs only in its limits."""
@@ -74,6 +78,8 @@ class StageResults:
     standing_outcomes: dict[str, int] = field(default_factory=dict)
     standing_rates: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    label_sample: pa.Table = field(default_factory=LABEL_SAMPLE.empty_table)
+    """LABEL_SAMPLE of the night."""
 
 
 def scoring_settings(settings: AuditSettings, input: str, output: str, **changes: Any) -> ScoreSettings:
@@ -134,6 +140,7 @@ def score_and_measure(job: AuditJob, results: StageResults) -> NightTables:
         "recovered": recovered,
     }
     _score_at_double_rate(job, arrivals)
+    results.label_sample = _draw_label_sample(job, arrivals, results)
     measuring = replace(measuring, labelled=_human_labels(job, ledger, results))
     baseline = job.baseline if arrivals.num_rows else ()
     earlier = {night.night: regroup(store.table(night, "arrivals", ARRIVALS), grouping) for night in baseline}
@@ -182,6 +189,22 @@ def _score_at_double_rate(job: AuditJob, arrivals: pa.Table) -> None:
     manifest = storage.join(store.root, "chosen.parquet")
     write_table(chosen.select(["uri"]), manifest)
     _score(job, manifest, store, sample_fps=rate)
+
+
+def _draw_label_sample(job: AuditJob, arrivals: pa.Table, results: StageResults) -> pa.Table:
+    """LABEL_SAMPLE of the night, written for people or labelled by the judge."""
+    clips = draw_clips(arrivals, job.settings.judge_share, job.night)
+    if not clips.num_rows:
+        return LABEL_SAMPLE.empty_table()
+    frames = stored_frames(job.store.scores, results.runs, clips["video_id"].combine_chunks())
+    sample, folder = draw_frames(clips, frames, job.night), job.store.label_folder(job.night)
+    drawn = f"{counted(sample.num_rows, 'frame')} of {counted(clips.num_rows, 'video')}"
+    job.out.print(f"writing {drawn} for labelling")
+    results.notes += export_sample(sample, frames, folder, job.settings)
+    if job.settings.judge_endpoint:
+        job.out.print(f"having {drawn} judged by {job.settings.judge_model}")
+        results.notes.append(judge_sample(sample, folder, job.settings))
+    return sample
 
 
 def _human_labels(job: AuditJob, ledger: pa.Table, results: StageResults) -> pa.Table | None:

@@ -5,8 +5,9 @@ slow/                      a scoring store: failed videos, retried with the othe
 resample/                  a scoring store: a share of the videos at double the rate
 canary/clips/              the canary clips; canary/clips.json, written last, has their digests
 nights/<id>/canary/        a scoring store: the canaries, scored in that night
-nights/<id>/<tables>/      arrivals, events, cells, canaries, sampling, prevalence, pictures (.parquet)
-nights/<id>/report.html    the page; report.md for chats, videos.csv for spreadsheets
+nights/<id>/<tables>/      arrivals, events, cells, canaries, sampling, prevalence, pictures, label_sample (.parquet)
+nights/<id>/to-label/      the sample for people or a judge, and their labels; see label_folder.py
+nights/<id>/report.html    the page; report.md for chats, videos.csv for spreadsheets, estimates.parquet
 nights/<id>/night.json     the night's settings and results; written last: a night without it is not committed
 latest.html                leads to the newest page
 lease.json                 the job that works on the store now
@@ -21,7 +22,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from artifactscan import storage
+from artifactscan.audit.label_folder import LabelFolder
 from artifactscan.audit.night import NIGHT_VERSION, Night, Verdict
+from artifactscan.audit.night_tables import LABEL_SAMPLE
 from artifactscan.errors import UsageError
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import read_table, write_table
@@ -65,11 +68,20 @@ class AuditStore:
     def night_json(self, night: str) -> str:
         return storage.join(self.folder(night), "night.json")
 
+    def label_folder(self, night: str) -> LabelFolder:
+        return LabelFolder(storage.join(self.folder(night), "to-label"))
+
+    def label_sample(self, night: Night) -> pa.Table:
+        """The LABEL_SAMPLE of a committed night; empty where none was drawn, as by versions that drew none."""
+        if not storage.exists(storage.join(self.folder(night.night), night.tables, "label_sample.parquet")):
+            return LABEL_SAMPLE.empty_table()
+        return self.table(night, "label_sample", LABEL_SAMPLE)
+
     def table(self, night: Night, name: str, schema: pa.Schema) -> pa.Table:
-        """One of a committed night's tables."""
+        """One of a committed night's tables; nullable columns that an earlier version did not write are null."""
         uri = storage.join(self.folder(night.night), night.tables, f"{name}.parquet")
         try:
-            return read_table(uri).cast(schema)
+            return _with_columns(read_table(uri), schema).cast(schema)
         except (FileNotFoundError, ValueError) as error:  # ArrowInvalid is a ValueError
             raise UsageError(
                 f"{uri} cannot be read ({' '.join(str(error).split())}); restore it, or rewrite the nights' tables "
@@ -144,6 +156,13 @@ def new_night_id(nights: list[Night]) -> str:
             f"{nights[-1].started}; set the clock right, or wait until it is past that"
         )
     return night
+
+
+def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    for field in schema:
+        if field.nullable and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(schema.names) if set(schema.names) == set(table.column_names) else table
 
 
 def _from_json(values: dict) -> Night:

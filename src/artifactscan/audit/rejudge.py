@@ -112,7 +112,11 @@ def _rejudge(
         if not settings.plan:
             check()
             pictures = _table_or_none(store, night, "pictures", PICTURES)  # only an audit can draw them
-            extra = {"canaries": canary_table, "pictures": PICTURES.empty_table() if pictures is None else pictures}
+            extra = {
+                "canaries": canary_table,
+                "pictures": PICTURES.empty_table() if pictures is None else pictures,
+                "label_sample": store.label_sample(night),
+            }
             fresh = replace(fresh, tables=store.write_tables(night.night, {**tables.by_name(), **extra}))
             page = write_pages(store, fresh, [n for n in current.values() if n.night < night.night])
             store.commit(fresh)

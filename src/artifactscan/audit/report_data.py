@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan.audit.night import Night
-from artifactscan.audit.night_tables import ALL
+from artifactscan.audit.night_tables import ALL, ESTIMATES, TONIGHT
 from artifactscan.audit.policy import Policy, parse_policy
+from artifactscan.audit.statistics.label_estimates import leading
 from artifactscan.audit.verdict import moved_canaries, risen_cells
 from artifactscan.labels import LABELS
 from artifactscan.schemas import outcomes_with_frames
@@ -78,6 +79,12 @@ class Report:
     """PREVALENCE; empty where no human labels were given."""
     worst: tuple[WorstVideo, ...]
     """Worst first."""
+    estimates: pa.Table = field(default_factory=ESTIMATES.empty_table)
+    """ESTIMATES; empty where no clips were drawn for labelling, tonight or in the nights before."""
+    label_notes: tuple[str, ...] = ()
+    """Labels that could not be read, one sentence each."""
+    label_sheet: str | None = None
+    """The sheet in which tonight's sample is labelled; None where none was drawn."""
     link_expires: str | None = None
     """ISO 8601, UTC: until when presigned links work; None where there are none."""
 
@@ -118,6 +125,17 @@ class Report:
     def moved(self) -> set[tuple[str, str]]:
         """Clip and label of the canary scores that moved, as the verdict says."""
         return {(row["clip"], row["label"]) for row in moved_canaries(self.policy, self.canaries)}
+
+    @cached_property
+    def leading_estimates(self) -> list[dict[str, Any]]:
+        """The ESTIMATES rows to show first: see ``label_estimates.leading``."""
+        return leading(self.estimates)
+
+    @cached_property
+    def tonight_s_sample(self) -> dict[str, Any] | None:
+        """An ESTIMATES row of tonight and ALL, for what of the sample is labelled; None where none was drawn."""
+        rows = self.estimates.to_pylist()
+        return next((row for row in rows if (row["scope"], row["group"]) == (TONIGHT, ALL)), None)
 
     def rate_limit(self, label: str, group: str) -> float | None:
         """The rate above which the policy fails a night for this label and group; the lowest of several."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from artifactscan.errors import UsageError
+from artifactscan.judge.endpoint import check_endpoint_url
 from artifactscan.scoring.settings import SharedScoringSettings
 
 SECRETS = frozenset({"webhook"})
@@ -52,6 +53,14 @@ class AuditSettings(SharedScoringSettings, PageSettings):
     human_labels: str | None = None
     """Labels table of people on a sample of the corpus; corrects the flagged share for the scorer's errors."""
 
+    judge_share: float = 0.0
+    """Share of the night's scored videos drawn at random for labelling, by people or a judge; 0.02, say. Their labels
+    give estimates with intervals, which hold with a weak scorer too."""
+    judge_endpoint: str = ""
+    """Base URL of an OpenAI-compatible API that judges the drawn videos; empty: they wait for people."""
+    judge_model: str = ""
+    """Name of the model at --judge-endpoint; its key is in OPENAI_API_KEY."""
+
     retry_failed_after_days: float = 7.0
     """Days after which a video that failed is tried once more, with the other decoder and twice the limits on time and
     memory; --decoder auto has tried both."""
@@ -71,6 +80,14 @@ class AuditSettings(SharedScoringSettings, PageSettings):
         PageSettings.__post_init__(self)
         if not 0 <= self.resample_share <= 1:
             raise UsageError(f"--resample-share is {self.resample_share}; give a share between 0 and 1")
+        if not 0 <= self.judge_share <= 1:
+            raise UsageError(f"--judge-share is {self.judge_share}; give a share between 0 and 1")
+        if bool(self.judge_endpoint) != bool(self.judge_model):
+            raise UsageError("--judge-endpoint and --judge-model go together; give both, or neither to label by hand")
+        if self.judge_endpoint:
+            if not self.judge_share:
+                raise UsageError("--judge-endpoint has nothing to judge; say with --judge-share how much")
+            check_endpoint_url(self.judge_endpoint)
         if not 0 <= self.retry_failed_after_days < float("inf"):
             raise UsageError(f"--retry-failed-after-days is {self.retry_failed_after_days}; give 0 or more")
         if self.accept_corpus and self.baseline:

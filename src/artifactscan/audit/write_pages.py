@@ -10,20 +10,24 @@ import pyarrow.compute as pc
 from artifactscan import storage
 from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.night import Night
+from artifactscan.audit.night_estimates import night_estimates
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.audit.page.csv_export import videos_csv
 from artifactscan.audit.page.html import render_html
 from artifactscan.audit.page.markdown import render_markdown
 from artifactscan.audit.pictures import pictures_of, worst_videos
+from artifactscan.audit.policy import parse_policy
 from artifactscan.audit.report_data import Report, WorstVideo
 from artifactscan.audit.video_links import expiry, video_link
 from artifactscan.schemas import EVENTS
 from artifactscan.storage.concurrent import map_in_order
+from artifactscan.storage.parquet import write_table
 from artifactscan.store.stored_rows import stored_frames
 
 TREND_NIGHTS = 60
 """Most nights in a page's trends."""
 PAGE, MARKDOWN, CSV, LATEST = "report.html", "report.md", "videos.csv", "latest.html"
+ESTIMATES_TABLE = "estimates.parquet"
 
 
 def write_pages(store: AuditStore, night: Night, earlier: Sequence[Night]) -> str:
@@ -34,6 +38,8 @@ def write_pages(store: AuditStore, night: Night, earlier: Sequence[Night]) -> st
     report = build_report(store, night, earlier)
     folder = store.folder(night.night)
     storage.write_bytes(storage.join(folder, CSV), videos_csv(report.arrivals))
+    if report.estimates.num_rows:
+        write_table(report.estimates, storage.join(folder, ESTIMATES_TABLE))
     storage.write_bytes(storage.join(folder, MARKDOWN), render_markdown(report).encode())
     page = storage.join(folder, PAGE)
     storage.write_bytes(page, render_html(report).encode())
@@ -70,6 +76,8 @@ def build_report(store: AuditStore, night: Night, earlier: Sequence[Night]) -> R
         )
         for video in shown.to_pylist()
     )
+    most = parse_policy(night.policy, f"policy of night {night.night}").baseline_nights
+    estimates = night_estimates(store, night, earlier, most_nights=most)
     return Report(
         night=night,
         previous=earlier[-1] if earlier else None,
@@ -81,6 +89,9 @@ def build_report(store: AuditStore, night: Night, earlier: Sequence[Night]) -> R
         sampling=store.table(night, "sampling", SAMPLING),
         prevalence=store.table(night, "prevalence", PREVALENCE),
         worst=worst,
+        estimates=estimates.table,
+        label_notes=estimates.notes,
+        label_sheet=store.label_folder(night.night).sheet if store.label_sample(night).num_rows else None,
         link_expires=expiry(life) if any(storage.is_remote(video.uri) for video in worst) else None,
     )
 
