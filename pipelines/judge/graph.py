@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import pyarrow as pa
 import ray
 from ray.actor import ActorProxy
 from ray.data import ActorPoolStrategy
 
-from artifactscan.judge.frames_to_judge import read_frame
 from artifactscan.judge.grader import LONGEST_WAIT_S, Grader
 from artifactscan.judge.judge_request import JudgeRequest
-from artifactscan.judge.judgement_tables import ANSWERS, unreadable_answer
+from artifactscan.judge.judgement_tables import ANSWERS
 from artifactscan.judge.pace import SharedPace
 from artifactscan.pipelines.judge.progress_line import ProgressLine
 from artifactscan.pipelines.ray_cluster.node_affinity import on_driver_node
@@ -56,19 +55,12 @@ class Ask:
 
     def __init__(self, request: JudgeRequest, root: str, keeper: ActorProxy[PaceKeeper]):
         key = cast("str | None", ray.get(keeper.key.remote()))
-        self._root, self._image_side = root, request.image_side
+        self._root = root
         self._grader = Grader(request, key=key, pace=_RemotePace(keeper))
 
     def __call__(self, asks: pa.Table) -> Iterator[pa.Table]:
-        rows = [self._answer(ask) for ask in asks.to_pylist()]
+        rows = [self._grader.grade_ask(ask, self._root) for ask in asks.to_pylist()]
         yield pa.Table.from_pylist(rows, ANSWERS)
-
-    def _answer(self, ask: dict[str, Any]) -> dict[str, Any]:
-        try:
-            frame = read_frame(ask, self._root, image_side=self._image_side)
-        except OSError as error:
-            return unreadable_answer(ask, f"its image cannot be read: {error}")
-        return self._grader.grade(frame, ask=ask["ask"])
 
 
 def run_judge_graph(

@@ -1,14 +1,17 @@
 """Given frames judged in this process, by a real HTTP stub."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from extraction import write_extraction
 from judge_server import JudgeServer, prose, status
 
+from artifactscan.annotation.frame_index import read_index
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.judge.frames_to_judge import FrameToJudge, encode_shot
-from artifactscan.judge.judge_frames import judge_frames
+from artifactscan.judge.judge_frames import judge_frames, judge_index
 from artifactscan.judge.judge_request import JudgeRequest
 from artifactscan.judge.judgement_tables import FRAME_OUTCOMES, labels_of
 
@@ -60,6 +63,19 @@ def test_a_judge_that_contradicts_itself_is_not_believed(server: JudgeServer) ->
     found = judge_frames(frames(2), request(server, repeat_share=1.0), requests_per_minute=60_000)
     assert found["outcome"].to_pylist() == ["contradicted"] * 2
     assert labels_of(found, "judge:stub-vl").num_rows == 0
+
+
+def test_the_frames_of_an_index_are_judged_with_their_neighbours(server: JudgeServer, tmp_path: Path) -> None:
+    path = write_extraction(tmp_path / "x", {"a.mp4": 4, "b.mp4": 1})
+    (tmp_path / "x/frames/1-0.png").unlink()
+    wanted = [("b.mp4", 0), ("a.mp4", 24), ("a.mp4", 0)]
+    found = judge_index(read_index(str(path)), str(path.parent), wanted, request(server), requests_per_minute=60_000)
+    rows = found.select(["file", "frame_index", "outcome", "severity_motion", "neighbours"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        ("a.mp4", 0, "judged", 0.0, 1),
+        ("a.mp4", 24, "judged", 3.0, 2),
+        ("b.mp4", 0, "failed", None, 0),
+    ]
 
 
 def test_no_frames(server: JudgeServer) -> None:

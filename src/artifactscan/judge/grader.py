@@ -1,6 +1,7 @@
 """Has one frame graded: requests at the common pace, with retries, until an answer is believed or none will come."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,9 @@ from artifactscan.judge.endpoint import (
     RetryableError,
     UnansweredError,
 )
-from artifactscan.judge.frames_to_judge import FrameToJudge
+from artifactscan.judge.frames_to_judge import FrameToJudge, read_frame
 from artifactscan.judge.judge_request import JudgeRequest
-from artifactscan.judge.judgement_tables import FAILED, JUDGED, REFUSED
+from artifactscan.judge.judgement_tables import FAILED, JUDGED, REFUSED, unreadable_answer
 from artifactscan.judge.pace import MAX_FAILURES_IN_A_ROW, Pace
 from artifactscan.labels import SEVERITY_COLUMNS
 from artifactscan.storage.retries import wait_s
@@ -77,6 +78,14 @@ class Grader:
             "completion_tokens": state.completion_tokens,
             "seconds": time.monotonic() - started,
         }
+
+    def grade_ask(self, ask: Mapping[str, Any], root: str) -> dict[str, Any]:
+        """An ANSWERS row for a row of ASKS, whose images are below ``root``; else as ``grade``."""
+        try:
+            frame = read_frame(ask, root, image_side=self._request.image_side)
+        except OSError as error:
+            return unreadable_answer(ask, f"its image cannot be read: {error}")
+        return self.grade(frame, ask=ask["ask"])
 
     def _ask(self, frame: FrameToJudge, ask: int, state: _Ask) -> None:
         """Sends requests until one settles the question, and leaves its outcome in ``state``."""

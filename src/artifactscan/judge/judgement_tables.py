@@ -1,7 +1,7 @@
 """The tables of a judgement: an answer per question, an outcome per frame, and the labels that are believed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -60,7 +60,7 @@ FRAME_OUTCOMES = pa.schema(
 """One row per frame. Severities: the mean of its ``answers``, null unless it is judged."""
 
 
-def unreadable_answer(ask: dict[str, Any], reason: str) -> dict[str, Any]:
+def unreadable_answer(ask: Mapping[str, Any], reason: str) -> dict[str, Any]:
     """The ANSWERS row of a question that was not put, as an image of it cannot be read; ``ask``: a row of ASKS."""
     row = dict.fromkeys(ANSWERS.names) | {name: ask[name] for name in ("file", "frame_index", "ask")}
     counts = dict.fromkeys(("neighbours", "requests", "prompt_tokens", "completion_tokens"), 0)
