@@ -97,7 +97,7 @@ def test_a_corpus_is_scored_into_tables(
     assert alone.frames.drop_columns("video_id").to_pylist() == same_video
 
     none = artifactscan.score(corpus, output=tmp_path / "none", checkpoint=checkpoint, quiet=True, since="2999-01-01")
-    assert (none.run, none.outcomes, none.frames.num_rows) == (None, {}, 0)
+    assert (none.outcomes, none.videos.num_rows, none.frames.num_rows) == ({}, 0, 0)
     assert repr(none).startswith(
         "Scores of 0 videos (), 0 frames\n  boundary    0.0% of frames, events in 0 of 0 videos"
     )

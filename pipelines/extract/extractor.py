@@ -23,14 +23,16 @@ class FrameExtractor:
     def __init__(self, settings: ExtractSettings):
         self._settings = settings
 
+    def prepare_cluster(self) -> None:
+        """Starts or joins Ray, unless that is done; UsageError where the cluster cannot be used."""
+        _ = self._pools
+
     @cached_property
-    def pools(self) -> "PoolSizes":
-        """How many actors decode; starts or joins Ray, UsageError where the cluster cannot be used."""
+    def _pools(self) -> "PoolSizes":
+        """How many actors decode; starts or joins Ray, which takes seconds to import and to start."""
         from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
         from artifactscan.pipelines.ray_cluster.resources import Resources
-        from artifactscan.pipelines.ray_cluster.start_cluster import (
-            start_cluster,  # Ray takes seconds to import and to start
-        )
+        from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
 
         settings = self._settings
 
@@ -51,7 +53,7 @@ class FrameExtractor:
     def _run(self, work: pa.Table, writer: ImageWriter | None) -> list[dict[str, Any]]:
         if not work.num_rows:
             return []
-        pools, settings = self.pools, self._settings
+        pools, settings = self._pools, self._settings
         from artifactscan.pipelines.extract import graph
         from artifactscan.pipelines.ray_cluster import progress
 

@@ -51,7 +51,7 @@ def extract(settings: ExtractSettings) -> int:
     choice = choose_frames(settings, checkpoints, listing, extractor)
     work = make_work(listing, choice.frames)
     if work.num_rows:
-        _ = extractor.pools  # a cluster that cannot be used is refused before anything is replaced
+        extractor.prepare_cluster()  # one that cannot be used is refused before anything is replaced
     with as_cut_off_errors("the same command does it again"):
         storage.write_bytes(storage.join(root, RECORD_NAME), _record(settings, checkpoints))
         for earlier in (INDEX_NAME, LEDGER_NAME, FRAMES_FOLDER, EXPORT_FOLDER):

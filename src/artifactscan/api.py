@@ -27,7 +27,7 @@ from artifactscan.errors import CutOffError, UsageError
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import load_checkpoint
 from artifactscan.outcomes import HAS_FRAMES
-from artifactscan.schemas import VIDEOS, outcomes_with_frames
+from artifactscan.schemas import outcomes_with_frames
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.settings.groups import MAX_SAMPLE_FPS, MIN_SAMPLE_FPS
 from artifactscan.store.layout import Store
@@ -64,15 +64,15 @@ class Scores:
     """Folder or s3:// prefix that holds the tables; a temporary folder where no output was given."""
     spec: str
     """Digest of all that the scores depend on: sampling, input, decoder, precision, checkpoint."""
-    run: str | None
-    """The run that listed the corpus last; None where ``since`` left out every video of it."""
+    run: str
+    """The run that listed the corpus last."""
     thresholds: Mapping[str, float]
     """Label → the probability from which on a frame counts as showing it."""
 
     @cached_property
     def videos(self) -> pa.Table:
         """One row for each video of the corpus: uri, outcome, reason, facts, and a summary for each label."""
-        return stored_listing(Store(self.store), self.run) if self.run else VIDEOS.empty_table()
+        return stored_listing(Store(self.store), self.run)
 
     @cached_property
     def frames(self) -> pa.Table:
@@ -212,7 +212,7 @@ def _score(settings: ScoreSettings) -> Scores:
     return Scores(
         store=store.root,
         spec=request.spec.digest,
-        run=runs[-1].run if runs else None,
+        run=runs[-1].run,
         thresholds=dict(loaded.card.thresholds),
     )
 

@@ -61,10 +61,10 @@ def read_index(uri: str) -> pa.Table:
         table = read_table(uri)
         return table.select(INDEX.names).cast(INDEX)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"index {uri} is not there; give the index.parquet that `artifactscan extract` wrote") from None
+        raise UsageError(f"index {uri} is not there; give that of `artifactscan extract`") from None
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         said = " ".join(str(error).split())
-        raise UsageError(f"index {uri} cannot be read ({said}); give the index.parquet of `artifactscan extract`") from None
+        raise UsageError(f"index {uri} cannot be read ({said}); give that of `artifactscan extract`") from None
 
 
 class FrameLookup:
