@@ -12,7 +12,7 @@ from artifactscan.cli.exit_codes import EXIT_OK, EXIT_TOO_MANY_FAILED, fail, fai
 from artifactscan.errors import LedgerError, UsageError
 from artifactscan.judge.compare_with_scorer import JudgeComparison, compare_with_scorer
 from artifactscan.judge.consistency import measure_consistency
-from artifactscan.judge.endpoint import ChatEndpoint
+from artifactscan.judge.endpoint import ChatEndpoint, read_key
 from artifactscan.judge.frames_to_judge import FrameKey, plan_asks
 from artifactscan.judge.judge_request import JudgeRequest
 from artifactscan.judge.judgement_folder import JudgementFolder
@@ -141,7 +141,7 @@ def _judge(plan: _Plan, lease: Lease) -> int:
 def _ask(plan: _Plan, asks: pa.Table) -> None:
     """Puts questions to the judge on Ray; UsageError, before that, where judge or cluster cannot be used."""
     settings, request, folder = plan.settings, plan.request, plan.folder
-    key, on_gpus = settings.read_key(), settings.engine == "vllm"
+    key, on_gpus = read_key(settings.key_variable), settings.engine == "vllm"
     if on_gpus:
         from artifactscan.pipelines.judge.run_vllm import check_vllm
 

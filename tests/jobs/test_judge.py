@@ -14,11 +14,15 @@ import pytest
 from extraction import write_extraction
 from judge_server import JudgeServer, answer_text, hang, prose, status
 from labelled import label_row, labels_table
+from labelled_clips import write_labelled
 from paths import ROOT
 
-from artifactscan.annotation.labels_table import LABELLED, read_labels, write_labels
+from artifactscan.annotation.labels_table import read_labels, write_labels
+from artifactscan.jobs.extract import main as extract
+from artifactscan.jobs.finetune import main as finetune
 from artifactscan.jobs.judge import main
-from artifactscan.labels import LABELS, SEVERITY_COLUMNS
+from artifactscan.labels import LABELS
+from artifactscan.model.checkpoint import load_checkpoint
 
 CLIPS = {"a.mp4": 6, "b/c.mp4": 4}
 FAST = ("--requests-per-minute", 60_000, "--timeout-s", 2, "--quiet")
@@ -228,12 +232,22 @@ def test_a_judge_against_the_scorer(server: JudgeServer, tmp_path: Path, capsys:
     assert record["judge"]["model"] == "stub-vl"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_here")
-def test_the_labels_of_a_judge_are_what_training_reads(server: JudgeServer, index: Path) -> None:
-    assert judge(server, index, "--repeat-share", 0) == 0
-    labels = read_labels(str(index.parent.parent / "judged" / "labels.csv"))
-    assert labels.schema.equals(LABELLED)
-    assert labels.num_rows == 10 and set(SEVERITY_COLUMNS) <= set(labels.column_names)
+def test_from_clips_over_frames_and_a_judge_to_a_checkpoint(server: JudgeServer, tmp_path: Path) -> None:
+    clips = write_labelled(tmp_path / "set", clips=4).parent
+    extraction = tmp_path / "extraction"
+    assert extract(["--input", str(clips), "--output", str(extraction), "--include", "*.mp4", "--quiet"]) == 0
+    server.grade(lambda question: dict.fromkeys(LABELS, 2 if question.pts_s else 0))
+    assert judge(server, extraction / "index.parquet", "--repeat-share", 0.2) == 0
+    labels = tmp_path / "judged" / "labels.csv"
+    assert read_labels(str(labels)).num_rows == 8
+    small = ("--backbone", "test_resnet.r160_in1k", "--init", "none", "--height", 48, "--width", 80, "--resamples", 20)
+    places = ("--labels", labels, "--clips", clips, "--output", tmp_path / "trained")
+    training = [*places, *small, "--batch-frames", 8, "--epochs", 1, "--folds", 2, "--quiet"]
+    assert finetune([str(argument) for argument in training]) == 0
+    card = load_checkpoint(str(tmp_path / "trained/test_resnet.r160_in1k/checkpoint")).card
+    assert "fine-tuned on 8 frames" in card.origin
 
 
 def test_a_killed_judgement_is_continued_and_no_answer_is_asked_for_twice(server: JudgeServer, index: Path) -> None:

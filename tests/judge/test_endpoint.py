@@ -17,6 +17,7 @@ from artifactscan.judge.endpoint import (
     RetryableError,
     UnansweredError,
     check_endpoint_url,
+    read_key,
 )
 from artifactscan.judge.frames_to_judge import FrameToJudge, Shot
 from artifactscan.judge.judge_request import JudgeRequest
@@ -186,3 +187,14 @@ def test_an_endpoint_that_cannot_be_used(url: str, said: str) -> None:
 
 def test_an_endpoint_may_end_in_a_slash_or_in_the_path_of_completions() -> None:
     assert {check_endpoint_url(f"http://host/v1{end}") for end in ("", "/", "/chat/completions")} == {"http://host/v1"}
+
+
+def test_the_key_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", " sk-1 ")
+    assert read_key("JUDGE_KEY") == "sk-1"
+    monkeypatch.setenv("JUDGE_KEY", "sk\n1")
+    with pytest.raises(UsageError, match="the key in JUDGE_KEY has characters that no key has") as raised:
+        read_key("JUDGE_KEY")
+    assert "sk" not in str(raised.value)
+    monkeypatch.delenv("JUDGE_KEY")
+    assert read_key("JUDGE_KEY") is None

@@ -1,7 +1,6 @@
 """The judge's settings: what they refuse, and what becomes of them."""
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -52,16 +51,3 @@ def test_judgements_depend_on_what_is_asked_and_not_on_where_or_how_fast() -> No
     for values in ({"model": "n"}, {"neighbours": 0}, {"image_side": 99}, {"request_body": '{"temperature": 1}'}):
         assert settings(**values).request().identity != identity
     assert json.loads(json.dumps(identity)) == identity, "it is compared with what was stored"
-
-
-def test_the_key_is_read_from_the_environment_and_is_in_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JUDGE_KEY", " sk-1 ")
-    ours = settings(key_variable="JUDGE_KEY")
-    assert ours.read_key() == "sk-1"
-    assert "sk-1" not in str(asdict(ours))
-    monkeypatch.setenv("JUDGE_KEY", "sk\n1")
-    with pytest.raises(UsageError, match="the key in JUDGE_KEY has characters that no key has") as raised:
-        ours.read_key()
-    assert "sk" not in str(raised.value)
-    monkeypatch.delenv("JUDGE_KEY")
-    assert ours.read_key() is None

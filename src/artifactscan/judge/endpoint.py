@@ -4,6 +4,7 @@ Source: the OpenAI API's `POST /chat/completions` and `GET /models`, as vLLM, SG
 """
 
 import json
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from artifactscan.cli.exit_codes import unknown_name
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
 
+KEY_VARIABLE = "OPENAI_API_KEY"
+"""Environment variable with the endpoint's key, unless another one is named."""
 CONNECT_TIMEOUT_S = 10.0
 MAX_REPLY_BYTES = 1 << 20
 MAX_WAIT_S = 600.0
@@ -60,6 +63,17 @@ class Reply:
     prompt_tokens: int
     """0 where the endpoint does not tell."""
     completion_tokens: int
+
+
+def read_key(variable: str = KEY_VARIABLE) -> str | None:
+    """The key in an environment variable, or None; UsageError for one that no header can hold.
+
+    It is in no field of any settings, as these are printed and stored.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not all("!" <= character <= "~" for character in key):
+        raise UsageError(f"the key in {variable} has characters that no key has, such as spaces; correct it")
+    return key or None
 
 
 def check_endpoint_url(url: str) -> str:

@@ -1,12 +1,11 @@
 """The settings of the job that has frames judged."""
 
 import json
-import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from artifactscan.errors import UsageError
-from artifactscan.judge.endpoint import check_endpoint_url
+from artifactscan.judge.endpoint import KEY_VARIABLE, check_endpoint_url
 from artifactscan.judge.judge_request import JudgeRequest
 from artifactscan.judge.prompt import read_guide
 from artifactscan.settings.groups import NodeSettings, check_settings
@@ -32,7 +31,7 @@ class JudgeSettings(NodeSettings):
     """endpoint: a server at --endpoint; vllm: vLLM on the GPUs of the cluster, through ray.data.llm."""
     endpoint: str = ""
     """Base URL of an OpenAI-compatible API, http://127.0.0.1:8000/v1 say."""
-    key_variable: str = "OPENAI_API_KEY"
+    key_variable: str = KEY_VARIABLE
     """Environment variable with the endpoint's key, in the process that starts the job; not set: no key is sent."""
     requests_per_minute: float = 60.0
     """Requests per minute, over the whole cluster."""
@@ -126,12 +125,3 @@ class JudgeSettings(NodeSettings):
             attempts=self.attempts,
             repeat_share=self.repeat_share,
         )
-
-    def read_key(self) -> str | None:
-        """The endpoint's key, which is in no field of the settings, as these are printed and stored."""
-        key = os.environ.get(self.key_variable, "").strip()
-        if not all("!" <= character <= "~" for character in key):
-            raise UsageError(
-                f"the key in {self.key_variable} has characters that no key has, such as spaces; correct it"
-            )
-        return key or None
