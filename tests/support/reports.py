@@ -7,34 +7,41 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from PIL import Image
+from report_tables import (
+    CORPUS,
+    GROUPS,
+    SAMPLE_FPS,
+    THRESHOLDS,
+    arrivals_table,
+    canaries_table,
+    cells_table,
+    draw_scores,
+    prevalence_table,
+    trends_table,
+    untested_cells,
+)
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Night, Verdict
-from artifactscan.audit.night_tables import ALL, ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
+from artifactscan.audit.night_tables import (
+    ALL,
+    ARRIVALS,
+    ESTIMATES,
+    RECENT,
+    SAMPLING,
+    TONIGHT,
+)
 from artifactscan.audit.policy import Policy, RateLimit, RiseLimit, as_record
 from artifactscan.audit.report_data import Picture, Report, WorstVideo
 from artifactscan.labels import LABELS
 from artifactscan.schemas import FRAMES
 from artifactscan.scoring.events import find_events
 
-THRESHOLDS = {"boundary": 0.55, "texture": 0.6, "motion": 0.5, "object": 0.45}
-CORPUS = "s3://generated-video/nightly"
-GROUPS = ("generator=sora", "generator=veo", "generator=wan", "version=2")
-SAMPLE_FPS = 2.0
-
 POLICY = Policy(
     rates=(RateLimit(label="motion", above=0.4), RateLimit(label="texture", above=0.3, group="generator=sora")),
     rises=RiseLimit(at_least=0.01),
 )
-
-_FAILED = {
-    "undecodable": "Invalid data found when processing input",
-    "timed_out": "decoding took longer than 120 s",
-    "unreadable": "access denied",
-}
-_PROMPTS = ["a-street-in-the-rain", "two-dogs-running", "a-chef-at-work", "hands-playing-piano", "a-crowd-at-dusk"]
 
 
 def make_report(
@@ -53,13 +60,13 @@ def make_report(
     in the first group; with EXIT_SCORER_MOVED the first canary has moved and the last cannot be compared.
     """
     random = np.random.default_rng(seed)
-    frames, ledger = _scored(random, videos, groups)
+    frames, ledger = draw_scores(random, videos, groups)
     durations = dict(zip(ledger["video_id"], ledger["duration_s"], strict=True))
     events = find_events(frames, THRESHOLDS, sample_fps=SAMPLE_FPS, durations_s=durations)
-    arrivals = _arrivals(ledger, frames, events)
+    arrivals = arrivals_table(ledger, frames, events)
     first = datetime(2026, 5, 15, 1) - timedelta(days=nights)
     names = [f"{first + timedelta(days=day):%Y%m%dT%H%M%SZ}-{day:08x}" for day in range(nights + 1)]
-    cells = _cells(random, arrivals, groups, code) if nights else _cells_untested(arrivals, groups)
+    cells = cells_table(random, arrivals, groups, code) if nights else untested_cells(arrivals, groups)
     night = _night(names, arrivals, code)
     return Report(
         night=night,
@@ -67,8 +74,8 @@ def make_report(
         arrivals=arrivals,
         events=events,
         cells=cells,
-        trends=_trends(random, cells, names),
-        canaries=_canaries(random, moved=code == EXIT_SCORER_MOVED),
+        trends=trends_table(random, cells, names),
+        canaries=canaries_table(random, moved=code == EXIT_SCORER_MOVED),
         sampling=pa.Table.from_pylist(
             [
                 {"label": label, "videos": 12, "events": 31 - 6 * n, "missed": (3, 5, 9, 0)[n]}
@@ -76,10 +83,36 @@ def make_report(
             ],
             SAMPLING,
         ),
-        prevalence=_prevalence(),
+        prevalence=prevalence_table(),
         worst=_worst(arrivals, frames, worst, links),
         link_expires="2026-05-22T01:31:00+00:00" if any(str(link).startswith("http") for link in links) else None,
     )
+
+
+def with_estimates(report: Report, *, labelled: int = 58, drawn: int = 60, scope: str = TONIGHT) -> Report:
+    """The report with estimates from so many labelled clips of those drawn; too few of them give none."""
+    groups, rows = [ALL, *sorted(set(report.cells["group"].to_pylist()) - {ALL})], []
+    for group in groups:
+        for n, label in enumerate(LABELS):
+            for unit, share in (("clips", 0.31 - 0.06 * n), ("frames", 0.12 - 0.02 * n)):
+                count = labelled if group == ALL else labelled // 3
+                row = {
+                    "scope": scope,
+                    "label": label,
+                    "group": group,
+                    "unit": unit,
+                    "nights": 1 + 2 * (scope == RECENT),
+                }
+                row |= {"clips": 3000 if group == ALL else 1000, "drawn": drawn, "flag_rate": min(1.0, 2.6 * share)}
+                row |= {"labelled_clips": count, "labelled_frames": 6 * count, "labelled_by": "people"}
+                if count < 10:
+                    rows.append({**row, "reason": f"{count} labelled clips are too few; an estimate needs 10"})
+                    continue
+                for name, half in (("estimate", 0.3), ("labels_alone", 0.4)):
+                    row |= {name: share, f"{name}_low": share * (1 - half), f"{name}_high": share * (1 + half)}
+                rows.append({**row, "correlation": None if label == "object" else 0.61})
+    sheet = "s3://generated-video/audit/nights/20260515T010000Z-0000000e/to-label/export/csv/labels.csv"
+    return replace(report, estimates=pa.Table.from_pylist(rows, ESTIMATES), label_sheet=sheet)
 
 
 def with_arrivals(report: Report, **columns: Sequence[Any]) -> Report:
@@ -100,189 +133,6 @@ def jpeg(colour: tuple[int, int, int], *, width: int = 320, height: int = 180, n
     file = io.BytesIO()
     Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=72)
     return file.getvalue()
-
-
-def _scored(random: np.random.Generator, videos: int, groups: Sequence[str]) -> tuple[pa.Table, dict[str, list]]:
-    """FRAMES of the videos that have a score, and each video's ledger columns."""
-    failed = set(range(5, videos, 10)) if videos >= 20 else set()
-    reasons, kinds = list(_FAILED.items()), [group for group in groups if not group.startswith("version=")]
-    ledger: dict[str, list] = {
-        name: [] for name in ("video_id", "uri", "path", "groups", "outcome", "reason", "duration_s")
-    }
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in FRAMES.names}
-    for n in range(videos):
-        kind = kinds[n % len(kinds)] if kinds else "generator=none"
-        path = f"{kind.partition('=')[2]}/v{1 + n % 2}/{_PROMPTS[n % len(_PROMPTS)]}/clip-{n:05d}.mp4"
-        outcome, reason = reasons[n % len(reasons)] if n in failed else ("scored", None)
-        seconds = float(4 + n % 9)
-        ledger["video_id"].append(f"{n:016x}")
-        ledger["uri"].append(f"{CORPUS}/{path}")
-        ledger["path"].append(path)
-        ledger["groups"].append([kind, f"version={1 + n % 2}"])
-        ledger["outcome"].append(outcome)
-        ledger["reason"].append(reason)
-        ledger["duration_s"].append(None if n in failed else seconds)
-        if n in failed:
-            continue
-        count = int(seconds * SAMPLE_FPS)
-        rows["video_id"].append(np.repeat(ledger["video_id"][-1], count))
-        rows["uri"].append(np.repeat(ledger["uri"][-1], count))
-        rows["frame_index"].append(12 * np.arange(count, dtype=np.int32))
-        rows["pts_s"].append(np.arange(count) / SAMPLE_FPS)
-        for label in LABELS:
-            level = random.beta(1.2, 5.0) * 0.8
-            bump = 0.9 * (random.random() < 0.2) * np.exp(-((np.arange(count) - random.uniform(0, count)) ** 2) / 6)
-            rows[f"p_{label}"].append(np.clip(level + bump + random.normal(0, 0.05, count), 0, 1).astype(np.float32))
-    columns = {
-        name: np.concatenate(parts) if parts else np.empty(0, FRAMES.field(name).type.to_pandas_dtype())
-        for name, parts in rows.items()
-    }
-    return pa.table({name: pa.array(columns[name], FRAMES.field(name).type) for name in FRAMES.names}, FRAMES), ledger
-
-
-def _arrivals(ledger: dict[str, list], frames: pa.Table, events: pa.Table) -> pa.Table:
-    scores, found = frames.to_pandas(), events.to_pandas()
-    videos = pd.DataFrame(ledger).set_index("video_id", drop=False)
-    by_video = scores.groupby("video_id")
-    videos["frames"] = by_video.size().reindex(videos.index).fillna(0).astype(np.int32)
-    for label in LABELS:
-        own = found[found["label"] == label]
-        lengths = (own["end_s"] - own["start_s"]).groupby(own["video_id"])
-        peak = scores.loc[by_video[f"p_{label}"].idxmax()].set_index("video_id")
-        over = (scores[f"p_{label}"] >= THRESHOLDS[label]).groupby(scores["video_id"]).sum()
-        videos[f"events_{label}"] = lengths.size().reindex(videos.index).fillna(0)
-        videos[f"event_s_{label}"] = lengths.sum().reindex(videos.index).fillna(0.0)
-        videos[f"frames_over_{label}"] = over.reindex(videos.index).fillna(0)
-        videos[f"peak_{label}"] = peak[f"p_{label}"].reindex(videos.index)
-        videos[f"peak_frame_{label}"] = peak["frame_index"].reindex(videos.index)
-        videos[f"peak_s_{label}"] = peak["pts_s"].reindex(videos.index)
-    return pa.Table.from_pandas(videos[ARRIVALS.names], ARRIVALS, preserve_index=False)
-
-
-def _rates(arrivals: pa.Table, group: str, label: str) -> dict[str, Any]:
-    rows = arrivals.to_pandas()
-    member = np.array([group == ALL or group in of_video for of_video in rows["groups"]], bool)
-    rows = rows[(rows["frames"] > 0) & member]
-    count, flagged = len(rows), int((rows[f"events_{label}"] > 0).sum())
-    frames, over = int(rows["frames"].sum()), int(rows[f"frames_over_{label}"].sum())
-    rate, frame_rate = flagged / max(1, count), over / max(1, frames)
-    half, frame_half = (1.96 * np.sqrt(share * (1 - share) / max(1, count)) for share in (rate, frame_rate))
-    return {
-        "label": label,
-        "group": group,
-        "videos": count,
-        "flagged": flagged,
-        "frames": frames,
-        "frames_over": over,
-        "base_videos": 0,
-        "base_flagged": 0,
-        **_bounded("rate", rate, half, count),
-        **_bounded("frame_rate", frame_rate, frame_half, count),
-    }
-
-
-def _bounded(name: str, value: float, half: float, count: int) -> dict[str, float | None]:
-    if not count:
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
-    return {name: value, f"{name}_low": max(0.0, value - half), f"{name}_high": min(1.0, value + half)}
-
-
-def _cells(random: np.random.Generator, arrivals: pa.Table, groups: Sequence[str], code: int) -> pa.Table:
-    rows = []
-    for group in (ALL, *groups):
-        for label in LABELS:
-            row = _rates(arrivals, group, label)
-            risen = code == EXIT_FAIL and label == "motion" and group in (ALL, groups[0])
-            row["untested"] = None
-            if group == groups[-1] and label == "object":
-                rows.append({**row, "untested": "the baseline has 12 videos, a test needs 30"})
-                continue
-            change = 0.085 if risen else random.normal(0, 0.01)
-            base = max(0.0, (row["rate"] or 0.0) - change)
-            row |= {
-                "base_videos": 14 * row["videos"],
-                "base_flagged": round(base * 14 * row["videos"]),
-                "base_rate": base,
-                "base_frame_rate": row["frame_rate"],
-                "change": change,
-                "change_low": change - 0.04,
-                "change_high": change + 0.04,
-                "frame_change": change / 3,
-                "frame_change_low": change / 3 - 0.02,
-                "frame_change_high": change / 3 + 0.02,
-                "dispersion": 1.0 + abs(random.normal(0, 0.2)),
-                "p_value": 0.0004 if risen else float(random.uniform(0.1, 0.9)),
-                "q_value": 0.008 if risen else float(random.uniform(0.3, 0.95)),
-                "psi": 0.31 if risen else float(random.uniform(0, 0.08)),
-                "ks": 0.24 if risen else float(random.uniform(0.02, 0.09)),
-                "ks_q_value": 0.002 if risen else float(random.uniform(0.2, 0.9)),
-            }
-            rows.append(row)
-    return pa.Table.from_pylist(rows, CELLS)
-
-
-def _cells_untested(arrivals: pa.Table, groups: Sequence[str]) -> pa.Table:
-    why = "there is no night to compare with"
-    rows = [{**_rates(arrivals, group, label), "untested": why} for group in (ALL, *groups) for label in LABELS]
-    return pa.Table.from_pylist(rows, CELLS)
-
-
-def _trends(random: np.random.Generator, cells: pa.Table, nights: Sequence[str]) -> pa.Table:
-    rows = []
-    for night in nights:
-        for cell in cells.to_pylist():
-            tonight = night == nights[-1]
-            level = cell["base_rate"] if cell["base_rate"] is not None else cell["rate"] or 0.0
-            noise = random.normal(0, 0.015)
-            rate = cell["rate"] if tonight else min(1.0, max(0.0, level + noise))
-            low = cell["rate_low"] if tonight else max(0.0, rate - 0.05)
-            high = cell["rate_high"] if tonight else min(1.0, rate + 0.05)
-            row = {"night": night, "label": cell["label"], "group": cell["group"], "videos": cell["videos"]}
-            rows.append({**row, "rate": rate, "rate_low": low, "rate_high": high})
-    return pa.Table.from_pylist(rows, TRENDS)
-
-
-def _canaries(random: np.random.Generator, *, moved: bool) -> pa.Table:
-    rows = []
-    for clip in range(6):
-        for n, label in enumerate(LABELS):
-            planted = n == clip % len(LABELS)
-            score = 0.9 if planted else 0.08
-            shift = 0.19 if moved and clip == 0 else float(random.uniform(0, 0.0005))
-            known = not moved or clip != 5
-            rows.append(
-                {
-                    "clip": f"canary-{clip:02d}.mp4",
-                    "label": label,
-                    "frames": 8 if known else 0,
-                    "planted": planted,
-                    "score": score - shift if known else None,
-                    "reference": score,
-                    "shift": shift if known else None,
-                    "reason": None if known else "decoding took longer than 120 s",
-                }
-            )
-    return pa.Table.from_pylist(rows, CANARIES)
-
-
-def _prevalence() -> pa.Table:
-    rows: list[dict[str, Any]] = [
-        {
-            "label": label,
-            "labelled_videos": 40,
-            "labelled_frames": 620,
-            "sensitivity": 0.82 - 0.05 * n,
-            "specificity": 0.93,
-            "frame_rate": 0.09,
-            "corrected": 0.027 + 0.01 * n,
-            "corrected_low": 0.0,
-            "corrected_high": 0.06 + 0.01 * n,
-        }
-        for n, label in enumerate(LABELS[:3])
-    ]
-    unknown = {"label": LABELS[3], "labelled_videos": 2, "labelled_frames": 11, "frame_rate": 0.04}
-    rows.append({**unknown, "reason": "2 labelled videos are too few; label at least 10"})
-    return pa.Table.from_pylist(rows, PREVALENCE)
 
 
 def _worst(arrivals: pa.Table, frames: pa.Table, count: int, links: Sequence[str | None]) -> tuple[WorstVideo, ...]:
@@ -402,6 +252,8 @@ def poisoned(report: Report, text: str) -> Report:
             columns[name] = numbered(rows[name])
         for name in {"reason", "untested"}.intersection(columns):
             columns[name] = [value and text for value in rows[name].to_pylist()]
+        if "labelled_by" in columns:
+            columns["labelled_by"] = [text] * rows.num_rows
         if "groups" in columns:
             columns["groups"] = [[f"{text}{n}" for n, _ in enumerate(names)] for names in rows["groups"].to_pylist()]
         return pa.table(columns, rows.schema)
@@ -427,8 +279,10 @@ def poisoned(report: Report, text: str) -> Report:
         previous=replace(report.previous, settings={text: text}),
         **{
             name: table(getattr(report, name))
-            for name in ("arrivals", "events", "cells", "trends", "canaries", "sampling", "prevalence")
+            for name in ("arrivals", "events", "cells", "trends", "canaries", "sampling", "prevalence", "estimates")
         },
+        label_notes=tuple(text for _ in report.label_notes),
+        label_sheet=report.label_sheet and text,
         worst=tuple(
             replace(video, uri=text, path=text, link=text, frames=table(video.frames)) for video in report.worst
         ),

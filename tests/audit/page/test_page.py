@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from reports import CORPUS, make_report, poisoned, with_arrivals
+from reports import CORPUS, make_report, poisoned, with_arrivals, with_estimates
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
@@ -129,7 +129,7 @@ def test_no_link_can_add_to_the_policy(link: str) -> None:
 
 @pytest.mark.parametrize("text", [HOSTILE, "javascript:pwned()", "x" * 900, "' autofocus onfocus='pwned()"])
 def test_hostile_names_are_only_text(text: str) -> None:
-    plain, page = (Page(render_html(poisoned(make_report(), name))) for name in ("name", text))
+    plain, page = (Page(render_html(poisoned(with_estimates(make_report()), name))) for name in ("name", text))
     # The command to replay a video is left out where its name cannot be shown as it is; long names have a title.
     elements, usual = (Counter(tag for tag, _ in one.tags if tag not in ("p", "code")) for one in (page, plain))
     assert elements == usual
@@ -142,7 +142,7 @@ def test_hostile_names_are_only_text(text: str) -> None:
 
 
 def test_control_characters_are_made_visible() -> None:
-    source = render_html(poisoned(make_report(), HOSTILE))
+    source = render_html(poisoned(with_estimates(make_report()), HOSTILE))
     assert not [character for character in source if not character.isprintable() and character != "\n"]
     assert "\\u202egpj\\nx\\x1b[31m" in source
 

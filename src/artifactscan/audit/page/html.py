@@ -16,6 +16,7 @@ from artifactscan.audit.page import charts
 from artifactscan.audit.page.cards import cards
 from artifactscan.audit.page.changes import changes, flat, without_secrets
 from artifactscan.audit.page.content_policy import content_policy
+from artifactscan.audit.page.estimates import leading_estimates
 from artifactscan.audit.page.next_steps import next_steps
 from artifactscan.audit.page.video_list import MAX_LISTED, embedded, listing
 from artifactscan.audit.policy import policy_in_sentences
@@ -68,6 +69,7 @@ def render_html(report: Report) -> str:
     css, js = _source("page.css"), _source("page.js")
     worst = cards(report)
     shown_cells, trends, canaries = _cells(report), _trends(report), _canaries(report)
+    estimates = leading_estimates(report)
     anchors = {card.video.video_id: card.anchor for card in worst}
     context: dict[str, Any] = {
         "report": report,
@@ -80,7 +82,8 @@ def render_html(report: Report) -> str:
         "js": js,
         "labels": LABELS,
         "steps": next_steps(report),
-        "nav": _SECTIONS,
+        "estimates": estimates,
+        "nav": _SECTIONS if estimates is None else {"estimates": "How much there is", **_SECTIONS},
         "trends": trends,
         "trends_left": len(set(report.trends["group"].to_pylist())) - len(trends),
         "has_limit": any(panel.limit_y is not None for panels in trends.values() for panel in panels),

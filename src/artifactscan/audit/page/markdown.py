@@ -15,6 +15,7 @@ from artifactscan.audit.formatting import (
 from artifactscan.audit.night import VERDICT_WORDS
 from artifactscan.audit.night_tables import ALL
 from artifactscan.audit.page.changes import changes
+from artifactscan.audit.page.estimates import leading_estimates
 from artifactscan.audit.page.next_steps import next_steps
 from artifactscan.audit.report_data import Report, failures, rows_of, without_score
 from artifactscan.labels import LABELS
@@ -47,6 +48,7 @@ def render_markdown(report: Report) -> str:
         f"Exit code {night.verdict.code}.",
         "",
         *_at_most(MAX_REASONS, [f"- {escaped(reason)}" for reason in night.verdict.reasons], "more reasons"),
+        *_section("How much there is", _estimates(report)),
         *_section("What to do next", [f"{n}. {escaped(step.text)}" for n, step in enumerate(steps, 1)]),
         *_section(cells_title, _cells(report)),
         *_section("Worst videos", _worst(report)),
@@ -79,6 +81,23 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
 def _at_most(most: int, lines: Sequence[str], more: str) -> list[str]:
     left = len(lines) - most
     return [*lines[:most], f"- and {left:,} {more}"] if left > 0 else list(lines)
+
+
+def _estimates(report: Report) -> list[str]:
+    """What the labels on random samples say, beside what is flagged."""
+    if (found := leading_estimates(report)) is None:
+        return []
+    lines = [escaped(" ".join(filter(None, (found.basis, found.waiting))))]
+    if found.shares:
+        lines += ["", "| label | of clips | flagged | of frames | flagged |", "|---|---:|---:|---:|---:|"]
+    for one in found.shares:
+        cells = (
+            f"{percent(row['estimate'])} ({percent_between(row['estimate_low'], row['estimate_high'])}) | "
+            f"{percent(row['flag_rate'])}"
+            for row in (one.clips, one.frames)
+        )
+        lines.append(f"| {one.label} | {' | '.join(cells)} |")
+    return lines
 
 
 def _cells(report: Report) -> list[str]:

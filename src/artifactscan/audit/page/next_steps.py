@@ -31,6 +31,11 @@ class Step:
 def next_steps(report: Report) -> list[Step]:
     """What a person does next, the most urgent first."""
     steps = list(_BY_VERDICT[report.night.verdict.code](report))
+    sample = report.tonight_s_sample
+    if sample is not None and sample["labelled_clips"] < sample["drawn"]:
+        left = counted(sample["drawn"] - sample["labelled_clips"], "clip")
+        text = f"Label the {left} left in tonight's sample: the estimates get narrower with each."
+        steps.append(Step(text=text, anchor="estimates"))
     if failed := without_score(report.arrivals).num_rows:
         arrived = counted(report.arrivals.num_rows, "video")
         steps.append(Step(text=f"See why {failed:,} of {arrived} have no score.", anchor="outcomes"))
