@@ -3,7 +3,8 @@
     artifactscan demo
     artifactscan demo --output FOLDER
 
-FOLDER/clips holds the corpus, one file of which is no video on purpose; FOLDER/scores the tables.
+FOLDER/clips holds the corpus: drawn clips with known defects, each beside the same clip without, and a file that is no
+video on purpose. FOLDER/scores holds the tables. The last table says which of the defects the scores find.
 
 It needs no cluster: it works on this machine.
 
@@ -48,16 +49,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _demo(folder: Path) -> int:
     from artifactscan.demo.clips import write_demo_corpus
+    from artifactscan.demo.planted import write_planted_clips
+    from artifactscan.evaluation.planted import print_planted
+    from artifactscan.messages.console import console
     from artifactscan.pipelines.score.run import score
     from artifactscan.scoring.settings import ScoreSettings
 
     try:
         write_demo_corpus(folder / "clips")
+        planted = write_planted_clips(folder / "clips" / "planted")
     except OSError as error:
         raise UsageError(f"--output {folder} cannot be written: {error.strerror}; give another folder") from None
     code = score(ScoreSettings(input=f"{folder}/clips", output=f"{folder}/scores", max_failed=DAMAGED_SHARE))
     import pandas
 
+    ledger = pandas.read_parquet(folder / "scores" / "videos")
+    print_planted(ledger, planted, console())
     frames = pandas.read_parquet(folder / "scores" / "frames").drop(columns=["video_id", "uri", "run"])
     print(f"\npandas.read_parquet({str(folder / 'scores' / 'frames')!r})\n{frames.head().to_string()}")
     return code

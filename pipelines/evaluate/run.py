@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage
+from artifactscan.annotation.agreement import ceiling_of
 from artifactscan.cli.exit_codes import EXIT_OK
+from artifactscan.errors import UsageError
 from artifactscan.evaluation.evaluation_report import print_evaluation, write_evaluation
 from artifactscan.evaluation.metric_table import evaluate
 from artifactscan.evaluation.predictions import logits_of, predictions_table
@@ -55,6 +57,11 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     storage.check_writable(root)
     checkpoint = load_checkpoint(settings.checkpoint)
     labelled = load_labelled_frames(settings.labels, settings.clips, rule=settings.label_rule)
+    if settings.protocol == "generators" and not labelled.makers(settings.generator_pattern):
+        raise UsageError(
+            "protocol generators needs the makers of the clips; fill in column `generator` of the labels, or give "
+            "--generator-pattern"
+        )
     card = checkpoint.card
     if not card.trained:
         out.print(f"checkpoint {settings.checkpoint}: not trained, its figures mean nothing", style="yellow")
@@ -68,8 +75,16 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
             fold=0,
         )
         tuning = Tuning(calibration=card.calibration, thresholds=card.thresholds)
-        evaluation = evaluate(predictions, tuning, protocol=settings.protocol, bootstrap=settings.bootstrap())
-        evaluation = replace(evaluation, notes=(*_note_on_seen_clips(checkpoint, labelled), *evaluation.notes))
+        evaluation = evaluate(
+            predictions,
+            tuning,
+            protocol=settings.protocol,
+            bootstrap=settings.bootstrap(),
+            makers=labelled.maker_of_file(settings.generator_pattern),
+        )
+        ceiling = ceiling_of(labelled.annotators, settings.bootstrap())
+        notes = (*_note_on_seen_clips(checkpoint, labelled), *evaluation.notes)
+        evaluation = replace(evaluation, ceiling=ceiling.estimates if ceiling else {}, notes=notes)
         write_table(predictions, storage.join(root, "predictions.parquet"))
         write_evaluation(evaluation, root)
     print_evaluation(evaluation, out)

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage
+from artifactscan.annotation.agreement import ceiling_of
 from artifactscan.cli.exit_codes import EXIT_OK
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.comparison import Candidate, comparison
@@ -234,7 +235,8 @@ def _finetune_backbone(
 
 
 def _make_splits(settings: FinetuneSettings, labelled: LabelledFrames, protocol: Protocol) -> Sequence[Split]:
-    return make_splits(labelled.files, labelled.y, settings.splitting(protocol))
+    makers = labelled.makers(settings.generator_pattern)
+    return make_splits(labelled.files, labelled.y, settings.splitting(protocol), makers)
 
 
 def _evaluate_folds(
@@ -259,7 +261,15 @@ def _evaluate_folds(
     else:
         tuning = final = Tuning()
         chosen_on = NOT_TUNED
-    evaluation = evaluate(tested, tuning, protocol=protocol, bootstrap=settings.bootstrap())
+    evaluation = evaluate(
+        tested,
+        tuning,
+        protocol=protocol,
+        bootstrap=settings.bootstrap(),
+        makers=job.labelled.maker_of_file(settings.generator_pattern),
+    )
+    ceiling = ceiling_of(job.labelled.annotators, settings.bootstrap())
+    evaluation = replace(evaluation, ceiling=ceiling.estimates if ceiling else {})
     folder = storage.join(model.root, protocol)
     write_table(tested, storage.join(folder, "predictions.parquet"))
     write_evaluation(evaluation, folder)
@@ -281,7 +291,7 @@ def _train_final(
 
     settings, labelled = job.settings, job.labelled
     split = _final_split(settings, labelled)
-    summary = summaries.get("videos") or summaries.get("frames")
+    summary = summaries.get("videos") or summaries.get("generators") or summaries.get("frames")
     last_epoch = summary.epochs if summary else 0
     outcome = train_split.train_split(job, model, FINAL, split, last_epoch=last_epoch, keep_weights=True)
     if summary:

@@ -274,3 +274,18 @@ def test_two_real_annotators_are_averaged_as_their_merged_table_says(name: str, 
     expected = read_labels(str(folder / f"{merged}.csv"))
     columns = ["file", "frame_index", *LABELS, *SEVERITY_COLUMNS]
     assert merge_labels(tables, rule="error").select(columns) == expected.select(columns)
+
+
+def test_the_maker_of_a_clip_is_kept_where_it_is_told(tmp_path: Path) -> None:
+    table = labels_table(
+        label_row("a.mp4", 0, "0000", "one") | {"generator": "sora"}, label_row("a.mp4", 0, "0000", "two")
+    )
+    merged = merge_labels([table], rule="error")
+    assert merged["generator"].to_pylist() == ["sora"]
+    write_labels(merged, str(tmp_path / "labels.csv"))
+    assert read_labels(str(tmp_path / "labels.csv"))["generator"].to_pylist() == ["sora"]
+    write_labels(labels_table(label_row("a.mp4", 0, "0000")), str(tmp_path / "none.csv"))
+    assert "generator" not in (tmp_path / "none.csv").read_text()
+    other = labels_table(label_row("a.mp4", 0, "0000", "three") | {"generator": "veo"})
+    with pytest.raises(UsageError, match=r"name two generators of 'a.mp4', 'sora' and 'veo'; keep the one that holds"):
+        merge_labels([table, other], rule="error")

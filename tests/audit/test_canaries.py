@@ -115,3 +115,20 @@ def test_a_clip_that_cannot_be_compared_says_why(tmp_path: Path) -> None:
         "d.mp4": "0 frames are scored tonight and 1 in the reference, or not the same ones",
     }
     assert table["shift"].null_count == table.num_rows
+
+
+def test_planted_clips_are_compared_with_the_others_by_tonight_s_scores() -> None:
+    def row(clip: int, label: str, score: float | None) -> dict[str, object]:
+        shown = label == "motion" and clip < 4
+        return {"clip": f"{clip}.mp4", "label": label, "frames": 8, "planted": shown, "score": score}
+
+    rows = [row(clip, label, 0.9 - clip / 10) for clip in range(8) for label in LABELS]
+    rows += [row(8, label, None) for label in LABELS]  # not scored tonight
+    found = canaries.compare_planted_canaries(pa.Table.from_pylist(rows, CANARIES))
+    assert [(one.label, one.planted, one.others, one.auroc) for one in found] == [
+        ("boundary", 0, 8, None),
+        ("texture", 0, 8, None),
+        ("motion", 4, 4, 1.0),
+        ("object", 0, 8, None),
+    ]
+    assert [one.auroc for one in canaries.compare_planted_canaries(CANARIES.empty_table())] == [None] * 4

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,7 +14,8 @@ from artifactscan.errors import CutOffError
 from artifactscan.evaluation.bootstrap import BootstrapSettings
 from artifactscan.evaluation.comparison import Candidate, comparison
 from artifactscan.evaluation.evaluation_report import as_record, markdown, print_evaluation, write_evaluation
-from artifactscan.evaluation.metric_table import Evaluation, evaluate
+from artifactscan.evaluation.metric_table import Evaluation, MetricEstimate, evaluate
+from artifactscan.evaluation.predictions import read_predictions
 from artifactscan.evaluation.text_table import TextTable
 from artifactscan.evaluation.tuning import cross_tune
 from artifactscan.labels import LABELS
@@ -200,3 +202,25 @@ def test_names_in_a_table_are_only_text() -> None:
     out = io.StringIO()
     sheet.print(Console(file=out, width=60))
     assert "[red]a|b\\x1b[0m" in out.getvalue()
+
+
+def test_makers_and_the_annotators_ceiling_have_their_place(videos: Evaluation) -> None:
+    files = sorted({file for _, file, _ in read_predictions(TABLE).frames})
+    makers = {file: ("camera", "sora")[n % 2] for n, file in enumerate(files)}
+    ceiling = {
+        ("auroc", label): MetricEstimate(value=0.9, low=0.8, high=0.95, majority=None) for label in (*LABELS, "macro")
+    }
+    whole = replace(evaluate(TABLE, cross_tune(TABLE), bootstrap=FEW, makers=makers), ceiling=ceiling)
+    text = shown(whole)
+    sora = whole.by_maker["sora"]
+    first, size, shares, _ = row(text, "sora")
+    assert first[3] == f"{sora.figures['motion']['auroc']:.3f}"
+    assert (size[0], shares[0]) == (f"{sora.frames} frames, {sora.videos} clips", "flagged / with it")
+    assert shares[3] == f"{sora.flagged_share['motion']:.1%} / {sora.prevalence['motion']:.1%}"
+    assert row(text, "auroc")[3] == ["annotators", *["0.900"] * 5]
+    assert "the ceiling." in text
+    assert "annotators" not in shown(videos)
+    record = as_record(whole)
+    assert record["by_maker"]["sora"]["figures"]["motion"]["auroc"] == sora.figures["motion"]["auroc"]
+    assert record["ceiling"]["macro"]["auroc"] == {"value": 0.9, "low": 0.8, "high": 0.95}
+    assert (as_record(videos)["by_maker"], as_record(videos)["ceiling"]) == ({}, {})

@@ -202,3 +202,39 @@ def test_the_operating_point_is_of_decisions_that_the_other_folds_made(evaluatio
         assert point.precision == pytest.approx(evaluation.estimate("precision", label).value)
         assert point.recall == pytest.approx(evaluation.estimate("recall", label).value)
         assert point.prevalence == pytest.approx(evaluation.positives[label] / evaluation.frames)
+
+
+def test_figures_by_maker_are_those_of_its_frames_alone() -> None:
+    read = read_predictions(TABLE)
+    makers = {file: ("camera", "sora")[n % 2] for n, file in enumerate(sorted({file for _, file, _ in read.frames}))}
+    left_out = sorted(makers)[0]
+    del makers[left_out]
+    evaluation = evaluate(TABLE, bootstrap=FEW, makers=makers)
+    assert list(evaluation.by_maker) == ["camera", "sora"]
+    assert sum(one.frames for one in evaluation.by_maker.values()) == len(
+        [f for _, f, _ in read.frames if f != left_out]
+    )
+    of_sora = TABLE.to_pandas().query(
+        "file in @files", local_dict={"files": [f for f, m in makers.items() if m == "sora"]}
+    )
+    alone = evaluate(of_sora, bootstrap=FEW)
+    sora = evaluation.by_maker["sora"]
+    assert (sora.frames, sora.videos) == (alone.frames, alone.videos)
+    for label in (*LABELS, "macro"):
+        for metric, value in sora.figures[label].items():
+            assert value == alone.estimate(metric, label).value
+    for label in LABELS:
+        assert sora.flagged_share[label] == pytest.approx(alone.operating_point[label].flagged_share)
+        assert sora.prevalence[label] == pytest.approx(alone.operating_point[label].prevalence)
+    assert evaluate(TABLE, bootstrap=FEW).by_maker == {}
+
+
+def test_a_maker_without_defects_has_flags_and_no_ranking() -> None:
+    table = TABLE.to_pandas()
+    camera = table["fold"] == 0
+    table.loc[camera, [f"y_{label}" for label in LABELS]] = 0
+    makers = {file: "camera" if of else "sora" for file, of in zip(table["file"], camera, strict=True)}
+    one = evaluate(table, bootstrap=FEW, makers=makers).by_maker["camera"]
+    assert one.prevalence == dict.fromkeys(LABELS, 0)
+    assert {value for figures in one.figures.values() for value in figures.values()} == {None}
+    assert max(one.flagged_share.values()) > 0

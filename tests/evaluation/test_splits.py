@@ -142,3 +142,52 @@ def test_too_few_frames_to_divide() -> None:
 def test_settings_out_of_range_are_refused(values: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         SplitSettings(**values)
+
+
+@settings(max_examples=25)
+@given(
+    makers=st.lists(st.sampled_from(["sora", "veo", "camera"]), min_size=20, max_size=20),
+    tune_share=st.sampled_from([0.0, 0.2]),
+)
+def test_each_maker_is_left_out_once(makers: list[str], tune_share: float) -> None:
+    of_video = dict(zip(dict.fromkeys(VIDEOS), makers, strict=True))
+    names = np.array([of_video[video] for video in VIDEOS])
+    try:
+        splits = make_splits(VIDEOS, Y, SplitSettings(protocol="generators", tune_share=tune_share), names.tolist())
+    except UsageError as error:
+        assert "maker" in str(error) or "without the clips of" in str(error) or "frame of" in str(error)
+        assume(False)
+        raise
+    assert [set(names[split.test]) for split in splits] == [{maker} for maker in sorted(set(makers))]
+    for split in splits:
+        assert not set(names[split.test]) & set(names[np.concatenate([split.fit, split.tune])])
+        assert not set(NAMES[split.fit]) & set(NAMES[split.tune])
+        assert len(split.fit) + len(split.tune) + len(split.test) == len(VIDEOS)
+        assert bool(len(split.tune)) == bool(tune_share)
+
+
+def generators(videos: list[str], y: list[list[int]], makers: list[str] | None) -> None:
+    make_splits(videos, np.array(y), SplitSettings(protocol="generators", tune_share=0), makers)
+
+
+def test_makers_that_cannot_be_left_out() -> None:
+    videos, y = ["a", "b", "c"], [[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]]
+    unknown = "protocol generators needs the maker of every clip, and {} has none; fill in column `generator`"
+    with pytest.raises(UsageError, match=unknown.format("a")):
+        generators(videos, y, None)
+    with pytest.raises(UsageError, match=unknown.format("b")):
+        generators(videos, y, ["sora", "", "veo"])
+    with pytest.raises(UsageError, match="leaves one maker out at a time, and sora is the only one; label clips of"):
+        generators(videos, y, ["sora"] * 3)
+    with pytest.raises(UsageError, match="without the clips of sora no positive frame of boundary is left to train on"):
+        generators(videos, y, ["sora", "veo", "camera"])
+    full = [[1] * 4, [1] * 4, [0] * 4]
+    with pytest.raises(UsageError, match="without the clips of camera no negative frame of boundary is left to train"):
+        generators(videos, full, ["sora", "veo", "camera"])
+
+
+def test_a_maker_without_any_defect_is_left_out_like_the_others() -> None:
+    videos, y = ["a", "b", "c", "d", "e"], [[1] * 4, [0] * 4, [1] * 4, [0] * 4, [0] * 4]
+    makers = ["sora", "sora", "veo", "veo", "camera"]
+    splits = make_splits(videos, np.array(y), SplitSettings(protocol="generators", tune_share=0), makers)
+    assert [split.test.tolist() for split in splits] == [[4], [0, 1], [2, 3]]

@@ -20,7 +20,7 @@ ODD_FILES = st.text(ODD_CHARACTERS + "abAB/", min_size=1, max_size=12)
 def label_row(file: str, frame: int, labels: str, annotator: str | None = None, note: str | None = None) -> dict:
     """A row of the labels table without grades; ``labels``: four digits, in label order."""
     cells = dict(zip(LABELS, map(int, labels), strict=True)) | dict.fromkeys(SEVERITY_COLUMNS)
-    return {"file": file, "frame_index": frame, **cells, "annotator": annotator, "note": note}
+    return {"file": file, "frame_index": frame, **cells, "annotator": annotator, "note": note, "generator": None}
 
 
 def graded_row(

@@ -132,3 +132,37 @@ def test_unusable_tables_are_refused(table: Path, rows: list[tuple], words: str)
     write_rows(table, rows)
     with pytest.raises(UsageError, match=words):
         load_labelled_frames([str(table)], [])
+
+
+def test_makers_come_from_the_column_and_else_from_the_path(table: Path) -> None:
+    frames = load_labelled_frames([str(table)], [])
+    assert frames.makers() is None
+    assert frames.makers("clips/{generator}0.mp4") == ("clip",) * 4 + ("",) * 4
+    named = table.with_name("named.csv")
+    lines = table.read_text().splitlines()
+    named.write_text("\n".join([f"{lines[0]},generator", f"{lines[1]},camera", *(f"{line}," for line in lines[2:])]))
+    told = load_labelled_frames([str(named)], [])
+    one, two = dict.fromkeys(told.files)
+    assert told.makers() == ("camera",) * 4 + ("",) * 4  # of all its frames, though one row has it
+    assert told.maker_of_file() == {one: "camera"}
+    assert told.maker_of_file("clips/{generator}1.mp4") == {one: "camera", two: "clip"}
+    assert (told.digest == frames.digest, frames.digest) == (False, load_labelled_frames([str(table)], []).digest)
+
+
+def test_makers_that_are_refused(table: Path) -> None:
+    frames = load_labelled_frames([str(table)], [])
+    with pytest.raises(
+        UsageError, match=r"--generator-pattern '\{model\}' does not name \{generator\}; write it where"
+    ):
+        frames.makers("{model}")
+    with pytest.raises(
+        UsageError, match=r"--generator-pattern 'made/\{generator\}' matches no clip, such as clips/clip0"
+    ):
+        frames.makers("made/{generator}")
+    two = table.with_name("two.csv")
+    lines = table.read_text().splitlines()
+    two.write_text(
+        "\n".join([f"{lines[0]},generator", f"{lines[1]},sora", f"{lines[2]},veo", *(f"{x}," for x in lines[3:])])
+    )
+    with pytest.raises(UsageError, match=r"labels name two generators of clips/clip0.mp4, sora and veo; keep the one"):
+        load_labelled_frames([str(two)], []).makers()

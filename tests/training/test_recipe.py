@@ -1,5 +1,6 @@
 """Settings that cannot be are refused, in words."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,8 @@ def test_all_stands_for_the_four() -> None:
     assert settings.protocols() == ("videos", "frames")
     assert settings.training() == TrainSettings(epochs=3)
     assert settings.splitting("frames").protocol == "frames"
+    assert replace(settings, protocol="generators").protocols() == ("generators",)
+    assert replace(settings, protocol="all").protocols() == ("videos", "frames", "generators")
 
 
 def test_evaluation_refuses_too() -> None:

@@ -22,7 +22,7 @@ TOOLS: tuple[str, ...] = get_args(Tool)
 
 EXPORT_FOLDER = "export"
 
-_SHEET_COLUMNS = [*LABELLED.names, "image", "pts_s", *SCORE_COLUMNS]
+_SHEET_COLUMNS = [*(name for name in LABELLED.names if name != "generator"), "image", "pts_s", *SCORE_COLUMNS]
 
 
 def export_frames(

@@ -29,14 +29,16 @@ LABELLED = pa.schema(
         *(pa.field(column, pa.float64()) for column in SEVERITY_COLUMNS),
         pa.field("annotator", pa.string()),
         pa.field("note", pa.string()),
+        pa.field("generator", pa.string()),
     ]
 )
 """One row per labelled frame, or per frame and annotator. ``file``: path of the clip below the folder of clips;
 ``frame_index``: position in presentation order, from 0; each label 1 where the frame shows it, else 0; each
 severity 0 (none) to 3 (gross), null in all four where the row has no grades. A row that several annotators were merged
-into has the mean of their grades."""
+into has the mean of their grades. ``generator``: what made the clip, such as a model or a camera; the same for all
+rows of a clip, null where it is not known."""
 
-_KEY_COLUMNS, _OPTIONAL_COLUMNS = ("file", "frame_index"), ("annotator", "note")
+_KEY_COLUMNS, _OPTIONAL_COLUMNS = ("file", "frame_index"), ("annotator", "note", "generator")
 _MAX_FRAME_INDEX = 2**31 - 1
 _LOOKUP_THREADS = 32
 _CSV = pa_csv.ParseOptions(newlines_in_values=True)
@@ -83,11 +85,13 @@ def split_by_annotator(table: pa.Table, name: str) -> dict[str, pa.Table]:
 def write_labels(table: pa.Table, uri: str) -> None:
     """Writes LABELLED rows to a .csv or .parquet file, local or s3://, atomically; UsageError where that fails.
 
-    A table without any grade is written without the severity columns.
+    A table without any grade is written without the severity columns, one without any generator without that column.
     """
     table = table.select(LABELLED.names).cast(LABELLED)
     if all(table[column].null_count == table.num_rows for column in SEVERITY_COLUMNS):
         table = table.drop_columns(list(SEVERITY_COLUMNS))
+    if table["generator"].null_count == table.num_rows:
+        table = table.drop_columns(["generator"])
     if uri.lower().endswith(".csv"):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -177,8 +181,8 @@ def _check_row(number: int, cells: Mapping[str, Any], source: str) -> LabelRow:
         labels = labels_of_severities(severities)
     else:
         labels = _labels(number, cells, source)
-    annotator, note = (str(cells[name]) if _has_value(cells.get(name)) else None for name in _OPTIONAL_COLUMNS)
-    return LabelRow(number, str(cells["file"]), frame_index, labels, severities, annotator, note)
+    others = (str(cells[name]) if _has_value(cells.get(name)) else None for name in _OPTIONAL_COLUMNS)
+    return LabelRow(number, str(cells["file"]), frame_index, labels, severities, *others)
 
 
 def _labels(number: int, cells: Mapping[str, Any], source: str) -> tuple[int, ...]:

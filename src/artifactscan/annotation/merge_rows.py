@@ -28,6 +28,7 @@ class LabelRow(NamedTuple):
     """0 to MAX_SEVERITY in label order; None for a row without grades."""
     annotator: str | None
     note: str | None
+    generator: str | None = None
 
     @property
     def frame(self) -> tuple[str, int]:
@@ -60,7 +61,10 @@ def merge_rows(rows: Iterable[LabelRow], rule: Rule, source: str) -> list[LabelR
             else:
                 labels = _vote(group, rule, severities if all(row.severities for row in group) else None, source)
             annotator, note = _join(row.annotator for row in group), _join(row.note for row in group)
-            merged.append(group[0]._replace(labels=labels, severities=severities, annotator=annotator, note=note))
+            maker = _one_generator(group, source)
+            merged.append(
+                group[0]._replace(labels=labels, severities=severities, annotator=annotator, note=note, generator=maker)
+            )
     return merged
 
 
@@ -127,6 +131,18 @@ def _vote(group: list[LabelRow], rule: Rule, severities: tuple[float, ...] | Non
         )
     by_mean = labels_of_severities(severities or ())
     return tuple(by_mean[n] if tied[n] else int(2 * yes[n] > len(ballots)) for n in range(len(LABELS)))
+
+
+def _one_generator(group: list[LabelRow], source: str) -> str | None:
+    """The generator that the rows of one frame name; UsageError where they name two."""
+    named = [row for row in group if row.generator]
+    if other := next((row for row in named if row.generator != named[0].generator), None):
+        raise UsageError(
+            f"labels {source}: rows {named[0].number} and {other.number} name two generators of "
+            f"{_quoted(other.file)}, {_quoted(named[0].generator or '')} and {_quoted(other.generator or '')}; "
+            "keep the one that holds"
+        )
+    return named[0].generator if named else None
 
 
 def _contradiction(first: LabelRow, second: LabelRow, source: str) -> str:

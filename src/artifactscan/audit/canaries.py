@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from artifactscan import storage
 from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.night_tables import CANARIES
 from artifactscan.errors import UsageError
+from artifactscan.evaluation.planted import PlantedComparison, compare_planted
 from artifactscan.labels import LABELS
 from artifactscan.outcomes import Outcome
 from artifactscan.schemas import FRAMES
@@ -135,6 +137,19 @@ def compare_scores(
                 }
             )
     return pa.Table.from_pylist(rows, CANARIES)
+
+
+def compare_planted_canaries(canaries: pa.Table) -> tuple[PlantedComparison, ...]:
+    """Whether tonight's mean scores (CANARIES) tell clips with a planted label from the others; clips without a score
+    are left out."""
+    by_clip: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in canaries.to_pylist():
+        if row["score"] is not None:
+            by_clip.setdefault(row["clip"], {})[row["label"]] = row
+    rows = [[clip[label] for label in LABELS] for clip in by_clip.values()]
+    shape = (len(rows), len(LABELS))
+    scores = np.array([[row["score"] for row in clip] for clip in rows], float).reshape(shape)
+    return compare_planted(scores, np.array([[row["planted"] for row in clip] for clip in rows], bool).reshape(shape))
 
 
 def _make_clips(root: str, count: int) -> None:

@@ -1,6 +1,5 @@
 """Groups of videos, such as generator=sora: from their path below the corpus or from a metadata table."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import pyarrow.csv as pa_csv
 
 from artifactscan import storage
 from artifactscan.audit.night_tables import ALL
+from artifactscan.corpus.path_pattern import check_pattern, match_paths, pattern_names
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
 from artifactscan.storage import storage_errors
@@ -20,7 +20,6 @@ MAX_VALUES = 200
 """Most values of one kind of group."""
 NO_GROUP = "none"
 """The value where neither path nor table gives one."""
-_FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _GROUPS = pa.list_(pa.string())
 
 
@@ -37,7 +36,7 @@ class Grouping:
 
     def names(self) -> tuple[str, ...]:
         """The kinds of group, those of the pattern first."""
-        named = tuple(_FIELD.findall(self.pattern)) if self.pattern else ()
+        named = pattern_names(self.pattern) if self.pattern else ()
         if self.metadata is not None:
             named += tuple(name for name in self.metadata.column_names if name != "uri")
         return named
@@ -46,8 +45,7 @@ class Grouping:
         """list<string> per video: one ``kind=value`` per kind of group, ``kind=none`` where there is no value."""
         values: dict[str, pa.Array] = {}
         if self.pattern:
-            found = pc.extract_regex(paths, pattern=_regex(self.pattern))
-            values |= {name: pc.struct_field(found, name) for name in _FIELD.findall(self.pattern)}
+            values |= match_paths(self.pattern, paths)
         if self.metadata is not None:
             known = self.metadata["uri"].combine_chunks()
             row = pc.coalesce(pc.index_in(uris, value_set=known), pc.index_in(paths, value_set=known))
@@ -74,7 +72,7 @@ class Grouping:
 def load_grouping(pattern: str | None, metadata: str | None) -> Grouping:
     """Reads and checks --groups and --metadata; UsageError for what cannot be used."""
     if pattern is not None:
-        _check_pattern(pattern)
+        check_pattern(pattern, "--groups")
     grouping = Grouping(pattern=pattern, metadata=_read_metadata(metadata) if metadata else None)
     names = grouping.names()
     if repeated := sorted({name for name in names if names.count(name) > 1}):
@@ -126,27 +124,6 @@ def paths_below(corpus: str, uris: Sequence[str]) -> list[str]:
     """The part of each uri below the corpus; a uri elsewhere, as a manifest may have, stays whole."""
     root = storage.normalise(corpus).rstrip("/") + "/"
     return [uri.removeprefix(root) for uri in uris]
-
-
-def _check_pattern(pattern: str) -> None:
-    names, rest = _FIELD.findall(pattern), _FIELD.sub("", pattern)
-    if not names:
-        raise UsageError(f"--groups {pattern!r} names no group; write a pattern such as {{generator}}/{{version}}")
-    if "{" in rest or "}" in rest:
-        raise UsageError(f"--groups {pattern!r} has a brace without a name; write {{name}} with letters and digits")
-    if len(set(names)) < len(names):
-        raise UsageError(f"--groups {pattern!r} names a group twice; give each its own name")
-    if "}{" in pattern:
-        raise UsageError(f"--groups {pattern!r} has two groups with nothing between; put a / or another sign there")
-
-
-def _regex(pattern: str) -> str:
-    """The pattern for Arrow's linear-time engine: a name matches within one folder, up to the pattern's next text."""
-    parts = _FIELD.split(pattern.strip("/").removesuffix("/…").removesuffix("/**"))  # text, name, text, name, …, text
-    end = r"(?:/|\z)" if parts[-1] else "/"  # a group is a folder, unless the pattern goes on after it
-    parts[::2] = map(re.escape, parts[::2])
-    parts[1::2] = [f"(?P<{name}>[^/]+?)" for name in parts[1::2]]
-    return rf"\A{''.join(parts)}{end}"
 
 
 def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:

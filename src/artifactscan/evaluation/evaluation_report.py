@@ -55,6 +55,15 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
         "intervals": {**asdict(evaluation.bootstrap), "over": "videos"},
         "figures": figures,
         "operating_point": {label: asdict(point) for label, point in evaluation.operating_point.items()},
+        "ceiling": {
+            label: {
+                metric: {name: getattr(one, name) for name in ("value", "low", "high")}
+                for (metric, of), one in evaluation.ceiling.items()
+                if of == label
+            }
+            for label in dict.fromkeys(label for _, label in evaluation.ceiling)
+        },
+        "by_maker": {maker: asdict(one) for maker, one in evaluation.by_maker.items()},
         "tuning": {
             str(fold): {
                 "aim": tuning.aim,
@@ -101,6 +110,8 @@ def _tables(evaluation: Evaluation) -> list[TextTable]:
     tables = [_metrics_table(evaluation)]
     if evaluation.folds > 1:
         tables.append(_folds_table(evaluation))
+    if evaluation.by_maker:
+        tables.append(_makers_table(evaluation))
     return [*tables, _tuning_table(evaluation)]
 
 
@@ -117,6 +128,10 @@ def _metrics_table(evaluation: Evaluation) -> TextTable:
         if metric == "accuracy" and evaluation.protocol == "frames":
             heading = (*heading, "  the paper's ResNet-50")
             cells = [*cells[:-1], (*cells[-1], PAPER_FIGURE)]
+        if (metric, MACRO) in evaluation.ceiling:
+            heading = (*heading, "  annotators")
+            told = [evaluation.ceiling[metric, label] for label in (*LABELS, MACRO)]
+            cells = [(*cell, _figure(one.value)) for cell, one in zip(cells, told, strict=True)]
         rows.append((heading, *cells))
     heading = (EXACT_MATCH.replace("_", " "), f"  {confidence}", "  majority")
     exact = estimate_lines(evaluation.estimate(EXACT_MATCH, OVERALL))
@@ -129,8 +144,12 @@ def _metrics_table(evaluation: Evaluation) -> TextTable:
         rows=tuple(rows),
         caption=f"{evaluation.frames:,} frames of {evaluation.videos:,} videos, {folds}; frames with the label: "
         f"{positives}. Intervals are over videos. Majority: always answering the more frequent of yes and no. "
-        f"{_always_yes(evaluation)}",
+        f"{_always_yes(evaluation)}{_ceiling_in_words(evaluation)}",
     )
+
+
+def _ceiling_in_words(evaluation: Evaluation) -> str:
+    return " Annotators: one's grade against the other's label, the ceiling." if evaluation.ceiling else ""
 
 
 def _always_yes(evaluation: Evaluation) -> str:
@@ -150,6 +169,26 @@ def _folds_table(evaluation: Evaluation) -> TextTable:
         title=f"Macro by fold, {_protocol(evaluation)}",
         headings=("fold", *(metric.replace("_", " ") for metric in LABEL_METRICS)),
         rows=tuple(rows),
+    )
+
+
+def _makers_table(evaluation: Evaluation) -> TextTable:
+    rows: list[tuple[CellText, ...]] = []
+    for maker, one in evaluation.by_maker.items():
+        size = (maker, f"  {one.frames:,} frames, {one.videos:,} clips", "  flagged / with it")
+        cells: list[CellText] = []
+        for label in (*LABELS, MACRO):
+            figures = one.figures[label]
+            ranking = (_figure(figures["auroc"]), _figure(figures["average_precision_ratio"]))
+            shares = () if label == MACRO else (f"{one.flagged_share[label]:.1%} / {one.prevalence[label]:.1%}",)
+            cells.append((*ranking, *shares))
+        rows.append((size, *cells))
+    return TextTable(
+        title=f"By maker, {_protocol(evaluation)}",
+        headings=("maker", *LABELS, MACRO),
+        rows=tuple(rows),
+        caption="AUROC, then the average precision's ratio to the share of frames with the label, then the shares of "
+        "the maker's frames that are flagged and that show the label. A dash: all of its frames, or none, show it.",
     )
 
 

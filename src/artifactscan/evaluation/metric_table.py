@@ -1,7 +1,7 @@
 """The metrics of predictions under one protocol, with intervals over videos and the majority baseline beside them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from artifactscan.evaluation.label_metrics import (
     has_both_classes,
     majority_baseline,
 )
+from artifactscan.evaluation.maker_figures import MakerFigures, figures_by_maker
 from artifactscan.evaluation.predictions import Predictions, read_predictions
 from artifactscan.evaluation.splits import PROTOCOLS, Protocol
 from artifactscan.evaluation.tuning import Tuning, operating_points
@@ -61,6 +62,10 @@ class Evaluation:
     operating_point: Mapping[str, OperatingPoint]
     """Label → what the decisions amount to, over all folds."""
     bootstrap: BootstrapSettings
+    by_maker: Mapping[str, MakerFigures] = field(default_factory=dict)
+    """What made the clips → its figures; empty where that is not known. Frames whose maker is not known are in none."""
+    ceiling: Mapping[tuple[str, str], MetricEstimate] = field(default_factory=dict)
+    """Metric and label → what one annotator's grade scores on another's label; empty without several graded tables."""
     notes: tuple[str, ...] = ()
     """What limits the metrics, one sentence each."""
 
@@ -78,14 +83,16 @@ def evaluate(
     *,
     protocol: Protocol = "videos",
     bootstrap: BootstrapSettings | None = None,
+    makers: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Evaluates test predictions, a table in the PREDICTIONS schema: all folds together, then each fold alone.
 
     ``tuning``: one for all folds, one per fold, or None for raw logits and thresholds of one half. Intervals vary the
     videos tested, not those trained or tuned on. A label of one class only is undefined and left out of every macro,
-    and the notes say so.
-    UsageError for a table that cannot be used, for test frames that a tuning was chosen on (under ``videos`` for their
-    whole videos), for a fold without a tuning, and under ``videos`` for a video in the test of two folds.
+    and the notes say so. ``makers``: file → what made the clip, for figures by maker.
+    UsageError for a table that cannot be used, for test frames that a tuning was chosen on (also for other frames of
+    their videos, unless the protocol is ``frames``), for a fold without a tuning, and for a video in the test of two
+    folds, again unless it is ``frames``.
     """
     if protocol not in PROTOCOLS:
         raise UsageError(f"protocol {protocol!r} is not known; give {' or '.join(PROTOCOLS)}")
@@ -110,8 +117,15 @@ def evaluate(
         tuning=tunings,
         operating_point=operating_points(frames, ", ".join(sorted({one.aim for one in tunings.values()})) or "given"),
         bootstrap=settings,
+        by_maker=_by_maker(read, frames, makers or {}),
         notes=tuple(notes),
     )
+
+
+def _by_maker(read: Predictions, frames: ScoredFrames, makers: Mapping[str, str]) -> dict[str, MakerFigures]:
+    names = np.array([makers.get(file, "") for _, file, _ in read.frames], dtype=object)
+    known = names != ""
+    return figures_by_maker(frames.where(known), read.videos[known], names[known].tolist())
 
 
 def _by_fold(tuning: Tuning | Mapping[int, Tuning], folds: list[int]) -> dict[int, Tuning]:
@@ -131,12 +145,12 @@ def _check_no_leak(read: Predictions, tunings: Mapping[int, Tuning], protocol: P
                 f"fold {fold} tests {file} frame {index}, on which its calibration and thresholds were chosen; "
                 "tune on other frames"
             )
-        if protocol == "videos" and (both := {frame[0] for frame in tested} & {frame[0] for frame in tuning.tuned_on}):
+        if protocol != "frames" and (both := {frame[0] for frame in tested} & {frame[0] for frame in tuning.tuned_on}):
             raise UsageError(
                 f"fold {fold} tests video {min(both)}, on which its calibration and thresholds were chosen; "
                 "tune on other videos, or use protocol frames"
             )
-    if protocol == "videos":
+    if protocol != "frames":
         pairs = pd.DataFrame({"video": read.videos, "fold": read.folds}).drop_duplicates()
         if len(twice := pairs.loc[pairs["video"].duplicated(), "video"]):
             raise UsageError(

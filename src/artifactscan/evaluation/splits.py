@@ -11,11 +11,12 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 
-Protocol = Literal["videos", "frames"]
+Protocol = Literal["videos", "frames", "generators"]
 
 PROTOCOLS: dict[str, str] = {
     "videos": "no video on both sides of a split",
     "frames": "random over frames; neighbouring frames leak from training into the test",
+    "generators": "one maker of clips left out at a time; none of its clips is trained on",
 }
 """Protocol → what it means, as printed in every table."""
 
@@ -62,16 +63,21 @@ class Split:
     test: np.ndarray
 
 
-def make_splits(videos: Sequence[str], y: np.ndarray, settings: SplitSettings | None = None) -> tuple[Split, ...]:
+def make_splits(
+    videos: Sequence[str], y: np.ndarray, settings: SplitSettings | None = None, makers: Sequence[str] | None = None
+) -> tuple[Split, ...]:
     """Splits labelled frames; the same arguments give the same splits.
 
     ``videos`` names each frame's video, ``y`` is 0/1 (frames, labels). Under ``videos`` every frame is tested in
-    exactly one split; ``frames`` makes one split. ``tune`` is chosen like ``test``: whole videos, or single frames.
+    exactly one split; ``frames`` makes one split; ``generators`` one for each of ``makers``, which names what made each
+    frame's video. ``tune`` is chosen like ``test``: whole videos, or single frames.
     UsageError for fewer videos than folds, too few frames or videos to split, and for a ``fit`` part without a
     positive or without a negative of some label.
     """
     settings = settings or SplitSettings()
     names, y = np.asarray(videos, dtype=object), np.asarray(y)
+    if settings.protocol == "generators":
+        return _over_makers(names, y, settings, makers)
     splits = _over_videos(names, y, settings) if settings.protocol == "videos" else _over_frames(len(names), settings)
     for split in splits:
         check_split(names, y, split)
@@ -83,7 +89,7 @@ def hold_out(videos: Sequence[str], y: np.ndarray, *, share: float, seed: int) -
     names, count = np.asarray(videos, dtype=object), len(set(videos))
     if count < 2:
         raise UsageError("the labels are of one clip, so none can be kept to tune on; label more, or --tune-share 0")
-    fit, tune = _video_folds(names, np.asarray(y), min(round(1 / share), count), seed)[0]
+    fit, tune = video_folds(names, np.asarray(y), min(round(1 / share), count), seed)[0]
     split = Split(protocol="videos", fold=0, fit=fit, tune=tune, test=tune[:0])
     check_split(names, y, split)
     return split
@@ -103,7 +109,7 @@ def check_split(videos: Sequence[str] | np.ndarray, y: np.ndarray, split: Split)
                 f"fold {split.fold} has frame {min(frames)} of the labels in both {first} and {second}; "
                 "give each frame to one of them"
             )
-        if split.protocol == "videos" and (both := set(names[parts[first]]) & set(names[parts[second]])):
+        if split.protocol != "frames" and (both := set(names[parts[first]]) & set(names[parts[second]])):
             raise UsageError(
                 f"fold {split.fold} has video {min(both)} in both {first} and {second}; "
                 "give all its frames to one of them, or use protocol frames"
@@ -130,22 +136,61 @@ def _over_videos(videos: np.ndarray, y: np.ndarray, settings: SplitSettings) -> 
             f"folds is {settings.folds}, but the labels have only {count} videos; give fewer folds or label more videos"
         )
     splits = []
-    for fold, (train, test) in enumerate(_video_folds(videos, y, settings.folds, settings.seed)):
-        fit, tune = train, train[:0]
-        if settings.tune_share:
-            inner = min(round(1 / settings.tune_share), len(set(videos[train])))
-            if inner < 2:
-                raise UsageError(
-                    f"fold {fold} has only one video to train on, so none can be kept for calibration and thresholds; "
-                    "label more videos, or set the tune share to 0"
-                )
-            positions = _video_folds(videos[train], y[train], inner, settings.seed)[0]
-            fit, tune = (train[part] for part in positions)
+    for fold, (train, test) in enumerate(video_folds(videos, y, settings.folds, settings.seed)):
+        fit, tune = _keep_videos_to_tune(videos, y, train, fold, settings)
         splits.append(Split(protocol="videos", fold=fold, fit=fit, tune=tune, test=test))
     return tuple(splits)
 
 
-def _video_folds(videos: np.ndarray, y: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _over_makers(
+    videos: np.ndarray, y: np.ndarray, settings: SplitSettings, makers: Sequence[str] | None
+) -> tuple[Split, ...]:
+    way_out = "fill in column `generator` of the labels, or give --generator-pattern"
+    names = np.asarray(["" for _ in videos] if makers is None else makers, dtype=object)
+    if (unknown := names == "").any():
+        raise UsageError(
+            f"protocol generators needs the maker of every clip, and {videos[unknown][0]} has none; {way_out}"
+        )
+    known = sorted(set(names.tolist()))
+    if len(known) < 2:
+        raise UsageError(
+            f"protocol generators leaves one maker out at a time, and {known[0] if known else 'none'} is the only one; "
+            "label clips of another, or use protocol videos"
+        )
+    splits = []
+    for fold, maker in enumerate(known):
+        train, test = np.flatnonzero(names != maker), np.flatnonzero(names == maker)
+        for label, column in zip(LABELS, y[train].T, strict=True):
+            if column.all() or not column.any():
+                kind = "positive" if not column.any() else "negative"
+                raise UsageError(
+                    f"without the clips of {maker} no {kind} frame of {label} is left to train on; label some of "
+                    "another maker, or use protocol videos"
+                )
+        fit, tune = _keep_videos_to_tune(videos, y, train, fold, settings)
+        split = Split(protocol="generators", fold=fold, fit=fit, tune=tune, test=test)
+        check_split(videos, y, split)
+        splits.append(split)
+    return tuple(splits)
+
+
+def _keep_videos_to_tune(
+    videos: np.ndarray, y: np.ndarray, train: np.ndarray, fold: int, settings: SplitSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Divides the training side of a fold into the positions to fit on and those to tune on, by whole videos."""
+    if not settings.tune_share:
+        return train, train[:0]
+    inner = min(round(1 / settings.tune_share), len(set(videos[train])))
+    if inner < 2:
+        raise UsageError(
+            f"fold {fold} has only one video to train on, so none can be kept for calibration and thresholds; "
+            "label more videos, or set the tune share to 0"
+        )
+    fit, tune = video_folds(videos[train], y[train], inner, settings.seed)[0]
+    return train[fit], train[tune]
+
+
+def video_folds(videos: np.ndarray, y: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Training and test positions of each fold; folds have about equal sizes and positives of each label.
 
     StratifiedGroupKFold rather than GroupKFold, which on 50 clips gave one fold a third of another's positives. It

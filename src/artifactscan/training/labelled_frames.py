@@ -11,8 +11,10 @@ import pyarrow.compute as pc
 from artifactscan import storage
 from artifactscan.annotation.labels_table import check_against_clips, merge_labels, read_labels, split_by_annotator
 from artifactscan.annotation.merge_rows import Rule
+from artifactscan.corpus.path_pattern import check_pattern, match_paths, pattern_names
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_COLUMNS
+from artifactscan.messages.text import printable
 from artifactscan.storage import storage_errors
 from artifactscan.storage.digest import digest
 
@@ -64,10 +66,46 @@ class LabelledFrames:
         severities = np.stack([self.table[column].to_numpy() for column in SEVERITY_COLUMNS], axis=1)
         return np.where(np.isnan(severities), self.y, severities / MAX_SEVERITY).astype(np.float32)
 
+    def makers(self, pattern: str = "") -> tuple[str, ...] | None:
+        """What made the clip of each frame, empty where that is not known; None where no clip's maker is known.
+
+        From column ``generator``, else from the name {generator} in a pattern of the clips' paths. UsageError for a
+        clip with two makers, and for a pattern that no path matches or that does not name {generator}.
+        """
+        told: list[str | None] = self.table["generator"].to_pylist()
+        if pattern:
+            check_pattern(pattern, "--generator-pattern")
+            if "generator" not in pattern_names(pattern):
+                raise UsageError(
+                    f"--generator-pattern {pattern!r} does not name {{generator}}; write it where it stands"
+                )
+            matched = match_paths(pattern, self.table["file"].combine_chunks())["generator"].to_pylist()
+            if not any(matched):
+                raise UsageError(
+                    f"--generator-pattern {pattern!r} matches no clip, such as {printable(self.files[0], 80)}; it "
+                    "stands for the path in column `file`, from its beginning to the end of a folder or of the name"
+                )
+            told = [one or other for one, other in zip(told, matched, strict=True)]
+        first: dict[str, str] = {}
+        for file, maker in zip(self.files, told, strict=True):
+            if maker and first.setdefault(file, maker) != maker:
+                raise UsageError(
+                    f"labels name two generators of {printable(file, 80)}, {printable(first[file], 80)} and "
+                    f"{printable(maker, 80)}; keep the one that holds"
+                )
+        return tuple(first.get(file, "") for file in self.files) if first else None
+
+    def maker_of_file(self, pattern: str = "") -> dict[str, str]:
+        """File → what made it, of the clips where that is known; UsageError as ``makers``."""
+        makers = self.makers(pattern) or ()
+        return {file: maker for file, maker in zip(self.files, makers, strict=bool(makers)) if maker}
+
     @property
     def digest(self) -> str:
         """16 hex digits of the labels and grades; does not depend on where the clips are stored."""
         names = ("file", "frame_index", *LABELS, *(SEVERITY_COLUMNS if self.graded else ()))
+        if self.table["generator"].null_count < self.table.num_rows:
+            names = (*names, "generator")
         return digest([self.table[name].to_pylist() for name in names])
 
 

@@ -37,9 +37,13 @@ class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
     width: int = 0
     """Pixels; 0: the backbone's own. Clips are 16:9, and 384 by 672 keeps their shape."""
 
-    protocol: Literal["videos", "frames", "both", "none"] = "videos"
+    protocol: Literal["videos", "frames", "generators", "both", "all", "none"] = "videos"
     """How to measure before the checkpoint is trained: videos (k-fold, no video on both sides), frames (one random
-    split, as the paper did; neighbouring frames leak), both, or none."""
+    split, as the paper did; neighbouring frames leak), generators (one maker of clips left out at a time), both (videos
+    and frames), all, or none."""
+    generator_pattern: str = ""
+    """Reads what made a clip from its path in the labels, such as {generator}/ or clips/{generator}_{name}.mp4, where
+    the labels have no column generator; figures are then given by maker too."""
     folds: int = 5
     """Of protocol videos."""
     test_share: float = 0.2
@@ -90,6 +94,8 @@ class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
         """The protocols to measure by."""
         if self.protocol == "none":
             return ()
+        if self.protocol == "all":
+            return ("videos", "frames", "generators")
         return ("videos", "frames") if self.protocol == "both" else (self.protocol,)
 
     def training(self) -> TrainSettings:

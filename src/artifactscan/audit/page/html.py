@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from artifactscan.audit import formatting
+from artifactscan.audit.canaries import compare_planted_canaries
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, VERDICT_WORDS, Night
 from artifactscan.audit.night_tables import ALL
 from artifactscan.audit.page import charts
@@ -21,6 +22,7 @@ from artifactscan.audit.page.next_steps import next_steps
 from artifactscan.audit.page.video_list import MAX_LISTED, embedded, listing
 from artifactscan.audit.policy import policy_in_sentences
 from artifactscan.audit.report_data import Report, failures
+from artifactscan.evaluation.planted import planted_in_words
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 
@@ -69,6 +71,7 @@ def render_html(report: Report) -> str:
     css, js = _source("page.css"), _source("page.js")
     worst = cards(report)
     shown_cells, trends, canaries = _cells(report), _trends(report), _canaries(report)
+    planted = compare_planted_canaries(report.canaries)
     estimates = leading_estimates(report)
     anchors = {card.video.video_id: card.anchor for card in worst}
     context: dict[str, Any] = {
@@ -98,6 +101,8 @@ def render_html(report: Report) -> str:
         "outcomes": sorted({**night.standing_outcomes, **night.outcomes}),
         "failures": failures(report.arrivals),
         "canaries": canaries,
+        "planted": planted,
+        "planted_in_words": planted_in_words(planted),
         "clips_moved": len({clip for clip, _ in report.moved}),
         "clips_not_compared": sum(rows[0]["reason"] is not None for rows in canaries.values()),
         "policy_in_words": policy_in_sentences(report.policy),

@@ -107,6 +107,7 @@ def _cells(report: Report) -> list[str]:
         return []
     lines = ["| label | group | videos | rate | baseline | change | q |", "|---|---|---:|---:|---:|---:|---:|"]
     for cell in cells[:MAX_CELLS]:
+        name = f"{cell['label']} (unproven)" if cell["label"] in report.night.unproven else cell["label"]
         rate = f"{percent(cell['rate'])} ({percent_between(cell['rate_low'], cell['rate_high'])})"
         change = f"{points(cell['change'])} ({points_between(cell['change_low'], cell['change_high'])})"
         lines.append(
