@@ -2,7 +2,7 @@
 
 import pytest
 from opened_page import DESK, PHONE, Open
-from reports import make_report, poisoned
+from reports import make_report, poisoned, with_estimates
 
 from artifactscan.labels import LABELS
 
