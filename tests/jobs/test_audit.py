@@ -13,7 +13,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from paths import ROOT
-from s3_server import S3Server
 
 from artifactscan.audit import canaries
 from artifactscan.audit.audit_store import AuditStore
@@ -385,25 +384,3 @@ def test_a_clock_behind_the_last_night_is_refused(
     (store / "night.json").write_text(json.dumps(night))
     assert audit(arguments(story.corpus, tmp_path / "store", story.checkpoint)) == 2
     assert "the clock says" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_corpus_and_store_on_s3(
-    s3: S3Server, checkpoint: str, canary: Path, ray_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for path in (path for path in canary.rglob("*") if path.is_file()):
-        s3.put(f"audit/canary/{path.relative_to(canary)}", path.read_bytes())
-    write_night(tmp_path, "one", {"sora": (3, [1], "boundary")})
-    for path in (tmp_path / "sora").iterdir():
-        s3.put(f"videos/sora/{path.name}", path.read_bytes())
-    flags = arguments(s3.uri("videos/"), s3.uri("audit"), checkpoint, "--groups", "{generator}", "--link-life-h", 1)
-    assert audit(flags) == 0
-    assert capsys.readouterr().out.splitlines()[0].startswith("No earlier night")
-    store = AuditStore(s3.uri("audit"))
-    [night] = store.nights()
-    assert night.outcomes == {"scored": 3}
-    page = s3.client.get_object(Bucket=s3.bucket, Key=f"audit/nights/{night.night}/report.html")["Body"].read().decode()
-    assert "X-Amz-Expires=3600" in page
-    assert "AWS_SECRET" not in page
-    assert audit(flags) == 0
-    assert store.nights()[1].counts["arrivals"] == 0

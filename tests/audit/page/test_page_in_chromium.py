@@ -1,9 +1,12 @@
 """The page in a real browser: sorting, filtering, hostile names, phones, no request that leaves it."""
 
+import re
+
 import pytest
 from opened_page import DESK, PHONE, Open
 from reports import make_report, poisoned, with_estimates
 
+from artifactscan.audit.page.html import render_html
 from artifactscan.labels import LABELS
 
 HOSTILE = (

@@ -1,0 +1,52 @@
+"""A browser, and reports opened in it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opened_page import DESK, Open, Opened
+from reports import make_report
+
+from artifactscan.audit.page.html import render_html
+from artifactscan.audit.report_data import Report
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; the tests skip where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on this machine")
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=path)
+
+
+@pytest.fixture
+def open_page(browser: Any, tmp_path: Path) -> Iterator[Open]:
+    """Opens a report from disk; after the test nothing may have been logged, asked or requested from elsewhere."""
+    opened: list[Opened] = []
+
+    def open_one(
+        report: Report | None = None, *, viewport: dict[str, int] = DESK, home: str | None = None, **context: object
+    ) -> Opened:
+        report = report or make_report(videos=120)
+        (tmp_path / "report.html").write_text(render_html(report), encoding="utf-8")
+        tab = browser.new_context(viewport=viewport, **context).new_page()
+        one = Opened(tab, report, home or tmp_path.as_uri())
+        tab.on("console", lambda said: one.errors.append(said.text) if said.type in ("error", "warning") else None)
+        tab.on("pageerror", lambda error: one.errors.append(str(error)))
+        tab.on("dialog", lambda dialog: one.errors.append(dialog.message))
+        tab.on("request", lambda request: one.requests.append(request.url))
+        tab.add_init_script("window.pwned = () => { window.wasPwned = true; };")
+        tab.goto(f"{one.home}/report.html")
+        opened.append(one)
+        return one
+
+    yield open_one
+    for one in opened:
+        assert one.errors == []
+        assert [url for url in one.requests if not url.startswith((f"{one.home}/", "data:image/"))] == []
+        one.tab.context.close()
