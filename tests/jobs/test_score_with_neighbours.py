@@ -41,7 +41,7 @@ def scored(store: Path) -> np.ndarray:
 
 
 def test_segments_and_slices_overlap_by_the_neighbours(checkpoint: str, tmp_path: Path, ray_here: None) -> None:
-    clips = tmp_path / "clips"
+    (clips := tmp_path / "clips").mkdir()
     options = {"g": "12", "bf": "2", "sc_threshold": "0"}
     paths = [write_clip(clips / f"{n}.mp4", seconds=6, width=320, height=192, options=options) for n in range(2)]
     classifier = Classifier(load_checkpoint(checkpoint), ClassifySettings(device="cpu", precision="fp32"))

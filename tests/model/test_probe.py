@@ -67,15 +67,15 @@ def test_tokens_are_the_class_token_and_the_moments_of_the_patches() -> None:
 
 
 def test_blocks_after_the_last_one_read_are_not_stored() -> None:
-    whole, cut = (load_model(probe_checkpoint(blocks=blocks)) for blocks in ((), (2,)))
+    whole, cut = (load_model(probe_checkpoint(blocks=blocks, tokens=("mean",))) for blocks in ((), (2,)))
     assert len(cut.backbone.blocks) == 3 < len(whole.backbone.blocks)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("backbone", "probe", "message"),
     [
-        (VIT, {"blocks": (99,)}, "probe block 99 does not exist: the backbone has 6, 0 to 5"),
-        (RESNET, {"blocks": (1,)}, "this backbone has no class token; read mean, std or both"),
+        (VIT, {"blocks": (99,), "tokens": ("mean",)}, "probe block 99 does not exist: the backbone has 6, 0 to 5"),
+        (RESNET, {"blocks": (1,), "tokens": ("class",)}, "this backbone has no class token; read mean, std or max"),
         (VIT, {"tiles": (3, 1)}, "frames of 160x160 cannot be cut into 3x1 equal tiles"),
     ],
 )
@@ -88,7 +88,8 @@ def test_a_probe_of_what_the_backbone_lacks_is_refused(backbone: str, probe: dic
     ("values", "message"),
     [
         ({"blocks": (2, 1)}, "in rising order"),
-        ({"tokens": ()}, "give one or more of class, mean, std"),
+        ({"blocks": (1,)}, "which only the last feature map has"),
+        ({"tokens": ()}, "give one or more of pooled, class"),
         ({"components": -1}, "components is -1"),
         ({"neighbours": 9}, "give 0 to 8"),
         ({"tiles": (0, 1)}, "rows and columns"),
@@ -131,3 +132,18 @@ def test_a_card_with_an_unknown_probe_field_is_refused(tmp_path) -> None:
     card.write_text(card.read_text().replace('"components": 8', '"components": 8, "attention": true'))
     with pytest.raises(UsageError, match="its probe has an unknown field 'attention'; upgrade artifactscan"):
         load_checkpoint(str(tmp_path))
+
+
+@pytest.mark.parametrize("backbone", [VIT, RESNET])
+def test_the_last_feature_map_is_read_as_the_head_pools_it(backbone: str) -> None:
+    model = load_model(probe_checkpoint(backbone, tokens=("pooled", "mean", "std", "max")))
+    assert isinstance(model, ProbeModel)
+    frames = normalise(torch.from_numpy(probe_frames(SPEC, 2)), SPEC)
+    with torch.inference_mode():
+        pooled, mean, std, most = model.read(frames).chunk(4, dim=1)
+        features = model.backbone.forward_features(frames)  # type: ignore[operator]
+    patches = features.flatten(2) if features.ndim == 4 else features[:, 1:].transpose(1, 2)
+    assert torch.allclose(pooled, patches.mean(2) if features.ndim == 4 else features[:, 0], atol=1e-5)
+    assert torch.allclose(mean, patches.mean(2), atol=1e-5)
+    assert torch.allclose(std, patches.std(2), atol=1e-5)
+    assert torch.equal(most, patches.amax(2))

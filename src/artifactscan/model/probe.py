@@ -54,31 +54,36 @@ class ProbeModel(nn.Module):
         return self.head(windows(features, lengths, self.probe.neighbours))
 
     def _width(self) -> int:
-        if not self.probe.blocks:
-            return cast(int, cast(Any, self.backbone).head_hidden_size)
-        blocks = cast(Any, self.backbone).feature_info
-        return sum(blocks[block]["num_chs"] for block in self.probe.blocks) * len(self.probe.tokens)
+        if self.probe.blocks:
+            channels = [cast(Any, self.backbone).feature_info[block]["num_chs"] for block in self.probe.blocks]
+            return sum(channels) * len(self.probe.tokens)
+        pooled, per_patch = (int(getattr(self.backbone, name)) for name in ("head_hidden_size", "num_features"))
+        return sum(pooled if token == "pooled" else per_patch for token in self.probe.tokens)
 
 
 def check_probe(backbone: nn.Module, probe: ProbeSpec) -> None:
     """UsageError for blocks or tokens that a timm model does not have."""
+    model = cast(Any, backbone)
+    if "class" in probe.tokens and not _has_class_token(backbone):
+        raise UsageError("this backbone has no class token; read mean, std or max")
     if not probe.blocks:
         return
-    model = cast(Any, backbone)
     if not hasattr(model, "forward_intermediates"):
         raise UsageError("this backbone does not show its blocks; probe it without --blocks, or choose another")
     count = len(model.feature_info)
     if probe.blocks[-1] >= count:
         raise UsageError(f"probe block {probe.blocks[-1]} does not exist: the backbone has {count}, 0 to {count - 1}")
-    if "class" in probe.tokens and not _has_class_token(backbone):
-        raise UsageError("this backbone has no class token; read mean, std or both")
 
 
 def read_tokens(backbone: nn.Module, frames: torch.Tensor, probe: ProbeSpec) -> torch.Tensor:
-    """The probe's tokens of its blocks side by side: (n, width) of normalised float (n, 3, height, width)."""
+    """The probe's tokens of its outputs side by side: float32 (n, width) of normalised float (n, 3, height, width)."""
     model = cast(Any, backbone)
     if not probe.blocks:
-        return model.forward_head(model.forward_features(frames), pre_logits=True)
+        features = model.forward_features(frames)
+        parts = _tokens(*_patches(backbone, features), probe)
+        if "pooled" in probe.tokens:
+            parts["pooled"] = model.forward_head(features, pre_logits=True)
+        return torch.cat([parts[token].float() for token in probe.tokens], dim=1)
     options: dict[str, Any] = {"return_prefix_tokens": True} if _has_class_token(backbone) else {}
     outputs = model.forward_intermediates(
         frames, indices=list(probe.blocks), stop_early=True, intermediates_only=True, **options
@@ -86,12 +91,29 @@ def read_tokens(backbone: nn.Module, frames: torch.Tensor, probe: ProbeSpec) -> 
     read = []
     for output in outputs:
         patches, prefix = output if isinstance(output, tuple) else (output, None)
-        std, mean = torch.std_mean(patches.float().flatten(2), dim=2)
-        parts = {"mean": mean, "std": std}
-        if prefix is not None:
-            parts["class"] = prefix[:, 0].float()
-        read += [parts[token] for token in probe.tokens]
+        parts = _tokens(patches.flatten(2), prefix, probe)
+        read += [parts[token].float() for token in probe.tokens]
     return torch.cat(read, dim=1)
+
+
+def _tokens(patches: torch.Tensor, prefix: torch.Tensor | None, probe: ProbeSpec) -> dict[str, torch.Tensor]:
+    """Token → (n, channels), of patches (n, channels, patches) and prefix tokens (n, tokens, channels)."""
+    if set(probe.tokens) == {"pooled"}:
+        return {}
+    patches = patches.float()
+    std, mean = torch.std_mean(patches, dim=2)
+    parts = {"mean": mean, "std": std, "max": patches.amax(dim=2)}
+    return parts if prefix is None else {**parts, "class": prefix[:, 0]}
+
+
+def _patches(backbone: nn.Module, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Patches (n, channels, patches) and prefix tokens (n, tokens, channels) of what a timm model pools."""
+    if features.ndim == 3:
+        prefix = int(getattr(backbone, "num_prefix_tokens", 0))
+        return features[:, prefix:].transpose(1, 2), features[:, :prefix] if prefix else None
+    if features.shape[1] != cast(Any, backbone).num_features:  # (n, height, width, channels)
+        features = features.permute(0, 3, 1, 2)
+    return features.flatten(2), None
 
 
 def split_tiles(frames: torch.Tensor, tiles: tuple[int, int]) -> torch.Tensor:

@@ -1,12 +1,12 @@
 """What a probe reads of a frozen backbone: blocks, tokens, tiles of the frame and neighbouring frames."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from artifactscan.errors import UsageError
 
-Token = Literal["class", "mean", "std"]
-TOKENS: tuple[Token, ...] = ("class", "mean", "std")
+Token = Literal["pooled", "class", "mean", "std", "max"]
+TOKENS: tuple[Token, ...] = get_args(Token)
 MAX_NEIGHBOURS = 8
 
 
@@ -15,11 +15,11 @@ class ProbeSpec:
     """The features of a frame, and which frames' features the linear head sees."""
 
     blocks: tuple[int, ...] = ()
-    """Blocks (stages of a convolutional network) whose outputs are read, from 0; none: the input of the backbone's own
-    head."""
-    tokens: tuple[Token, ...] = ("class",)
-    """Read from each block's output: the class token, the mean of the patches, their standard deviation. Convolutional
-    networks have no class token."""
+    """Blocks (stages of a convolutional network) whose outputs are read, from 0; none: the last feature map, after the
+    backbone's own final layers."""
+    tokens: tuple[Token, ...] = ("pooled",)
+    """Read from each output: the class token, and mean, standard deviation and maximum over the patches (pixels of a
+    convolutional network's map). ``pooled``, of the last feature map only: what the backbone's own head takes."""
     components: int = 0
     """Width of a linear projection of all that is read; 0: none."""
     neighbours: int = 0
@@ -34,6 +34,10 @@ class ProbeSpec:
         if not self.tokens or len(set(self.tokens)) < len(self.tokens) or not set(self.tokens) <= set(TOKENS):
             raise UsageError(
                 f"probe tokens are {list(self.tokens)}; give one or more of {', '.join(TOKENS)}, each once"
+            )
+        if self.blocks and "pooled" in self.tokens:
+            raise UsageError(
+                "probe tokens have pooled, which only the last feature map has; give other tokens, or no blocks"
             )
         if self.components < 0:
             raise UsageError(f"probe components is {self.components}; give 0 or more")

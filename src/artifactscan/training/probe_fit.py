@@ -1,0 +1,136 @@
+"""Fits the head of a probe: ridge regression on soft targets, for all penalties at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from artifactscan.evaluation.label_metrics import has_both_classes
+from artifactscan.evaluation.splits import video_folds
+from artifactscan.model.probe import pool_tiles, windows
+from artifactscan.model.probe_spec import ProbeSpec
+
+PENALTIES: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
+"""Relative to the mean squared length of a frame's standardised features, times the number of frames."""
+INNER_FOLDS = 5
+_SMALLEST_STD = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProbeWeights:
+    """The tensors of a fitted probe besides its backbone, float32."""
+
+    head_weight: np.ndarray
+    """(labels, features)."""
+    head_bias: np.ndarray
+    """(labels,)."""
+    projection_weight: np.ndarray | None = None
+    """(components, width); None without a projection."""
+    projection_bias: np.ndarray | None = None
+    """(components,)."""
+    penalty: float = 0.0
+    """The one that was chosen."""
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """By their names in a ProbeModel."""
+        found = {
+            "head.weight": self.head_weight,
+            "head.bias": self.head_bias,
+            "projection.weight": self.projection_weight,
+            "projection.bias": self.projection_bias,
+        }
+        return {name: torch.from_numpy(value) for name, value in found.items() if value is not None}
+
+
+def fit_probe(
+    read: np.ndarray,
+    targets: np.ndarray,
+    y: np.ndarray,
+    videos: Sequence[str],
+    spec: ProbeSpec,
+    *,
+    penalties: Sequence[float] = PENALTIES,
+    seed: int = 0,
+) -> ProbeWeights:
+    """Fits projection and head to labelled frames; the same arguments give the same weights.
+
+    ``read``: float32 (frames, window, tiles, width), what the probe reads of each frame of a window. ``targets``:
+    float32 (frames, labels) in 0 to 1. By ``y``, 0/1 (frames, labels), and ``videos``, that of each frame, the penalty
+    is chosen: the one with the highest AUROC on held-out videos, in the mean over the labels.
+    """
+    weight, bias = _fit_projection(read, spec)
+    x = window_features(read, spec, weight, bias)
+    penalty = _choose_penalty(x, targets, y, videos, penalties, seed) if len(penalties) > 1 else penalties[0]
+    [(head_weight, head_bias)] = _ridge(x, targets, [penalty])
+    return ProbeWeights(
+        head_weight=head_weight, head_bias=head_bias, projection_weight=weight, projection_bias=bias, penalty=penalty
+    )
+
+
+def probe_logits(read: np.ndarray, weights: ProbeWeights, spec: ProbeSpec) -> np.ndarray:
+    """float32 (frames, labels), as the scoring job computes them; ``read`` as in ``fit_probe``."""
+    x = window_features(read, spec, weights.projection_weight, weights.projection_bias)
+    return x @ weights.head_weight.T + weights.head_bias
+
+
+def window_features(
+    read: np.ndarray, spec: ProbeSpec, weight: np.ndarray | None = None, bias: np.ndarray | None = None
+) -> np.ndarray:
+    """The head's input, float32 (frames, features), of ``read``, float32 (frames, window, tiles, width)."""
+    frames, size, tiles, width = read.shape
+    projected = torch.from_numpy(np.ascontiguousarray(read, np.float32)).reshape(-1, width)
+    if weight is not None and bias is not None:
+        projected = torch.nn.functional.linear(projected, torch.from_numpy(weight), torch.from_numpy(bias))
+    features = windows(pool_tiles(projected, tiles), [size] * frames, spec.neighbours)
+    return features[spec.neighbours :: size].numpy()
+
+
+def _fit_projection(read: np.ndarray, spec: ProbeSpec) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The principal components of the standardised features, scaled to unit variance; (None, None) without."""
+    if not spec.components:
+        return None, None
+    rows = read.reshape(-1, read.shape[-1]).astype(np.float64)
+    components = min(spec.components, *rows.shape)
+    mean, std = rows.mean(axis=0), np.maximum(rows.std(axis=0), _SMALLEST_STD)
+    _, values, directions = np.linalg.svd((rows - mean) / std, full_matrices=False)
+    scale = np.maximum(values[:components] / np.sqrt(len(rows)), _SMALLEST_STD)
+    weight = np.zeros((spec.components, rows.shape[1]))
+    weight[:components] = directions[:components] / scale[:, None] / std
+    return weight.astype(np.float32), (-weight @ mean).astype(np.float32)
+
+
+def _choose_penalty(
+    x: np.ndarray, targets: np.ndarray, y: np.ndarray, videos: Sequence[str], penalties: Sequence[float], seed: int
+) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    names, y = np.asarray(videos, object), np.asarray(y)
+    folds, labels = min(INNER_FOLDS, len(set(videos))), np.flatnonzero(has_both_classes(y.astype(bool)))
+    if folds < 2 or not len(labels):
+        return penalties[len(penalties) // 2]
+    scores = np.zeros((len(penalties), *targets.shape))
+    for train, test in video_folds(names, y, folds, seed):
+        for number, (weight, bias) in enumerate(_ridge(x[train], targets[train], penalties)):
+            scores[number, test] = x[test] @ weight.T + bias
+    areas = [np.mean([roc_auc_score(y[:, label], of[:, label]) for label in labels]) for of in scores]
+    return penalties[int(np.argmax(areas))]
+
+
+def _ridge(x: np.ndarray, targets: np.ndarray, penalties: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weight (labels, features) and bias (labels,), float32, for each penalty, from one eigendecomposition.
+
+    In the dual form, as frames are fewer than features. Without intercept, so that scores of folds whose training sides
+    have different shares of positives can be pooled; calibration adds it.
+    """
+    mean, std = x.mean(axis=0, dtype=np.float64), np.maximum(x.std(axis=0, dtype=np.float64), _SMALLEST_STD)
+    z = (x - mean) / std
+    values, vectors = np.linalg.eigh(z @ z.T)
+    rotated = vectors.T @ (targets - targets.mean(axis=0))
+    unit = max(float(values.sum()), _SMALLEST_STD)  # the trace: frames times the mean squared length
+    found = []
+    for penalty in penalties:
+        dual = vectors @ (rotated / (np.maximum(values, 0) + penalty * unit)[:, None])
+        weight = (z.T @ dual).T / std
+        found.append((np.ascontiguousarray(weight, np.float32), (-weight @ mean).astype(np.float32)))
+    return found
