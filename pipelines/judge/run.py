@@ -124,9 +124,7 @@ def _judge(plan: _Plan, lease: Lease) -> int:
     for what, place in (("labels", folder.labels), ("outcomes", folder.outcomes)):
         out.print(f"{what:9} {printable(place)}", soft_wrap=True, markup=False)
     if plan.human is not None:
-        comparison = compare_with_scorer(plan.human, outcomes, plan.index)
-        storage.write_bytes(folder.comparison, _comparison_json(comparison, plan))
-        print_comparison(comparison, out)
+        _compare(plan, plan.human, outcomes)
     if consistency.contradicted_share > settings.max_contradicted:
         return fail(
             f"the judge contradicts itself on {consistency.contradicted:,} of {consistency.frames:,} frames that it "
@@ -136,6 +134,17 @@ def _judge(plan: _Plan, lease: Lease) -> int:
         )
     failed = sum(outcome != JUDGED for outcome in outcomes["outcome"].to_pylist())
     return failures_exit_code(failed, outcomes.num_rows, settings.max_failed, "are not judged", units="frames")
+
+
+def _compare(plan: _Plan, human: pa.Table, outcomes: pa.Table) -> None:
+    """Writes and prints the comparison with the scorer, or why there is none: by now the answers are paid for."""
+    try:
+        comparison = compare_with_scorer(human, outcomes, plan.index)
+    except UsageError as error:
+        console().print(f"no comparison with the scorer: {error}", style="yellow", soft_wrap=True, markup=False)
+        return
+    storage.write_bytes(plan.folder.comparison, _comparison_json(comparison, plan))
+    print_comparison(comparison, console())
 
 
 def _ask(plan: _Plan, asks: pa.Table) -> None:

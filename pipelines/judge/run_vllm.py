@@ -17,7 +17,7 @@ from artifactscan.judge.prompt import answer_schema
 from artifactscan.labels import SEVERITY_COLUMNS
 from artifactscan.pipelines.judge.graph import write_answers
 from artifactscan.pipelines.judge.progress_line import ProgressLine
-from artifactscan.pipelines.ray_cluster.ray_data import configure_ray_data, ray_errors_as_cut_off
+from artifactscan.pipelines.ray_cluster.ray_data import make_dataset, ray_errors_as_cut_off
 
 ROWS_PER_BATCH = 16
 _KEY = ("file", "frame_index", "ask")
@@ -37,7 +37,6 @@ def run_vllm_graph(
     An answer that is not believed is not asked for again: the engine decodes by the schema. CutOffError as in
     ``run_judge_graph``.
     """
-    import ray
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
     config = vLLMEngineProcessorConfig(
@@ -48,9 +47,8 @@ def run_vllm_graph(
         should_continue_on_error=True,
     )
     processor = build_processor(config, preprocess=lambda row: engine_row(row, root, request))
-    configure_ray_data()
     with ray_errors_as_cut_off(), progress:
-        answered = processor(ray.data.from_arrow(asks)).iter_rows()
+        answered = processor(make_dataset(asks, ROWS_PER_BATCH)).iter_rows()
         write_answers((_as_table(answer_row(row)) for row in answered), parts, progress)
 
 

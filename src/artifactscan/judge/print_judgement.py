@@ -28,7 +28,7 @@ def print_judge_plan(cost: JudgeCost, wanted: int, out: Console) -> None:
         "minutes": f"{cost.minutes:,.1f} at least, by --requests-per-minute",
     }
     if cost.cost is not None:
-        lines["cost"] = f"{cost.cost:,.2f}"
+        lines["cost"] = f"about {cost.cost:,.2f}"
     lines["by"] = basis
     for name, text in lines.items():
         out.print(Text(f"{name:9} {text}"))
