@@ -6,14 +6,16 @@ OUTPUT/<backbone>/history.parquet, losses.png losses and scores by epoch
 OUTPUT/<backbone>/runs/<request>/<run>/       results of each finished training, which a restarted job reads
 OUTPUT/<backbone>/training/                   Ray Train's state of the running training; removed at the end
 OUTPUT/frames/                                decoded frames, unless --cache keeps them elsewhere
+OUTPUT/embeddings/                            of --train head: what the backbone gives for the frames, likewise
 OUTPUT/synthetic/                             the clips that --synthetic drew
 OUTPUT/comparison.md                          the backbones side by side, where there are several
 OUTPUT/finetune.json                          settings and results; written last
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,22 +24,25 @@ from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage
-from artifactscan.annotation.agreement import ceiling_of
 from artifactscan.cli.exit_codes import EXIT_OK
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.comparison import Candidate, comparison
-from artifactscan.evaluation.evaluation_report import as_record, print_evaluation, write_evaluation
-from artifactscan.evaluation.metric_table import Evaluation, evaluate
+from artifactscan.evaluation.evaluation_report import as_record
+from artifactscan.evaluation.metric_table import Evaluation
 from artifactscan.evaluation.splits import Protocol, Split, check_split, hold_out, make_splits
-from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.messages.console import console
 from artifactscan.messages.text import printable
-from artifactscan.model.checkpoint import Checkpoint, save_checkpoint
-from artifactscan.model.operating_point import OperatingPoint
+from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.pipelines.ray_cluster.submission import check_paths
+from artifactscan.pipelines.train.results import (
+    NO_SUMMARY,
+    FoldSummary,
+    evaluate_folds,
+    summary_of_rows,
+    write_checkpoint,
+)
 from artifactscan.storage.digest import digest
 from artifactscan.storage.lease import Lease
-from artifactscan.storage.parquet import write_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.versions import versions_of
 from artifactscan.training.backbone_cost import measure_backbone_cost
@@ -51,9 +56,10 @@ if TYPE_CHECKING:
     from artifactscan.pipelines.train.fit import WorkerPlan
     from artifactscan.pipelines.train.train_split import BackboneRun, FinetuneRun, SplitResult
 
+TrainBackbone = Callable[[str, Checkpoint], tuple[dict[str, Evaluation], Checkpoint]]
+"""Trains a backbone by name from its initial weights; returns evaluations by protocol and the checkpoint."""
 RECORD_NAME, COMPARISON_NAME, LEASE_NAME = "finetune.json", "comparison.md", "lease.json"
 FINAL = "final"
-NOT_TUNED = "nothing: logits as they are, and thresholds of one half"
 _NOT_IN_DIGEST = (
     "quiet",
     "cache",
@@ -67,19 +73,6 @@ _NOT_IN_DIGEST = (
 )
 """Settings that do not change the trained weights."""
 _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoldSummary:
-    """What the final training takes over from the trainings of the folds."""
-
-    tuning: Tuning
-    chosen_on: str
-    """What calibration and thresholds were chosen on, in words."""
-    operating_point: Mapping[str, OperatingPoint]
-    """By label: measured on frames that did not choose the thresholds; empty where none were chosen."""
-    epochs: int
-    """Mean best epoch of the folds."""
 
 
 def finetune(settings: FinetuneSettings) -> int:
@@ -99,33 +92,68 @@ def finetune(settings: FinetuneSettings) -> int:
             out.print(f"nothing to do: {root} holds this fine-tuning, finished")
             return EXIT_OK
         out.print(f"{labelled.table.num_rows:,} labelled frames of {len(labelled.clips):,} clips")
-        training_frames = _add_synthetic_clips(settings, root, labelled, out)
-        from artifactscan.pipelines.train import train_split  # Ray takes seconds to import and to start
-
-        pools, worker_plan = _start_ray(settings, labelled, out)
-        job = train_split.FinetuneRun(
-            settings=settings,
-            root=root,
-            request=request["digest"],
-            labelled=labelled,
-            training_frames=training_frames,
-            pools=pools,
-            worker_plan=worker_plan,
-            lease=lease,
-            out=out,
-        )
+        train_one = _probe_trainer if settings.train == "head" else _weights_trainer
+        train_backbone = train_one(settings, root, request["digest"], labelled, lease, out)
         evaluations, checkpoints = {}, {}
-        evaluations[first], checkpoints[first] = _finetune_backbone(job, first, initial)
+        evaluations[first], checkpoints[first] = train_backbone(first, initial)
         for backbone in others:
             initial = _load_initial(settings, backbone, labelled)
-            evaluations[backbone], checkpoints[backbone] = _finetune_backbone(job, backbone, initial)
+            evaluations[backbone], checkpoints[backbone] = train_backbone(backbone, initial)
         if len(checkpoints) > 1:
-            _write_comparison(job, evaluations, checkpoints)
+            _write_comparison(root, out, evaluations, checkpoints)
         lease.check()
-        _write_record(job, request, evaluations, checkpoints)
+        _write_record(root, labelled, request, evaluations, checkpoints)
         for backbone in checkpoints:
             storage.remove_tree(storage.join(root, backbone, "training"))
     return EXIT_OK
+
+
+def _weights_trainer(
+    settings: FinetuneSettings, root: str, request: str, labelled: LabelledFrames, lease: Lease, out: Console
+) -> TrainBackbone:
+    """Trains all weights of a backbone on Ray Train."""
+    training_frames = _add_synthetic_clips(settings, root, labelled, out)
+    from artifactscan.pipelines.train import train_split  # Ray takes seconds to import and to start
+
+    pools, worker_plan = _start_ray(settings, labelled, out)
+    job = train_split.FinetuneRun(
+        settings=settings,
+        root=root,
+        request=request,
+        labelled=labelled,
+        training_frames=training_frames,
+        pools=pools,
+        worker_plan=worker_plan,
+        lease=lease,
+        out=out,
+    )
+    return partial(_finetune_backbone, job)
+
+
+def _probe_trainer(
+    settings: FinetuneSettings, root: str, _request: str, labelled: LabelledFrames, lease: Lease, out: Console
+) -> TrainBackbone:
+    """Fits a head to a backbone's frozen features; Ray is started only where frames are not embedded yet."""
+    from artifactscan.pipelines.train.fit_probes import embeddings_folder, fit_probe_of
+    from artifactscan.pipelines.train.results import BackboneResults
+
+    def train_backbone(backbone: str, initial: Checkpoint) -> tuple[dict[str, Evaluation], Checkpoint]:
+        return fit_probe_of(
+            BackboneResults(
+                name=backbone,
+                root=storage.join(root, backbone),
+                settings=settings,
+                labelled=labelled,
+                lease=lease,
+                out=out,
+            ),
+            initial,
+            partial(_make_splits, settings, labelled),
+            lambda: _start_ray_to_embed(settings, labelled, out),
+            embeddings=embeddings_folder(settings.cache, root),
+        )
+
+    return train_backbone
 
 
 def _already_finished(root: str, request: dict[str, Any]) -> bool:
@@ -185,6 +213,19 @@ def _start_ray(settings: FinetuneSettings, labelled: LabelledFrames, out: Consol
     return pools, worker_plan
 
 
+def _start_ray_to_embed(settings: FinetuneSettings, labelled: LabelledFrames, out: Console) -> "PoolSizes":
+    from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
+    from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
+    from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
+
+    def sized(resources: Resources) -> PoolSizes:
+        use_gpu = uses_gpu(settings.device, resources)
+        return size_pools(resources, use_gpu=use_gpu, decode_actors=settings.decode_actors, classify_actors=0)
+
+    clip = next(iter(labelled.clips.values()))
+    return sized(start_cluster(settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out))
+
+
 def _load_initial(settings: FinetuneSettings, backbone: str, labelled: LabelledFrames) -> Checkpoint:
     """The checkpoint to train from; UsageError where it was trained on clips that it would be tested on."""
     initial = initial_checkpoint(
@@ -228,7 +269,13 @@ def _finetune_backbone(
         splits = _make_splits(settings, job.labelled, protocol)
         outcomes = [train_split.train_split(job, model, f"{protocol}-{split.fold}", split) for split in splits]
         histories += [outcome.history for outcome in outcomes]
-        evaluations[protocol], summaries[protocol] = _evaluate_folds(job, model, protocol, splits, outcomes)
+        tested = pa.concat_tables(
+            [outcome.predictions.slice(len(split.tune)) for split, outcome in zip(splits, outcomes, strict=True)]
+        )
+        tuning_rows = outcomes[0].predictions.slice(0, len(splits[0].tune))
+        evaluations[protocol], summaries[protocol] = evaluate_folds(
+            job.backbone_results(model.name, model.root), protocol, tested, tuning_rows, _mean_best_epoch(outcomes)
+        )
     checkpoint, history = _train_final(job, model, evaluations, summaries)
     write_history(pa.concat_tables([*histories, history]), model.root, title=backbone)
     return evaluations, checkpoint
@@ -239,45 +286,8 @@ def _make_splits(settings: FinetuneSettings, labelled: LabelledFrames, protocol:
     return make_splits(labelled.files, labelled.y, settings.splitting(protocol), makers)
 
 
-def _evaluate_folds(
-    job: "FinetuneRun",
-    model: "BackboneRun",
-    protocol: Protocol,
-    splits: Sequence[Split],
-    outcomes: Sequence["SplitResult"],
-) -> tuple[Evaluation, FoldSummary]:
-    """Evaluates the held-out frames, writes and prints the evaluation, and summarises the folds."""
-    settings, aim = job.settings, job.settings.threshold_aim()
-    tested = pa.concat_tables(
-        [outcome.predictions.slice(len(split.tune)) for split, outcome in zip(splits, outcomes, strict=True)]
-    )
-    tuning_rows = outcomes[0].predictions.slice(0, len(splits[0].tune))
-    if len(splits) > 1:
-        tuning, final = cross_tune(tested, aim), tune(tested, aim)
-        chosen_on = "the out-of-fold predictions of all frames; in the figures each fold has those of the other folds"
-    elif tuning_rows.num_rows:
-        tuning = final = tune(tuning_rows, aim)
-        chosen_on = f"{tuning_rows.num_rows} frames kept from training and from the test"
-    else:
-        tuning = final = Tuning()
-        chosen_on = NOT_TUNED
-    evaluation = evaluate(
-        tested,
-        tuning,
-        protocol=protocol,
-        bootstrap=settings.bootstrap(),
-        makers=job.labelled.maker_of_file(settings.generator_pattern),
-    )
-    ceiling = ceiling_of(job.labelled.annotators, settings.bootstrap())
-    evaluation = replace(evaluation, ceiling=ceiling.estimates if ceiling else {})
-    folder = storage.join(model.root, protocol)
-    write_table(tested, storage.join(folder, "predictions.parquet"))
-    write_evaluation(evaluation, folder)
-    job.out.print(Text(f"\n{model.name}", style="bold"))
-    print_evaluation(evaluation, job.out)
-    epochs = max(1, round(float(np.mean([outcome.best_epoch for outcome in outcomes]))))
-    points = evaluation.operating_point if final.aim else {}
-    return evaluation, FoldSummary(tuning=final, chosen_on=chosen_on, operating_point=points, epochs=epochs)
+def _mean_best_epoch(outcomes: Sequence["SplitResult"]) -> int:
+    return max(1, round(float(np.mean([outcome.best_epoch for outcome in outcomes]))))
 
 
 def _train_final(
@@ -294,37 +304,17 @@ def _train_final(
     summary = summaries.get("videos") or summaries.get("generators") or summaries.get("frames")
     last_epoch = summary.epochs if summary else 0
     outcome = train_split.train_split(job, model, FINAL, split, last_epoch=last_epoch, keep_weights=True)
-    if summary:
-        tuning, chosen_on = summary.tuning, summary.chosen_on
-    elif len(split.tune):
-        tuning = tune(outcome.predictions, settings.threshold_aim())
-        chosen_on = f"{len(split.tune)} frames of videos kept out"
-    else:
-        tuning, chosen_on = Tuning(), NOT_TUNED
-    card = replace(
-        model.initial.card,
-        thresholds=dict(tuning.thresholds),
-        calibration=dict(tuning.calibration),
-        operating_point=dict(summary.operating_point if summary else tuning.operating_point),
-        trained=True,
-        origin=f"{model.initial.card.origin}; fine-tuned on {len(split.fit):,} frames {_describe_synthetic(job)}"
-        f"for {outcome.best_epoch} epochs",
-        metrics={
-            "protocols": {protocol: as_record(evaluation) for protocol, evaluation in evaluations.items()},
-            "tuning": {"aim": tuning.aim, "chosen_on": chosen_on, "notes": list(tuning.notes)},
-            "measured_on": "frames held out of trainings alike; this checkpoint was trained on all of them"
-            if evaluations
-            else "nothing: no protocol was asked for",
-        },
-        data_digest=labelled.digest,
-        trained_on=tuple(sorted({*model.initial.card.trained_on, *(clip.name for clip in labelled.clips.values())})),
-    )
+    if summary is None:
+        kept_out = f"{len(split.tune)} frames of videos kept out"
+        summary = summary_of_rows(outcome.predictions, settings, kept_out) if len(split.tune) else NO_SUMMARY
     assert outcome.weights is not None
-    checkpoint = Checkpoint(card=card, weights=outcome.weights)
-    folder = storage.join(model.root, "checkpoint")
-    job.lease.check()
-    save_checkpoint(checkpoint, folder)
-    job.out.print(Text(f"checkpoint  {printable(folder)}"), soft_wrap=True)
+    checkpoint = write_checkpoint(
+        job.backbone_results(model.name, model.root),
+        replace(model.initial, weights=outcome.weights),
+        evaluations,
+        summary,
+        how=f"fine-tuned on {len(split.fit):,} frames {_describe_synthetic(job)}for {outcome.best_epoch} epochs",
+    )
     return checkpoint, outcome.history
 
 
@@ -347,30 +337,31 @@ def _final_split(settings: FinetuneSettings, labelled: LabelledFrames) -> Split:
 
 
 def _write_comparison(
-    job: "FinetuneRun", evaluations: dict[str, dict[str, Evaluation]], checkpoints: dict[str, Checkpoint]
+    root: str, out: Console, evaluations: dict[str, dict[str, Evaluation]], checkpoints: dict[str, Checkpoint]
 ) -> None:
     costs = {name: measure_backbone_cost(checkpoint) for name, checkpoint in checkpoints.items()}
     sheet = comparison(
         [Candidate(name=name, evaluations=evaluations[name], **asdict(cost)) for name, cost in costs.items()]
     )
-    storage.write_bytes(storage.join(job.root, COMPARISON_NAME), sheet.markdown().encode())
-    sheet.print(job.out)
+    storage.write_bytes(storage.join(root, COMPARISON_NAME), sheet.markdown().encode())
+    sheet.print(out)
 
 
 def _write_record(
-    job: "FinetuneRun",
+    root: str,
+    labelled: LabelledFrames,
     request: dict[str, Any],
     evaluations: dict[str, dict[str, Evaluation]],
     checkpoints: dict[str, Checkpoint],
 ) -> None:
     record = {
         **request,
-        "frames": job.labelled.table.num_rows,
-        "clips": len(job.labelled.clips),
+        "frames": labelled.table.num_rows,
+        "clips": len(labelled.clips),
         "checkpoints": {name: checkpoint.digest for name, checkpoint in checkpoints.items()},
         "evaluations": {
             name: {protocol: as_record(evaluation) for protocol, evaluation in found.items()}
             for name, found in evaluations.items()
         },
     }
-    storage.write_bytes(storage.join(job.root, RECORD_NAME), json.dumps(record, indent=2).encode())
+    storage.write_bytes(storage.join(root, RECORD_NAME), json.dumps(record, indent=2).encode())

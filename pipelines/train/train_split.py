@@ -15,6 +15,7 @@ from artifactscan.evaluation.splits import Split
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.train import fit, training_log
+from artifactscan.pipelines.train.results import BackboneResults
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import read_table, write_table
 from artifactscan.training.epoch_history import history_table
@@ -49,6 +50,12 @@ class FinetuneRun:
     worker_plan: fit.WorkerPlan
     lease: Lease
     out: Console
+
+    def backbone_results(self, name: str, root: str) -> BackboneResults:
+        """Where the results of one backbone go."""
+        return BackboneResults(
+            name=name, root=root, settings=self.settings, labelled=self.labelled, lease=self.lease, out=self.out
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from artifactscan.corpus.listing import video_id
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
 from artifactscan.decode.sandbox.protocol import frames_within
-from artifactscan.decode.sandbox.supervisor import Segment
+from artifactscan.decode.segment import Segment
 from artifactscan.decode.video import DECODING_VERSION, DecodeResult, DecodeSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
@@ -159,7 +159,7 @@ def select_labelled_frames(clip: dict[str, Any], segments: Iterable[Segment]) ->
     rows = []
     for index, frame in wanted.items():
         pts_s, pixels = taken.get(index, (None, None))
-        problem = None if pixels is not None else _describe_problem(clip["file"], index, result)
+        problem = None if pixels is not None else describe_problem(clip["file"], index, result)
         rows.append({**frame, "file": clip["file"], "pts_s": pts_s, "pixels": pixels, "problem": problem})
     return pa.Table.from_pylist(rows, FRAME_TABLE)
 
@@ -188,7 +188,7 @@ def check_complete(table: pa.Table, labelled: LabelledFrames) -> None:
         raise AssertionError(f"{labelled.table.num_rows} frames are labelled, {table.num_rows} were decoded")
 
 
-def _describe_problem(file: str, frame_index: int, result: DecodeResult) -> str:
+def describe_problem(file: str, frame_index: int, result: DecodeResult) -> str:
     name = f"'{printable(file, 80)}'"
     if result.outcome not in HAS_FRAMES:
         return (

@@ -43,28 +43,45 @@ class ProbeWeights:
         return {name: torch.from_numpy(value) for name, value in found.items() if value is not None}
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FittedProbe:
+    """A fitted probe, and what it would say of frames it had not seen."""
+
+    weights: ProbeWeights
+    held_out_logits: np.ndarray
+    """float32 (frames, labels): of each frame, by a fit to the frames of other groups; NaN with one group only."""
+
+
 def fit_probe(
     read: np.ndarray,
     targets: np.ndarray,
     y: np.ndarray,
-    videos: Sequence[str],
+    groups: Sequence[str],
     spec: ProbeSpec,
     *,
     penalties: Sequence[float] = PENALTIES,
     seed: int = 0,
-) -> ProbeWeights:
+) -> FittedProbe:
     """Fits projection and head to labelled frames; the same arguments give the same weights.
 
     ``read``: float32 (frames, window, tiles, width), what the probe reads of each frame of a window. ``targets``:
-    float32 (frames, labels) in 0 to 1. By ``y``, 0/1 (frames, labels), and ``videos``, that of each frame, the penalty
-    is chosen: the one with the highest AUROC on held-out videos, in the mean over the labels.
+    float32 (frames, labels) in 0 to 1. ``y``: 0/1 (frames, labels). ``groups``: the video of each frame; of several
+    penalties the one is taken that has the highest AUROC on held-out groups, in the mean over the labels.
     """
     weight, bias = _fit_projection(read, spec)
     x = window_features(read, spec, weight, bias)
-    penalty = _choose_penalty(x, targets, y, videos, penalties, seed) if len(penalties) > 1 else penalties[0]
-    [(head_weight, head_bias)] = _ridge(x, targets, [penalty])
-    return ProbeWeights(
-        head_weight=head_weight, head_bias=head_bias, projection_weight=weight, projection_bias=bias, penalty=penalty
+    held_out = _held_out_scores(x, targets, np.asarray(y), np.asarray(groups, object), penalties, seed)
+    best = _best_penalty(held_out, np.asarray(y, bool))
+    [(head_weight, head_bias)] = _ridge(x, targets, [penalties[best]])
+    return FittedProbe(
+        weights=ProbeWeights(
+            head_weight=head_weight,
+            head_bias=head_bias,
+            projection_weight=weight,
+            projection_bias=bias,
+            penalty=penalties[best],
+        ),
+        held_out_logits=held_out[best].astype(np.float32),
     )
 
 
@@ -100,21 +117,28 @@ def _fit_projection(read: np.ndarray, spec: ProbeSpec) -> tuple[np.ndarray | Non
     return weight.astype(np.float32), (-weight @ mean).astype(np.float32)
 
 
-def _choose_penalty(
-    x: np.ndarray, targets: np.ndarray, y: np.ndarray, videos: Sequence[str], penalties: Sequence[float], seed: int
-) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    names, y = np.asarray(videos, object), np.asarray(y)
-    folds, labels = min(INNER_FOLDS, len(set(videos))), np.flatnonzero(has_both_classes(y.astype(bool)))
-    if folds < 2 or not len(labels):
-        return penalties[len(penalties) // 2]
-    scores = np.zeros((len(penalties), *targets.shape))
-    for train, test in video_folds(names, y, folds, seed):
+def _held_out_scores(
+    x: np.ndarray, targets: np.ndarray, y: np.ndarray, groups: np.ndarray, penalties: Sequence[float], seed: int
+) -> np.ndarray:
+    """(penalties, frames, labels); NaN where there is one group only."""
+    scores = np.full((len(penalties), *targets.shape), np.nan)
+    folds = min(INNER_FOLDS, len(set(groups)))
+    if folds < 2:
+        return scores
+    for train, test in video_folds(groups, y, folds, seed):
         for number, (weight, bias) in enumerate(_ridge(x[train], targets[train], penalties)):
             scores[number, test] = x[test] @ weight.T + bias
-    areas = [np.mean([roc_auc_score(y[:, label], of[:, label]) for label in labels]) for of in scores]
-    return penalties[int(np.argmax(areas))]
+    return scores
+
+
+def _best_penalty(scores: np.ndarray, y: np.ndarray) -> int:
+    """Position of the penalty with the highest mean AUROC; the middle one where none is defined."""
+    from sklearn.metrics import roc_auc_score
+
+    labels = np.flatnonzero(has_both_classes(y))
+    if not len(labels) or not np.isfinite(scores).all():
+        return len(scores) // 2
+    return int(np.argmax([np.mean([roc_auc_score(y[:, one], of[:, one]) for one in labels]) for of in scores]))
 
 
 def _ridge(x: np.ndarray, targets: np.ndarray, penalties: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:

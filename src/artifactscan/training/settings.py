@@ -11,13 +11,14 @@ from artifactscan.evaluation.splits import Protocol, SplitSettings
 from artifactscan.evaluation.thresholds import Aim, parse_aim
 from artifactscan.model.checkpoint import BACKBONES
 from artifactscan.settings.groups import ClusterSettings, DeviceSettings, check_settings
+from artifactscan.training.probe_settings import ProbeSettings
 from artifactscan.training.recipe import TrainSettings, training_part
 
 ALL_BACKBONES = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
+class FinetuneSettings(TrainSettings, ProbeSettings, DeviceSettings, ClusterSettings):
     """Fine-tunes a backbone on labelled frames, measures it on frames held out, and leaves a checkpoint."""
 
     labels: tuple[str, ...]
@@ -81,6 +82,9 @@ class FinetuneSettings(TrainSettings, DeviceSettings, ClusterSettings):
         if self.batch_frames < self.workers:
             raise UsageError(f"--batch-frames is {self.batch_frames} for {self.workers} --workers; give each a frame")
         check_settings(self)
+        self.check_probe()
+        if self.train == "head" and self.synthetic:
+            raise UsageError("--synthetic clips are learned from with --train all only; leave out one of the two")
         if max(self.height, self.width) > MAX_SIDE:
             raise UsageError(f"--height {self.height} and --width {self.width}: give at most {MAX_SIDE} pixels a side")
         self.threshold_aim()

@@ -1,0 +1,163 @@
+"""Embeds labelled frames on Ray Data: each clip is decoded once, and what the backbone gives for its frames is kept."""
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifactscan import storage
+from artifactscan.decode.reader import VideoReader
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
+from artifactscan.decode.video import DecodeLimits, DecodeSettings
+from artifactscan.errors import UsageError
+from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
+from artifactscan.pipelines.ray_cluster.ray_data import actor_pool, make_dataset, ray_errors_as_cut_off, write_part
+from artifactscan.storage.lease import Lease
+from artifactscan.training.embeddings import EMBEDDINGS, clips_to_embed, find_embeddings, gather_windows
+from artifactscan.training.frame_table import describe_problem, every_frame_settings
+from artifactscan.training.labelled_frames import LabelledFrames
+from artifactscan.training.labelled_windows import select_windows
+
+WINDOW_FRAMES = pa.schema(
+    [
+        *(EMBEDDINGS.field(name) for name in ("video_id", "frame_index", "window")),
+        pa.field("pixels", pa.large_binary()),
+        pa.field("problem", pa.string()),
+    ]
+)
+"""Decoder output: a row per frame of a window, or per labelled frame that could not be decoded, with the problem."""
+
+EMBEDDED = EMBEDDINGS.append(pa.field("problem", pa.string()))
+
+
+class DecodeWindows:
+    """CPU actor: clips in, their labelled frames and the sampled frames around them out."""
+
+    def __init__(self, settings: DecodeSettings, sample_fps: float, neighbours: int):
+        self.reader = VideoReader(SandboxedDecoder(settings), max_object_bytes=settings.limits.max_object_bytes)
+        self.sample_fps, self.neighbours = sample_fps, neighbours
+
+    def __call__(self, clips: pa.Table) -> Iterator[pa.Table]:
+        rows = {row["video_id"]: row for row in clips.to_pylist()}
+        for video, pairs in groupby(self.reader.read(list(rows.values())), key=lambda pair: pair[0]["video_id"]):
+            clip = rows[video]
+            found = select_windows(
+                (segment for _, segment in pairs),
+                clip["wanted"],
+                sample_fps=self.sample_fps,
+                neighbours=self.neighbours,
+            )
+            frames: list[dict[str, Any]] = [
+                {"frame_index": index, "window": found.windows.get(index), "pixels": rgb.tobytes()}
+                for index, rgb in found.pixels.items()
+            ]
+            frames += [
+                {"frame_index": index, "problem": describe_problem(clip["file"], index, found.result)}
+                for index in clip["wanted"]
+                if index not in found.windows
+            ]
+            yield pa.Table.from_pylist([{"video_id": video, **frame} for frame in frames], WINDOW_FRAMES)
+
+
+class EmbedFrames:
+    """CPU or GPU actor: decoded frames in, their features out."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str, bf16: bool, threads: int):
+        from artifactscan.model.embedder import Embedder  # loads torch
+
+        self.spec = checkpoint.card.input
+        self.embedder = Embedder(checkpoint, device=device, bf16=bf16, threads=threads)
+
+    def __call__(self, frames: pa.Table) -> Iterator[pa.Table]:
+        shape = (self.spec.height, self.spec.width, 3)
+        rows = frames.to_pylist()
+        pixels = [np.frombuffer(row["pixels"], np.uint8).reshape(shape) for row in rows if row["pixels"] is not None]
+        features = iter(self.embedder.read(np.stack(pixels)).reshape(len(pixels), -1) if pixels else ())
+        embedded = [
+            {
+                **{name: row[name] for name in ("video_id", "frame_index", "window", "problem")},
+                "features": next(features) if row["pixels"] is not None else [],
+            }
+            for row in rows
+        ]
+        yield pa.Table.from_pylist(embedded, EMBEDDED)
+
+
+def embed_labelled_frames(
+    labelled: LabelledFrames,
+    checkpoint: Checkpoint,
+    folder: str,
+    *,
+    sample_fps: float,
+    limits: DecodeLimits,
+    precision: str,
+    start: Callable[[], PoolSizes],
+) -> np.ndarray:
+    """float32 (frames, window, tiles, width), in the order of the labels: what a probe reads of each frame's window.
+
+    Read from ``folder`` as far as an earlier run wrote it; ``start`` joins the cluster, if there is anything to embed.
+    ``precision``: bf16, fp32, or auto: bf16 on a GPU.
+    UsageError for labels that name frames a clip does not have, for clips that cannot be decoded, and while another
+    job holds the lease.
+    """
+    probe = checkpoint.card.probe
+    assert probe is not None
+    cache = find_embeddings(folder, checkpoint, sample_fps)
+    clips = clips_to_embed(labelled, cache.read())
+    if clips.num_rows:
+        with Lease(f"{cache.root}.lease.json"):
+            pools = start()
+            bf16 = precision == "bf16" or (precision == "auto" and pools.device == "cuda")
+            _embed(clips, checkpoint, cache.root, pools, sample_fps=sample_fps, limits=limits, bf16=bf16)
+    return gather_windows(labelled, cache.read(), probe.tile_count)
+
+
+def _embed(
+    clips: pa.Table,
+    checkpoint: Checkpoint,
+    folder: str,
+    pools: PoolSizes,
+    *,
+    sample_fps: float,
+    limits: DecodeLimits,
+    bf16: bool,
+) -> None:
+    spec = checkpoint.card.input
+    decoding = every_frame_settings(spec, DecodeSettings(input=spec, limits=limits))
+    problems: list[str] = []
+    with ray_errors_as_cut_off():
+        batches = (
+            make_dataset(clips, 1)
+            .map_batches(
+                DecodeWindows,
+                batch_size=1,
+                batch_format="pyarrow",
+                compute=actor_pool(min(pools.decoders, clips.num_rows)),
+                fn_constructor_args=(decoding, sample_fps, checkpoint.card.neighbours),
+                num_cpus=pools.decoder_cpus,
+                label_selector=pools.decoder_label,
+            )
+            .map_batches(
+                EmbedFrames,
+                batch_size=None,
+                batch_format="pyarrow",
+                compute=actor_pool(pools.classifiers),
+                fn_constructor_args=(checkpoint, pools.device, bf16, pools.classifier_threads),
+                num_cpus=pools.classifier_cpus,
+                num_gpus=pools.classifier_gpus,
+                label_selector=pools.classifier_label,
+            )
+            .iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        )
+        for batch in batches:
+            rows = cast(pa.Table, batch)
+            problems += rows["problem"].drop_null().to_pylist()
+            write_part(folder, rows.filter(pc.is_null(rows["problem"])).select(EMBEDDINGS.names))
+    if problems:
+        others = f" ({len(problems) - 1:,} more labelled frames cannot be decoded)" if len(problems) > 1 else ""
+        raise UsageError(problems[0] + others)
+    assert storage.list_names(folder), "no frame was embedded"

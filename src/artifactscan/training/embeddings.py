@@ -1,0 +1,128 @@
+"""Embeddings: what a probe's backbone gives for labelled frames and their neighbours, computed once and kept.
+
+FOLDER/<key>/*.parquet   EMBEDDINGS rows, a file for each time that frames were added
+
+The key depends on the backbone's weights and on what is read of it, not on labels: after relabelling nothing is
+computed again.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from safetensors import deserialize
+
+from artifactscan import storage
+from artifactscan.corpus.listing import video_id
+from artifactscan.decode.video import DECODING_VERSION
+from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.storage.digest import digest
+from artifactscan.storage.parquet import parquet_files, read_table
+from artifactscan.training.labelled_frames import LabelledFrames
+
+EMBEDDINGS = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("frame_index", pa.int32(), nullable=False),
+        pa.field("window", pa.list_(pa.int32())),
+        pa.field("features", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""One row per frame. ``window``: the frame indices that the score of a labelled frame depends on, itself in the middle;
+null for frames that are only neighbours. ``features``: (tiles, width) in C order."""
+
+CLIPS_TO_EMBED = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("wanted", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+"""One row per clip, with its labelled frames that are not embedded yet."""
+
+
+@dataclass(frozen=True)
+class EmbeddingCache:
+    """The stored embeddings of one probe's backbone."""
+
+    root: str
+    """Folder, local or s3://."""
+
+    def read(self) -> pa.Table:
+        """EMBEDDINGS of all frames; a frame that was added twice comes twice."""
+        parts = [read_table(file).cast(EMBEDDINGS) for file in parquet_files(self.root)]
+        return pa.concat_tables([EMBEDDINGS.empty_table(), *parts])
+
+
+def find_embeddings(folder: str, checkpoint: Checkpoint, sample_fps: float) -> EmbeddingCache:
+    """The embeddings that a probe reads of clips whose neighbours are sampled at ``sample_fps``."""
+    card = checkpoint.card
+    assert card.probe is not None
+    read = [card.backbone, _backbone_digest(checkpoint), card.probe.blocks, card.probe.tokens, card.probe.tiles]
+    pixels = [card.input.height, card.input.width, card.input.resize, card.input.mean, card.input.std, DECODING_VERSION]
+    key = digest([read, pixels, card.neighbours, sample_fps])
+    return EmbeddingCache(storage.join(storage.normalise(folder), key))
+
+
+def clips_to_embed(labelled: LabelledFrames, stored: pa.Table) -> pa.Table:
+    """CLIPS_TO_EMBED: the labelled frames without a window in ``stored``, EMBEDDINGS; largest object first."""
+    done = stored.filter(pc.is_valid(stored["window"]))
+    known = set(zip(done["video_id"].to_pylist(), done["frame_index"].to_pylist(), strict=True))
+    wanted: dict[str, list[int]] = {}
+    for file, index in zip(labelled.files, labelled.table["frame_index"].to_pylist(), strict=True):
+        if (_id(labelled, file), index) not in known:
+            wanted.setdefault(file, []).append(index)
+    rows = [
+        {
+            "video_id": _id(labelled, file),
+            "uri": labelled.clips[file].uri,
+            "etag": labelled.clips[file].etag,
+            "size_bytes": labelled.clips[file].size_bytes,
+            "file": file,
+            "wanted": indices,
+        }
+        for file, indices in wanted.items()
+    ]
+    return pa.Table.from_pylist(rows, CLIPS_TO_EMBED).sort_by([("size_bytes", "descending"), ("file", "ascending")])
+
+
+def gather_windows(labelled: LabelledFrames, stored: pa.Table, tiles: int) -> np.ndarray:
+    """float32 (frames, window, tiles, width) in the order of the labels, from EMBEDDINGS that have them all."""
+    rows = {
+        (video, index): number
+        for number, (video, index) in enumerate(
+            zip(stored["video_id"].to_pylist(), stored["frame_index"].to_pylist(), strict=True)
+        )
+    }
+    windows = {
+        (video, index): window
+        for video, index, window in zip(
+            *(stored[name].to_pylist() for name in ("video_id", "frame_index", "window")), strict=True
+        )
+        if window is not None
+    }
+    features = stored["features"].combine_chunks().flatten().to_numpy().reshape(stored.num_rows, tiles, -1)
+    ids = {file: _id(labelled, file) for file in labelled.clips}
+    frames = zip(labelled.files, labelled.table["frame_index"].to_pylist(), strict=True)
+    order = [[rows[ids[file], index] for index in windows[ids[file], frame]] for file, frame in frames]
+    return features[np.array(order)]
+
+
+def _backbone_digest(checkpoint: Checkpoint) -> str:
+    """Of the weights of the backbone alone: projection and head do not change what is read of it."""
+    tensors = sorted((name, tensor) for name, tensor in deserialize(checkpoint.weights) if name.startswith("backbone."))
+    found = sha256()
+    for name, tensor in tensors:
+        found.update(f"{name} {tensor['dtype']} {tensor['shape']}".encode())
+        found.update(tensor["data"])
+    return found.hexdigest()
+
+
+def _id(labelled: LabelledFrames, file: str) -> str:
+    clip = labelled.clips[file]
+    return video_id(clip.uri, clip.etag)

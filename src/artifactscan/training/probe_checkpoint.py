@@ -1,0 +1,45 @@
+"""Probe checkpoints: made of another checkpoint's backbone, and completed with a fitted projection and head."""
+
+from dataclasses import replace
+
+import safetensors.torch
+from torch import nn
+
+from artifactscan.errors import UsageError
+from artifactscan.model.backbone import build_model
+from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.model.probe import ProbeModel
+from artifactscan.model.probe_spec import ProbeSpec
+from artifactscan.training.probe_fit import ProbeWeights
+
+
+def to_probe(initial: Checkpoint, spec: ProbeSpec) -> Checkpoint:
+    """A probe of the backbone of ``initial``, its projection and head not fitted; UsageError as ``build_model``.
+
+    ``initial`` may be a probe itself, of the same blocks or later ones.
+    """
+    card = replace(initial.card, probe=spec)
+    model = build_model(card)
+    assert isinstance(model, ProbeModel)
+    given = safetensors.torch.load(initial.weights)
+    prefix = "backbone." if initial.card.probe else ""
+    wanted = model.backbone.state_dict()
+    if missing := [name for name in wanted if prefix + name not in given]:
+        raise UsageError(
+            f"--init {initial.card.backbone} has no tensor {missing[0]}, which these blocks need; "
+            "start from weights of the whole backbone"
+        )
+    model.backbone.load_state_dict({name: given[prefix + name] for name in wanted})
+    for parameter in [*model.projection.parameters(), *model.head.parameters()]:
+        nn.init.zeros_(parameter)  # so that the same backbone gives the same checkpoint
+    return replace(initial, card=card, weights=safetensors.torch.save(_contiguous(model)))
+
+
+def with_head(checkpoint: Checkpoint, weights: ProbeWeights) -> Checkpoint:
+    """``checkpoint``, a probe, with a fitted projection and head."""
+    tensors = {**safetensors.torch.load(checkpoint.weights), **weights.tensors()}
+    return replace(checkpoint, weights=safetensors.torch.save(tensors))
+
+
+def _contiguous(model: ProbeModel) -> dict:
+    return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
