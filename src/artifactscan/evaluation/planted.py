@@ -71,7 +71,7 @@ def print_planted(ledger: pd.DataFrame, planted: Mapping[str, Mapping[str, bool]
     rows = ledger[names.isin(list(planted)) & ledger["mean_boundary"].notna()]
     shown = np.array([[planted[name][label] for label in LABELS] for name in names[rows.index]], bool)
     shown = shown.reshape(len(rows), len(LABELS))
-    comparisons = compare_planted(rows[[f"mean_{label}" for label in LABELS]].to_numpy(float), shown)
+    comparisons = compare_planted(np.asarray(rows[[f"mean_{label}" for label in LABELS]], float), shown)
     table = Table(title="Planted defects: are they found?", title_justify="left")
     for heading in (
         "label",
@@ -84,7 +84,7 @@ def print_planted(ledger: pd.DataFrame, planted: Mapping[str, Mapping[str, bool]
     ):
         table.add_column(heading, justify="left" if heading == "label" else "right")
     for i, one in enumerate(comparisons):
-        flagged = (rows[f"frames_over_{one.label}"] > 0).to_numpy()
+        flagged = np.asarray(rows[f"frames_over_{one.label}"]) > 0
         auroc = "–" if one.auroc is None else f"{one.auroc:.2f}"
         hits, alarms = int(flagged[shown[:, i]].sum()), int(flagged[~shown[:, i]].sum())
         found = "yes" if one.found else "no" if one.decidable else "too few clips"

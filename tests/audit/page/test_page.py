@@ -20,6 +20,7 @@ from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PREVALENC
 from artifactscan.audit.page.changes import changes
 from artifactscan.audit.page.content_policy import content_policy, player_link
 from artifactscan.audit.page.html import MAX_CELLS, MAX_TREND_GROUPS, render_html
+from artifactscan.audit.page.markdown import render_markdown
 from artifactscan.audit.page.next_steps import next_steps
 from artifactscan.audit.page.video_list import embedded, listing
 from artifactscan.errors import UsageError
@@ -247,6 +248,27 @@ def test_canaries_say_which_moved() -> None:
     assert moved.count("▲ moved 0.190") == 4
     assert "mean 0.90 → 0.71, planted" in moved
     assert "? not compared: decoding took longer than 120 s" in moved
+
+
+def test_canaries_say_whether_planted_clips_score_above_others() -> None:
+    text = " ".join(Page(render_html(make_report(code=EXIT_PASS))).text.split())
+    assert (
+        "Planted above others AUROC 1.00 2 planted, 4 without AUROC 1.00 2 planted, 4 without AUROC 1.00 1 pl" in text
+    )
+    assert "There are too few clips to say so of boundary, texture, motion and object." in text
+
+
+def test_unproven_labels_are_marked_in_charts_cells_and_the_message() -> None:
+    report = make_report(code=EXIT_PASS)
+    checkpoint = {**report.night.checkpoint, "unproven": ["motion"]}
+    marked = replace(report, night=replace(report.night, checkpoint=checkpoint))
+    page = render_html(marked)
+    assert page.count("motion</span> <small>unproven</small>") == sum(
+        cell["label"] == "motion" for cell in report.cells.to_pylist()
+    ) + len({row["group"] for row in report.trends.to_pylist()})
+    assert "unproven</small>" not in render_html(report)
+    assert "| motion (unproven) | `all` |" in render_markdown(marked)
+    assert "(unproven)" not in render_markdown(report)
 
 
 def test_what_changed_since_the_night_before() -> None:

@@ -111,7 +111,7 @@ def _cells(report: Report) -> list[str]:
         rate = f"{percent(cell['rate'])} ({percent_between(cell['rate_low'], cell['rate_high'])})"
         change = f"{points(cell['change'])} ({points_between(cell['change_low'], cell['change_high'])})"
         lines.append(
-            f"| {cell['label']} | {code(cell['group'])} | {cell['videos']:,} | {rate} | {percent(cell['base_rate'])} "
+            f"| {name} | {code(cell['group'])} | {cell['videos']:,} | {rate} | {percent(cell['base_rate'])} "
             f"| {change if cell['change'] is not None else '–'} | {q_value(cell['q_value'])} |"
         )
     return lines
