@@ -84,11 +84,12 @@ PREVALENCE = pa.schema(
         *_required(_INT64, "labelled_videos", "labelled_frames"),
         *_nullable(_FLOAT64, "sensitivity", "specificity", "frame_rate"),
         *_with_interval("corrected"),
-        *_nullable(_STRING, "reason"),
+        *_nullable(_STRING, "reason", "method"),
     ]
 )
 """The share of frames that truly show each label, estimated from the flagged share and human labels on a sample
-(Rogan and Gladen 1978). Where it cannot be estimated, ``corrected`` is null and ``reason`` says why."""
+(Rogan and Gladen 1978). Where that is undefined ``reason`` says why, and ``corrected`` is prediction-powered, or null
+where too few videos are labelled; ``method`` says which, null in nights of earlier versions."""
 
 LABEL_SAMPLE = pa.schema(
     [

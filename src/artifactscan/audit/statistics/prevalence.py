@@ -8,14 +8,21 @@ import pyarrow as pa
 
 from artifactscan.audit.night_tables import ALL, PREVALENCE
 from artifactscan.audit.statistics.group_members import members
+from artifactscan.audit.statistics.prediction_powered import MIN_CLIPS, LabelledClips, ScoredClips, estimate_share
 from artifactscan.audit.statistics.resampling import RESAMPLES, interval, resampled_ratio, resampled_sums, unvaried
 from artifactscan.labels import LABELS
+
+ROGAN_GLADEN, PREDICTION_POWERED = "rogan-gladen", "prediction-powered"
+"""Methods of a corrected share."""
 
 
 def estimate_prevalence(
     labelled: pa.Table, arrivals: pa.Table, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> pa.Table:
     """PREVALENCE: the share of tonight's frames that show each label, after Rogan and Gladen (1978).
+
+    Where that is undefined, as the flags say nothing of the label, and MIN_CLIPS videos are labelled, the estimate is
+    that of the module prediction_powered, with the flags as scores, if need be from the labels alone.
 
     ``labelled`` has a row per labelled frame: ``video`` (string), ``y_<label>`` (int8, 1 where humans see it) and
     ``flagged_<label>`` (bool, its score is at or above the threshold); ``arrivals`` is ARRIVALS. The sample may be of
@@ -44,7 +51,11 @@ def estimate_prevalence(
             "frame_rate": _or_none(frame_rate),
             "reason": reason,
         }
-        rows.append(row if reason else row | _estimate(sample, frames, over, rng, resamples))
+        if not reason:
+            row |= _estimate(sample, frames, over, rng, resamples) | {"method": ROGAN_GLADEN}
+        elif len(frames) and len(videos) >= MIN_CLIPS:
+            row |= _from_labels(sample, frames, over) | {"method": PREDICTION_POWERED}
+        rows.append(row)
     return pa.Table.from_pylist(rows, schema=PREVALENCE)
 
 
@@ -123,6 +134,16 @@ def _estimate(
         "corrected_low": interval(np.nan_to_num(draws, nan=0.0), corrected)[0],
         "corrected_high": interval(np.nan_to_num(draws, nan=1.0), corrected)[1],
     }
+
+
+def _from_labels(sample: _Sample, frames: np.ndarray, over: np.ndarray) -> dict[str, float]:
+    labelled = (sample.positives + sample.negatives).astype(np.float64)
+    flagged = sample.hits + sample.negatives - sample.passes
+    found = estimate_share(
+        ScoredClips(size=frames.astype(np.float64), score=over / frames),
+        LabelledClips(size=labelled, label=sample.positives / labelled, score=flagged / labelled),
+    )
+    return {"corrected": found.estimate, "corrected_low": found.low, "corrected_high": found.high}
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> float:
