@@ -282,7 +282,7 @@ def test_a_rise_of_an_unproven_label_fails_no_night_and_is_told() -> None:
     first, *rises = remarks(policy=Policy(), **told)
     assert first == (
         "Unproven: texture, motion; the checkpoint's scores are not shown to be better than chance on unseen clips, so "
-        "a rise fails no night unless the policy lists the label under `unproven`."
+        "a rise fails no night unless the policy's key unproven lists the label."
     )
     assert [rise.partition(" (")[0] for rise in rises] == [
         "Without a vote, as unproven: motion rose from 5.0 % to 12.0 % of the videos in generator=sora",

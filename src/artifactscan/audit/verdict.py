@@ -128,7 +128,7 @@ def _remarks_on_unproven(policy: Policy, cells: pa.Table, unproven: Sequence[str
     rises = [cell for cell in _significant_rises(policy, of_silent) if _large_enough(cell, policy)]
     return [
         f"unproven: {', '.join(silent)}; the checkpoint's scores are not shown to be better than chance on unseen "
-        "clips, so a rise fails no night unless the policy lists the label under `unproven`",
+        "clips, so a rise fails no night unless the policy's key unproven lists the label",
         *(f"without a vote, as unproven: {_rise(cell)}" for cell in rises[:_MAX_GROUPS_NAMED]),
     ]
 
