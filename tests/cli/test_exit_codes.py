@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -62,10 +61,7 @@ def test_with_json_an_error_is_an_object_too(
     ("flags", "said"),
     [
         (["--input", "a", "--outptu", "b"], "flag --outptu is unknown; did you mean --output?"),
-        (
-            ["--input", "a"],
-            r"Required options: Missing from .*: --output STR Store to write to: .* \(required\); .* --help",
-        ),
+        (["--input", "a"], "--output is missing; --help says what to give"),
     ],
 )
 def test_with_json_a_wrong_flag_is_an_object_too(
@@ -76,7 +72,7 @@ def test_with_json_a_wrong_flag_is_an_object_too(
     assert job_exit.code == 2
     told = json.loads(capsys.readouterr().err)
     assert told["level"] == "error"
-    assert re.fullmatch(said.replace("?", r"\?") if said.endswith("?") else said, told["message"])
+    assert told["message"] == said
 
 
 def test_a_closed_output_pipe_ends_the_job_with_exit_code_3() -> None:

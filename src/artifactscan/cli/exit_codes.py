@@ -83,6 +83,7 @@ def unknown_name(kind: str, name: str, known: Sequence[str]) -> UsageError:
     """An error for a ``name`` that is not in ``known``, or is empty: it suggests the nearest one, or lists them."""
     if not name:
         return UsageError(f"no {kind} is given; give {'one of ' if len(known) > 1 else ''}{', '.join(known)}")
-    if close := get_close_matches(name, known, n=1):
-        return UsageError(f"{kind} {name} is unknown; did you mean {close[0]}?")
+    longer = [one for one in known if one.startswith(name)] if len(name.strip("-")) > 1 else []
+    if close := longer or get_close_matches(name, known, n=1):
+        return UsageError(f"{kind} {name} is unknown; did you mean {' or '.join(close)}?")
     return UsageError(f"{kind} {name} is unknown; known are {', '.join(known)}")

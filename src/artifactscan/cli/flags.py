@@ -1,26 +1,23 @@
 """A job's command line: flags and a YAML file fill one dataclass."""
 
 import io
-import re
 import sys
 from contextlib import redirect_stderr
 from dataclasses import fields
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import tyro
 
 from artifactscan.cli.exit_codes import EXIT_USAGE, unknown_name
+from artifactscan.cli.tyro_errors import describe, unknown_flag
 from artifactscan.cli.yaml_text import parse_yaml
 from artifactscan.errors import UsageError
-from artifactscan.messages.logs import log_json, logs_json
+from artifactscan.messages.logs import log_json
 
 SettingsType = TypeVar("SettingsType")
-
-_UNKNOWN_FLAG = re.compile(r"Unrecognized options:[^-─]*(--\w[\w-]*)")
-"""In tyro's error messages."""
 
 _CONFIG_HELP = (
     """--config FILE takes any of these options from a YAML file, `sample-fps: 2` a line; a flag wins over it."""
@@ -30,8 +27,7 @@ _CONFIG_HELP = (
 def parse_settings(settings: type[SettingsType], arguments: list[str] | None, *, description: str) -> SettingsType:
     """Fills ``settings`` from flags; ``--config FILE`` names a YAML file whose values the flags override.
 
-    UsageError for a file that cannot be used and for an unknown flag. A missing or malformed value ends the process
-    with tyro's message and exit code 2; with --log-format json it raises UsageError too.
+    UsageError for a file that cannot be used, an unknown flag, and a missing or malformed value.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _set_log_format(arguments)
@@ -45,12 +41,9 @@ def parse_settings(settings: type[SettingsType], arguments: list[str] | None, *,
     except SystemExit as ended:
         if ended.code != EXIT_USAGE:
             raise
-        if unknown := _UNKNOWN_FLAG.search(box.getvalue()):
-            raise unknown_name("flag", unknown[1], known_flags(settings)) from None
-        if logs_json():
-            raise UsageError(_error_text(box.getvalue())) from None
-        print(box.getvalue(), end="", file=sys.stderr)
-        raise
+        if unknown := unknown_flag(box.getvalue()):
+            raise unknown_name("flag", unknown, known_flags(settings)) from None
+        raise UsageError(describe(box.getvalue(), [*from_file, *arguments])) from None
 
 
 def known_flags(settings: type) -> list[str]:
@@ -61,18 +54,6 @@ def known_flags(settings: type) -> list[str]:
             if renamed := getattr(option, "name", None):  # tyro.conf.arg(name=…)
                 names = names - {name} | {renamed}
     return sorted(f"--{name.replace('_', '-')}" for name in names)
-
-
-def _error_text(box: str) -> str:
-    """The text in the box that tyro draws around an error, in one line."""
-    title, *lines = (line.strip("╭╮│╰╯─ ") for line in box.splitlines())
-    paragraphs = [[]]
-    for line in lines:
-        if line.strip("-"):  # a rule of dashes, in terminals without box characters
-            paragraphs[-1].append(line)
-        else:
-            paragraphs.append([])
-    return f"{title}: {'; '.join(' '.join(paragraph) for paragraph in paragraphs if paragraph)}"
 
 
 def _set_log_format(words: list[str]) -> None:
@@ -115,6 +96,7 @@ def _read_yaml(path: str, settings: type) -> dict[str, Any]:
         close = get_close_matches(unknown[0], known, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise UsageError(f"--config {path} sets {', '.join(unknown)}; {hint}known are {', '.join(sorted(known))}")
+    hints = get_type_hints(settings)
     for field in fields(settings):
         name = field.name.replace("_", "-")
         value, switch = values.get(name), isinstance(field.default, bool)
@@ -122,6 +104,8 @@ def _read_yaml(path: str, settings: type) -> dict[str, Any]:
             raise UsageError(f"--config {path} sets {name} to {value!r}; give true or false")
         if isinstance(value, dict) or (isinstance(value, bool) and not switch):
             raise UsageError(f"--config {path} sets {name} to {value!r}; give it the value that --{name} takes")
+        if isinstance(value, list) and get_origin(hints[field.name]) is not tuple:
+            raise UsageError(f"--config {path} sets {name} to a list, {value!r}; give one value")
     return values
 
 
