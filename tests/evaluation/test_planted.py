@@ -35,7 +35,7 @@ def test_clips_with_a_planted_label_are_compared_with_all_others() -> None:
     assert (object_.planted, object_.auroc, object_.p_value, object_.found) == (0, None, None, False)
     assert planted_in_words((boundary, texture, motion, object_)) == (
         "Clips with planted boundary score above clips without; this checkpoint cannot tell clips with planted texture "
-        "from clips without; there are too few clips to say so of motion and object."
+        "from clips without; there are too few clips to say whether planted motion and object would be found."
     )
 
 

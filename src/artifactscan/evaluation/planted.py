@@ -58,7 +58,7 @@ def planted_in_words(comparisons: Sequence[PlantedComparison]) -> str:
     if missed:
         clauses.append(f"this checkpoint cannot tell clips with planted {_listed(missed)} from clips without")
     if unknown:
-        clauses.append(f"there are too few clips to say so of {_listed(unknown)}")
+        clauses.append(f"there are too few clips to say whether planted {_listed(unknown)} would be found")
     return _capitalised("; ".join(clauses)) + "."
 
 

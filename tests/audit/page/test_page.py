@@ -255,7 +255,7 @@ def test_canaries_say_whether_planted_clips_score_above_others() -> None:
     assert (
         "Planted above others AUROC 1.00 2 planted, 4 without AUROC 1.00 2 planted, 4 without AUROC 1.00 1 pl" in text
     )
-    assert "There are too few clips to say so of boundary, texture, motion and object." in text
+    assert "There are too few clips to say whether planted boundary, texture, motion and object would be found." in text
 
 
 def test_unproven_labels_are_marked_in_charts_cells_and_the_message() -> None:
