@@ -16,7 +16,7 @@ from artifactscan.audit.audit_store import AuditStore, new_night_id
 from artifactscan.audit.baseline import baseline_nights
 from artifactscan.audit.measure_night import MeasureSettings, NightTables
 from artifactscan.audit.night import Night
-from artifactscan.audit.night_tables import PICTURES, SAMPLING
+from artifactscan.audit.night_tables import ESTIMATES, PICTURES, SAMPLING
 from artifactscan.audit.notify import check_webhook, notify
 from artifactscan.audit.pictures import draw_pictures, worst_videos
 from artifactscan.audit.policy import Policy, load_policy
@@ -43,6 +43,7 @@ from artifactscan.pipelines.score.request import make_request
 from artifactscan.pipelines.score.run import as_usage_errors, check_cluster, print_checkpoint_quality
 from artifactscan.scoring.events import EventSettings
 from artifactscan.storage.lease import Lease
+from artifactscan.storage.parquet import read_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.versions import versions
 
@@ -67,7 +68,9 @@ def audit(settings: AuditSettings) -> int:
             add_job_metadata(run=job.night, store=store.root, verdict="under way")
             with as_cut_off_errors():
                 night, page = _run_night(job, lease)
-    print_night(night, store.table(night, "sampling", SAMPLING), page, console())
+    found = store.estimates(night.night)
+    estimates = read_table(found) if storage.exists(found) else ESTIMATES.empty_table()
+    print_night(night, store.table(night, "sampling", SAMPLING), estimates, page, console())
     verdict = f"{night.verdict.code} {night.verdict.headline}"
     if trouble := add_job_metadata(run=night.night, store=store.root, verdict=verdict):
         out.print(Text(trouble, style="yellow"), soft_wrap=True)

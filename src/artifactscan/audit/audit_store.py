@@ -27,7 +27,7 @@ from artifactscan.audit.night import NIGHT_VERSION, Night, Verdict
 from artifactscan.audit.night_tables import LABEL_SAMPLE
 from artifactscan.errors import UsageError
 from artifactscan.storage.concurrent import map_in_order
-from artifactscan.storage.parquet import read_table, write_table
+from artifactscan.storage.parquet import arrow_reason, read_table, write_table
 from artifactscan.store.layout import Store, new_run_id
 
 TABLES_PREFIX = "tables-"
@@ -77,6 +77,10 @@ class AuditStore:
             return LABEL_SAMPLE.empty_table()
         return self.table(night, "label_sample", LABEL_SAMPLE)
 
+    def estimates(self, night: str) -> str:
+        """Where the ESTIMATES of a night are, as its page shows them; there is no file without any."""
+        return storage.join(self.folder(night), "estimates.parquet")
+
     def table(self, night: Night, name: str, schema: pa.Schema) -> pa.Table:
         """One of a committed night's tables; nullable columns that an earlier version did not write are null."""
         uri = storage.join(self.folder(night.night), night.tables, f"{name}.parquet")
@@ -84,7 +88,7 @@ class AuditStore:
             return _with_columns(read_table(uri), schema).cast(schema)
         except (FileNotFoundError, ValueError) as error:  # ArrowInvalid is a ValueError
             raise UsageError(
-                f"{uri} cannot be read ({' '.join(str(error).split())}); restore it, or rewrite the nights' tables "
+                f"{uri} cannot be read ({arrow_reason(error)}); restore it, or rewrite the nights' tables "
                 "from the scores with `artifactscan report --anew`"
             ) from None
 

@@ -5,9 +5,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from artifactscan.audit.formatting import counted
+from artifactscan.audit.formatting import counted, percent, percent_between
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, VERDICT_WORDS, Night, Verdict
+from artifactscan.audit.night_tables import TONIGHT
 from artifactscan.audit.rejudge import RejudgedNight, RejudgeResult
+from artifactscan.audit.statistics.label_estimates import CLIPS, leading
 from artifactscan.messages.text import printable
 from artifactscan.outcomes import HAS_FRAMES
 
@@ -16,11 +18,20 @@ _MAX_NAMED = 5
 _STYLES = {EXIT_PASS: "green", EXIT_FAIL: "bold red"}
 
 
-def print_night(night: Night, sampling: pa.Table, page: str, out: Console) -> None:
-    """The verdict and its reasons, counts, what the usual rate misses (SAMPLING), notes, and the page's URI."""
+def print_night(night: Night, sampling: pa.Table, estimates: pa.Table, page: str, out: Console) -> None:
+    """The verdict and its reasons, counts, ESTIMATES, what the usual rate misses (SAMPLING), notes, the page's URI."""
     _print_verdict(night.verdict, out)
     if night.counts:
         out.print(_counts(night))
+    for row in leading(estimates):
+        if row["unit"] == CLIPS and row["estimate"] is not None:
+            between = percent_between(row["estimate_low"], row["estimate_high"])
+            when = "tonight's clips" if row["scope"] == TONIGHT else "the clips of the last labelled nights"
+            _print(
+                out,
+                f"{row['label']} is in {percent(row['estimate'])} of {when} ({between}), by labels of "
+                f"{row['labelled_by']} on {row['labelled_clips']:,}; flagged {percent(row['flag_rate'])}",
+            )
     for row in sampling.to_pylist():
         if row["events"]:
             _print(

@@ -27,7 +27,6 @@ from artifactscan.store.stored_rows import stored_frames
 TREND_NIGHTS = 60
 """Most nights in a page's trends."""
 PAGE, MARKDOWN, CSV, LATEST = "report.html", "report.md", "videos.csv", "latest.html"
-ESTIMATES_TABLE = "estimates.parquet"
 
 
 def write_pages(store: AuditStore, night: Night, earlier: Sequence[Night]) -> str:
@@ -39,7 +38,7 @@ def write_pages(store: AuditStore, night: Night, earlier: Sequence[Night]) -> st
     folder = store.folder(night.night)
     storage.write_bytes(storage.join(folder, CSV), videos_csv(report.arrivals))
     if report.estimates.num_rows:
-        write_table(report.estimates, storage.join(folder, ESTIMATES_TABLE))
+        write_table(report.estimates, store.estimates(night.night))
     storage.write_bytes(storage.join(folder, MARKDOWN), render_markdown(report).encode())
     page = storage.join(folder, PAGE)
     storage.write_bytes(page, render_html(report).encode())
