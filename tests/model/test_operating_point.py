@@ -72,3 +72,10 @@ def test_makers_that_were_left_out_count_before_clips() -> None:
     metrics["protocols"] |= measured({"motion": 0.45}, protocol="generators")["protocols"]
     assert auroc_on_unseen_clips(metrics, "motion") == (0.6, 0.45, 0.7)
     assert auroc_on_unseen_clips(metrics, "object") is None
+
+
+def test_the_quality_is_that_of_left_out_makers_where_no_videos_were_left_out() -> None:
+    figure = {"value": 0.456, "low": 0.3, "high": 0.6, "majority": 0.25}
+    metrics = {"protocols": {"generators": {"figures": {"macro": {"average_precision": figure}}}}}
+    said = "macro average precision 0.46 (0.30–0.60) on unseen videos, chance 0.25"
+    assert replace(CARD, metrics=metrics).quality() == said

@@ -76,12 +76,16 @@ class Card:
 
     def quality(self) -> str | None:
         """How such a checkpoint did on videos it had not seen, in words; None where the card does not say."""
-        try:
-            figure = self.metrics["protocols"]["videos"]["figures"]["macro"]["average_precision"]
-            value, low, high, chance = (figure[name] for name in ("value", "low", "high", "majority"))
-            return f"macro average precision {value:.2f} ({low:.2f}–{high:.2f}) on unseen videos, chance {chance:.2f}"
-        except (KeyError, TypeError, ValueError):
-            return None
+        for protocol in ("videos", "generators"):
+            try:
+                figure = self.metrics["protocols"][protocol]["figures"]["macro"]["average_precision"]
+                value, low, high, chance = (figure[name] for name in ("value", "low", "high", "majority"))
+                return (
+                    f"macro average precision {value:.2f} ({low:.2f}–{high:.2f}) on unseen videos, chance {chance:.2f}"
+                )
+            except (KeyError, TypeError, ValueError):
+                continue
+        return None
 
     def unproven(self) -> tuple[str, ...]:
         """The labels not shown to be told from chance on clips not trained on, in the order of LABELS.
