@@ -17,6 +17,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,8 @@ def simulate(population: Population, labelled: int, resamples: int, rng: np.rand
 def shown_in_labels(tables: list[str], label: str) -> np.ndarray:
     """The share of each clip's labelled frames that show the label, of clips drawn from these tables."""
     rows = pd.concat([pd.read_csv(table).assign(table=table) for table in tables])
-    return rows.groupby(["table", "file"])[label].mean().to_numpy()
+    shares: Any = rows.groupby(["table", "file"])[label].mean()
+    return shares.to_numpy()
 
 
 def main() -> int:
