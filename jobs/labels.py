@@ -1,7 +1,8 @@
-"""Brings labels back from the tools that people label with, and tells how far annotators agree.
+"""Brings labels back from the tools that people label with, tells how far annotators agree, and labels clean clips.
 
     artifactscan labels import --from cvat --file annotations.xml --index OUT/index.parquet --output labels.csv
     artifactscan labels agree first.csv second.csv
+    artifactscan labels clean --input CAMERA_CLIPS --output camera.csv
 
 It needs no cluster: it works in this process.
 
@@ -15,13 +16,14 @@ if __name__ == "__main__":
     with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
         import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
+from artifactscan.annotation.clean_clips import label_clean_clips
 from artifactscan.annotation.commands import agree, import_table
-from artifactscan.annotation.settings import AgreeSettings, ImportSettings
+from artifactscan.annotation.settings import AgreeSettings, CleanSettings, ImportSettings
 from artifactscan.cli.exit_codes import report_errors, unknown_name
 from artifactscan.cli.flags import parse_settings
 from artifactscan.messages.console import console
 
-SETTINGS = {"import": ImportSettings, "agree": AgreeSettings}
+SETTINGS = {"import": ImportSettings, "agree": AgreeSettings, "clean": CleanSettings}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
             import_table(parse_settings(ImportSettings, rest, description=__doc__ or ""), console())
         elif command == "agree":
             agree(parse_settings(AgreeSettings, rest, description=__doc__ or ""), console())
+        elif command == "clean":
+            label_clean_clips(parse_settings(CleanSettings, rest, description=__doc__ or ""), console())
         else:
             raise unknown_name("command", command, tuple(SETTINGS))
         job_exit.code = 0

@@ -1,7 +1,8 @@
 """Evaluation: labelled frames through the scoring job's own decoder and classifier, then the metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,9 @@ from artifactscan.pipelines.ray_cluster.submission import check_paths
 from artifactscan.storage.parquet import write_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
+
+if TYPE_CHECKING:
+    from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 
 FRAMES_PER_CALL = 64
 """Frames per call of a classifier, which batches them as the scoring job does."""
@@ -121,9 +125,14 @@ def _logits(
         return size_pools(resources, use_gpu=use_gpu, decode_actors=settings.decode_actors, classify_actors=0)
 
     check_weights(checkpoint)
-    clip = next(iter(labelled.clips.values()))
-    resources = start_cluster(settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out)
-    pools = sized(resources)
+
+    def start() -> PoolSizes:
+        clip = next(iter(labelled.clips.values()))
+        return sized(start_cluster(settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out))
+
+    if checkpoint.card.neighbours:
+        return _logits_of_windows(settings, checkpoint, labelled, root, start)
+    pools = start()
     spec = checkpoint.card.input
     cache = settings.cache or storage.join(root, "frames")
     table = build_frame_table.build_frame_table(labelled, spec, cache, pools=pools, limits=settings.limits())
@@ -148,3 +157,30 @@ def _logits(
         )
     # Scored with the calibration, so that the bf16 check and the rounding are those of the scoring job.
     return logits_of(scored[list(SCORE_COLUMNS)].to_numpy(), checkpoint.card.calibration)
+
+
+def _logits_of_windows(
+    settings: EvaluateSettings,
+    checkpoint: Checkpoint,
+    labelled: LabelledFrames,
+    root: str,
+    start: Callable[[], "PoolSizes"],
+) -> np.ndarray:
+    """Logits of a checkpoint that looks at the sampled frames around a frame, in the order of the labels."""
+    import safetensors.numpy
+
+    from artifactscan.pipelines.ingest.embed_frames import embed_labelled_frames
+    from artifactscan.training.probe_fit import ProbeWeights, probe_logits
+
+    assert checkpoint.card.probe is not None
+    windows = embed_labelled_frames(
+        labelled,
+        checkpoint,
+        storage.join(settings.cache or root, "embeddings"),
+        sample_fps=settings.sample_fps,
+        limits=settings.limits(),
+        precision=settings.precision,
+        start=start,
+    )
+    weights = ProbeWeights.of_tensors(safetensors.numpy.load(checkpoint.weights))
+    return probe_logits(windows, weights, checkpoint.card.probe).astype(np.float64)

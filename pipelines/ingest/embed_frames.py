@@ -17,7 +17,13 @@ from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.ray_data import actor_pool, make_dataset, ray_errors_as_cut_off, write_part
 from artifactscan.storage.lease import Lease
-from artifactscan.training.embeddings import EMBEDDINGS, clips_to_embed, find_embeddings, gather_windows
+from artifactscan.training.embeddings import (
+    EMBEDDINGS,
+    LabelledWindows,
+    clips_to_embed,
+    find_embeddings,
+    gather_windows,
+)
 from artifactscan.training.frame_table import describe_problem, every_frame_settings
 from artifactscan.training.labelled_frames import LabelledFrames
 from artifactscan.training.labelled_windows import select_windows
@@ -96,8 +102,8 @@ def embed_labelled_frames(
     limits: DecodeLimits,
     precision: str,
     start: Callable[[], PoolSizes],
-) -> np.ndarray:
-    """float32 (frames, window, tiles, width), in the order of the labels: what a probe reads of each frame's window.
+) -> LabelledWindows:
+    """What a probe reads of the window of each labelled frame, in the order of the labels.
 
     Read from ``folder`` as far as an earlier run wrote it; ``start`` joins the cluster, if there is anything to embed.
     ``precision``: bf16, fp32, or auto: bf16 on a GPU.

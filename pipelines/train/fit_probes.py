@@ -21,6 +21,7 @@ from artifactscan.pipelines.train.results import (
     summary_of_rows,
     write_checkpoint,
 )
+from artifactscan.training.embeddings import LabelledWindows
 from artifactscan.training.labelled_frames import LabelledFrames
 from artifactscan.training.probe_checkpoint import to_probe, with_head
 from artifactscan.training.probe_fit import FittedProbe, fit_probe, probe_logits
@@ -44,7 +45,7 @@ def fit_probe_of(
     checkpoint = to_probe(initial, settings.probe())
     spec = checkpoint.card.input
     out.print(Text(f"{results.name}, {spec.height}x{spec.width}, from {printable(initial.card.origin)}"))
-    read = embed_labelled_frames(
+    windows = embed_labelled_frames(
         labelled,
         checkpoint,
         embeddings,
@@ -56,17 +57,18 @@ def fit_probe_of(
     evaluations: dict[str, Evaluation] = {}
     summaries: dict[str, FoldSummary] = {}
     for protocol in settings.protocols():
-        tested, tuning_rows = _predict_held_out(results, read, splits_of(protocol))
+        tested, tuning_rows = _predict_held_out(results, windows, splits_of(protocol))
         evaluations[protocol], summaries[protocol] = evaluate_folds(results, protocol, tested, tuning_rows)
     everything = np.arange(len(labelled.files))
-    final = _fit(results, read, everything, labelled.files)
+    final = _fit(results, windows, everything, labelled.files)
     summary = summaries.get("videos") or summaries.get("generators") or summaries.get("frames")
     if summary is None:
         rows = _held_out_predictions(labelled, everything, final)
         chosen_on = f"predictions of {rows.num_rows} frames by fits to other videos"
         summary = summary_of_rows(rows, settings, chosen_on) if rows.num_rows else NO_SUMMARY
     how = f"probe fitted to {len(everything):,} frames, penalty {final.weights.penalty:g}"
-    return evaluations, write_checkpoint(results, with_head(checkpoint, final.weights), evaluations, summary, how=how)
+    complete = with_head(checkpoint, final.weights, half=settings.half)
+    return evaluations, write_checkpoint(results, complete, evaluations, summary, how=how)
 
 
 def embeddings_folder(settings_cache: str, root: str) -> str:
@@ -74,15 +76,17 @@ def embeddings_folder(settings_cache: str, root: str) -> str:
     return storage.join(settings_cache or root, "embeddings")
 
 
-def _predict_held_out(results: BackboneResults, read: np.ndarray, splits: Sequence[Split]) -> tuple[pa.Table, pa.Table]:
+def _predict_held_out(
+    results: BackboneResults, windows: LabelledWindows, splits: Sequence[Split]
+) -> tuple[pa.Table, pa.Table]:
     """PREDICTIONS of the test frames of all splits; and of the first one's other frames, each by a fit to the rest."""
     labelled, tested, tuning_rows = results.labelled, [], None
     for split in splits:
         rows = np.sort(np.concatenate([split.fit, split.tune]))
         # Under protocol frames, frames of one video may be on both sides, as in the split itself.
         groups = [str(row) for row in rows] if split.protocol == "frames" else [labelled.files[row] for row in rows]
-        fitted = _fit(results, read, rows, groups)
-        logits = probe_logits(read[split.test], fitted.weights, results.settings.probe())
+        fitted = _fit(results, windows, rows, groups)
+        logits = probe_logits(windows.rows(split.test), fitted.weights, results.settings.probe())
         tested.append(_predictions(labelled, split.test, logits, split.fold))
         if tuning_rows is None:
             tuning_rows = _held_out_predictions(labelled, rows, fitted)
@@ -90,12 +94,12 @@ def _predict_held_out(results: BackboneResults, read: np.ndarray, splits: Sequen
     return pa.concat_tables(tested), tuning_rows
 
 
-def _fit(results: BackboneResults, read: np.ndarray, rows: np.ndarray, groups: Sequence[str]) -> FittedProbe:
+def _fit(results: BackboneResults, windows: LabelledWindows, rows: np.ndarray, groups: Sequence[str]) -> FittedProbe:
     settings, labelled = results.settings, results.labelled
     y = labelled.y[rows]
     targets = labelled.targets[rows] if settings.targets == "severity" else y.astype(np.float32)
     return fit_probe(
-        read[rows], targets, y, groups, settings.probe(), penalties=settings.penalties(), seed=settings.seed
+        windows.rows(rows), targets, y, groups, settings.probe(), penalties=settings.penalties(), seed=settings.seed
     )
 
 

@@ -13,7 +13,7 @@ from artifactscan.model.backbone import build_model, load_model, normalise, prob
 from artifactscan.model.checkpoint import Card, Checkpoint, load_checkpoint, save_checkpoint
 from artifactscan.model.classifier import Classifier
 from artifactscan.model.classify_settings import ClassifySettings
-from artifactscan.model.probe import ProbeModel, pool_tiles, split_tiles, windows
+from artifactscan.model.probe import ProbeModel, add_changes, pool_tiles, smooth, split_tiles
 from artifactscan.model.probe_spec import ProbeSpec
 
 VIT, RESNET = "test_vit.r160_in1k", "test_resnet.r160_in1k"
@@ -28,17 +28,17 @@ def probe_checkpoint(backbone: str = VIT, spec: InputSpec = SPEC, **probe) -> Ch
 
 def test_windows_add_the_change_within_the_clip() -> None:
     features = torch.tensor([[0.0], [1.0], [-3.0], [5.0], [4.0]])
-    assert windows(features, [3, 2], 1).tolist() == [[0, 1], [1, 5], [-3, 4], [5, 1], [4, 1]]
-    assert windows(features, [3, 2], 2)[:, 1].tolist() == [5, 5, 5, 1, 1]
-    assert windows(features, [1, 4], 2)[0].tolist() == [0, 0]
-    assert windows(features, [3, 2], 0) is features
+    assert add_changes(features, [3, 2], 1).tolist() == [[0, 1], [1, 5], [-3, 4], [5, 1], [4, 1]]
+    assert add_changes(features, [3, 2], 2)[:, 1].tolist() == [5, 5, 5, 1, 1]
+    assert add_changes(features, [1, 4], 2)[0].tolist() == [0, 0]
+    assert add_changes(features, [3, 2], 0) is features
 
 
 @given(st.lists(st.integers(0, 6), max_size=5), st.integers(1, 3))
 def test_a_window_does_not_depend_on_other_clips(lengths: list[int], neighbours: int) -> None:
     features = torch.randn(sum(lengths), 2, generator=torch.Generator().manual_seed(0))
-    together = windows(features, lengths, neighbours)
-    alone = [windows(clip, [len(clip)], neighbours) for clip in features.split(lengths) if len(clip)]
+    together = add_changes(features, lengths, neighbours)
+    alone = [add_changes(clip, [len(clip)], neighbours) for clip in features.split(lengths) if len(clip)]
     assert torch.equal(together, torch.cat(alone) if alone else together[:0])
 
 
@@ -102,7 +102,12 @@ def test_a_spec_out_of_range_is_refused(values: dict, message: str) -> None:
 
 @pytest.mark.parametrize(
     "probe",
-    [{"neighbours": 2}, {"blocks": (0, 2), "tokens": ("class", "std")}, {"neighbours": 1, "tiles": (1, 2)}],
+    [
+        {"neighbours": 2},
+        {"neighbours": 1, "smoothing": 0.6},
+        {"blocks": (0, 2), "tokens": ("class", "std")},
+        {"neighbours": 1, "tiles": (1, 2)},
+    ],
 )
 def test_scores_do_not_depend_on_batches(probe: dict) -> None:
     spec = InputSpec(height=160, width=320) if "tiles" in probe else SPEC
@@ -115,7 +120,7 @@ def test_scores_do_not_depend_on_batches(probe: dict) -> None:
     scores = together.scores(clips)
     assert scores.shape == (7, 4)
     assert np.allclose(scores, np.concatenate([singly.scores(clip) for clip in clips]), atol=1e-5)
-    assert not np.allclose(scores[4], together.scores(frames)[4], atol=1e-4) or not probe.get("neighbours")
+    assert not np.allclose(scores[4], together.scores(frames)[4], atol=1e-4) or not checkpoint.card.neighbours
 
 
 def test_a_probe_is_stored_and_read_again(tmp_path) -> None:
@@ -147,3 +152,11 @@ def test_the_last_feature_map_is_read_as_the_head_pools_it(backbone: str) -> Non
     assert torch.allclose(mean, patches.mean(2), atol=1e-5)
     assert torch.allclose(std, patches.std(2), atol=1e-5)
     assert torch.equal(most, patches.amax(2))
+
+
+def test_smoothing_takes_half_of_its_share_from_each_side() -> None:
+    logits = torch.tensor([[0.0], [1.0], [4.0], [8.0]])
+    assert torch.allclose(smooth(logits, [3, 1], 0.5), torch.tensor([[0.25], [1.5], [3.25], [8.0]]))
+    assert smooth(logits, [3, 1], 0.0) is logits
+    assert ProbeSpec(neighbours=1, smoothing=0.5).context_frames == 2
+    assert ProbeSpec(neighbours=1).context_frames == 1

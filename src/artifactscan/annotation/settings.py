@@ -8,6 +8,8 @@ import tyro
 from artifactscan.annotation.cvat import Untagged
 from artifactscan.annotation.labelling_tools import Tool
 from artifactscan.annotation.merge_rows import Rule
+from artifactscan.errors import UsageError
+from artifactscan.settings.groups import MAX_SAMPLE_FPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +43,25 @@ class AgreeSettings:
     """Parquet file to write the figures to as well."""
     resamples: int = 1000
     """Bootstrap resamples over clips behind each interval; 0: no intervals."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanSettings:
+    """Labels clips that have no defects, such as camera footage: negatives for training and evaluation."""
+
+    input: str
+    """Folder or s3:// prefix of the clips, or a manifest."""
+    output: str
+    """Labels table to write: .csv or .parquet, local or s3://."""
+    generator: str = "camera"
+    """What made them, for figures by maker."""
+    frames_per_clip: int = 6
+    """Frames of each clip at most, from its beginning."""
+    sample_fps: float = 2.0
+    """Frames per second."""
+
+    def __post_init__(self) -> None:
+        if self.frames_per_clip < 1:
+            raise UsageError(f"--frames-per-clip is {self.frames_per_clip}; give 1 or more")
+        if not 0 < self.sample_fps <= MAX_SAMPLE_FPS:
+            raise UsageError(f"--sample-fps is {self.sample_fps}; give a number above 0, at most {MAX_SAMPLE_FPS:g}")

@@ -121,16 +121,3 @@ def pick_frames(
                     raise DecodeError(verdict.outcome, verdict.reason or "", verdict.facts)
                 return picker.chosen(verdict.facts), verdict.facts
     raise DecodeError(Outcome.CRASHED, "the decoder came to no verdict")
-
-
-def sampled_indices(path: str, settings: DecodeSettings) -> list[int]:
-    """The indices of the frames that ``settings`` sample; DecodeError where no frame can be decoded."""
-    attempt, indices = "", []
-    with SandboxedDecoder(settings) as decoder:
-        for segment in decoder.decode(path):
-            if segment.attempt != attempt:
-                attempt, indices = segment.attempt, []
-            indices += segment.frame_index
-            if (verdict := segment.result) is not None and verdict.outcome not in HAS_FRAMES:
-                raise DecodeError(verdict.outcome, verdict.reason or "", verdict.facts)
-    return indices

@@ -9,7 +9,9 @@ import numpy as np
 from artifactscan import storage
 from artifactscan.corpus.listing import video_id
 from artifactscan.decode.native_resolution import fit_within, settings_for_size
+from artifactscan.decode.sampled_indices import sampled_indices
 from artifactscan.decode.sampling import EVERY_FRAME_FPS, window
+from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.explain.frame_pickers import (
@@ -19,7 +21,6 @@ from artifactscan.explain.frame_pickers import (
     Picker,
     UnknownFrameError,
     pick_frames,
-    sampled_indices,
 )
 from artifactscan.explain.settings import ExplainSettings
 from artifactscan.labels import LABELS
@@ -101,7 +102,8 @@ def _scores(
     """float32 (frames, labels): the scores of ``seen``, with the sampled frames around each where the card asks."""
     if not neighbours:
         return classifier.scores(np.stack([frame.pixels for frame in seen]))
-    sampled = sampled_indices(path, replace(decoding, sample_fps=sample_fps))
+    with SandboxedDecoder(replace(decoding, sample_fps=sample_fps)) as decoder:
+        sampled = sampled_indices(decoder.decode(path))
     windows = [window(frame.index, sampled, neighbours) for frame in seen]
     every = replace(decoding, sample_fps=EVERY_FRAME_FPS)
     needed = sorted({index for indices in windows for index in indices})

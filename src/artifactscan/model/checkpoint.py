@@ -72,7 +72,7 @@ class Card:
     @property
     def neighbours(self) -> int:
         """Sampled frames before and after a frame that its scores depend on."""
-        return self.probe.neighbours if self.probe else 0
+        return self.probe.context_frames if self.probe else 0
 
     def quality(self) -> str | None:
         """How such a checkpoint did on videos it had not seen, in words; None where the card does not say."""
@@ -131,6 +131,8 @@ def load_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
     ``source``: a folder with card.json and model.safetensors, local or s3://; or "builtin", the one in this package.
     UsageError, naming the file, where one of the two is missing, damaged or made for other labels.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(f"checkpoint is {source!r}; give its folder as a path or text")
     source = os.fspath(source)
     folder = storage.normalise(str(BUILTIN_FOLDER) if source == BUILTIN else source)
     card_uri, weights_uri = storage.join(folder, CARD_NAME), storage.join(folder, WEIGHTS_NAME)

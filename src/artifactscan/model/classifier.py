@@ -52,6 +52,10 @@ class Classifier:
         ``settings``: how to run it; None for the defaults. ``threads``: CPU threads of torch; 0 leaves torch's choice.
         UsageError for weights that do not fit the card, and for device "cuda" without a GPU.
         """
+        if not isinstance(checkpoint, Checkpoint):
+            raise UsageError(f"checkpoint is {checkpoint!r}; give what load_checkpoint returns")
+        if not isinstance(settings, ClassifySettings | None):
+            raise UsageError(f"settings are {settings!r}; give ClassifySettings or None")
         settings = settings or ClassifySettings()
         if threads:
             torch.set_num_threads(threads)
@@ -90,9 +94,11 @@ class Classifier:
         UsageError for frames of another type or shape, and where the model's scores are not finite; MemoryError where
         not even one frame fits into memory.
         """
-        clips = [frames] if isinstance(frames, np.ndarray) else frames
+        clips = frames if isinstance(frames, list | tuple) else [frames]
         shape = (self.input.height, self.input.width, 3)
         for clip in clips:
+            if not isinstance(clip, np.ndarray):
+                raise UsageError(f"frames are {type(clip).__name__}; give uint8 arrays, such as those of sample_frames")
             if clip.ndim != 4 or clip.shape[1:] != shape or clip.dtype != np.uint8:
                 wanted = ", ".join(map(str, shape))
                 raise UsageError(
@@ -219,7 +225,7 @@ class _WindowScorer(nn.Module):
 
 
 def _sees_neighbours(model: nn.Module) -> bool:
-    return isinstance(model, ProbeModel) and model.probe.neighbours > 0
+    return isinstance(model, ProbeModel) and model.probe.context_frames > 0
 
 
 def choose_device(settings: ClassifySettings) -> str:

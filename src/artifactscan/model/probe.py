@@ -1,6 +1,6 @@
 """Probes: a linear head on the features of a frozen backbone, of a frame and of the sampled frames around it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -51,7 +51,8 @@ class ProbeModel(nn.Module):
 
     def logits(self, features: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """Logits, float (n, labels), of the features of clips one after the other, of ``lengths`` frames each."""
-        return self.head(windows(features, lengths, self.probe.neighbours))
+        logits = self.head(add_changes(features, lengths, self.probe.neighbours))
+        return smooth(logits, lengths, self.probe.smoothing)
 
     def _width(self) -> int:
         if self.probe.blocks:
@@ -134,7 +135,7 @@ def pool_tiles(projected: torch.Tensor, tiles: int) -> torch.Tensor:
     return torch.cat([of_frame.mean(dim=1), of_frame.amax(dim=1)], dim=1)
 
 
-def windows(features: torch.Tensor, lengths: Sequence[int], neighbours: int) -> torch.Tensor:
+def add_changes(features: torch.Tensor, lengths: Sequence[int], neighbours: int) -> torch.Tensor:
     """Each frame's features and how much they change around it: (n, features), or (n, 2 · features) with neighbours.
 
     ``features``: (n, features) of clips one after the other, ``lengths`` the frames of each. The change is the sum of
@@ -143,16 +144,31 @@ def windows(features: torch.Tensor, lengths: Sequence[int], neighbours: int) -> 
     """
     if not neighbours:
         return features
-    device = features.device
+    change = torch.zeros_like(features)
+    at = _shifted_rows(lengths, features.device)
+    for offset in range(-neighbours, neighbours):
+        change += (features[at(offset + 1)] - features[at(offset)]).abs()
+    return torch.cat([features, change], dim=1)
+
+
+def smooth(logits: torch.Tensor, lengths: Sequence[int], share: float) -> torch.Tensor:
+    """(n, labels) of clips of ``lengths`` frames, with ``share`` of each frame's from the frames before and after it.
+
+    The first frame of a clip counts as its own predecessor, and the last one as its own successor.
+    """
+    if not share:
+        return logits
+    at = _shifted_rows(lengths, logits.device)
+    return (1 - share) * logits + share / 2 * (logits[at(-1)] + logits[at(1)])
+
+
+def _shifted_rows(lengths: Sequence[int], device: torch.device) -> Callable[[int], torch.Tensor]:
+    """A function from an offset to the row of the frame so many later in the same clip, or of the clip's end."""
     counts = torch.tensor(lengths, dtype=torch.int64, device=device)
     ends = torch.repeat_interleave(torch.cumsum(counts, 0), counts)
     first, last = ends - torch.repeat_interleave(counts, counts), ends - 1
-    position = torch.arange(len(features), device=device)
-    change = torch.zeros_like(features)
-    for offset in range(-neighbours, neighbours):
-        one, next_one = ((position + step).clamp(first, last) for step in (offset, offset + 1))
-        change += (features[next_one] - features[one]).abs()
-    return torch.cat([features, change], dim=1)
+    position = torch.arange(len(first), device=device)
+    return lambda offset: (position + offset).clamp(first, last)
 
 
 def _has_class_token(backbone: nn.Module) -> bool:

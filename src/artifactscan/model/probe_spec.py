@@ -24,6 +24,8 @@ class ProbeSpec:
     """Width of a linear projection of all that is read; 0: none."""
     neighbours: int = 0
     """Sampled frames before and after a frame between which the head sees how much the features change."""
+    smoothing: float = 0.0
+    """Share of a frame's logits that comes from the sampled frames before and after it, half from each."""
     tiles: tuple[int, int] = (1, 1)
     """Rows and columns that a frame is cut into; each tile goes through the backbone, and the head sees the mean and
     the maximum of their projected features."""
@@ -43,8 +45,15 @@ class ProbeSpec:
             raise UsageError(f"probe components is {self.components}; give 0 or more")
         if not 0 <= self.neighbours <= MAX_NEIGHBOURS:
             raise UsageError(f"probe neighbours is {self.neighbours}; give 0 to {MAX_NEIGHBOURS}")
+        if not 0 <= self.smoothing < 1:
+            raise UsageError(f"probe smoothing is {self.smoothing}; give a share from 0 to below 1")
         if len(self.tiles) != 2 or min(self.tiles) < 1:
             raise UsageError(f"probe tiles are {list(self.tiles)}; give rows and columns, 1 or more each")
+
+    @property
+    def context_frames(self) -> int:
+        """Sampled frames before and after a frame that its score depends on."""
+        return self.neighbours + (self.smoothing > 0)
 
     @property
     def tile_count(self) -> int:

@@ -91,26 +91,39 @@ def clips_to_embed(labelled: LabelledFrames, stored: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, CLIPS_TO_EMBED).sort_by([("size_bytes", "descending"), ("file", "ascending")])
 
 
-def gather_windows(labelled: LabelledFrames, stored: pa.Table, tiles: int) -> np.ndarray:
-    """float32 (frames, window, tiles, width) in the order of the labels, from EMBEDDINGS that have them all."""
-    rows = {
-        (video, index): number
-        for number, (video, index) in enumerate(
-            zip(stored["video_id"].to_pylist(), stored["frame_index"].to_pylist(), strict=True)
-        )
-    }
-    windows = {
-        (video, index): window
-        for video, index, window in zip(
-            *(stored[name].to_pylist() for name in ("video_id", "frame_index", "window")), strict=True
-        )
-        if window is not None
+@dataclass(frozen=True, eq=False)
+class LabelledWindows:
+    """What a probe reads of the frames around labelled ones."""
+
+    read: np.ndarray
+    """float32 (frames, window, tiles, width), the labelled frame in the middle of each window."""
+    inside: np.ndarray
+    """bool (frames, window): False beyond the ends of the clip, where the first or last frame is repeated."""
+
+    def rows(self, rows: np.ndarray) -> "LabelledWindows":
+        """Those of some frames."""
+        return LabelledWindows(self.read[rows], self.inside[rows])
+
+
+def gather_windows(labelled: LabelledFrames, stored: pa.Table, tiles: int) -> LabelledWindows:
+    """The windows of all labelled frames in the order of the labels, from EMBEDDINGS that have them all."""
+    keys = list(zip(stored["video_id"].to_pylist(), stored["frame_index"].to_pylist(), strict=True))
+    number_of = {key: number for number, key in enumerate(keys)}
+    window_of = {
+        key: window for key, window in zip(keys, stored["window"].to_pylist(), strict=True) if window is not None
     }
     features = stored["features"].combine_chunks().flatten().to_numpy().reshape(stored.num_rows, tiles, -1)
     ids = {file: _id(labelled, file) for file in labelled.clips}
     frames = zip(labelled.files, labelled.table["frame_index"].to_pylist(), strict=True)
-    order = [[rows[ids[file], index] for index in windows[ids[file], frame]] for file, frame in frames]
-    return features[np.array(order)]
+    found = [(ids[file], window_of[ids[file], index]) for file, index in frames]
+    order = np.array([[number_of[video, index] for index in window] for video, window in found])
+    indices = np.array([window for _, window in found])
+    middle = indices.shape[1] // 2
+    differs = np.diff(indices, axis=1) > 0
+    before = np.cumprod(differs[:, :middle][:, ::-1], axis=1)[:, ::-1]
+    after = np.cumprod(differs[:, middle:], axis=1)
+    inside = np.concatenate([before, np.ones((len(indices), 1)), after], axis=1).astype(bool)
+    return LabelledWindows(features[order], inside)
 
 
 def _backbone_digest(checkpoint: Checkpoint) -> str:

@@ -35,9 +35,12 @@ def to_probe(initial: Checkpoint, spec: ProbeSpec) -> Checkpoint:
     return replace(initial, card=card, weights=safetensors.torch.save(_contiguous(model)))
 
 
-def with_head(checkpoint: Checkpoint, weights: ProbeWeights) -> Checkpoint:
-    """``checkpoint``, a probe, with a fitted projection and head."""
+def with_head(checkpoint: Checkpoint, weights: ProbeWeights, *, half: bool = False) -> Checkpoint:
+    """``checkpoint``, a probe, with a fitted projection and head; ``half``: its matrices and filters in 16 bits."""
     tensors = {**safetensors.torch.load(checkpoint.weights), **weights.tensors()}
+    if half:
+        is_large = {name for name, tensor in tensors.items() if name.startswith("backbone.") and tensor.ndim > 1}
+        tensors = {name: tensor.half() if name in is_large else tensor for name, tensor in tensors.items()}
     return replace(checkpoint, weights=safetensors.torch.save(tensors))
 
 

@@ -1,6 +1,6 @@
 """Fits the head of a probe: ridge regression on soft targets, for all penalties at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,9 @@ import torch
 
 from artifactscan.evaluation.label_metrics import has_both_classes
 from artifactscan.evaluation.splits import video_folds
-from artifactscan.model.probe import pool_tiles, windows
+from artifactscan.model.probe import add_changes, pool_tiles, smooth
 from artifactscan.model.probe_spec import ProbeSpec
+from artifactscan.training.embeddings import LabelledWindows
 
 PENALTIES: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
 """Relative to the mean squared length of a frame's standardised features, times the number of frames."""
@@ -32,6 +33,16 @@ class ProbeWeights:
     penalty: float = 0.0
     """The one that was chosen."""
 
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, np.ndarray]) -> "ProbeWeights":
+        """From a ProbeModel's state."""
+        return cls(
+            head_weight=tensors["head.weight"],
+            head_bias=tensors["head.bias"],
+            projection_weight=tensors.get("projection.weight"),
+            projection_bias=tensors.get("projection.bias"),
+        )
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """By their names in a ProbeModel."""
         found = {
@@ -53,7 +64,7 @@ class FittedProbe:
 
 
 def fit_probe(
-    read: np.ndarray,
+    windows: LabelledWindows,
     targets: np.ndarray,
     y: np.ndarray,
     groups: Sequence[str],
@@ -64,15 +75,14 @@ def fit_probe(
 ) -> FittedProbe:
     """Fits projection and head to labelled frames; the same arguments give the same weights.
 
-    ``read``: float32 (frames, window, tiles, width), what the probe reads of each frame of a window. ``targets``:
-    float32 (frames, labels) in 0 to 1. ``y``: 0/1 (frames, labels). ``groups``: the video of each frame; of several
-    penalties the one is taken that has the highest AUROC on held-out groups, in the mean over the labels.
+    ``targets``: float32 (frames, labels) in 0 to 1. ``y``: 0/1 (frames, labels). ``groups``: the video of each frame;
+    of several penalties the one is taken that has the highest AUROC on held-out groups, in the mean over the labels.
     """
-    weight, bias = _fit_projection(read, spec)
-    x = window_features(read, spec, weight, bias)
-    held_out = _held_out_scores(x, targets, np.asarray(y), np.asarray(groups, object), penalties, seed)
+    weight, bias = _fit_projection(windows.read, spec)
+    inputs = _HeadInputs(windows, spec, weight, bias)
+    held_out = _held_out_logits(inputs, targets, np.asarray(y), np.asarray(groups, object), penalties, seed)
     best = _best_penalty(held_out, np.asarray(y, bool))
-    [(head_weight, head_bias)] = _ridge(x, targets, [penalties[best]])
+    [(head_weight, head_bias)] = _ridge(inputs.middle(), targets, [penalties[best]])
     return FittedProbe(
         weights=ProbeWeights(
             head_weight=head_weight,
@@ -85,22 +95,35 @@ def fit_probe(
     )
 
 
-def probe_logits(read: np.ndarray, weights: ProbeWeights, spec: ProbeSpec) -> np.ndarray:
-    """float32 (frames, labels), as the scoring job computes them; ``read`` as in ``fit_probe``."""
-    x = window_features(read, spec, weights.projection_weight, weights.projection_bias)
-    return x @ weights.head_weight.T + weights.head_bias
+def probe_logits(windows: LabelledWindows, weights: ProbeWeights, spec: ProbeSpec) -> np.ndarray:
+    """float32 (frames, labels), as the scoring job computes them."""
+    inputs = _HeadInputs(windows, spec, weights.projection_weight, weights.projection_bias)
+    return inputs.logits(weights.head_weight, weights.head_bias)
 
 
-def window_features(
-    read: np.ndarray, spec: ProbeSpec, weight: np.ndarray | None = None, bias: np.ndarray | None = None
-) -> np.ndarray:
-    """The head's input, float32 (frames, features), of ``read``, float32 (frames, window, tiles, width)."""
-    frames, size, tiles, width = read.shape
-    projected = torch.from_numpy(np.ascontiguousarray(read, np.float32)).reshape(-1, width)
-    if weight is not None and bias is not None:
-        projected = torch.nn.functional.linear(projected, torch.from_numpy(weight), torch.from_numpy(bias))
-    features = windows(pool_tiles(projected, tiles), [size] * frames, spec.neighbours)
-    return features[spec.neighbours :: size].numpy()
+class _HeadInputs:
+    """What the head takes, of every frame of some windows: each window is a short clip, cut at the ends of its own."""
+
+    def __init__(self, windows: LabelledWindows, spec: ProbeSpec, weight: np.ndarray | None, bias: np.ndarray | None):
+        inside = windows.inside
+        self._spec, self._lengths = spec, inside.sum(axis=1)
+        starts = np.cumsum(self._lengths) - self._lengths
+        self._middles = starts + inside[:, : inside.shape[1] // 2].sum(axis=1)
+        read = torch.from_numpy(np.ascontiguousarray(windows.read[inside], np.float32)).flatten(0, 1)
+        if weight is not None and bias is not None:
+            read = torch.nn.functional.linear(read, torch.from_numpy(weight), torch.from_numpy(bias))
+        features = pool_tiles(read, windows.read.shape[2])
+        self._x = add_changes(features, self._lengths.tolist(), spec.neighbours).numpy()
+
+    def middle(self) -> np.ndarray:
+        """float32 (windows, features): of the labelled frames."""
+        return self._x[self._middles]
+
+    def logits(self, weight: np.ndarray, bias: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """float32 (windows, labels): of the labelled frames, or of those with numbers ``rows``."""
+        of_all = torch.from_numpy(self._x @ weight.T + bias)
+        logits = smooth(of_all, self._lengths.tolist(), self._spec.smoothing).numpy()[self._middles]
+        return logits if rows is None else logits[rows]
 
 
 def _fit_projection(read: np.ndarray, spec: ProbeSpec) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -117,18 +140,23 @@ def _fit_projection(read: np.ndarray, spec: ProbeSpec) -> tuple[np.ndarray | Non
     return weight.astype(np.float32), (-weight @ mean).astype(np.float32)
 
 
-def _held_out_scores(
-    x: np.ndarray, targets: np.ndarray, y: np.ndarray, groups: np.ndarray, penalties: Sequence[float], seed: int
+def _held_out_logits(
+    inputs: _HeadInputs,
+    targets: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray,
+    penalties: Sequence[float],
+    seed: int,
 ) -> np.ndarray:
     """(penalties, frames, labels); NaN where there is one group only."""
-    scores = np.full((len(penalties), *targets.shape), np.nan)
-    folds = min(INNER_FOLDS, len(set(groups)))
+    logits = np.full((len(penalties), *targets.shape), np.nan)
+    folds, x = min(INNER_FOLDS, len(set(groups))), inputs.middle()
     if folds < 2:
-        return scores
+        return logits
     for train, test in video_folds(groups, y, folds, seed):
         for number, (weight, bias) in enumerate(_ridge(x[train], targets[train], penalties)):
-            scores[number, test] = x[test] @ weight.T + bias
-    return scores
+            logits[number, test] = inputs.logits(weight, bias, test)
+    return logits
 
 
 def _best_penalty(scores: np.ndarray, y: np.ndarray) -> int:

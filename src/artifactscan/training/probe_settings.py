@@ -21,6 +21,8 @@ class ProbeSettings:
     """Read from each: class (token), mean, std and max of the patches, or pooled: what the backbone's head takes."""
     neighbours: int = 1
     """Sampled frames before and after a frame between which the head sees how much the features change."""
+    smoothing: float = 0.65
+    """Share of a frame's logits that comes from the sampled frames before and after it, half from each; 0: none."""
     tiles: tuple[int, int] = (1, 1)
     """Rows and columns that a frame of --height by --width is cut into; each tile costs as much as a frame."""
     components: int = 0
@@ -28,6 +30,8 @@ class ProbeSettings:
     penalty: float = 0.0
     """Of the ridge regression, relative to the features' mean squared length; 0: the best of several on held-out
     videos."""
+    half: bool = False
+    """Store the backbone's weights in 16 bits: half the size, scores within a thousandth."""
     sample_fps: float = 2.0
     """Sampled frames per second of the neighbours: as in the scoring job that will use the checkpoint."""
 
@@ -38,6 +42,7 @@ class ProbeSettings:
             tokens=self.tokens,
             components=self.components,
             neighbours=self.neighbours,
+            smoothing=self.smoothing,
             tiles=self.tiles,
         )
 
