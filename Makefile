@@ -3,9 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 DEMO := demo
-# What the built-in checkpoint is trained from: labelled clips and ImageNet weights, neither of them in this repository.
+# What the built-in checkpoint is fitted to: graded clips and camera footage, which are not in this repository.
 DATA ?= ../shared/data
-WEIGHTS ?= ../shared/weights/tf_efficientnet_lite0.timm.safetensors
 BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
@@ -44,11 +43,14 @@ audit-demo: $(INSTALLED) ## four nights over a small corpus: new, nothing new, w
 	@PYTHONPATH=tests/shims/brighter $(PY) $(AUDIT) $(AUDIT_LOG); test $$? -eq 4
 	@echo; echo "open $(DEMO)/audit/store/latest.html; what was done meanwhile is in $(DEMO)/audit/log.txt"
 
-builtin: $(INSTALLED) ## train the built-in checkpoint anew from DATA and WEIGHTS (under an hour on two cores)
-	@if [ -f $(BUILTIN)/finetune.json ]; then rm -rf $(BUILTIN); fi  # done before; one that was cut off goes on
-	$(PY) jobs/finetune.py --labels $(DATA)/sora15/labels.csv $(DATA)/sora35/labels.csv --output $(BUILTIN) \
-	  --backbone tf_efficientnet_lite0 --init $(WEIGHTS) --height 192 --width 336 --protocol both --tune-share 0 --epochs 4 --device cpu
-	cp $(BUILTIN)/tf_efficientnet_lite0/checkpoint/* src/artifactscan/model/builtin/
+builtin: $(INSTALLED) ## fit the built-in checkpoint anew to DATA (half an hour on two cores)
+	@rm -rf $(BUILTIN)/fit
+	$(PY) benchmarks/lite2_weights.py $(BUILTIN)/tf_efficientnet_lite2.safetensors
+	$(PY) benchmarks/builtin_labels.py $(DATA) $(BUILTIN)/labels
+	$(PY) jobs/finetune.py --train head --backbone tf_efficientnet_lite2 --half --unit-length --height 224 --width 384 \
+	  --init $(BUILTIN)/tf_efficientnet_lite2.safetensors --labels $(addprefix $(BUILTIN)/labels/,$(addsuffix .csv,gen85 sora15 sora35 camera)) \
+	  --clips $(addprefix $(DATA)/,gen85 sora15 sora35 mixed/camera) --protocol all --device cpu --cache $(BUILTIN) --output $(BUILTIN)/fit
+	cp $(BUILTIN)/fit/tf_efficientnet_lite2/checkpoint/* src/artifactscan/model/builtin/
 	@echo "now bring the figures in src/artifactscan/model/builtin/MODEL_CARD.md up to date; tests/model/test_checkpoint.py compares them"
 
 test: $(INSTALLED) ## run the tests (about 15 minutes on 2 cores)

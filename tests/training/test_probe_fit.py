@@ -66,7 +66,9 @@ def test_one_video_gives_no_held_out_scores() -> None:
 @pytest.mark.parametrize("components", [0, 5])
 def test_frames_of_a_clip_get_the_logits_of_the_probe_model(components: int) -> None:
     """At the ends of the clip too, where windows repeat a frame."""
-    spec = ProbeSpec(blocks=(1,), tokens=("mean", "std"), neighbours=1, smoothing=0.5, components=components)
+    spec = ProbeSpec(
+        blocks=(1,), tokens=("mean", "std"), neighbours=1, smoothing=0.5, components=components, unit_length=True
+    )
     card = Card(backbone="test_resnet.r160_in1k", input=InputSpec(height=64, width=64), probe=spec)
     empty = Checkpoint(card=card, weights=safetensors.torch.save(dict(build_model(card).state_dict())))
     model = load_model(empty)

@@ -47,7 +47,7 @@ class ProbeModel(nn.Module):
 
     def project(self, read: torch.Tensor) -> torch.Tensor:
         """The features of each frame, (n, features), of what was read, (n · tiles, width)."""
-        return pool_tiles(self.projection(read), self.probe.tile_count)
+        return pool_tiles(self.projection(scale_lengths(read, self.probe)), self.probe.tile_count)
 
     def logits(self, features: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """Logits, float (n, labels), of the features of clips one after the other, of ``lengths`` frames each."""
@@ -125,6 +125,11 @@ def split_tiles(frames: torch.Tensor, tiles: tuple[int, int]) -> torch.Tensor:
     count, channels, height, width = frames.shape
     cut = frames.reshape(count, channels, rows, height // rows, columns, width // columns)
     return cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, height // rows, width // columns)
+
+
+def scale_lengths(read: torch.Tensor, probe: ProbeSpec) -> torch.Tensor:
+    """(n, width), each row of length 1 where the probe asks for that."""
+    return torch.nn.functional.normalize(read, dim=1) if probe.unit_length else read
 
 
 def pool_tiles(projected: torch.Tensor, tiles: int) -> torch.Tensor:

@@ -20,6 +20,8 @@ class ProbeSpec:
     tokens: tuple[Token, ...] = ("pooled",)
     """Read from each output: the class token, and mean, standard deviation and maximum over the patches (pixels of a
     convolutional network's map). ``pooled``, of the last feature map only: what the backbone's own head takes."""
+    unit_length: bool = False
+    """Whether what is read of a frame or tile is scaled to length 1."""
     components: int = 0
     """Width of a linear projection of all that is read; 0: none."""
     neighbours: int = 0

@@ -8,7 +8,7 @@ import torch
 
 from artifactscan.evaluation.label_metrics import has_both_classes
 from artifactscan.evaluation.splits import video_folds
-from artifactscan.model.probe import add_changes, pool_tiles, smooth
+from artifactscan.model.probe import add_changes, pool_tiles, scale_lengths, smooth
 from artifactscan.model.probe_spec import ProbeSpec
 from artifactscan.training.embeddings import LabelledWindows
 
@@ -109,7 +109,7 @@ class _HeadInputs:
         self._spec, self._lengths = spec, inside.sum(axis=1)
         starts = np.cumsum(self._lengths) - self._lengths
         self._middles = starts + inside[:, : inside.shape[1] // 2].sum(axis=1)
-        read = torch.from_numpy(np.ascontiguousarray(windows.read[inside], np.float32)).flatten(0, 1)
+        read = scale_lengths(torch.from_numpy(windows.read[inside]).float().flatten(0, 1), spec)
         if weight is not None and bias is not None:
             read = torch.nn.functional.linear(read, torch.from_numpy(weight), torch.from_numpy(bias))
         features = pool_tiles(read, windows.read.shape[2])
@@ -130,7 +130,7 @@ def _fit_projection(read: np.ndarray, spec: ProbeSpec) -> tuple[np.ndarray | Non
     """The principal components of the standardised features, scaled to unit variance; (None, None) without."""
     if not spec.components:
         return None, None
-    rows = read.reshape(-1, read.shape[-1]).astype(np.float64)
+    rows = scale_lengths(torch.from_numpy(read.reshape(-1, read.shape[-1])), spec).numpy().astype(np.float64)
     components = min(spec.components, *rows.shape)
     mean, std = rows.mean(axis=0), np.maximum(rows.std(axis=0), _SMALLEST_STD)
     _, values, directions = np.linalg.svd((rows - mean) / std, full_matrices=False)

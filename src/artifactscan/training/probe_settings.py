@@ -21,10 +21,12 @@ class ProbeSettings:
     """Read from each: class (token), mean, std and max of the patches, or pooled: what the backbone's head takes."""
     neighbours: int = 1
     """Sampled frames before and after a frame between which the head sees how much the features change."""
-    smoothing: float = 0.65
+    temporal_smoothing: float = 0.65
     """Share of a frame's logits that comes from the sampled frames before and after it, half from each; 0: none."""
     tiles: tuple[int, int] = (1, 1)
     """Rows and columns that a frame of --height by --width is cut into; each tile costs as much as a frame."""
+    unit_length: bool = False
+    """Scale what is read of a frame to length 1, so that only its direction counts."""
     components: int = 0
     """Principal components that the features are projected to; 0: no projection."""
     penalty: float = 0.0
@@ -40,9 +42,10 @@ class ProbeSettings:
         return ProbeSpec(
             blocks=self.blocks,
             tokens=self.tokens,
+            unit_length=self.unit_length,
             components=self.components,
             neighbours=self.neighbours,
-            smoothing=self.smoothing,
+            smoothing=self.temporal_smoothing,
             tiles=self.tiles,
         )
 
