@@ -15,8 +15,10 @@ if __name__ == "__main__":
     with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
         import _checkout  # noqa: F401 - finds artifactscan where it is not installed
 
+from artifactscan import storage
 from artifactscan.cli.exit_codes import report_errors, unknown_name
 from artifactscan.cli.flags import parse_settings
+from artifactscan.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _init(settings: InitSettings) -> None:
     from artifactscan.model.backbone import initialise  # loads torch
-    from artifactscan.model.checkpoint import save_checkpoint
+    from artifactscan.model.checkpoint import CARD_NAME, save_checkpoint
 
+    if storage.exists(storage.join(storage.normalise(settings.output), CARD_NAME)):
+        raise UsageError(f"--output {settings.output} holds a checkpoint already; give a new folder")
     checkpoint = initialise(settings.backbone, height=settings.height, width=settings.width, seed=settings.seed)
     save_checkpoint(checkpoint, settings.output)
     size = checkpoint.card.input

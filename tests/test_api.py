@@ -200,6 +200,31 @@ def test_a_run_that_ended_early_keeps_its_temporary_store(
     assert str(raised.value) == f"the run was cut off: no node; the same call with output='{store}' continues it"
 
 
+@pytest.mark.parametrize("corpus", [None, 5, ["a.mp4"]])
+def test_a_corpus_or_checkpoint_of_another_type_is_refused(corpus: Any) -> None:
+    with pytest.raises(artifactscan.UsageError, match=r"^--input is .*; give text$"):
+        artifactscan.score(corpus)
+    with pytest.raises(artifactscan.UsageError, match=r"^--checkpoint is .*; give text$"):
+        artifactscan.score("clips", checkpoint=corpus)
+    with pytest.raises(artifactscan.UsageError, match=r"^checkpoint is .*; give its folder as a path or text$"):
+        artifactscan.load_checkpoint(corpus)
+    with pytest.raises(artifactscan.UsageError, match=r"^path is .*; give that of one video, as a path or text$"):
+        artifactscan.sample_frames(corpus)
+
+
+def test_a_classifier_takes_a_loaded_checkpoint_and_arrays(checkpoint: str) -> None:
+    for wrong in ("builtin", None):
+        with pytest.raises(artifactscan.UsageError, match=r"^checkpoint is .*; give what load_checkpoint returns$"):
+            artifactscan.Classifier(wrong)  # type: ignore[arg-type] - what is tested
+    loaded = artifactscan.load_checkpoint(checkpoint)
+    with pytest.raises(artifactscan.UsageError, match=r"^settings are 'cpu'; give ClassifySettings or None$"):
+        artifactscan.Classifier(loaded, "cpu")  # type: ignore[arg-type] - what is tested
+    classifier = artifactscan.Classifier(loaded)
+    for wrong in (None, "x.mp4"):
+        with pytest.raises(artifactscan.UsageError, match=r"frames are (NoneType|str); give arrays, as "):
+            classifier.scores(wrong)  # type: ignore[arg-type] - what is tested
+
+
 def test_an_input_that_cannot_be_is_an_error_of_the_family() -> None:
     with pytest.raises(artifactscan.UsageError, match="input height 0 is not a whole number from 1 to 4096"):
         artifactscan.InputSpec(height=0, width=16)

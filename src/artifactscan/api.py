@@ -254,6 +254,8 @@ def sample_frames(path: Uri, fps: float = 2.0, *, input: InputSpec | None = None
         raise UsageError(f"fps is {fps!r}; give a number from {MIN_SAMPLE_FPS:g} to {MAX_SAMPLE_FPS:g}")
     if not isinstance(input, InputSpec | None):
         raise UsageError(f"input is {input!r}; give an InputSpec, such as InputSpec(height=224, width=224), or None")
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"path is {path!r}; give that of one video, as a path or text")
     video = os.fspath(path)
     settings = DecodeSettings(input=input or InputSpec(height=16, width=16), sample_fps=float(fps))
     decoder = SandboxedDecoder(settings) if input else NativeResolutionDecoder(settings)

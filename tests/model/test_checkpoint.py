@@ -164,6 +164,9 @@ def test_init_writes_a_checkpoint_of_each_of_the_four(
     check_weights(made)
     assert (made.card.backbone, made.card.input.height, made.card.input.width) == (backbone, 64, 96)
     assert "it is not trained: its scores mean nothing" in capsys.readouterr().out
+    assert main(["init", "--backbone", SMALL, "--output", str(folder)]) == 2
+    assert capsys.readouterr().err == f"error: --output {folder} holds a checkpoint already; give a new folder\n"
+    assert load_checkpoint(str(folder)).digest == made.digest
 
 
 def test_init_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

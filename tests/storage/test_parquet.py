@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from artifactscan.errors import UsageError
 from artifactscan.storage.parquet import open_plain, read_batches, read_table
 
 PICKLED = {b"ARROW:extension:name": b"ray.data.arrow_pickled_object", b"ARROW:extension:metadata": b""}
@@ -73,3 +74,14 @@ def test_plain_types_are_read(tmp_path: Path) -> None:
     table = pa.table({"f": ids, "a": [1], "b": [["x"]], "c": [{"d": 1.5}], "e": pa.array(["z"]).dictionary_encode()})
     pq.write_table(table, tmp_path / "plain.parquet")
     assert open_plain(tmp_path / "plain.parquet").read().to_pylist() == table.to_pylist()
+
+
+@pytest.mark.parametrize("read", [read_table, lambda path: list(read_batches(path))])
+def test_a_table_that_was_cut_off_is_named(read: Callable[[str], object], tmp_path: Path) -> None:
+    path = tmp_path / "videos.parquet"
+    pq.write_table(pa.table({"a": list(range(1000))}), path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(
+        UsageError, match=rf"^table {path} is damaged or cut off \(Parquet .*\); restore it from a copy$"
+    ):
+        read(str(path))

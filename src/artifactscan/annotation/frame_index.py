@@ -15,7 +15,7 @@ from artifactscan.annotation.merge_rows import labels_of_severities
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, MAX_SEVERITY, SCORE_COLUMNS, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
-from artifactscan.storage.parquet import read_table
+from artifactscan.storage.parquet import arrow_reason, read_table
 
 INDEX = pa.schema(
     [
@@ -63,7 +63,7 @@ def read_index(uri: str) -> pa.Table:
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"index {uri} is not there; give that of `artifactscan extract`") from None
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        said = " ".join(str(error).split())
+        said = arrow_reason(error)
         raise UsageError(f"index {uri} cannot be read ({said}); give that of `artifactscan extract`") from None
 
 

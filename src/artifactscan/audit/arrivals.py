@@ -16,7 +16,7 @@ from artifactscan.outcomes import TRANSIENT
 from artifactscan.schemas import EVENTS, FRAMES
 from artifactscan.scoring.events import EventSettings, find_events
 from artifactscan.storage.concurrent import map_in_order
-from artifactscan.storage.parquet import parquet_files, read_table
+from artifactscan.storage.parquet import arrow_reason, parquet_files, read_table
 from artifactscan.store.layout import Store
 from artifactscan.store.run_records import RunRecord
 
@@ -97,7 +97,7 @@ def _read_ledger(store: Store, record: RunRecord) -> pa.Table:
     try:
         rows = pa.concat_tables([read_table(file, _LEDGER) for file in files]) if files else empty
     except (pa.ArrowInvalid, FileNotFoundError) as error:
-        raise _damaged(store.videos(record.run), record, error) from None
+        raise _damaged(store.videos(record.run), record, arrow_reason(error)) from None
     settled = sum(record.outcomes.values()) - record.outcomes.get("unchanged", 0)
     if rows.num_rows != settled:
         raise _damaged(store.videos(record.run), record, f"{rows.num_rows} rows for {settled} videos")
@@ -112,14 +112,14 @@ def _read_frames(store: Store, record: RunRecord) -> Iterator[pa.Table]:
             if frames.num_rows:
                 yield frames.cast(FRAMES)
     except (pa.ArrowInvalid, FileNotFoundError) as error:
-        raise _damaged(folder, record, error) from None
+        raise _damaged(folder, record, arrow_reason(error)) from None
     if found != record.counts["frames"]:
         raise _damaged(folder, record, f"{found} frames, and run.json says {record.counts['frames']}")
 
 
-def _damaged(folder: str, record: RunRecord, what: object) -> LedgerError:
+def _damaged(folder: str, record: RunRecord, what: str) -> LedgerError:
     return LedgerError(
-        f"{folder} is not what run {record.run} wrote ({' '.join(str(what).split())}); restore it, or remove "
+        f"{folder} is not what run {record.run} wrote ({what}); restore it, or remove "
         f"runs/{record.run} and the run's folders to have its videos scored again"
     )
 

@@ -8,7 +8,7 @@ from artifactscan.annotation.frame_index import FrameLookup
 from artifactscan.errors import UsageError
 from artifactscan.judge.frames_to_judge import FrameKey
 from artifactscan.storage import storage_errors
-from artifactscan.storage.parquet import read_table
+from artifactscan.storage.parquet import arrow_reason, read_table
 
 _COLUMNS = ["file", "frame_index"]
 
@@ -28,7 +28,7 @@ def read_wanted(uri: str, index: pa.Table) -> list[FrameKey]:
     except FileNotFoundError:
         raise UsageError(f"--only {uri} cannot be read: there is no such file") from None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        reason = storage_errors.describe(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
+        reason = storage_errors.describe(error, uri) if isinstance(error, OSError) else arrow_reason(error)
         raise UsageError(f"--only {uri} cannot be read: {reason}") from None
     if not frames:
         raise UsageError(f"--only {uri} names no frame; give file and frame_index of those to judge")

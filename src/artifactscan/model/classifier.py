@@ -98,7 +98,7 @@ class Classifier:
         shape = (self.input.height, self.input.width, 3)
         for clip in clips:
             if not isinstance(clip, np.ndarray):
-                raise UsageError(f"frames are {type(clip).__name__}; give uint8 arrays, such as those of sample_frames")
+                raise UsageError(f"frames are {type(clip).__name__}; give arrays, as sample_frames(…).frames is one")
             if clip.ndim != 4 or clip.shape[1:] != shape or clip.dtype != np.uint8:
                 wanted = ", ".join(map(str, shape))
                 raise UsageError(

@@ -6,12 +6,23 @@ and reading a value runs code of the file's author.
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artifactscan import storage
+from artifactscan.errors import UsageError
+
+
+class DamagedTableError(UsageError, pa.ArrowInvalid):
+    """A file that should be a table of ours and cannot be read as one."""
+
+
+def arrow_reason(error: Exception) -> str:
+    """What Arrow said, in one line, without the name of the file that `read_table` adds."""
+    return " ".join(str(error.__cause__ if isinstance(error, DamagedTableError) else error).split())
 
 
 def open_plain(source: Any, **options: Any) -> pq.ParquetFile:
@@ -57,12 +68,29 @@ def parquet_files(folder: str, *, prefix: str = "") -> list[str]:
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
-    """The table of one Parquet file, or some of its columns."""
+    """The table of one Parquet file, or some of its columns; DamagedTableError where it is damaged or cut off."""
     filesystem, path = storage.filesystem(uri)
-    return open_plain(path, filesystem=filesystem, pre_buffer=True).read(columns=columns)
+    with _as_damaged(uri):
+        return open_plain(path, filesystem=filesystem, pre_buffer=True).read(columns=columns)
 
 
 def read_batches(uri: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The record batches of one Parquet file, for files larger than memory."""
+    """The record batches of one Parquet file, for files larger than memory; DamagedTableError as `read_table`."""
     filesystem, path = storage.filesystem(uri)
-    yield from open_plain(path, filesystem=filesystem, pre_buffer=True).iter_batches(columns=columns)
+    with _as_damaged(uri):
+        batches = open_plain(path, filesystem=filesystem, pre_buffer=True).iter_batches(columns=columns)
+    while True:
+        with _as_damaged(uri):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+@contextmanager
+def _as_damaged(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        reason = arrow_reason(error)
+        raise DamagedTableError(f"table {uri} is damaged or cut off ({reason}); restore it from a copy") from error
