@@ -63,7 +63,9 @@ class ScoringJob:
 
     def frame_costs(self, device: str) -> FrameCosts:
         """Seconds per frame on ``device``, as earlier runs of the same spec measured them."""
-        return measured_frame_costs(self.earlier, spec=self.request.spec.digest, device=device)
+        probe = self.checkpoint.card.probe
+        tiles = probe.tile_count if probe else 1
+        return measured_frame_costs(self.earlier, spec=self.request.spec.digest, device=device, tiles=tiles)
 
 
 def make_job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> ScoringJob:

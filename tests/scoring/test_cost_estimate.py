@@ -41,3 +41,5 @@ def test_rates_are_those_of_the_latest_run_of_the_spec_on_the_device() -> None:
     assert measured_frame_costs(runs[1:], spec="spec", device="cpu") is REFERENCE["cpu"]
     assert measured_frame_costs(runs, spec="spec", device="cuda") is REFERENCE["cuda"]
     assert measured_frame_costs([], spec="spec", device="cpu") is REFERENCE["cpu"]
+    tiled = measured_frame_costs([], spec="spec", device="cpu", tiles=6)
+    assert tiled.classify_s == 6 * REFERENCE["cpu"].classify_s and tiled.basis.endswith(", 6 tiles a frame")

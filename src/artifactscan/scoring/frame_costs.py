@@ -1,7 +1,7 @@
 """Seconds that one frame takes: measured by earlier runs, or on reference machines where there is no such run."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from artifactscan.store.run_records import RunRecord
 
@@ -44,8 +44,11 @@ REFERENCE = {
 """From docs/experiments.md; used where the store has no run of the same spec on the same device."""
 
 
-def measured_frame_costs(runs: Iterable[RunRecord], *, spec: str, device: str) -> FrameCosts:
-    """Costs over at least MIN_FRAMES of the latest of ``runs`` with one spec and ``device``, or else REFERENCE."""
+def measured_frame_costs(runs: Iterable[RunRecord], *, spec: str, device: str, tiles: int = 1) -> FrameCosts:
+    """Costs over at least MIN_FRAMES of the latest of ``runs`` with one spec and ``device``, or else REFERENCE.
+
+    ``tiles``: pieces of a frame that each cost the reference as much as a frame.
+    """
     totals, latest = dict.fromkeys(("frames", "decode_s", "fetch_s", "classify_s"), 0.0), ""
     for record in reversed(list(runs)):
         if record.spec_digest == spec and record.rates.get("device") == device:
@@ -59,7 +62,11 @@ def measured_frame_costs(runs: Iterable[RunRecord], *, spec: str, device: str) -
                 device=device,
                 basis=f"measured over {int(frames):,} frames, the latest of run {latest}",
             )
-    return REFERENCE[device]
+    reference = REFERENCE[device]
+    if tiles == 1:
+        return reference
+    basis = f"{reference.basis}, {tiles} tiles a frame"
+    return replace(reference, classify_s=tiles * reference.classify_s, basis=basis)
 
 
 def last_device(runs: Iterable[RunRecord]) -> str | None:
