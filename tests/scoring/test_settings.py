@@ -117,7 +117,7 @@ def test_a_yaml_file_may_take_in_another_part_of_it(tmp_path: Path) -> None:
         ("device: {name: cpu}", "sets device to {'name': 'cpu'}; give it the value that --device takes"),
         (
             "limit: 1\nquiet: true\nlimit: 2",
-            "is not YAML: the key 'limit' is given twice in line 3, column 1; mend it there",
+            "is not YAML: the key 'limit' is given twice in line 3, column 1; correct it there",
         ),
         ("sample_fps: 1\nsample-fps: 2", "sets sample-fps twice, with - and with _; keep one"),
         ("limit: !!map x", "is not YAML: expected a mapping node"),

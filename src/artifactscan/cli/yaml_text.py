@@ -1,4 +1,4 @@
-"""YAML that people write, settings and policies: no key counts twice, and what is wrong with a file is one sentence."""
+"""Parses YAML that people write, settings and policies; a key given twice and invalid YAML are errors."""
 
 from typing import Any
 
@@ -8,24 +8,24 @@ from artifactscan.errors import UsageError
 
 
 def parse_yaml(text: bytes, source: str) -> Any:
-    """What a YAML file holds, of plain types alone; UsageError, beginning with ``source``, where it is not YAML."""
+    """The value of a YAML file, of plain types only; UsageError, whose message begins with ``source``, if invalid."""
     try:
         return yaml.load(text, _UniqueKeys)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        told = ", ".join(filter(None, [error.context, error.problem]))
-        raise UsageError(f"{source} is not YAML: {told}{where}; mend it there") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML lets the last two out of dates and nesting
-        told = " ".join(str(error).replace('in "<byte string>", ', "at ").split())
-        raise UsageError(f"{source} is not YAML: {told}; mend it") from None
+        reason = ", ".join(filter(None, [error.context, error.problem]))
+        raise UsageError(f"{source} is not YAML: {reason}{where}; correct it there") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date, and nesting that is too deep
+        reason = " ".join(str(error).replace('in "<byte string>", ', "at ").split())
+        raise UsageError(f"{source} is not YAML: {reason}; correct it") from None
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key given twice is an error rather than the last one's."""
+    """A safe loader for which a key given twice is an error; PyYAML takes the last value."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)  # as it is written: `<<` is filled in later
+        node = super().compose_mapping_node(anchor)  # merge keys (`<<`) are not expanded yet
         seen = set()
         for key_node, _ in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
