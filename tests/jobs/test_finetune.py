@@ -20,7 +20,7 @@ from artifactscan.evaluation.predictions import LOGIT_COLUMNS, Y_COLUMNS
 from artifactscan.jobs.evaluate import main as evaluate
 from artifactscan.jobs.finetune import main as finetune
 from artifactscan.jobs.score import main as score
-from artifactscan.labels import SCORE_COLUMNS
+from artifactscan.labels import LABELS, SCORE_COLUMNS, SEVERITY_COLUMNS
 from artifactscan.model.checkpoint import BACKBONES, load_checkpoint
 from artifactscan.schemas import METRICS, PREDICTIONS
 from artifactscan.training.epoch_history import HISTORY
@@ -215,6 +215,31 @@ def test_ctrl_c_gives_one_line_and_the_same_command_resumes(labels: Path, tmp_pa
     assert told[-1] == "error: interrupted; the same command goes on with what is not done yet\n"
     again = subprocess.run(start, env=environment, capture_output=True, text=True, check=True)
     assert "final  going on after epoch" in again.stderr
+
+
+def test_grades_are_what_the_loss_sees_and_labels_what_is_measured(
+    labels: Path, tmp_path: Path, ray_here: None
+) -> None:
+    """Slight grades are no label, but a target of a third, which the loss and the weight of positives see.
+
+    Half of the labels are positive: their balance weighs 1, and where the mean target is 2/3 the square root of 1/2.
+    Logits near 0 cost ln 2 times that weight for the share that is positive.
+    """
+    table = pd.read_csv(labels)
+    grades = table[list(LABELS)].set_axis(list(SEVERITY_COLUMNS), axis=1) * 2 + 1  # 1 and 3
+    pd.concat([table[["file", "frame_index"]], grades], axis=1).to_csv(labels.parent / "grades.csv", index=False)
+    losses = {}
+    for targets in ("severity", "labels"):
+        out = tmp_path / targets
+        arguments = ("--labels", labels.parent / "grades.csv", "--cache", tmp_path / "frames", "--targets", targets)
+        assert run(finetune, *arguments, "--output", out, *QUICK, "--epochs", 1, "--protocol", "none") == 0
+        [predictions] = (out / SMALL / "runs").glob("*/final/predictions.parquet")
+        told = pd.read_parquet(predictions).merge(table, on=["file", "frame_index"])
+        assert (told[list(Y_COLUMNS)].to_numpy() == told[list(LABELS)].to_numpy()).all()
+        losses[targets] = pd.read_parquet(out / SMALL / "history.parquet")["fit_loss"][0]
+    assert len(list((tmp_path / "frames").glob("*/index.parquet"))) == 1, "both trainings read the same frames"
+    assert losses["labels"] == pytest.approx(np.log(2), abs=0.03)
+    assert losses["severity"] == pytest.approx(np.log(2) * (1 / 3 + 2 / 3 * np.sqrt(1 / 2)), abs=0.03)
 
 
 @pytest.mark.slow
