@@ -152,6 +152,7 @@ class FrameLookup:
             **dict(zip(SEVERITY_COLUMNS, values or [None] * len(LABELS), strict=True)),
             "annotator": annotator or None,
             "note": note or None,
+            "generator": None,
         }
 
     def _grade(self, value: Any, label: str, name: str) -> float:
