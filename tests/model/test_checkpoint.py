@@ -64,11 +64,11 @@ def test_the_digest_covers_what_scores_and_flags_depend_on(checkpoint: Checkpoin
     assert replace(checkpoint, weights=checkpoint.weights + b"\0").digest != checkpoint.digest
 
 
-def test_builtin_is_trained_measured_under_both_protocols_and_small() -> None:
+def test_builtin_is_trained_measured_under_all_protocols_and_small() -> None:
     builtin = load_checkpoint("builtin")
-    assert builtin.card.backbone == "tf_efficientnet_lite0"
-    assert builtin.card.trained
-    assert set(builtin.card.metrics["protocols"]) == {"videos", "frames"}
+    assert builtin.card.backbone == "tf_efficientnet_lite2"
+    assert builtin.card.trained and builtin.card.neighbours == 2
+    assert set(builtin.card.metrics["protocols"]) == {"videos", "frames", "generators"}
     assert sum(file.stat().st_size for file in BUILTIN_FOLDER.iterdir()) < 15e6
     check_weights(builtin)
 
@@ -77,11 +77,11 @@ def test_the_model_card_gives_the_figures_of_the_card() -> None:
     """Protocol, figure and interval, row by row."""
     protocols = load_checkpoint("builtin").card.metrics["protocols"]
     rows = re.findall(
-        r"^\| (videos|frames) \| macro ([\w ]+) \| ([\d.]+) \| ([\d.]+)–([\d.]+) \| ([\d.]+) \|$",
+        r"^\| (videos|generators|frames) \| macro ([\w ]+) \| ([\d.]+) \| ([\d.]+)–([\d.]+) \| ([\d.]+) \|$",
         (BUILTIN_FOLDER / "MODEL_CARD.md").read_text(),
         re.MULTILINE,
     )
-    assert len(rows) == 8
+    assert len(rows) == 12
     for protocol, metric, *told in rows:
         figure = protocols[protocol]["figures"]["macro"][metric.replace(" ", "_")]
         assert told == [f"{figure[name]:.3f}" for name in ("value", "low", "high", "majority")]

@@ -40,11 +40,13 @@ class FrameOutput:
             self.facts.rotation_deg, _ = orientation(frame)
             size = (frame.width, frame.height)
             self.facts.width, self.facts.height = size[::-1] if self.facts.rotation_deg % 180 else size
-        is_context = index in self.context and self.context_sink is not None
-        sink = self.context_sink if is_context else self._sink
-        sink(index, pts_s, to_rgb(frame, self.settings.input, self._scaler))
+        rgb = to_rgb(frame, self.settings.input, self._scaler)
         self.last_index = index
-        self._frames += not is_context
+        if index in self.context and self.context_sink is not None:
+            self.context_sink(index, pts_s, rgb)
+        else:
+            self._sink(index, pts_s, rgb)
+            self._frames += 1
 
     def set_timeline(self, *, frames: int, sampled: int, duration_s: float) -> None:
         """Notes the frames and length of the whole video; raises DecodeError where it is too long."""

@@ -1,5 +1,6 @@
 """Segments: what decoding hands on, with the frames around each where the checkpoint looks at neighbours."""
 
+import builtins
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -44,9 +45,9 @@ class Segment:
         return np.frombuffer(self.pixels, np.uint8).reshape(count, self.height, self.width, 3)
 
     @property
-    def own(self) -> slice:
+    def own(self) -> builtins.slice:
         """The segment's own frames among ``frames``."""
-        return slice(self.context_before, self.context_before + len(self.frame_index))
+        return builtins.slice(self.context_before, self.context_before + len(self.frame_index))
 
 
 def segment_without_frames(result: DecodeResult, slice: Slice = WHOLE) -> Segment:

@@ -94,7 +94,7 @@ class Classifier:
         UsageError for frames of another type or shape, and where the model's scores are not finite; MemoryError where
         not even one frame fits into memory.
         """
-        clips = cast(Sequence[Any], frames if isinstance(frames, list | tuple) else [frames])
+        clips: Sequence[Any] = frames if isinstance(frames, list | tuple) else [frames]
         shape = (self.input.height, self.input.width, 3)
         for clip in clips:
             if not isinstance(clip, np.ndarray):

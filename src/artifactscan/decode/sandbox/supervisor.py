@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -94,7 +94,7 @@ class SandboxedDecoder:
         finally:
             self._decoding = False
 
-    def _decode_slice(self, path: str, slice: Slice) -> Iterator[Segment]:
+    def _decode_slice(self, path: str, slice: Slice) -> Generator[Segment, None, None]:
         watch, failures = _Stopwatch(), []
         try:
             if "pyav" not in decoders_to_try(self._settings.decoder):
@@ -108,7 +108,7 @@ class SandboxedDecoder:
             self.start()
             yield _failure_segment([error], watch.elapsed_s, slice)
 
-    def _decode_whole(self, path: str) -> Iterator[Segment]:
+    def _decode_whole(self, path: str) -> Generator[Segment, None, None]:
         watch = _Stopwatch()
         limit_s = self._settings.limits.video_timeout_s
         decoders = decoders_to_try(self._settings.decoder)
