@@ -14,7 +14,7 @@ import ray
 from ray.actor import ActorProxy
 
 from artifactscan.decode.reader import ReaderCounts
-from artifactscan.decode.sandbox.supervisor import Segment
+from artifactscan.decode.segment import Segment
 from artifactscan.decode.slices import Slice
 from artifactscan.decode.video import DecodeResult, DecodeSettings, VideoFacts
 from artifactscan.labels import LABELS

@@ -8,11 +8,11 @@ from artifactscan.pipelines.ray_cluster import connection, node_wait
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
 from artifactscan.pipelines.ray_cluster.shared_paths import check_shared_paths
-from artifactscan.settings.groups import ClusterSettings
+from artifactscan.settings.groups import NodeSettings
 
 
 def start_cluster(
-    settings: ClusterSettings,
+    settings: NodeSettings,
     *paths: str,
     device: str,
     sized: Callable[[Resources], PoolSizes],

@@ -10,7 +10,7 @@ import pytest
 from media import draw_frame
 from PIL import Image
 
-from artifactscan.decode.sandbox.supervisor import Segment
+from artifactscan.decode.segment import Segment
 from artifactscan.decode.video import DecodeResult, VideoFacts
 from artifactscan.extract.extraction_tables import EXTRACTED
 from artifactscan.extract.write_frames import ImageWriter, take_frames

@@ -9,7 +9,7 @@ import media
 import numpy as np
 
 from artifactscan.decode.input_spec import InputSpec
-from artifactscan.decode.sandbox.supervisor import Segment
+from artifactscan.decode.segment import Segment
 from artifactscan.decode.video import DecodeLimits, DecodeResult, DecodeSettings, VideoFacts
 from artifactscan.outcomes import Outcome
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from artifactscan import storage
 from artifactscan.annotation.frame_index import FRAMES_FOLDER, image_name
-from artifactscan.decode.sandbox.supervisor import Segment
+from artifactscan.decode.segment import Segment
 
 _PNG_LEVEL = 3
 """Files are a little larger than at the default of 6, and written much faster."""
