@@ -10,7 +10,7 @@ from artifactscan.annotation.frame_index import read_index
 from artifactscan.annotation.labels_table import read_labels
 from artifactscan.cli.exit_codes import EXIT_OK, EXIT_TOO_MANY_FAILED, fail, failures_exit_code
 from artifactscan.errors import LedgerError, UsageError
-from artifactscan.judge.compare_with_scorer import JudgeComparison, compare_with_scorer
+from artifactscan.judge.compare_with_scorer import MIN_CLIPS, JudgeComparison, check_by_people, compare_with_scorer
 from artifactscan.judge.consistency import measure_consistency
 from artifactscan.judge.endpoint import ChatEndpoint, read_key
 from artifactscan.judge.frames_to_judge import FrameKey, plan_asks
@@ -77,12 +77,19 @@ def _make_plan(settings: JudgeSettings) -> _Plan:
 
 def _check_comparable(settings: JudgeSettings, human: pa.Table, index: pa.Table, wanted: list[FrameKey]) -> None:
     """UsageError where a comparison with the scorer cannot be made, before requests are paid for."""
+    check_by_people(human, f"--against: labels {settings.against}")
     labelled = zip(human["file"].to_pylist(), human["frame_index"].to_pylist(), strict=True)
-    if not set(wanted) & set(labelled):
+    frames = set(wanted) & set(labelled)
+    if not frames:
         raise UsageError(f"--against {settings.against} labels no frame that is to be judged; give labels of the index")
     if index[SCORE_COLUMNS[0]].null_count == index.num_rows:
         raise UsageError(
             f"--against compares with scores, which index {settings.index} does not have; extract with --checkpoint"
+        )
+    if (clips := len({file for file, _ in frames})) < MIN_CLIPS:
+        raise UsageError(
+            f"--against {settings.against} labels {clips} clips of those that are to be judged; label {MIN_CLIPS}, as "
+            "an interval of fewer is too narrow"
         )
 
 

@@ -10,11 +10,11 @@ from artifactscan.audit.human_labels import labels_with_flags
 from artifactscan.store.layout import Store
 
 
-def joined(tmp_path: Path, labels: str) -> list[dict]:
+def joined(tmp_path: Path, labels: str, *, header: str = "") -> list[dict]:
     store = Store(str(tmp_path / "store"))
     run = write_run(store, "run1", {"/c/x/a.mp4": motion(0.9, 0.1, 0.6), "/c/b.mp4": motion(0.4)})
     path = tmp_path / "labels.csv"
-    path.write_text("file,frame_index,boundary,texture,motion,object\n" + labels)
+    path.write_text(f"file,frame_index,boundary,texture,motion,object{header}\n{labels}")
     table = labels_with_flags(
         str(path), current_ledger(store, [run], run), store, "spec", corpus="/c", thresholds=THRESHOLDS
     )
@@ -31,3 +31,8 @@ def test_each_labelled_frame_stands_beside_what_is_flagged(tmp_path: Path) -> No
 
 def test_labels_of_other_frames_say_nothing(tmp_path: Path) -> None:
     assert joined(tmp_path, "x/a.mp4,99,0,0,1,0\n") == []
+
+
+def test_labels_by_a_judge_are_not_people_s(tmp_path: Path) -> None:
+    rows = "x/a.mp4,0,0,0,1,0,judge:m\nx/a.mp4,1,0,0,1,0,anna\nx/a.mp4,1,0,0,1,0,judge:m\nb.mp4,0,0,0,1,0,anna\n"
+    assert len(joined(tmp_path, rows, header=",annotator")) == 1

@@ -95,3 +95,15 @@ def test_a_damaged_table_costs_its_labels_only_and_is_named(folder: LabelFolder)
 
 def test_nothing_came_back(tmp_path: Path) -> None:
     assert labels_by_source(SAMPLE, LabelFolder(str(tmp_path / "none")), human_labels=None) == ({}, [])
+
+
+def test_rows_merged_of_people_and_a_judge_are_neither_s(folder: LabelFolder) -> None:
+    merged = "x/a.mp4,0,0,0,1,0,alice; judge:m,\nx/a.mp4,6,0,0,1,0,judge:m; alice,\nb.mp4,3,0,0,0,0,alice; ben,\n"
+    Path(folder.imported, "merged.csv").write_text(HEADER + merged)
+    found, notes = labels_by_source(SAMPLE, folder, human_labels=None)
+    assert {source: motion(labels) for source, labels in found.items()} == {PEOPLE: {("id-b.mp4", 3): 0}}
+    assert notes == [
+        f"1 rows of labels by {who} are of people and a judge together and count for no estimate; give the labels of "
+        "each in rows of their own"
+        for who in ("alice; judge:m", "judge:m; alice")
+    ]

@@ -212,6 +212,13 @@ def test_labels_that_cannot_be_compared_are_refused_before_a_request_is_paid_for
     write_labels(labels_table(label_row("z.mp4", 0, "1000")), str(labels))
     assert judge(server, index, "--against", labels) == 2
     assert "labels no frame that is to be judged" in capsys.readouterr().err
+    write_labels(labels_table(label_row("a.mp4", 0, "1000", "anna; judge:m")), str(labels))
+    assert judge(server, index, "--against", labels) == 2
+    assert "have 1 rows by anna; judge:m, which are not labels by people alone" in capsys.readouterr().err
+    few = write_extraction(tmp_path / "few", {"a.mp4": 1}, scores={("a.mp4", 0): (0.5, 0.5, 0.5, 0.5)})
+    write_labels(labels_table(label_row("a.mp4", 0, "1000")), str(labels))
+    assert judge(server, few, "--against", labels) == 2
+    assert "labels 1 clips of those that are to be judged; label 10, as" in capsys.readouterr().err
     assert server.questions == []
 
 

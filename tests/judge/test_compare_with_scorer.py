@@ -18,6 +18,7 @@ def rows(values: np.ndarray, columns: tuple[str, ...]) -> pa.Table:
     """A table of ``values``, (clips × frames, labels)."""
     keys = [(f"clip{n // FRAMES}.mp4", n % FRAMES) for n in range(len(values))]
     cells = {"file": [file for file, _ in keys], "frame_index": [frame for _, frame in keys]}
+    cells |= {"annotator": pa.array(["anna"] * len(keys))}
     return pa.table(cells | {column: list(values[:, n]) for n, column in enumerate(columns)})
 
 
@@ -109,7 +110,17 @@ def test_what_cannot_be_compared_is_one_sentence() -> None:
         compare_with_scorer(human, judged.slice(0, 0), scored)
     with pytest.raises(UsageError, match="have no scores to compare with; extract them with --checkpoint"):
         compare_with_scorer(human, judged, scored.slice(0, 0))
-    with pytest.raises(UsageError, match="are of 1 clip; an interval needs several"):
-        compare_with_scorer(human.slice(0, FRAMES), judged, scored)
+    with pytest.raises(UsageError, match="are of 9 clips; an interval needs 10"):
+        compare_with_scorer(human.slice(0, 9 * FRAMES), judged, scored)
     with pytest.raises(UsageError, match="no label is both there and absent"):
         compare_with_scorer(rows(np.zeros_like(y, int), LABELS), judged, scored)
+
+
+@pytest.mark.parametrize("annotator", ["judge:m", "anna; judge:m", "judge:m; anna"])
+def test_labels_by_a_judge_are_refused(annotator: str) -> None:
+    y = truth()
+    human, judged = rows(y.astype(int), LABELS), rows(grades(y, 0.2), SEVERITY_COLUMNS)
+    at = human.column_names.index("annotator")
+    by_judge = human.set_column(at, "annotator", pa.array([*["anna"] * (y.shape[0] - 2), annotator, annotator]))
+    with pytest.raises(UsageError, match=f"have 2 rows by {annotator}, which are not labels by people alone; remove"):
+        compare_with_scorer(by_judge, judged, rows(scores(y, 0.5), SCORE_COLUMNS), QUICK)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from artifactscan import storage
@@ -39,6 +40,8 @@ into has the mean of their grades. ``generator``: what made the clip, such as a 
 rows of a clip, null where it is not known."""
 
 _KEY_COLUMNS, _OPTIONAL_COLUMNS = ("file", "frame_index"), ("annotator", "note", "generator")
+JUDGE_PREFIX = "judge:"
+"""What the annotator of a judge's labels begins with; merged rows name their annotators with ``; `` between them."""
 _MAX_FRAME_INDEX = 2**31 - 1
 _LOOKUP_THREADS = 32
 _CSV = pa_csv.ParseOptions(newlines_in_values=True)
@@ -80,6 +83,11 @@ def split_by_annotator(table: pa.Table, name: str) -> dict[str, pa.Table]:
     annotators = [annotator or name for annotator in table["annotator"].to_pylist()]
     column = np.array(annotators, dtype=object)
     return {annotator: table.filter(pa.array(column == annotator)) for annotator in dict.fromkeys(annotators)}
+
+
+def labelled_by_judge(table: pa.Table) -> pa.ChunkedArray:
+    """bool, one per LABELLED row: whether a judge labelled it, alone or merged with people."""
+    return pc.match_substring_regex(pc.fill_null(table["annotator"], ""), f"(^|; ){JUDGE_PREFIX}")
 
 
 def write_labels(table: pa.Table, uri: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifactscan.annotation.labels_table import read_labels
+from artifactscan.annotation.labels_table import labelled_by_judge, read_labels
 from artifactscan.audit.video_groups import paths_below
 from artifactscan.labels import LABELS
 from artifactscan.store.layout import Store
@@ -18,9 +18,11 @@ def labels_with_flags(
     """One row per labelled frame with a score: ``video``, ``y_<label>`` (int8) and ``flagged_<label>`` (bool).
 
     ``videos`` has video_id and uri of the videos listed tonight. The labels table names files by their path below the
-    corpus; labels of other files and of frames that are not sampled are ignored.
+    corpus; labels of other files, of frames that are not sampled, and by a judge, alone or merged with people,
+    are ignored.
     """
     labels = read_labels(labels_uri, rule="majority")
+    labels = labels.filter(pc.invert(labelled_by_judge(labels)))
     paths = pa.array(paths_below(corpus, videos["uri"].to_pylist()), pa.string())
     named = pa.table({"file": paths, "video_id": videos["video_id"]})
     named = named.filter(pc.is_in(named["file"], labels["file"].combine_chunks()))

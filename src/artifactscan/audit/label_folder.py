@@ -15,14 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan import storage
-from artifactscan.annotation.labels_table import LABELLED, read_filled_labels
+from artifactscan.annotation.labels_table import JUDGE_PREFIX, LABELLED, labelled_by_judge, read_filled_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
+from artifactscan.messages.text import printable
 
 PEOPLE = "people"
 """Who labelled, where it was not a judge."""
-JUDGE_PREFIX = "judge:"
-"""What the annotator of a judge's labels begins with."""
 
 SAMPLE_LABELS = pa.schema(
     [("video_id", pa.string()), ("frame_index", pa.int32()), *((label, pa.int8()) for label in LABELS)]
@@ -67,10 +66,11 @@ class LabelFolder:
 def labels_by_source(
     sample: pa.Table, folder: LabelFolder, *, human_labels: str | None
 ) -> tuple[dict[str, pa.Table], list[str]]:
-    """Who labelled → SAMPLE_LABELS, people first, and a note for each table that cannot be read.
+    """Who labelled → SAMPLE_LABELS, people first, and a note for each table that cannot be read or is left out in part.
 
     ``sample``: LABEL_SAMPLE; labels of other frames are left out. ``human_labels``: one more labels table, by path
     below the corpus as the others. Of several people most decide; where as many say 1 as 0, the frame counts as 1.
+    Rows that were merged from labels by people and by a judge are neither's and left out.
     """
     tables, notes = [LABELLED.empty_table()], []
     for uri in [*folder.tables(), *([human_labels] if human_labels else [])]:
@@ -80,10 +80,17 @@ def labels_by_source(
             notes.append(f"{error}; until then it counts for no estimate")
     rows = pa.concat_tables(tables)
     rows = rows.set_column(rows.column_names.index("annotator"), "annotator", pc.fill_null(rows["annotator"], PEOPLE))
-    by_judge = pc.starts_with(rows["annotator"], JUDGE_PREFIX)
+    by_judge = labelled_by_judge(rows)
     sources = {PEOPLE: rows.filter(pc.invert(by_judge))}
-    for judge in sorted(pc.unique(rows.filter(by_judge)["annotator"]).to_pylist()):
-        sources[judge] = rows.filter(pc.equal(rows["annotator"], judge))
+    for annotator in sorted(pc.unique(rows.filter(by_judge)["annotator"]).to_pylist()):
+        of_annotator = rows.filter(pc.equal(rows["annotator"], annotator))
+        if all(part.startswith(JUDGE_PREFIX) for part in annotator.split("; ")):
+            sources[annotator] = of_annotator
+        else:
+            notes.append(
+                f"{of_annotator.num_rows:,} rows of labels by {printable(annotator, 80)} are of people and a judge "
+                "together and count for no estimate; give the labels of each in rows of their own"
+            )
     found = {source: _of_sample(sample, labels) for source, labels in sources.items()}
     return {source: labels for source, labels in found.items() if labels.num_rows}, notes
 

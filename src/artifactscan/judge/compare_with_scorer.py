@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from artifactscan.annotation.labels_table import labelled_by_judge
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.bootstrap import BootstrapSettings, bootstrap
 from artifactscan.evaluation.label_metrics import LABEL_METRICS, ScoredFrames, compute_metrics, has_both_classes
 from artifactscan.labels import LABELS, MAX_SEVERITY, SCORE_COLUMNS, SEVERITY_COLUMNS
+from artifactscan.messages.text import printable
 
 _AVERAGE_PRECISION = LABEL_METRICS.index("average_precision")
-MIN_CLIPS = 2
+MIN_CLIPS = 10
+"""An interval from fewer clips is too narrow: from two, 8 of 60 judges that guess were said to beat the scorer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +60,10 @@ def compare_with_scorer(
 
     ``human``: LABELLED rows, one per frame; ``judged``: file, frame_index and severities, rows without grades are left
     out; ``scored``: file, frame_index and the SCORE_COLUMNS, likewise. The same resamples of clips serve both.
-    UsageError where there is no such frame, fewer than MIN_CLIPS clips, or no label in both classes.
+    UsageError where there is no such frame, fewer than MIN_CLIPS clips, no label in both classes, or a row of
+    ``human`` by a judge.
     """
+    check_by_people(human, "the labels to compare with")
     settings = settings or BootstrapSettings()
     y, grades, scores = (
         _by_frame(table, columns)
@@ -88,6 +93,16 @@ def compare_with_scorer(
     )
 
 
+def check_by_people(labels: pa.Table, source: str) -> None:
+    """UsageError where a judge labelled a row of LABELLED ``labels``, alone or merged with people."""
+    by_judge = labels.filter(labelled_by_judge(labels))
+    if by_judge.num_rows:
+        raise UsageError(
+            f"{source} have {by_judge.num_rows:,} rows by {printable(by_judge['annotator'][0].as_py(), 80)}, which are "
+            "not labels by people alone; remove them"
+        )
+
+
 def _by_frame(table: pa.Table, columns: tuple[str, ...]) -> dict[tuple[str, int], list[float]]:
     """file and frame_index → the values of ``columns``, of the rows that have all of them."""
     rows = table.select(["file", "frame_index", *columns]).to_pylist()
@@ -106,7 +121,7 @@ def _check_frames(frames: list[tuple[str, int]], clips: int, judged: set[tuple[s
     if not frames:
         raise UsageError("no labelled frame was judged; give labels of the frames in the index")
     if clips < MIN_CLIPS:
-        raise UsageError(f"the labelled frames that were judged are of {clips} clip; an interval needs several")
+        raise UsageError(f"the labelled frames that were judged are of {clips} clips; an interval needs {MIN_CLIPS}")
 
 
 def _average_precisions(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from artifactscan.annotation.labels_table import JUDGE_PREFIX
 from artifactscan.judge.frames_to_judge import FrameToJudge
 from artifactscan.judge.prompt import PROMPT_VERSION, answer_schema, default_guide, make_messages
 from artifactscan.storage.digest import digest
@@ -41,7 +42,7 @@ class JudgeRequest:
     @property
     def annotator(self) -> str:
         """The name of this judge in a labels table."""
-        return f"judge:{self.model}"
+        return f"{JUDGE_PREFIX}{self.model}"
 
     @property
     def identity(self) -> dict[str, Any]:
