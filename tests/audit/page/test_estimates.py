@@ -95,3 +95,10 @@ def test_without_a_sample_nothing_is_said_of_them(plain: Report) -> None:
 def test_labels_that_cannot_be_read_are_named(plain: Report) -> None:
     report = replace(with_estimates(plain), label_notes=("labels x.csv: row 3 has motion 'maybe'; correct it.",))
     assert "row 3 has motion &#39;maybe&#39;" in render_html(report)
+
+
+def test_intervals_from_few_clips_are_said_to_be_too_narrow(plain: Report) -> None:
+    few, enough = (with_estimates(plain, labelled=labelled, drawn=90) for labelled in (29, 90))
+    said = "Intervals from fewer than 30 labelled clips are too narrow"
+    assert said in render_html(few) and said in render_markdown(few)
+    assert said not in render_html(enough) and said not in render_markdown(enough)

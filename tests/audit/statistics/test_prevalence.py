@@ -86,12 +86,14 @@ def test_an_undefined_estimate_has_a_reason(table: pa.Table, arrivals: pa.Table,
 
 def test_where_the_flags_say_nothing_the_labels_give_the_estimate() -> None:
     # Every frame is flagged, a quarter of the labelled ones show it.
-    table = labelled(*[(f"v{i}", int(i < 10 and j < 2), True) for i in range(20) for j in range(4)])
+    table = labelled(*[(f"v{i}", int(i < 20 and j < 2), True) for i in range(40) for j in range(4)])
     row = motion(estimate_prevalence(table, arrived(*[video(motion=10)] * 50)))
     assert row["reason"] == "sensitivity 1.00 and specificity 0.00 sum to 1 or less, so the flags say nothing of it"
     assert (row["method"], row["frame_rate"]) == ("prediction-powered", 1)
     assert row["corrected"] == pytest.approx(0.25)
     assert 0.1 < row["corrected_low"] < 0.25 < row["corrected_high"] < 0.45
+    few = motion(estimate_prevalence(table.slice(0, 29 * 4), arrived(*[video(motion=10)] * 50)))
+    assert (few["labelled_videos"], few["method"], few["corrected"]) == (29, None, None)
     assert motion(estimate_prevalence(SAMPLE, NIGHT))["method"] == "rogan-gladen"
 
 

@@ -10,6 +10,7 @@ from artifactscan.audit.night_tables import ALL, TONIGHT
 from artifactscan.audit.page.charts import nice_top
 from artifactscan.audit.report_data import Report
 from artifactscan.audit.statistics.label_estimates import CLIPS, FRAMES
+from artifactscan.audit.statistics.prediction_powered import ENOUGH_CLIPS
 from artifactscan.labels import LABELS
 
 MAX_GROUP_ROWS = 400
@@ -35,6 +36,8 @@ class LeadingEstimates:
     """In the order of the labels; none where there is no estimate yet."""
     basis: str
     """What they rest on, as a sentence."""
+    too_narrow: str | None
+    """That some of the intervals are too narrow, as a sentence; None where none is."""
     waiting: str | None
     """What is still to be labelled tonight, as a sentence; None where nothing is."""
     groups: tuple[Row, ...]
@@ -54,11 +57,13 @@ def leading_estimates(report: Report) -> LeadingEstimates | None:
         for label in (LABELS if rows else ())
     )
     shown = [row[name] for row in rows for name in ("estimate_high", "flag_rate") if row[name] is not None]
+    groups = _groups(report, rows)
     return LeadingEstimates(
         shares=shares,
         basis=_basis(rows),
+        too_narrow=_too_narrow([*rows, *groups]),
         waiting=_waiting(report),
-        groups=tuple(_groups(report, rows)),
+        groups=tuple(groups),
         top=nice_top(max(shown, default=0.0)),
     )
 
@@ -73,6 +78,15 @@ def _basis(rows: Sequence[Row]) -> str:
         f"From labels by {who} on {row['labelled_clips']:,} of {counted(row['clips'], 'clip')} of {when}, drawn at "
         "random, and scores on all of them."
     ).replace("of the last 1 labelled night,", "of the last labelled night,")
+
+
+def _too_narrow(rows: Sequence[Row]) -> str | None:
+    if not any(row["estimate"] is not None and row["labelled_clips"] < ENOUGH_CLIPS for row in rows):
+        return None
+    return (
+        f"Intervals from fewer than {ENOUGH_CLIPS} labelled clips are too narrow: those of a share of frames hold the "
+        "truth in about 90 % of samples, not in 95 %."
+    )
 
 
 def _waiting(report: Report) -> str | None:

@@ -87,7 +87,7 @@ def _estimates(report: Report) -> list[str]:
     """What the labels on random samples say, beside what is flagged."""
     if (found := leading_estimates(report)) is None:
         return []
-    lines = [escaped(" ".join(filter(None, (found.basis, found.waiting))))]
+    lines = [escaped(" ".join(filter(None, (found.basis, found.too_narrow, found.waiting))))]
     if found.shares:
         lines += ["", "| label | of clips | flagged | of frames | flagged |", "|---|---:|---:|---:|---:|"]
     for one in found.shares:

@@ -15,6 +15,9 @@ from artifactscan.audit.statistics.resampling import CONFIDENCE
 
 MIN_CLIPS = 10
 """Fewer labelled clips give no interval worth showing."""
+ENOUGH_CLIPS = 30
+"""From so many labelled clips on, 95 % intervals hold the truth in 93 to 97 % of samples; of 10 to 15 clips, those of a
+share of frames do in 90 to 92 %."""
 _TAIL = (1 - CONFIDENCE) / 2
 _ROUNDING = 1e-12
 

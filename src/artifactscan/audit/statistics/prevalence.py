@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from artifactscan.audit.night_tables import ALL, PREVALENCE
 from artifactscan.audit.statistics.group_members import members
-from artifactscan.audit.statistics.prediction_powered import MIN_CLIPS, LabelledClips, ScoredClips, estimate_share
+from artifactscan.audit.statistics.prediction_powered import ENOUGH_CLIPS, LabelledClips, ScoredClips, estimate_share
 from artifactscan.audit.statistics.resampling import RESAMPLES, interval, resampled_ratio, resampled_sums, unvaried
 from artifactscan.labels import LABELS
 
@@ -21,8 +21,8 @@ def estimate_prevalence(
 ) -> pa.Table:
     """PREVALENCE: the share of tonight's frames that show each label, after Rogan and Gladen (1978).
 
-    Where that is undefined, as the flags say nothing of the label, and MIN_CLIPS videos are labelled, the estimate is
-    that of the module prediction_powered, with the flags as scores, if need be from the labels alone.
+    Where that is undefined, as the flags say nothing of the label, and ENOUGH_CLIPS videos are labelled, the estimate
+    is that of the module prediction_powered, with the flags as scores, if need be from the labels alone.
 
     ``labelled`` has a row per labelled frame: ``video`` (string), ``y_<label>`` (int8, 1 where humans see it) and
     ``flagged_<label>`` (bool, its score is at or above the threshold); ``arrivals`` is ARRIVALS. The sample may be of
@@ -53,7 +53,7 @@ def estimate_prevalence(
         }
         if not reason:
             row |= _estimate(sample, frames, over, rng, resamples) | {"method": ROGAN_GLADEN}
-        elif len(frames) and len(videos) >= MIN_CLIPS:
+        elif len(frames) and len(videos) >= ENOUGH_CLIPS:
             row |= _from_labels(sample, frames, over) | {"method": PREDICTION_POWERED}
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=PREVALENCE)
