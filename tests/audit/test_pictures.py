@@ -2,10 +2,12 @@
 
 import io
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from checkpoints import as_probe, random_probe
 from media import write_clip
 from PIL import Image
 from scored_runs import motion, write_run
@@ -16,8 +18,10 @@ from artifactscan.audit.pictures import draw_pictures, pictures_of, worst_videos
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.audit.video_groups import Grouping
 from artifactscan.corpus.listing import video_id
+from artifactscan.decode.input_spec import InputSpec
 from artifactscan.demo import marks
 from artifactscan.labels import LABELS
+from artifactscan.model.checkpoint import BUILTIN, Checkpoint, load_checkpoint
 from artifactscan.scoring.events import EventSettings
 from artifactscan.storage.files import stat
 from artifactscan.store.layout import Store
@@ -58,6 +62,9 @@ def test_the_worst_have_the_largest_share_of_frames_over(tmp_path: Path) -> None
     assert worst_videos(ARRIVALS.empty_table(), 5).num_rows == 0
 
 
+SMALL = "test_resnet.r160_in1k"
+
+
 @pytest.fixture
 def clip(tmp_path: Path) -> str:
     return str(write_clip(tmp_path / "a.mp4", seconds=2))
@@ -67,17 +74,26 @@ def settings(tmp_path: Path, **changes) -> AuditSettings:
     return AuditSettings(corpus=str(tmp_path), store=str(tmp_path / "audit"), **changes)
 
 
-def drawn(tmp_path: Path, clip: str, *, etag: str | None = None, **changes):
+def drawn(tmp_path: Path, clip: str, *, etag: str | None = None, checkpoint: Checkpoint | None = None, **changes):
     scores = {"motion": [0.1, 0.9, 0.2, 0.1], "texture": [0.6, 0.1, 0.1, 0.1], "object": [0.3] * 4}
     table = arrivals(tmp_path / secrets.token_hex(4), {clip: scores}, {clip: etag or stat(clip).etag})
     # The runs made here number sampled frames 0, 1, 2, …: those are frames of the clip all the same.
-    return draw_pictures(
-        worst_videos(table, 5), settings(tmp_path, **changes), marks.checkpoint("test_resnet.r160_in1k")
-    )
+    return draw_pictures(worst_videos(table, 5), settings(tmp_path, **changes), checkpoint or marks.checkpoint(SMALL))
 
 
-def test_each_label_with_an_event_gets_its_peak_frame_and_a_heat_map(tmp_path: Path, clip: str) -> None:
-    table, notes = drawn(tmp_path, clip)
+@pytest.mark.parametrize(
+    "new_checkpoint",
+    [
+        lambda: marks.checkpoint(SMALL),
+        lambda: as_probe(marks.checkpoint(SMALL)),
+        lambda: load_checkpoint(BUILTIN),
+    ],
+    ids=["plain", "probe", BUILTIN],
+)
+def test_each_label_with_an_event_gets_its_peak_frame_and_a_heat_map(
+    tmp_path: Path, clip: str, new_checkpoint: Callable[[], Checkpoint]
+) -> None:
+    table, notes = drawn(tmp_path, clip, checkpoint=new_checkpoint())
     assert (table.schema.equals(PICTURES), notes) == (True, [])
     pictures = pictures_of(table, video_id(clip, stat(clip).etag))
     assert [(one.label, one.frame_index) for one in pictures] == [("motion", 1), ("texture", 0)]
@@ -89,6 +105,17 @@ def test_each_label_with_an_event_gets_its_peak_frame_and_a_heat_map(tmp_path: P
         assert frame.size == over.size
         assert np.abs(np.asarray(frame).astype(int) - np.asarray(over)).max() > 40
     assert pictures_of(table, "another") == ()
+
+
+def test_a_checkpoint_without_heat_maps_gets_the_frames_and_a_note(tmp_path: Path, clip: str) -> None:
+    checkpoint = random_probe(SMALL, InputSpec(height=96, width=128), tiles=(1, 2))
+    table, notes = drawn(tmp_path, clip, checkpoint=checkpoint)
+    assert table["label"].to_pylist() == ["motion", "texture"]
+    assert table["overlay_jpeg"].null_count == 2
+    assert notes == [
+        f"pictures without heat maps: this probe of {SMALL} has no heat maps: it cuts frames into 1x2 tiles; "
+        "explain a checkpoint without tiles"
+    ]
 
 
 def test_as_many_frames_as_asked_for(tmp_path: Path, clip: str) -> None:

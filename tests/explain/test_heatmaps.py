@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from checkpoints import as_probe, random_probe
 from torch.nn import functional
 
+from artifactscan.decode.input_spec import InputSpec
 from artifactscan.demo import marks
 from artifactscan.errors import UsageError
 from artifactscan.explain.heatmaps import HeatMapper
 from artifactscan.labels import LABELS
 from artifactscan.model.backbone import head, initialise, normalise, probe_frames
-from artifactscan.model.checkpoint import BACKBONES, Calibration, Checkpoint
+from artifactscan.model.checkpoint import BACKBONES, BUILTIN, Calibration, Checkpoint, load_checkpoint
 from artifactscan.model.classifier import Classifier
 from artifactscan.model.classify_settings import ClassifySettings
 
@@ -115,3 +117,60 @@ def test_a_backbone_without_maps_is_refused() -> None:
         "backbone mixer_s32_224 has no heat maps: its features of shape [49, 512] are neither those of a "
         "convolutional network nor the tokens of a plain vision transformer; explain a checkpoint of such a backbone"
     )
+
+
+def test_a_probe_has_the_maps_of_the_checkpoint_with_the_same_head() -> None:
+    plain, rng = marks.checkpoint(SMALL), np.random.default_rng(7)
+    frame = marks.draw(marks.choose_cells(rng), rng)
+    np.testing.assert_allclose(HeatMapper(as_probe(plain)).maps(frame, ALL), HeatMapper(plain).maps(frame, ALL))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "probe"),
+    [
+        (SMALL, {"tokens": ("mean", "std", "max"), "unit_length": True, "components": 8, "neighbours": 1}),
+        (SMALL_VIT, {"tokens": ("class", "mean")}),
+        (SMALL_VIT, {"blocks": (1, 3), "tokens": ("class", "std"), "components": 8, "smoothing": 0.5}),
+        (BUILTIN, {}),
+    ],
+)
+def test_probes_have_maps_and_the_scores_of_the_classifier(backbone: str, probe: dict) -> None:
+    """Each frame is a clip of its own."""
+    if backbone == BUILTIN:
+        checkpoint = load_checkpoint(BUILTIN)
+    else:
+        checkpoint = random_probe(backbone, InputSpec(height=160, width=160), **probe)
+    mapper, frames = HeatMapper(checkpoint), probe_frames(checkpoint.card.input, 2)
+    with torch.inference_mode():
+        pixels = normalise(torch.from_numpy(frames), checkpoint.card.input)
+        explained = torch.sigmoid(mapper.model(pixels)).numpy()
+    classifier = Classifier(checkpoint, ClassifySettings(precision="fp32", device="cpu"))
+    np.testing.assert_allclose(explained, classifier.scores([frames[:1], frames[1:]]), atol=1e-4)
+    maps = mapper.maps(frames[0], ALL)
+    assert maps.shape == (4, *frames.shape[1:3])
+    assert maps.max() > 0.99
+    assert np.abs(maps - mapper.maps(frames[1], ALL)).mean() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("backbone", "probe", "message"),
+    [
+        (
+            SMALL,
+            {"blocks": (0, 1), "tokens": ("mean",)},
+            f"this probe of {SMALL} has no heat maps: it reads blocks 0, 1 of a backbone that is not a plain vision "
+            "transformer; explain a probe of its last feature map",
+        ),
+        (
+            SMALL_VIT,
+            {"tiles": (1, 2)},
+            f"this probe of {SMALL_VIT} has no heat maps: it cuts frames into 1x2 tiles; explain a checkpoint without "
+            "tiles",
+        ),
+    ],
+)
+def test_a_probe_without_maps_is_refused(backbone: str, probe: dict, message: str) -> None:
+    width = 160 * probe.get("tiles", (1, 1))[1]
+    with pytest.raises(UsageError) as raised:
+        HeatMapper(random_probe(backbone, InputSpec(height=160, width=width), **probe))
+    assert str(raised.value) == message

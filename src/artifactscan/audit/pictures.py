@@ -38,13 +38,19 @@ def worst_videos(arrivals: pa.Table, count: int) -> pa.Table:
 
 
 def draw_pictures(videos: pa.Table, settings: AuditSettings, checkpoint: Checkpoint) -> tuple[pa.Table, list[str]]:
-    """PICTURES of these videos (ARRIVALS), and a note for each that could not be drawn."""
+    """PICTURES of these videos (ARRIVALS), and a note for each that could not be drawn.
+
+    A checkpoint without heat maps gets the frames alone, and a note.
+    """
     if not videos.num_rows or not settings.frames_per_video:
         return PICTURES.empty_table(), []
     # Runs on the driver, which may have no GPU, and for a few frames only.
     classifier = Classifier(checkpoint, replace(settings.classifying(), device="auto", compile=False))
-    mapper = HeatMapper(checkpoint, classifier.device)
-    rows, notes = [], []
+    rows, notes, mapper = [], [], None
+    try:
+        mapper = HeatMapper(checkpoint, classifier.device)
+    except UsageError as error:
+        notes.append(f"pictures without heat maps: {error}")
     for video in videos.to_pylist():
         try:
             rows += _draw_video(video, settings, checkpoint, classifier, mapper)
@@ -64,7 +70,7 @@ def _sum_over_labels(arrivals: pa.Table, kind: str) -> pa.ChunkedArray:
 
 
 def _draw_video(
-    video: dict, settings: AuditSettings, checkpoint: Checkpoint, classifier: Classifier, mapper: HeatMapper
+    video: dict, settings: AuditSettings, checkpoint: Checkpoint, classifier: Classifier, mapper: HeatMapper | None
 ) -> list[dict]:
     labels = sorted((label for label in LABELS if video[f"events_{label}"]), key=lambda label: -video[f"peak_{label}"])
     peaks = {label: video[f"peak_frame_{label}"] for label in labels[: settings.frames_per_video]}
@@ -83,7 +89,7 @@ def _draw_video(
     rows = []
     for label, index in peaks.items():
         frame = frames[index]
-        [heat] = mapper.maps(frame.seen.pixels, [LABELS.index(label)])
+        heat = mapper.maps(frame.seen.pixels, [LABELS.index(label)])[0] if mapper else None
         rows.append(
             {
                 "video_id": video["video_id"],
@@ -92,7 +98,9 @@ def _draw_video(
                 "pts_s": frame.seen.pts_s,
                 "score": video[f"peak_{label}"],
                 "frame_jpeg": _jpeg(frame.shown.pixels),
-                "overlay_jpeg": _jpeg(overlay(frame.shown.pixels, heat)) if heat.max() > 0 else None,
+                "overlay_jpeg": _jpeg(overlay(frame.shown.pixels, heat))
+                if heat is not None and heat.max() > 0
+                else None,
             }
         )
     return rows

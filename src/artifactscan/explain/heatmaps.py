@@ -4,6 +4,9 @@ Source: Selvaraju et al., Grad-CAM, arXiv 1610.02391. For convolutional backbone
 the head pools: with average pooling its values add up to the label's logit without the bias. The class token of a
 transformer reads the patches in every block, so the map is the mean over the inputs of all blocks; the last block
 alone, the usual choice, often misses what earlier blocks read (docs/experiments.md).
+
+The map of a probe explains the logit of the frame as a clip of its own: how much the features change from frame to
+frame, which the probe may see too, has no place in it.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,13 +22,17 @@ from torch import nn
 from artifactscan.errors import UsageError
 from artifactscan.model.backbone import calibration_tensors, head, load_model, normalise
 from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.model.probe import ProbeModel, read_last_features
 
 
 class HeatMapper:
     """A checkpoint ready to compute heat maps on one device, in fp32."""
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu"):
-        """UsageError for a backbone that is neither convolutional nor a plain vision transformer."""
+        """UsageError for a backbone that is neither convolutional nor a plain vision transformer, and for some probes.
+
+        Those are probes that cut frames into tiles, or read blocks of a backbone that is not such a transformer.
+        """
         self._input, self._device = checkpoint.card.input, device
         self.model = ExplainedModel(checkpoint).to(device)
         blank = np.zeros((1, self._input.height, self._input.width, 3), np.uint8)
@@ -49,23 +56,31 @@ class HeatMapper:
 
 
 class ExplainedModel(nn.Module):
-    """The backbone of a checkpoint, with its features as a module that Grad-CAM can hook.
+    """The model of a checkpoint, with the features of its backbone as a module that Grad-CAM can hook.
 
-    Normalised float (n, 3, height, width) to calibrated logits, float (n, labels).
+    Normalised float (n, 3, height, width) to calibrated logits, float (n, labels), each frame a clip of its own.
     """
 
     def __init__(self, checkpoint: Checkpoint):
         super().__init__()
-        self.backbone = load_model(checkpoint)
+        self.model = load_model(checkpoint)
+        self.backbone = self.model.backbone if isinstance(self.model, ProbeModel) else self.model
         self.features = _Features(self.backbone)
         scale, offset = calibration_tensors(checkpoint.card)
         self.register_buffer("scale", scale)
         self.register_buffer("offset", offset)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        features = self.features(pixels)
-        pooled = cast(Any, self.backbone).forward_head(features, pre_logits=True)
-        return head(self.backbone)(pooled) * self.scale + self.offset
+        return self._logits(pixels) * self.scale + self.offset
+
+    def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        if not isinstance(self.model, ProbeModel):
+            pooled = cast(Any, self.backbone).forward_head(self.features(pixels), pre_logits=True)
+            return head(self.model)(pooled)
+        if self.model.probe.blocks:
+            return self.model(pixels)
+        read = read_last_features(self.backbone, self.features(pixels), self.model.probe)
+        return self.model.logits(self.model.project(read), [1] * len(pixels))
 
 
 class _Features(nn.Module):
@@ -83,8 +98,15 @@ def _layers(
     model: ExplainedModel, features: torch.Tensor, name: str
 ) -> tuple[list[nn.Module], Callable[[torch.Tensor], torch.Tensor] | None]:
     """The modules whose outputs are mapped, and what lays these out as (n, channels, rows, columns) where needed."""
-    backbone = cast(Any, model.backbone)
-    if features.ndim == 4 and features.shape[1] == backbone.num_features:
+    backbone, probe = cast(Any, model.backbone), model.model.probe if isinstance(model.model, ProbeModel) else None
+    if probe and probe.tile_count > 1:
+        rows, columns = probe.tiles
+        raise UsageError(
+            f"this probe of {name} has no heat maps: it cuts frames into {rows}x{columns} tiles; "
+            "explain a checkpoint without tiles"
+        )
+    is_map = features.ndim == 4 and features.shape[1] == backbone.num_features
+    if is_map and not (probe and probe.blocks):
         return [model.features], None
     rows, columns = getattr(getattr(backbone, "patch_embed", None), "grid_size", None) or (0, 0)
     prefix = getattr(backbone, "num_prefix_tokens", 0)
@@ -92,6 +114,11 @@ def _layers(
         blocks = list(backbone.blocks)
         if all(hasattr(block, "norm1") for block in blocks):
             return [block.norm1 for block in blocks], partial(_tokens_to_map, grid=(rows, columns), prefix=prefix)
+    if probe and probe.blocks:
+        raise UsageError(
+            f"this probe of {name} has no heat maps: it reads blocks {', '.join(map(str, probe.blocks))} of a backbone "
+            "that is not a plain vision transformer; explain a probe of its last feature map"
+        )
     raise UsageError(
         f"backbone {name} has no heat maps: its features of shape {list(features.shape[1:])} are neither those of a "
         "convolutional network nor the tokens of a plain vision transformer; explain a checkpoint of such a backbone"

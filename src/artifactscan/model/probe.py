@@ -80,11 +80,7 @@ def read_tokens(backbone: nn.Module, frames: torch.Tensor, probe: ProbeSpec) -> 
     """The probe's tokens of its outputs side by side: float32 (n, width) of normalised float (n, 3, height, width)."""
     model = cast(Any, backbone)
     if not probe.blocks:
-        features = model.forward_features(frames)
-        parts = _tokens(*_patches(backbone, features), probe)
-        if "pooled" in probe.tokens:
-            parts["pooled"] = model.forward_head(features, pre_logits=True)
-        return torch.cat([parts[token].float() for token in probe.tokens], dim=1)
+        return read_last_features(backbone, model.forward_features(frames), probe)
     options: dict[str, Any] = {"return_prefix_tokens": True} if _has_class_token(backbone) else {}
     outputs = model.forward_intermediates(
         frames, indices=list(probe.blocks), stop_early=True, intermediates_only=True, **options
@@ -95,6 +91,14 @@ def read_tokens(backbone: nn.Module, frames: torch.Tensor, probe: ProbeSpec) -> 
         parts = _tokens(patches.flatten(2), prefix, probe)
         read += [parts[token].float() for token in probe.tokens]
     return torch.cat(read, dim=1)
+
+
+def read_last_features(backbone: nn.Module, features: torch.Tensor, probe: ProbeSpec) -> torch.Tensor:
+    """The tokens of a probe without blocks: float32 (n, width) of the backbone's last features, as the head pools."""
+    parts = _tokens(*_patches(backbone, features), probe)
+    if "pooled" in probe.tokens:
+        parts["pooled"] = cast(Any, backbone).forward_head(features, pre_logits=True)
+    return torch.cat([parts[token].float() for token in probe.tokens], dim=1)
 
 
 def _tokens(patches: torch.Tensor, prefix: torch.Tensor | None, probe: ProbeSpec) -> dict[str, torch.Tensor]:
