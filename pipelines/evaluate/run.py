@@ -177,7 +177,6 @@ def _logits_of_windows(
         labelled,
         checkpoint,
         storage.join(settings.cache or root, "embeddings"),
-        sample_fps=settings.sample_fps,
         limits=settings.limits(),
         precision=settings.precision,
         start=start,

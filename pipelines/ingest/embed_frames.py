@@ -98,7 +98,6 @@ def embed_labelled_frames(
     checkpoint: Checkpoint,
     folder: str,
     *,
-    sample_fps: float,
     limits: DecodeLimits,
     precision: str,
     start: Callable[[], PoolSizes],
@@ -106,19 +105,18 @@ def embed_labelled_frames(
     """What a probe reads of the window of each labelled frame, in the order of the labels.
 
     Read from ``folder`` as far as an earlier run wrote it; ``start`` joins the cluster, if there is anything to embed.
-    ``precision``: bf16, fp32, or auto: bf16 on a GPU.
+    ``precision``: bf16, or fp32, which auto is here.
     UsageError for labels that name frames a clip does not have, for clips that cannot be decoded, and while another
     job holds the lease.
     """
     probe = checkpoint.card.probe
     assert probe is not None
-    cache = find_embeddings(folder, checkpoint, sample_fps)
+    bf16 = precision == "bf16"
+    cache = find_embeddings(folder, checkpoint, bf16=bf16)
     clips = clips_to_embed(labelled, cache.read())
     if clips.num_rows:
         with Lease(f"{cache.root}.lease.json"):
-            pools = start()
-            bf16 = precision == "bf16" or (precision == "auto" and pools.device == "cuda")
-            _embed(clips, checkpoint, cache.root, pools, sample_fps=sample_fps, limits=limits, bf16=bf16)
+            _embed(clips, checkpoint, cache.root, start(), limits=limits, bf16=bf16)
     return gather_windows(labelled, cache.read(), probe.tile_count)
 
 
@@ -128,11 +126,11 @@ def _embed(
     folder: str,
     pools: PoolSizes,
     *,
-    sample_fps: float,
     limits: DecodeLimits,
     bf16: bool,
 ) -> None:
-    spec = checkpoint.card.input
+    spec, probe = checkpoint.card.input, checkpoint.card.probe
+    assert probe is not None
     decoding = every_frame_settings(spec, DecodeSettings(input=spec, limits=limits))
     problems: list[str] = []
     with ray_errors_as_cut_off():
@@ -143,7 +141,7 @@ def _embed(
                 batch_size=1,
                 batch_format="pyarrow",
                 compute=actor_pool(min(pools.decoders, clips.num_rows)),
-                fn_constructor_args=(decoding, sample_fps, checkpoint.card.neighbours),
+                fn_constructor_args=(decoding, probe.sample_fps, probe.context_frames),
                 num_cpus=pools.decoder_cpus,
                 label_selector=pools.decoder_label,
             )

@@ -66,6 +66,8 @@ def score(settings: ScoreSettings) -> int:
         checkpoint = load_checkpoint(settings.checkpoint)
         print_checkpoint_quality(settings.checkpoint, checkpoint, out)
         job = make_job(settings, checkpoint, out)
+        if note := _note_on_rate(job):
+            out.print(Text(note, style="yellow"), soft_wrap=True)
         with as_usage_errors():
             if settings.plan:
                 return _show_plan(job)
@@ -253,6 +255,17 @@ def _make_plan(job: ScoringJob, manifest: Path) -> Plan:
     )
 
 
+def _note_on_rate(job: ScoringJob) -> str | None:
+    """That the checkpoint's neighbours were sampled at another rate when it was fitted."""
+    probe, sample_fps = job.checkpoint.card.probe, job.settings.sample_fps
+    if probe is None or not probe.context_frames or probe.sample_fps == sample_fps:
+        return None
+    return (
+        f"the checkpoint was fitted to neighbouring frames at {probe.sample_fps:g} per second, and these are at "
+        f"{sample_fps:g}: its thresholds and figures do not hold for these scores"
+    )
+
+
 def _make_record(
     job: ScoringJob, run: str, totals: RunTotals, notes: set[str], watch: Stopwatch, started: datetime
 ) -> RunRecord:
@@ -260,6 +273,8 @@ def _make_record(
     all_notes = sorted(notes)
     if not checkpoint.card.trained:
         all_notes.append("the checkpoint is not trained: the scores mean nothing")
+    if note := _note_on_rate(job):
+        all_notes.append(note)
     if totals.damaged_parts:
         all_notes.append(f"{totals.damaged_parts} parts were cut off while being written; their videos were done again")
     return RunRecord(

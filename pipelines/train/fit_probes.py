@@ -49,7 +49,6 @@ def fit_probe_of(
         labelled,
         checkpoint,
         embeddings,
-        sample_fps=settings.sample_fps,
         limits=settings.limits(),
         precision=settings.precision,
         start=start,

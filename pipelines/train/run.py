@@ -229,7 +229,12 @@ def _start_ray_to_embed(settings: FinetuneSettings, labelled: LabelledFrames, ou
 def _load_initial(settings: FinetuneSettings, backbone: str, labelled: LabelledFrames) -> Checkpoint:
     """The checkpoint to train from; UsageError where it was trained on clips that it would be tested on."""
     initial = initial_checkpoint(
-        settings.init, backbone, height=settings.height, width=settings.width, seed=settings.seed
+        settings.init,
+        backbone,
+        height=settings.height,
+        width=settings.width,
+        seed=settings.seed,
+        keep_probe=settings.train == "head",
     )
     seen = [file for file, clip in labelled.clips.items() if clip.name in initial.card.trained_on]
     if seen and settings.protocols():

@@ -129,10 +129,14 @@ def test_every_segment_brings_the_sampled_frames_around_it(long_one: Path, of: i
     assert seen == order
 
 
-def test_damage_in_the_context_is_counted_by_its_own_slice(tmp_path: Path) -> None:
+def test_a_slice_that_lacks_a_frame_around_it_leaves_the_video_to_be_decoded_whole(tmp_path: Path) -> None:
+    """In the whole video another frame is its neighbour."""
     path = damage(write_clip(tmp_path / "clip.mp4", seconds=10, options=H264), at=0.5, size=3_000)
-    _, facts = decode(path)
-    with SandboxedDecoder(replace(CHILD_SETTINGS, context_frames=3)) as process:
-        parts = [result_of(list(process.decode(str(path), Slice(number, 4)))).facts for number in range(4)]
-    for name in ("frames_sampled", "frames_decoded", "packets_damaged"):
-        assert sum(getattr(part, name) for part in parts) == getattr(facts, name)
+    whole, _ = decode(path)
+    lost = set(range(0, 240, 12)) - {frame[0] for frame in whole}
+    assert lost
+    with SandboxedDecoder(replace(CHILD_SETTINGS, context_frames=1)) as process:
+        for number in range(10):  # slice n has the frames 24 n and 24 n + 12
+            outcome = result_of(list(process.decode(str(path), Slice(number, 10)))).outcome
+            around = {24 * number - 12, 24 * number + 24}
+            assert (outcome is Outcome.UNDECODABLE) == bool(around & lost), number

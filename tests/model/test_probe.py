@@ -1,5 +1,7 @@
 """Probes: what they read, how windows and tiles are laid out, and that scores do not depend on batches."""
 
+import json
+
 import numpy as np
 import pytest
 import safetensors.torch
@@ -93,6 +95,10 @@ def test_a_probe_of_what_the_backbone_lacks_is_refused(backbone: str, probe: dic
         ({"components": -1}, "components is -1"),
         ({"neighbours": 9}, "give 0 to 8"),
         ({"tiles": (0, 1)}, "rows and columns"),
+        ({"tiles": (1, 2.5)}, "probe tiles is \\(1, 2.5\\); give whole numbers"),
+        ({"neighbours": 1.5}, "give whole numbers"),
+        ({"unit_length": "no"}, "give true or false"),
+        ({"sample_fps": 0.0}, "sample_fps is 0.0"),
     ],
 )
 def test_a_spec_out_of_range_is_refused(values: dict, message: str) -> None:
@@ -160,3 +166,12 @@ def test_smoothing_takes_half_of_its_share_from_each_side() -> None:
     assert smooth(logits, [3, 1], 0.0) is logits
     assert ProbeSpec(neighbours=1, smoothing=0.5).context_frames == 2
     assert ProbeSpec(neighbours=1).context_frames == 1
+
+
+@pytest.mark.parametrize("value", ["[]", "3", '{"blocks": 1}', '{"tiles": [1, 2.5]}'])
+def test_a_card_whose_probe_is_none_is_refused(tmp_path, value: str) -> None:
+    save_checkpoint(probe_checkpoint(), str(tmp_path))
+    card = json.loads((tmp_path / "card.json").read_text())
+    (tmp_path / "card.json").write_text(json.dumps({**card, "probe": json.loads(value)}))
+    with pytest.raises(UsageError, match="its probe"):
+        load_checkpoint(str(tmp_path))

@@ -60,7 +60,7 @@ def test_windows_are_gathered_in_the_order_of_the_labels() -> None:
 
 
 def test_parts_are_read_together(tmp_path: Path, probe: Checkpoint) -> None:
-    cache = find_embeddings(str(tmp_path), probe, 2.0)
+    cache = find_embeddings(str(tmp_path), probe)
     assert cache.read().num_rows == 0
     for number, file in enumerate(CLIPS):
         part = pa.Table.from_pylist([row(file, number, [number] * 3)], EMBEDDINGS)
@@ -69,21 +69,22 @@ def test_parts_are_read_together(tmp_path: Path, probe: Checkpoint) -> None:
 
 
 def test_the_key_depends_on_what_is_read_and_not_on_the_head(probe: Checkpoint) -> None:
-    root = find_embeddings("/cache", probe, 2.0).root
+    root = find_embeddings("/cache", probe).root
     spec = probe.card.probe
     assert spec is not None
     initial = initialise("test_resnet.r160_in1k", height=64, width=64)
-    assert find_embeddings("/cache", to_probe(initial, replace(spec, components=7)), 2.0).root == root
+    assert find_embeddings("/cache", to_probe(initial, replace(spec, components=7))).root == root
+    other_weights = initialise("test_resnet.r160_in1k", height=64, width=64, seed=1)
     others = [
-        find_embeddings("/cache", probe, 3.0),
-        find_embeddings("/cache", to_probe(initial, replace(spec, neighbours=2)), 2.0),
-        find_embeddings("/cache", to_probe(initial, replace(spec, tokens=("max",))), 2.0),
-        find_embeddings(
-            "/cache", to_probe(initialise("test_resnet.r160_in1k", height=64, width=64, seed=1), spec), 2.0
-        ),
-        find_embeddings("/cache", replace(probe, card=replace(probe.card, input=InputSpec(height=64, width=96))), 2.0),
+        find_embeddings("/cache", probe, bf16=True),
+        find_embeddings("/cache", to_probe(initial, replace(spec, sample_fps=3.0))),
+        find_embeddings("/cache", to_probe(initial, replace(spec, neighbours=2))),
+        find_embeddings("/cache", to_probe(initial, replace(spec, smoothing=0.5))),
+        find_embeddings("/cache", to_probe(initial, replace(spec, tokens=("max",)))),
+        find_embeddings("/cache", to_probe(other_weights, spec)),
+        find_embeddings("/cache", replace(probe, card=replace(probe.card, input=InputSpec(height=64, width=96)))),
     ]
-    assert len({root, *(one.root for one in others)}) == 6
+    assert len({root, *(one.root for one in others)}) == 7
 
 
 def test_a_probe_of_a_probe_reads_the_same_backbone(probe: Checkpoint) -> None:
@@ -92,3 +93,9 @@ def test_a_probe_of_a_probe_reads_the_same_backbone(probe: Checkpoint) -> None:
     short = to_probe(probe, ProbeSpec(blocks=(0,), tokens=("mean",)))
     with pytest.raises(UsageError, match=r"has no tensor .* which these blocks need"):
         to_probe(short, ProbeSpec(blocks=(3,), tokens=("mean",)))
+
+
+def test_a_frame_whose_neighbours_were_not_stored_is_embedded_again() -> None:
+    cut_off = pa.Table.from_pylist([row("a.mp4", 12, [0, 12, 24]), row("a.mp4", 0, None)], EMBEDDINGS)
+    [clip] = clips_to_embed(labelled(("a.mp4", 12)), cut_off).to_pylist()
+    assert clip["wanted"] == [12]

@@ -40,7 +40,8 @@ def test_the_head_is_scikit_learns_ridge_on_standardised_features() -> None:
     penalty = 0.03
     ridge = Ridge(alpha=penalty * np.sum(z * z)).fit(z, targets)
     fitted = fit_probe(windows, targets, y, VIDEOS, spec, penalties=[penalty])
-    assert np.allclose(probe_logits(windows, fitted.weights, spec), ridge.predict(z) - targets.mean(axis=0), atol=1e-5)
+    logits, wanted = probe_logits(windows, fitted.weights, spec), ridge.predict(z) - targets.mean(axis=0)
+    assert np.allclose(logits / logits.std(axis=0), wanted / wanted.std(axis=0), atol=1e-4)
 
 
 SPECS = [ProbeSpec(neighbours=1), ProbeSpec(neighbours=1, components=12), ProbeSpec(tiles=(1, 2))]
@@ -86,3 +87,34 @@ def test_frames_of_a_clip_get_the_logits_of_the_probe_model(components: int) -> 
     with torch.inference_mode():
         logits = complete.logits(complete.features(clip), [12]).numpy()
     assert np.allclose(logits, probe_logits(windows, fitted.weights, spec), atol=1e-4)
+
+
+def test_logits_of_fits_with_different_penalties_are_on_one_scale() -> None:
+    spec = ProbeSpec(neighbours=1)
+    windows, targets, y = frames(spec)
+    fits = [fit_probe(windows, targets, y, VIDEOS, spec, penalties=[penalty]) for penalty in PENALTIES]
+    for fitted in fits:
+        assert np.allclose(fitted.held_out_logits.std(axis=0), 1, atol=1e-3)
+        assert 0.5 < probe_logits(frames(spec, seed=1)[0], fitted.weights, spec).std() < 2
+
+
+def test_more_components_than_the_frames_span_change_nothing() -> None:
+    spec = ProbeSpec(components=1000)
+    windows, targets, y = frames(spec)
+    rows = np.arange(8)
+    fitted = fit_probe(windows.rows(rows), targets[rows], y[rows], VIDEOS[:8], spec)
+    new = probe_logits(windows, fitted.weights, spec)
+    assert fitted.weights.projection_weight is not None
+    assert np.sum(np.any(fitted.weights.projection_weight != 0, axis=1)) == 7
+    assert np.abs(new).max() < 100
+
+
+def test_held_out_frames_do_not_choose_the_projection() -> None:
+    """Components that are fitted to the held-out frames too would know where these lie."""
+    spec = ProbeSpec(components=WIDTH)
+    windows, targets, y = frames(spec)
+    fitted = fit_probe(windows, targets, y, VIDEOS, spec, penalties=[0.01])
+    shifted = LabelledWindows(windows.read.copy(), windows.inside)
+    shifted.read[:6] += 1e3 * np.sign(shifted.read[:6])  # the first video is far off
+    moved = fit_probe(shifted, targets, y, VIDEOS, spec, penalties=[0.01])
+    assert not np.allclose(moved.held_out_logits[:6], fitted.held_out_logits[:6], atol=1)

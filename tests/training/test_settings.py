@@ -84,7 +84,6 @@ EVALUATE = {
     "decode_actors": 0,
     "shared_filesystem": False,
     "node_wait_s": 0.0,
-    "sample_fps": 2.0,
     "video_timeout_s": 600.0,
 }
 

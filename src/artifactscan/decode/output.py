@@ -27,7 +27,7 @@ class FrameOutput:
         """Numbers of the damaged packets."""
         self.context: frozenset[int] = frozenset()
         """Indices of frames that go to the context sink, and do not count as frames of this slice."""
-        self.context_sink = context_sink
+        self.context_sink, self.context_frames = context_sink, 0
         self._sink, self._frames = sink, 0
         self._scaler = VideoReformatter()
 
@@ -44,6 +44,7 @@ class FrameOutput:
         self.last_index = index
         if index in self.context and self.context_sink is not None:
             self.context_sink(index, pts_s, rgb)
+            self.context_frames += 1
         else:
             self._sink(index, pts_s, rgb)
             self._frames += 1

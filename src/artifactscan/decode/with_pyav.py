@@ -28,6 +28,8 @@ def decode_pyav(
     output = FrameOutput(settings, sink, facts, context_sink)
     with open_video(path, settings.limits, facts) as video:
         if facts.codec in SELECTIVE_CODECS and decode_selectively(path, video, settings, slice, output):
+            if output.context_frames < len(output.context):  # the whole video takes another frame in its place
+                raise DecodeError(Outcome.UNDECODABLE, "a frame next to this slice cannot be decoded", facts)
             return output.finish(may_be_empty=slice != WHOLE)
     if slice != WHOLE:
         if facts.frames_sampled is not None:  # there was a plan, and the other slices follow it

@@ -41,8 +41,6 @@ class EvaluateSettings(DeviceSettings, ClusterSettings):
     """Frames per forward pass; 0: 128 on a GPU, 16 on a CPU."""
     cache: str = ""
     """Folder or s3:// prefix that keeps decoded frames; empty: OUTPUT/frames."""
-    sample_fps: float = 2.0
-    """Sampled frames per second of the neighbours that some checkpoints look at: as in the scoring job."""
     video_timeout_s: float = 600.0
     """Seconds one clip may take to decode; every frame of it is."""
 

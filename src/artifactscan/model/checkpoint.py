@@ -183,7 +183,7 @@ def _parse_card(data: bytes, uri: str) -> Card:
         return _check_card(values)
     except KeyError as error:
         raise UsageError(f"checkpoint card {uri} has no {error}; add it, or save the checkpoint again") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"checkpoint card {uri} cannot be used: {error}") from None
 
 

@@ -28,11 +28,23 @@ class ProbeSpec:
     """Sampled frames before and after a frame between which the head sees how much the features change."""
     smoothing: float = 0.0
     """Share of a frame's logits that comes from the sampled frames before and after it, half from each."""
+    sample_fps: float = 2.0
+    """Frames per second at which the neighbours were sampled that the head was fitted to."""
     tiles: tuple[int, int] = (1, 1)
     """Rows and columns that a frame is cut into; each tile goes through the backbone, and the head sees the mean and
     the maximum of their projected features."""
 
     def __post_init__(self) -> None:
+        for name, values in (
+            ("blocks", self.blocks),
+            ("components", (self.components,)),
+            ("neighbours", (self.neighbours,)),
+            ("tiles", self.tiles),
+        ):
+            if any(type(value) is not int for value in values):
+                raise UsageError(f"probe {name} is {getattr(self, name)!r}; give whole numbers")
+        if type(self.unit_length) is not bool:
+            raise UsageError(f"probe unit_length is {self.unit_length!r}; give true or false")
         if any(block < 0 for block in self.blocks) or list(self.blocks) != sorted(set(self.blocks)):
             raise UsageError(f"probe blocks are {list(self.blocks)}; give different numbers from 0, in rising order")
         if not self.tokens or len(set(self.tokens)) < len(self.tokens) or not set(self.tokens) <= set(TOKENS):
@@ -49,6 +61,8 @@ class ProbeSpec:
             raise UsageError(f"probe neighbours is {self.neighbours}; give 0 to {MAX_NEIGHBOURS}")
         if not 0 <= self.smoothing < 1:
             raise UsageError(f"probe smoothing is {self.smoothing}; give a share from 0 to below 1")
+        if not 0 < self.sample_fps < float("inf"):
+            raise UsageError(f"probe sample_fps is {self.sample_fps}; give a number above 0")
         if len(self.tiles) != 2 or min(self.tiles) < 1:
             raise UsageError(f"probe tiles are {list(self.tiles)}; give rows and columns, 1 or more each")
 
@@ -66,10 +80,12 @@ def parse_probe(values: dict[str, Any] | None) -> ProbeSpec | None:
     """A card's field ``probe``; ValueError for fields or values that a ProbeSpec cannot have."""
     if values is None:
         return None
+    if not isinstance(values, dict):
+        raise ValueError(f"its probe is {values!r}, not an object")
     if unknown := sorted(values.keys() - {field.name for field in fields(ProbeSpec)}):
         raise ValueError(f"its probe has an unknown field {unknown[0]!r}; upgrade artifactscan, or remove it")
-    lists = {name: tuple(values[name]) for name in ("blocks", "tokens", "tiles") if name in values}
     try:
+        lists = {name: tuple(values[name]) for name in ("blocks", "tokens", "tiles") if name in values}
         return ProbeSpec(**{**values, **lists})
-    except UsageError as error:
-        raise ValueError(str(error)) from None
+    except (UsageError, TypeError) as error:
+        raise ValueError(f"its probe cannot be used: {error}") from None

@@ -11,7 +11,6 @@ from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from safetensors import deserialize
 
 from artifactscan import storage
@@ -59,20 +58,26 @@ class EmbeddingCache:
         return pa.concat_tables([EMBEDDINGS.empty_table(), *parts])
 
 
-def find_embeddings(folder: str, checkpoint: Checkpoint, sample_fps: float) -> EmbeddingCache:
-    """The embeddings that a probe reads of clips whose neighbours are sampled at ``sample_fps``."""
+def find_embeddings(folder: str, checkpoint: Checkpoint, *, bf16: bool = False) -> EmbeddingCache:
+    """The embeddings that a probe reads of clips, in bf16 or fp32."""
     card = checkpoint.card
     assert card.probe is not None
     read = [card.backbone, _backbone_digest(checkpoint), card.probe.blocks, card.probe.tokens, card.probe.tiles]
     pixels = [card.input.height, card.input.width, card.input.resize, card.input.mean, card.input.std, DECODING_VERSION]
-    key = digest([read, pixels, card.neighbours, sample_fps])
+    key = digest([read, pixels, card.neighbours, card.probe.sample_fps, "bf16" if bf16 else "fp32"])
     return EmbeddingCache(storage.join(storage.normalise(folder), key))
 
 
 def clips_to_embed(labelled: LabelledFrames, stored: pa.Table) -> pa.Table:
     """CLIPS_TO_EMBED: the labelled frames without a window in ``stored``, EMBEDDINGS; largest object first."""
-    done = stored.filter(pc.is_valid(stored["window"]))
-    known = set(zip(done["video_id"].to_pylist(), done["frame_index"].to_pylist(), strict=True))
+    columns = [stored[name].to_pylist() for name in ("video_id", "frame_index", "window")]
+    there = set(zip(*columns[:2], strict=True))
+    # A run that was cut off may have stored a frame without its neighbours.
+    known = {
+        (video, index)
+        for video, index, window in zip(*columns, strict=True)
+        if window is not None and all((video, one) in there for one in window)
+    }
     wanted: dict[str, list[int]] = {}
     for file, index in zip(labelled.files, labelled.table["frame_index"].to_pylist(), strict=True):
         if (_id(labelled, file), index) not in known:

@@ -15,13 +15,16 @@ from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 from artifactscan.model.backbone import build_model, check_weights, default_input, head, initialise, timm_config
-from artifactscan.model.checkpoint import CARD_NAME, Card, Checkpoint, load_checkpoint
+from artifactscan.model.checkpoint import BUILTIN, CARD_NAME, Card, Checkpoint, load_checkpoint
 from artifactscan.storage import storage_errors
+from artifactscan.training.probe_checkpoint import without_probe
 
 IMAGENET, NONE = "imagenet", "none"
 
 
-def initial_checkpoint(init: str, backbone: str, *, height: int = 0, width: int = 0, seed: int = 0) -> Checkpoint:
+def initial_checkpoint(
+    init: str, backbone: str, *, height: int = 0, width: int = 0, seed: int = 0, keep_probe: bool = False
+) -> Checkpoint:
     """The checkpoint that training starts from.
 
     ``init``: ``imagenet`` for timm's own weights, ``none`` for random ones from ``seed``, a .safetensors file with
@@ -35,15 +38,15 @@ def initial_checkpoint(init: str, backbone: str, *, height: int = 0, width: int 
     with torch.device("meta"):
         build_model(card)  # checks the settings before anything is read or downloaded
     if init != IMAGENET and not init.endswith((".safetensors", ".bin", ".pth")):
-        return _from_checkpoint(init, backbone, height=height, width=width)
+        return _from_checkpoint(init, backbone, height=height, width=width, keep_probe=keep_probe)
     card = replace(card, origin=_describe_origin(init, backbone))
     model = _timm_pretrained(card) if init == IMAGENET else _from_file(card, init)
     return _to_checkpoint(card, model)
 
 
-def _from_checkpoint(folder: str, backbone: str, *, height: int, width: int) -> Checkpoint:
+def _from_checkpoint(folder: str, backbone: str, *, height: int, width: int, keep_probe: bool) -> Checkpoint:
     """Another checkpoint's weights, without its thresholds and calibration."""
-    if not storage.exists(storage.join(storage.normalise(folder), CARD_NAME)):
+    if folder != BUILTIN and not storage.exists(storage.join(storage.normalise(folder), CARD_NAME)):
         raise UsageError(
             f"--init {folder} is neither imagenet, none, a .safetensors file nor a folder with a {CARD_NAME}; "
             "give one of them"
@@ -57,10 +60,11 @@ def _from_checkpoint(folder: str, backbone: str, *, height: int, width: int) -> 
         input=spec,
         origin=f"{folder} ({loaded.digest}): {loaded.card.origin}",
         trained_on=loaded.card.trained_on,
+        probe=loaded.card.probe,
     )
     checkpoint = Checkpoint(card=card, weights=loaded.weights)
     check_weights(checkpoint)
-    return checkpoint
+    return checkpoint if keep_probe or card.probe is None else without_probe(checkpoint, folder)
 
 
 def _timm_pretrained(card: Card) -> nn.Module:

@@ -1,12 +1,14 @@
 """Probe checkpoints: made of another checkpoint's backbone, and completed with a fitted projection and head."""
 
 from dataclasses import replace
+from typing import cast
 
 import safetensors.torch
+import torch
 from torch import nn
 
 from artifactscan.errors import UsageError
-from artifactscan.model.backbone import build_model
+from artifactscan.model.backbone import build_model, head
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.probe import ProbeModel
 from artifactscan.model.probe_spec import ProbeSpec
@@ -42,6 +44,34 @@ def with_head(checkpoint: Checkpoint, weights: ProbeWeights, *, half: bool = Fal
         is_large = {name for name, tensor in tensors.items() if name.startswith("backbone.") and tensor.ndim > 1}
         tensors = {name: tensor.half() if name in is_large else tensor for name, tensor in tensors.items()}
     return replace(checkpoint, weights=safetensors.torch.save(tensors))
+
+
+def without_probe(checkpoint: Checkpoint, source: str) -> Checkpoint:
+    """The timm model that a probe of single whole frames is: its backbone with projection and head as one layer.
+
+    UsageError, naming ``source``, for a probe that no timm model equals.
+    """
+    spec = checkpoint.card.probe
+    assert spec is not None
+    if spec.tokens != ("pooled",) or spec.context_frames or spec.unit_length or spec.tile_count > 1:
+        raise UsageError(
+            f"--init {source} is a probe of neighbouring frames, blocks or tiles, which --train all cannot start from; "
+            "give --train head, or a probe of pooled tokens with --neighbours 0 and --temporal-smoothing 0"
+        )
+    tensors = safetensors.torch.load(checkpoint.weights)
+    weight, bias = tensors["head.weight"], tensors["head.bias"]
+    if spec.components:
+        bias = bias + weight @ tensors["projection.bias"]
+        weight = weight @ tensors["projection.weight"]
+    model = build_model(replace(checkpoint.card, probe=None))
+    backbone = {name.removeprefix("backbone."): tensor.float() for name, tensor in tensors.items()}
+    model.load_state_dict({name: backbone[name] for name in model.state_dict() if name in backbone}, strict=False)
+    linear = cast(nn.Linear, head(model))
+    with torch.no_grad():
+        linear.weight.copy_(weight)
+        linear.bias.copy_(bias)
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    return replace(checkpoint, card=replace(checkpoint.card, probe=None), weights=safetensors.torch.save(weights))
 
 
 def _contiguous(model: ProbeModel) -> dict:

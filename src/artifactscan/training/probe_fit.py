@@ -78,20 +78,24 @@ def fit_probe(
     ``targets``: float32 (frames, labels) in 0 to 1. ``y``: 0/1 (frames, labels). ``groups``: the video of each frame;
     of several penalties the one is taken that has the highest AUROC on held-out groups, in the mean over the labels.
     """
+    y, groups = np.asarray(y), np.asarray(groups, object)
+    held_out = _held_out_logits(windows, targets, y, groups, spec, penalties, seed)
+    best = _best_penalty(held_out, y.astype(bool))
     weight, bias = _fit_projection(windows.read, spec)
     inputs = _HeadInputs(windows, spec, weight, bias)
-    held_out = _held_out_logits(inputs, targets, np.asarray(y), np.asarray(groups, object), penalties, seed)
-    best = _best_penalty(held_out, np.asarray(y, bool))
     [(head_weight, head_bias)] = _ridge(inputs.middle(), targets, [penalties[best]])
+    unscaled = held_out[best] if np.isfinite(held_out[best]).all() else inputs.logits(head_weight, head_bias)
+    # Logits shrink with the penalty, so those of fits with different ones could not be pooled as they are.
+    scale = np.maximum(unscaled.std(axis=0), _SMALLEST_STD).astype(np.float32)
     return FittedProbe(
         weights=ProbeWeights(
-            head_weight=head_weight,
-            head_bias=head_bias,
+            head_weight=head_weight / scale[:, None],
+            head_bias=head_bias / scale,
             projection_weight=weight,
             projection_bias=bias,
             penalty=penalties[best],
         ),
-        held_out_logits=held_out[best].astype(np.float32),
+        held_out_logits=(held_out[best] / scale).astype(np.float32),
     )
 
 
@@ -131,31 +135,40 @@ def _fit_projection(read: np.ndarray, spec: ProbeSpec) -> tuple[np.ndarray | Non
     if not spec.components:
         return None, None
     rows = scale_lengths(torch.from_numpy(read.reshape(-1, read.shape[-1])), spec).numpy().astype(np.float64)
-    components = min(spec.components, *rows.shape)
     mean, std = rows.mean(axis=0), np.maximum(rows.std(axis=0), _SMALLEST_STD)
     _, values, directions = np.linalg.svd((rows - mean) / std, full_matrices=False)
-    scale = np.maximum(values[:components] / np.sqrt(len(rows)), _SMALLEST_STD)
+    # Centred rows span one direction less than they are many; directions without variance stay out.
+    components = min(spec.components, int(np.sum(values > _SMALLEST_STD * values[0])))
+    scale = values[:components] / np.sqrt(len(rows))
     weight = np.zeros((spec.components, rows.shape[1]))
     weight[:components] = directions[:components] / scale[:, None] / std
     return weight.astype(np.float32), (-weight @ mean).astype(np.float32)
 
 
 def _held_out_logits(
-    inputs: _HeadInputs,
+    windows: LabelledWindows,
     targets: np.ndarray,
     y: np.ndarray,
     groups: np.ndarray,
+    spec: ProbeSpec,
     penalties: Sequence[float],
     seed: int,
 ) -> np.ndarray:
     """(penalties, frames, labels); NaN where there is one group only."""
     logits = np.full((len(penalties), *targets.shape), np.nan)
-    folds, x = min(INNER_FOLDS, len(set(groups))), inputs.middle()
+    folds = min(INNER_FOLDS, len(set(groups)))
     if folds < 2:
         return logits
+    unprojected = None if spec.components else _HeadInputs(windows, spec, None, None)
     for train, test in video_folds(groups, y, folds, seed):
-        for number, (weight, bias) in enumerate(_ridge(x[train], targets[train], penalties)):
-            logits[number, test] = inputs.logits(weight, bias, test)
+        if unprojected is None:
+            projection = _fit_projection(windows.read[train], spec)
+            inputs, held_out = (_HeadInputs(windows.rows(rows), spec, *projection) for rows in (train, test))
+            x, rows = inputs.middle(), None
+        else:
+            held_out, x, rows = unprojected, unprojected.middle()[train], test
+        for number, (weight, bias) in enumerate(_ridge(x, targets[train], penalties)):
+            logits[number, test] = held_out.logits(weight, bias, rows)
     return logits
 
 

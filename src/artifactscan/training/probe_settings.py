@@ -46,6 +46,7 @@ class ProbeSettings:
             components=self.components,
             neighbours=self.neighbours,
             smoothing=self.temporal_smoothing,
+            sample_fps=self.sample_fps,
             tiles=self.tiles,
         )
 
