@@ -19,8 +19,9 @@ TEXT = """\
 `builtin`: a probe of `tf_efficientnet_lite2` (4.9 million weights, 10 MB) that takes whole frames of 224×384 pixels and
 gives one probability for each of four labels: boundary, texture, motion, object. Its head sees a frame's pooled
 features and how much they change to the sampled frames before and after; part of a score is that of those frames. It
-ranks frames better than chance, not well enough to decide on single frames: use it to see where to look first, to follow
-a corpus over time with [estimates](../../../../docs/audit.md), and as a starting point for a probe on labels of your own.
+ranks frames better than chance, not well enough to decide on single frames: use it to see where to look first, to
+follow a corpus over time with [estimates](../../../../docs/audit.md), and as a starting point for a probe on labels of
+your own.
 
 ## Figures
 
@@ -44,8 +45,8 @@ By what made the clip, on unseen videos: macro AUROC, and frames flagged / frame
 
 Protocol `videos`: five folds, no video on both sides. Protocol `generators`: one maker of clips left out at a time,
 with all makers' frames then ranked together; it is the harder one, and texture does not pass it: it is `unproven`.
-Protocol `frames` is one random split over frames, with frames of the same clip on both sides: it measures how well clips
-are memorised. All figures, per label and maker and with how they were obtained, are in `card.json`.
+Protocol `frames` is one random split over frames, with frames of the same clip on both sides: it measures how well
+clips are memorised. All figures, per label and maker and with how they were obtained, are in `card.json`.
 
 ## Data
 
