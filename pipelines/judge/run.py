@@ -125,20 +125,21 @@ def _judge(plan: _Plan, lease: Lease) -> int:
     else:
         out.print(f"nothing to ask: all {len(plan.wanted):,} frames have their outcome in {folder.root}")
     outcomes = frame_outcomes(answers, plan.wanted)
-    folder.commit(answers, outcomes, labels_of(outcomes, plan.request.annotator))
     consistency = measure_consistency(answers, outcomes)
+    usable = consistency.contradicted_share <= settings.max_contradicted
+    folder.commit(answers, outcomes, labels_of(outcomes, plan.request.annotator) if usable else None)
     print_outcomes(outcomes, consistency, settings.prices, out)
-    for what, place in (("labels", folder.labels), ("outcomes", folder.outcomes)):
+    for what, place in (*((("labels", folder.labels),) if usable else ()), ("outcomes", folder.outcomes)):
         out.print(f"{what:9} {printable(place)}", soft_wrap=True, markup=False)
-    if plan.human is not None:
-        _compare(plan, plan.human, outcomes)
-    if consistency.contradicted_share > settings.max_contradicted:
+    if not usable:
         return fail(
             f"the judge contradicts itself on {consistency.contradicted:,} of {consistency.frames:,} frames that it "
             f"was asked about twice, more than --max-contradicted {settings.max_contradicted:g} allows; its labels are "
-            "not to be used",
+            "not written",
             EXIT_TOO_MANY_FAILED,
         )
+    if plan.human is not None:
+        _compare(plan, plan.human, outcomes)
     failed = sum(outcome != JUDGED for outcome in outcomes["outcome"].to_pylist())
     return failures_exit_code(failed, outcomes.num_rows, settings.max_failed, "are not judged", units="frames")
 

@@ -1,7 +1,9 @@
 """A night's sample judged by a real HTTP stub."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -13,6 +15,7 @@ from artifactscan.audit.label_folder import LabelFolder, labels_by_source
 from artifactscan.audit.night_tables import LABEL_SAMPLE
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.errors import UsageError
+from artifactscan.judge.frames_to_judge import plan_asks
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.storage.parquet import read_table
 
@@ -94,3 +97,20 @@ def test_a_judge_that_cannot_be_asked_leaves_the_sample_to_people(server: JudgeS
 def test_settings_that_cannot_be(flags: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message.replace("?", r"\?")):
         AuditSettings(corpus="/c", store="/s", **flags)
+
+
+def test_labels_of_a_judge_that_contradicts_itself_are_not_used(
+    server: JudgeServer, folder: LabelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("artifactscan.judge.judge_frames.plan_asks", partial(_plan_twice, plan_asks))
+    server.grade(lambda question: {"motion": 3 if question.second and question.pts_s < 1 else 0})
+    assert judged(folder, server.url) == (
+        f"the sample waits for people in {folder.sheet}: judge:stub-vl contradicts itself on 1 of 3 frames that it was "
+        "asked about twice, so its labels are not used"
+    )
+    assert labels_by_source(SAMPLE, folder, human_labels=None) == ({}, [])
+    assert read_table(f"{folder.judge}/outcomes.parquet")["outcome"].to_pylist().count("contradicted") == 1
+
+
+def _plan_twice(plan: Callable[..., pa.Table], *arguments: Any, **settings: Any) -> pa.Table:
+    return plan(*arguments, **settings | {"repeat_share": 1.0})

@@ -106,11 +106,16 @@ def test_a_judge_that_contradicts_itself(server: JudgeServer, index: Path, capsy
     assert judge(server, index, "--repeat-share", 1, "--max-failed", 1) == 1
     assert (
         "error: the judge contradicts itself on 4 of 10 frames that it was asked about twice, more than "
-        "--max-contradicted 0.2 allows; its labels are not to be used\n"
+        "--max-contradicted 0.2 allows; its labels are not written\n"
     ) in capsys.readouterr().err
     assert outcomes(index)["outcome"].value_counts().to_dict() == {"judged": 6, "contradicted": 4}
+    labels = index.parent.parent / "judged" / "labels.csv"
+    assert not labels.exists()
     assert judge(server, index, "--repeat-share", 1, "--max-failed", 1, "--max-contradicted", 0.5) == 0
     assert "asked twice: 10 frames, 4 with contradicting answers" in capsys.readouterr().out
+    assert read_labels(str(labels)).num_rows == 6
+    assert judge(server, index, "--repeat-share", 1, "--max-failed", 1) == 1
+    assert not labels.exists(), "a limit that is lowered takes the labels away"
 
 
 @pytest.mark.usefixtures("ray_here")

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from sklearn.metrics import cohen_kappa_score
 
-from artifactscan.judge.judgement_tables import CONTRADICTED, JUDGED
+from artifactscan.judge.judgement_tables import JUDGED, count_contradictions
 from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_COLUMNS
 
 
@@ -37,8 +37,7 @@ def measure_consistency(answers: pa.Table, outcomes: pa.Table) -> Consistency:
             by_frame.setdefault(key, []).append([row[column] for column in SEVERITY_COLUMNS])
     pairs = np.array([grades for grades in by_frame.values() if len(grades) == 2]).reshape(-1, 2, len(LABELS))
     kappa = {label: _kappa(pairs[:, 0, n], pairs[:, 1, n]) for n, label in enumerate(LABELS)}
-    contradicted = outcomes["outcome"].to_pylist().count(CONTRADICTED)
-    return Consistency(frames=len(pairs), contradicted=contradicted, kappa=kappa)
+    return Consistency(frames=len(pairs), contradicted=count_contradictions(outcomes)[0], kappa=kappa)
 
 
 def _kappa(first: np.ndarray, second: np.ndarray) -> float | None:

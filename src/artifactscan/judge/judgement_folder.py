@@ -91,9 +91,15 @@ class JudgementFolder:
         """All ANSWERS in the parts, merged."""
         return merge_answers(list(map_in_order(read_table, parquet_files(self.parts))))
 
-    def commit(self, answers: pa.Table, outcomes: pa.Table, labels: pa.Table) -> None:
-        """Writes the tables; from then on the parts are not needed."""
-        write_labels(labels, self.labels)
+    def commit(self, answers: pa.Table, outcomes: pa.Table, labels: pa.Table | None) -> None:
+        """Writes the tables; from then on the parts are not needed.
+
+        ``labels``: None where they are not to be used; those of an earlier judgement are removed then.
+        """
+        if labels is not None:
+            write_labels(labels, self.labels)
+        else:
+            storage.remove_tree(self.labels)
         write_table(answers, storage.join(self.root, _ANSWERS))
         write_table(outcomes, self.outcomes)
         storage.remove_tree(self.parts)

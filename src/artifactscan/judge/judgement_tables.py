@@ -20,6 +20,8 @@ OUTCOMES = (JUDGED, REFUSED, FAILED, CONTRADICTED)
 CONTRADICTION = 2
 """Grades of one label this far apart contradict each other: nothing against clear, slight against gross. Neighbouring
 grades are a matter of degree."""
+MAX_CONTRADICTED = 0.2
+"""Labels of a judge that contradicts itself on more than this share of the frames asked about twice are not used."""
 
 _KEY = [pa.field("file", pa.string(), nullable=False), pa.field("frame_index", pa.int32(), nullable=False)]
 
@@ -107,6 +109,12 @@ def _frame_outcome(asked: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _grades(judged: list[dict[str, Any]]) -> dict[str, list[int]]:
     return {label: [row[column] for row in judged] for label, column in zip(LABELS, SEVERITY_COLUMNS, strict=True)}
+
+
+def count_contradictions(outcomes: pa.Table) -> tuple[int, int]:
+    """The frames of FRAME_OUTCOMES whose answers contradict each other, and all those with two answers."""
+    contradicted = outcomes["outcome"].to_pylist().count(CONTRADICTED)
+    return contradicted, sum(answers > 1 for answers in outcomes["answers"].to_pylist())
 
 
 def labels_of(outcomes: pa.Table, annotator: str) -> pa.Table:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from artifactscan.errors import UsageError
 from artifactscan.judge.endpoint import KEY_VARIABLE, check_endpoint_url
 from artifactscan.judge.judge_request import JudgeRequest
+from artifactscan.judge.judgement_tables import MAX_CONTRADICTED
 from artifactscan.judge.prompt import read_guide
 from artifactscan.settings.groups import NodeSettings, check_settings
 
@@ -59,8 +60,9 @@ class JudgeSettings(NodeSettings):
     """Ask again about frames that a finished judgement left failed."""
     max_failed: float = 0.05
     """Exit with 1 when more than this share of the frames is not judged."""
-    max_contradicted: float = 0.2
-    """Exit with 1 when the judge contradicts itself on more than this share of the frames asked about twice."""
+    max_contradicted: float = MAX_CONTRADICTED
+    """Exit with 1, without labels, when the judge contradicts itself on more than this share of the frames asked about
+    twice."""
     against: str = ""
     """Labels table by people, .csv or .parquet: says whether the judge beats the index's scores on it."""
     plan: bool = False
