@@ -14,7 +14,8 @@ from scipy.stats import mannwhitneyu
 from artifactscan.labels import LABELS
 
 SIGNIFICANCE = 0.05
-"""Largest p value at which planted clips count as scored above others."""
+"""Largest probability that a scorer which guesses is said to find any label; of one label, its share of that."""
+_OF_ONE_LABEL = SIGNIFICANCE / len(LABELS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +35,12 @@ class PlantedComparison:
     @property
     def found(self) -> bool:
         """Whether planted clips score above others by more than chance."""
-        return self.p_value is not None and self.p_value <= SIGNIFICANCE
+        return self.p_value is not None and self.p_value <= _OF_ONE_LABEL
 
     @property
     def decidable(self) -> bool:
         """Whether there are clips enough for ``found`` to be possible."""
-        return comb(self.planted + self.others, self.planted) >= 1 / SIGNIFICANCE
+        return comb(self.planted + self.others, self.planted) >= 1 / _OF_ONE_LABEL
 
 
 def compare_planted(scores: np.ndarray, planted: np.ndarray) -> tuple[PlantedComparison, ...]:
