@@ -72,6 +72,8 @@ def test_makers_that_were_left_out_count_before_clips() -> None:
     metrics["protocols"] |= measured({"motion": 0.45}, protocol="generators")["protocols"]
     assert auroc_on_unseen_clips(metrics, "motion") == (0.6, 0.45, 0.7)
     assert auroc_on_unseen_clips(metrics, "object") is None
+    without_interval = measured({"motion": None}, protocol="generators")["protocols"]
+    assert auroc_on_unseen_clips({"protocols": metrics["protocols"] | without_interval}, "motion") is None
 
 
 def test_the_quality_is_that_of_left_out_makers_where_no_videos_were_left_out() -> None:

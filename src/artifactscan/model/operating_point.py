@@ -43,13 +43,15 @@ def parse_operating_point(values: Mapping[str, Any]) -> dict[str, OperatingPoint
 def auroc_on_unseen_clips(metrics: Mapping[str, Any], label: str) -> tuple[float, float, float] | None:
     """Value, low and high of a label's AUROC, from a card's ``metrics``; None where it has none with an interval.
 
-    That of protocol ``generators`` where it was run, else that of ``videos``.
+    That of protocol ``generators`` where it was run, even without an interval, else that of ``videos``.
     """
-    for protocol in UNSEEN_PROTOCOLS:
-        try:
-            figure = metrics["protocols"][protocol]["figures"][label]["auroc"]
-            value, low, high = (float(figure[name]) for name in ("value", "low", "high"))
-        except (KeyError, TypeError, ValueError):
-            continue
-        return value, low, high
-    return None
+    protocols = metrics.get("protocols") or {}
+    run = [protocol for protocol in UNSEEN_PROTOCOLS if protocols.get(protocol) is not None]
+    if not run:
+        return None
+    try:
+        figure = protocols[run[0]]["figures"][label]["auroc"]
+        value, low, high = (float(figure[name]) for name in ("value", "low", "high"))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return value, low, high
