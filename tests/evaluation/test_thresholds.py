@@ -125,13 +125,19 @@ def test_no_threshold_flags_a_number_nearer_to_the_prevalence(data: list[tuple[f
     flagged = int((p >= np.float32(chosen.threshold)).sum())
     nearest = min(abs(int((p >= score).sum()) - y.sum()) for score in p)
     assert abs(flagged - y.sum()) == min(nearest, y.sum()) or p.max() > 1 - 1e-6
-    assert chosen.reached == (flagged > 0)
+    assert chosen.reached == (flagged <= 2 * y.sum() and flagged > 0)
 
 
 def test_scores_that_are_all_the_same_flag_nothing() -> None:
     p, y = np.full(20, 0.25, np.float32), np.arange(20) < 5
     chosen = choose_threshold(p, y, Aim())
     assert (chosen.threshold, chosen.recall, chosen.reached) == (0.625, 0, False)
+
+
+def test_scores_that_are_all_one_reach_no_prevalence() -> None:
+    p, y = np.array([1.0] * 10 + [0.2] * 10, np.float32), np.arange(20) < 4
+    chosen = choose_threshold(p, y, Aim())
+    assert (chosen.threshold, chosen.recall, chosen.reached) == (pytest.approx(0.6), 1, False)  # 10 frames, 4 show it
 
 
 def test_a_precision_that_a_single_clip_reaches_is_not_believed() -> None:

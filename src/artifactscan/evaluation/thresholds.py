@@ -79,11 +79,11 @@ def choose_threshold(p: np.ndarray, y: np.ndarray, aim: Aim, videos: np.ndarray 
 
     ``p`` float32 (frames,) in 0..1, ``y`` bool (frames,), ``videos`` (frames,) names each frame's clip; None: any
     score may become the threshold. For the prevalence: the score that flags a number of frames nearest to that of the
-    positives, the highest of equals; where flagging none is nearer still, as too many frames have the same score, a
-    threshold over all scores, not reached. For a recall: the highest score that reaches it. For F1, among the scores
-    that MIN_CLIPS_OVER clips reach: the best, the highest of equals. For a precision, among the same: the lowest that
-    reaches it, or else the one with the highest precision, the lowest of equals, not reached. For frames of one class
-    only: DEFAULT_THRESHOLD, not reached.
+    positives, the highest of equals; where flagging none is nearer still, as too many frames have the same score, not
+    reached, with a threshold over all scores, or over all others where the highest score is 1. For a recall: the
+    highest score that reaches it. For F1, among the scores that MIN_CLIPS_OVER clips reach: the best, the highest of
+    equals. For a precision, among the same: the lowest that reaches it, or else the one with the highest precision, the
+    lowest of equals, not reached. For frames of one class only: DEFAULT_THRESHOLD, not reached.
     """
     if not len(y) or y.all() or not y.any():
         nan = float("nan")
@@ -98,8 +98,10 @@ def choose_threshold(p: np.ndarray, y: np.ndarray, aim: Aim, videos: np.ndarray 
     if aim.kind == "prevalence":
         flagged, positives = len(p) - np.searchsorted(np.sort(p), scores), int(y.sum())
         at = _last_largest(-np.abs(flagged - positives))
-        if flagged[at] > 2 * positives and (over := _threshold_over(p)):
-            return ChosenThreshold(threshold=over, precision=float("nan"), recall=0.0, f1=0.0, reached=False)
+        if flagged[at] > 2 * positives:
+            if over := _threshold_over(p):
+                return ChosenThreshold(threshold=over, precision=float("nan"), recall=0.0, f1=0.0, reached=False)
+            reached = False
     elif aim.kind == "recall":
         at = _last_largest(recall >= aim.share)
     elif aim.kind == "f1":
