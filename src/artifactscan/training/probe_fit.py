@@ -78,9 +78,8 @@ def fit_probe(
     ``targets``: float32 (frames, labels) in 0 to 1. ``y``: 0/1 (frames, labels). ``groups``: the video of each frame;
     of several penalties the one is taken that has the highest AUROC on held-out groups, in the mean over the labels.
     """
-    y, groups = np.asarray(y), np.asarray(groups, object)
-    held_out = _held_out_logits(windows, targets, y, groups, spec, penalties, seed)
-    best = _best_penalty(held_out, y.astype(bool))
+    held_out = _held_out_logits(windows, targets, np.asarray(y), np.asarray(groups, object), spec, penalties, seed)
+    best = _best_penalty(held_out, np.asarray(y, bool))
     weight, bias = _fit_projection(windows.read, spec)
     inputs = _HeadInputs(windows, spec, weight, bias)
     [(head_weight, head_bias)] = _ridge(inputs.middle(), targets, [penalties[best]])
