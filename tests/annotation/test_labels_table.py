@@ -19,6 +19,7 @@ from artifactscan.annotation.labels_table import (
     read_labels,
     write_labels,
 )
+from artifactscan.annotation.merge_rows import Rule
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SEVERITY_COLUMNS
 
@@ -79,11 +80,11 @@ def test_grades_give_the_labels_that_a_row_does_not_have(tmp_path: Path) -> None
         graded_row("a.mp4", 3, "0123"),
         graded_row("a.mp4", 4, [1.5, 1.25, 0, 0]),
     ]
-    rows = ["a.mp4,3,,,,,0,1,2,3", "a.mp4,4,1,0,0,0,1,0,0,0", "a.mp4,5,1,0,0,0,,,,"]
+    rows = ["a.mp4,3,,,,,0,1,2,3", "a.mp4,4,1,0,0,0,2,0,0,0", "a.mp4,5,1,0,0,0,,,,"]
     path = csv_file(tmp_path, *rows, header=f"{HEADER},{GRADES}")
     assert read_labels(path).to_pylist() == [
         graded_row("a.mp4", 3, "0123"),
-        graded_row("a.mp4", 4, "1000") | {"boundary": 1},
+        graded_row("a.mp4", 4, "2000"),
         label_row("a.mp4", 5, "1000"),
     ]
 
@@ -102,6 +103,30 @@ def test_grades_give_the_labels_that_a_row_does_not_have(tmp_path: Path) -> None
 def test_an_invalid_grade_is_named(tmp_path: Path, line: str, said: str) -> None:
     path = csv_file(tmp_path, "a.mp4,0,0,0,0,0", f"a.mp4,1,{line}", header=f"file,frame_index,{GRADES}")
     assert refusal(read_labels, path).startswith(f"labels {path}: {said}")
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_label_that_its_severity_contradicts_is_named(tmp_path: Path, label: int) -> None:
+    severity = 1 if label else 2
+    path = csv_file(tmp_path, f"a.mp4,0,0,{label},0,0,0,{severity},0,0", header=f"{HEADER},{GRADES}")
+    said = (
+        f"labels {path}: row 1 has texture {label} and severity_texture {severity}, which is a label of {1 - label}; "
+        "correct one of the two"
+    )
+    assert refusal(read_labels, path) == said
+    assert refusal(read_filled_labels, path) == said
+
+
+@pytest.mark.parametrize("rule", ["any", "all", "majority"])
+@pytest.mark.parametrize("names", [("anna", "ben", "cleo"), ("anna", None, None), (None, None, None)])
+def test_rows_merged_by_a_rule_are_read_again(tmp_path: Path, rule: Rule, names: tuple[str | None, ...]) -> None:
+    for grades in (("0002", "2222", "1222"), ("0001", "3303", "3032"), ("0000", "0033", "0333")):
+        rows = [graded_row("a.mp4", 0, given, name) for given, name in zip(grades, names, strict=True)]
+        for more in ([], [label_row("a.mp4", 0, "1111", "dora")], [label_row("a.mp4", 0, "0000")]):
+            table = merge_labels([labels_table(*rows, *more)], rule=rule) if rule != "majority" or not more else None
+            if table is not None:
+                write_labels(table, str(tmp_path / "labels.csv"))
+                assert read_labels(str(tmp_path / "labels.csv")).to_pylist() == table.to_pylist()
 
 
 def test_a_table_with_grades_for_some_labels_only(tmp_path: Path) -> None:
@@ -207,7 +232,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows:
     uri = str(tmp_path_factory.mktemp("labels") / f"labels.{ending}")
     table = labels_table(
         *(
-            label_row(file, frame, shown, *rest) | dict(zip(SEVERITY_COLUMNS, grades or [None] * 4, strict=True))
+            graded_row(file, frame, grades, *rest) if grades else label_row(file, frame, shown, *rest)
             for (file, frame), (shown, grades, *rest) in sorted(rows.items())
         )
     )

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from artifactscan import storage
-from artifactscan.annotation.merge_rows import LabelRow, Rule, labels_of_severities, merge_rows
+from artifactscan.annotation.merge_rows import SEVERAL, LabelRow, Rule, labels_of_severities, merge_rows
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
@@ -41,7 +41,7 @@ rows of a clip, null where it is not known."""
 
 _KEY_COLUMNS, _OPTIONAL_COLUMNS = ("file", "frame_index"), ("annotator", "note", "generator")
 JUDGE_PREFIX = "judge:"
-"""What the annotator of a judge's labels begins with; merged rows name their annotators with ``; `` between them."""
+"""What the annotator of a judge's labels begins with; merged rows name their annotators with SEVERAL between them."""
 _MAX_FRAME_INDEX = 2**31 - 1
 _LOOKUP_THREADS = 32
 _CSV = pa_csv.ParseOptions(newlines_in_values=True)
@@ -53,9 +53,10 @@ def read_labels(uri: str, *, rule: Rule = "error") -> pa.Table:
     Other columns are ignored. A row with severities needs no labels: they are 1 from SEVERITY_POSITIVE on. Rows of one
     frame with the same labels are merged; ``rule`` is for those that differ. UsageError, naming the file and the row,
     for a file that cannot be read, a missing column or value, a label other than 0 and 1, a severity outside 0 to 3, a
-    row with some severities only, different grades of a frame by one annotator, and an invalid frame_index.
+    row with some severities only, a label that its severity contradicts (but in a row of several annotators), different
+    grades of a frame by one annotator, and an invalid frame_index.
     """
-    return _to_table(merge_rows([_check_row(*row, uri) for row in _read_rows(uri)], rule, uri))
+    return _to_table(merge_rows([_check_read_row(*row, uri) for row in _read_rows(uri)], rule, uri))
 
 
 def read_filled_labels(uri: str) -> tuple[pa.Table, int]:
@@ -69,7 +70,7 @@ def read_filled_labels(uri: str) -> tuple[pa.Table, int]:
         for number, cells in sheet
         if any(_has_value(cells.get(name)) for name in (*LABELS, *SEVERITY_COLUMNS))
     ]
-    return _to_table(merge_rows([_check_row(*row, uri) for row in filled], "keep", uri)), len(sheet) - len(filled)
+    return _to_table(merge_rows([_check_read_row(*row, uri) for row in filled], "keep", uri)), len(sheet) - len(filled)
 
 
 def merge_labels(tables: Sequence[pa.Table], *, rule: Rule, source: str = "given") -> pa.Table:
@@ -87,7 +88,7 @@ def split_by_annotator(table: pa.Table, name: str) -> dict[str, pa.Table]:
 
 def labelled_by_judge(table: pa.Table) -> pa.ChunkedArray:
     """bool, one per LABELLED row: whether a judge labelled it, alone or merged with people."""
-    return pc.match_substring_regex(pc.fill_null(table["annotator"], ""), f"(^|; ){JUDGE_PREFIX}")
+    return pc.match_substring_regex(pc.fill_null(table["annotator"], ""), f"(^|{SEVERAL}){JUDGE_PREFIX}")
 
 
 def write_labels(table: pa.Table, uri: str) -> None:
@@ -175,6 +176,29 @@ def _read(uri: str) -> pa.Table:
     as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(LABELLED.names, pa.string()))
     with files.open_input_stream(path) as stream:
         return pa_csv.read_csv(stream, parse_options=_CSV, convert_options=as_text)
+
+
+def _check_read_row(number: int, cells: Mapping[str, Any], source: str) -> LabelRow:
+    """As ``_check_row``; UsageError too for a label that its severity contradicts.
+
+    Rows of several annotators, and means, may have been merged by a rule whose labels are not those of the means.
+    """
+    row = _check_row(number, cells, source)
+    if (
+        row.severities is None
+        or SEVERAL in (row.annotator or "")
+        or not all(one.is_integer() for one in row.severities)
+    ):
+        return row
+    for label, value, expected, severity in zip(
+        LABELS, row.labels, labels_of_severities(row.severities), row.severities, strict=True
+    ):
+        if value != expected:
+            raise UsageError(
+                f"labels {source}: row {number} has {label} {value} and severity_{label} {severity:g}, which is a "
+                f"label of {expected}; correct one of the two"
+            )
+    return row
 
 
 def _check_row(number: int, cells: Mapping[str, Any], source: str) -> LabelRow:

@@ -15,6 +15,9 @@ one row per annotator is kept. Graded rows are averaged: under ``error`` they ar
 from a mean of SEVERITY_POSITIVE on; the other rules count each row's own label, and a tie of graded rows is decided by
 the mean."""
 
+SEVERAL = "; "
+"""Stands between the annotators of a merged row."""
+
 
 class LabelRow(NamedTuple):
     """A checked row of a labels table."""
@@ -61,6 +64,8 @@ def merge_rows(rows: Iterable[LabelRow], rule: Rule, source: str) -> list[LabelR
             else:
                 labels = _vote(group, rule, severities if all(row.severities for row in group) else None, source)
             annotator, note = _join(row.annotator for row in group), _join(row.note for row in group)
+            if severities and labels != labels_of_severities(severities) and SEVERAL not in (annotator or ""):
+                annotator = SEVERAL.join(row.annotator or "not named" for row in group)  # read back as a merged row
             maker = _one_generator(group, source)
             merged.append(
                 group[0]._replace(labels=labels, severities=severities, annotator=annotator, note=note, generator=maker)
@@ -155,7 +160,7 @@ def _contradiction(first: LabelRow, second: LabelRow, source: str) -> str:
 
 
 def _join(values: Iterable[str | None]) -> str | None:
-    return "; ".join(dict.fromkeys(filter(None, values))) or None
+    return SEVERAL.join(dict.fromkeys(filter(None, values))) or None
 
 
 def _quoted(text: str) -> str:

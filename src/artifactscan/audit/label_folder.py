@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from artifactscan import storage
 from artifactscan.annotation.labels_table import JUDGE_PREFIX, LABELLED, labelled_by_judge, read_filled_labels
+from artifactscan.annotation.merge_rows import SEVERAL
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
@@ -84,7 +85,7 @@ def labels_by_source(
     sources = {PEOPLE: rows.filter(pc.invert(by_judge))}
     for annotator in sorted(pc.unique(rows.filter(by_judge)["annotator"]).to_pylist()):
         of_annotator = rows.filter(pc.equal(rows["annotator"], annotator))
-        if all(part.startswith(JUDGE_PREFIX) for part in annotator.split("; ")):
+        if all(part.startswith(JUDGE_PREFIX) for part in annotator.split(SEVERAL)):
             sources[annotator] = of_annotator
         else:
             notes.append(
