@@ -10,21 +10,34 @@ from isolated import SAMPLED, SETTINGS
 
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
+from artifactscan.decode.segment import Segment
 from artifactscan.decode.video import DecodeError, VideoFacts
-from artifactscan.explain.frame_pickers import Frame, HighestFrames, NamedFrames, UnknownFrameError, pick_frames
+from artifactscan.explain.frame_pickers import HighestFrames, NamedFrames, UnknownFrameError, pick_frames
 from artifactscan.outcomes import Outcome
 
 FACTS = VideoFacts(frames_in_video=10, duration_s=1.0)
 
 
-def frame(index: int, brightness: int = 0) -> Frame:
-    """Frame ``index`` of a video with ten a second."""
-    return Frame(index=index, pts_s=index / 10, pixels=np.full((2, 3, 3), brightness, np.uint8))
+def segment(brightness_of: dict[int, int], *, before: tuple[int, ...] = (), after: tuple[int, ...] = ()) -> Segment:
+    """Frames of a video with ten a second, by index, and the brightness of the context around them."""
+    brightness = [*before, *brightness_of.values(), *after]
+    return Segment(
+        attempt="a",
+        index=0,
+        frame_index=list(brightness_of),
+        pts_s=[index / 10 for index in brightness_of],
+        height=2,
+        width=3,
+        pixels=b"".join(bytes([value]) * (2 * 3 * 3) for value in brightness),
+        result=None,
+        context_before=len(before),
+        context_after=len(after),
+    )
 
 
 def chosen(named: NamedFrames, indices: list[int]) -> list[int]:
-    named.add([frame(index) for index in indices[:4]])
-    named.add([frame(index) for index in indices[4:]])
+    named.add(segment(dict.fromkeys(indices[:4], 0)))
+    named.add(segment(dict.fromkeys(indices[4:], 0)))
     return [one.index for one in named.chosen(FACTS)]
 
 
@@ -81,9 +94,21 @@ def test_a_frame_next_to_damage_is_taken_at_its_own_time() -> None:
 
 def test_the_frames_with_the_highest_values_are_kept() -> None:
     highest = HighestFrames(3, lambda pixels: pixels[:, 0, 0, 0].astype(float))
-    for run in ([(0, 5), (1, 9), (2, 5)], [], [(3, 1), (4, 7), (5, 5)]):
-        highest.add([frame(index, brightness) for index, brightness in run])
+    for brightness_of in ({0: 5, 1: 9, 2: 5}, {}, {3: 1, 4: 7, 5: 5}):
+        highest.add(segment(brightness_of))
     assert [one.index for one in highest.chosen(FACTS)] == [0, 1, 4]
+
+
+def test_the_highest_values_are_those_of_frames_with_the_context_around_them() -> None:
+    def change(pixels: np.ndarray) -> np.ndarray:
+        brightness = pixels[:, 0, 0, 0].astype(float)
+        return np.abs(np.diff(brightness, prepend=brightness[0]))
+
+    highest = HighestFrames(2, change)
+    highest.add(segment({0: 5, 1: 9, 2: 9}, after=(200,)))
+    highest.add(segment({3: 200, 4: 199}, before=(9,), after=(0,)))
+    frames = highest.chosen(FACTS)
+    assert [(one.index, one.pts_s, one.pixels[0, 0, 0]) for one in frames] == [(1, 0.1, 9), (3, 0.3, 200)]
 
 
 def test_pixels_are_those_that_scoring_sees(clip: str) -> None:

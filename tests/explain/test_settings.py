@@ -85,6 +85,8 @@ def test_a_yaml_file_names_frames_in_a_list_or_a_line(tmp_path: Path) -> None:
         (["--labels", ","], "--labels names none; give some of boundary, texture, motion, object"),
         (["--frames", ",".join(map(str, range(65)))], "--frames and --at name 65 frames; give at most 64"),
         (["--at", ","], "--frames and --at name no frame; write e.g. --frames 0,15,30 or --at 1.5,3.0"),
+        (["--top", "3", "--frames", "1"], "--top is 3, and --frames or --at name the frames; leave one of them out"),
+        (["--top", "8", "--at", "1"], "--top is 8, and --frames or --at name the frames; leave one of them out"),
         (["--top", "0"], "--top is 0; give a number from 1 to 64"),
         (["--max-side", "5000"], "--max-side is 5000; give a number from 1 to 4096"),
         (["--sample-fps", "0"], "--sample-fps is 0.0; give a number above 0"),

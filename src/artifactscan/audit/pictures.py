@@ -79,6 +79,7 @@ def _draw_video(
         output="",
         frames=tuple(map(str, sorted(set(peaks.values())))),
         max_side=640,
+        sample_fps=settings.sample_fps,
         decoder=settings.decoder,
         **asdict(settings.limits()),
     )

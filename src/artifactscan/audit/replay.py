@@ -197,6 +197,7 @@ def _heat_maps(
         output=settings.output or f"why-{row['video_id'][:8]}",
         checkpoint=settings.checkpoint or asked.checkpoint,
         frames=tuple(map(str, peaks)),
+        sample_fps=asked.sample_fps,
         decoder=row["decoder"] or asked.decoder,
         **asdict(asked.limits()),
     )

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
+from artifactscan.decode.segment import Segment
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.outcomes import HAS_FRAMES, Outcome
 
@@ -28,9 +29,9 @@ class UnknownFrameError(Exception):
 
 
 class Picker(Protocol):
-    """Is given all decoded frames of a video, a few at a time and in order, and keeps some."""
+    """Is given all segments of one attempt at a video, in order, and keeps some of their frames."""
 
-    def add(self, frames: Sequence[Frame]) -> None: ...
+    def add(self, segment: Segment) -> None: ...
 
     def chosen(self, facts: VideoFacts) -> list[Frame]:
         """The kept frames by index, each once."""
@@ -48,8 +49,8 @@ class NamedFrames:
         self._after: dict[float, int] = {}
         """Time → the index of the first frame that begins after it."""
 
-    def add(self, frames: Sequence[Frame]) -> None:
-        for frame in frames:
+    def add(self, segment: Segment) -> None:
+        for frame in _own_frames(segment):
             if frame.index in self._indices:
                 self._by_index[frame.index] = frame
             for time_s in self._times_s:
@@ -83,15 +84,15 @@ class HighestFrames:
     """Keeps the frames with the highest values; of equal ones the earliest."""
 
     def __init__(self, count: int, value: Callable[[np.ndarray], np.ndarray]):
-        """``value``: uint8 (n, height, width, 3) to float (n,)."""
+        """``value``: uint8 (n, height, width, 3) to float (n,), of a segment's frames with the context around them."""
         self._count, self._value = count, value
         self._best: list[tuple[float, Frame]] = []
 
-    def add(self, frames: Sequence[Frame]) -> None:
-        if not frames:
+    def add(self, segment: Segment) -> None:
+        if not segment.frame_index:
             return
-        values = self._value(np.stack([frame.pixels for frame in frames]))
-        ranked = [*self._best, *zip(values.tolist(), frames, strict=True)]
+        values = self._value(segment.frames())[segment.own]
+        ranked = [*self._best, *zip(values.tolist(), _own_frames(segment), strict=True)]
         self._best = sorted(ranked, key=lambda one: -one[0])[: self._count]
 
     def chosen(self, facts: VideoFacts) -> list[Frame]:
@@ -106,18 +107,23 @@ def pick_frames(
     ``new_picker`` is called for each attempt at the video. DecodeError where no frame can be decoded;
     UnknownFrameError as ``NamedFrames.chosen``.
     """
-    shape = (-1, settings.input.height, settings.input.width, 3)
     picker, attempt = new_picker(), ""
     with SandboxedDecoder(settings) as decoder:
         for segment in decoder.decode(path):
             if segment.attempt != attempt:
                 picker, attempt = new_picker(), segment.attempt
-            pixels = np.frombuffer(segment.pixels, np.uint8).reshape(shape)
-            rows = zip(segment.frame_index, segment.pts_s, pixels, strict=True)
-            # A view would keep the whole segment in memory.
-            picker.add([Frame(index=index, pts_s=pts_s, pixels=rgb.copy()) for index, pts_s, rgb in rows])
+            picker.add(segment)
             if (verdict := segment.result) is not None:
                 if verdict.outcome not in HAS_FRAMES:
                     raise DecodeError(verdict.outcome, verdict.reason or "", verdict.facts)
                 return picker.chosen(verdict.facts), verdict.facts
     raise DecodeError(Outcome.CRASHED, "the decoder came to no verdict")
+
+
+def _own_frames(segment: Segment) -> list[Frame]:
+    """The frames of a segment without its context."""
+    if not segment.frame_index:
+        return []
+    rows = zip(segment.frame_index, segment.pts_s, segment.frames()[segment.own], strict=True)
+    # A view would keep the whole segment in memory.
+    return [Frame(index=index, pts_s=pts_s, pixels=rgb.copy()) for index, pts_s, rgb in rows]

@@ -12,6 +12,8 @@ from artifactscan.settings.groups import DeviceSettings, SamplingSettings, check
 
 MAX_FRAMES = 64
 """Frames explained at a time: one row each of the contact sheet."""
+DEFAULT_TOP = 4
+"""Frames explained where none is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class ExplainSettings(SamplingSettings, DeviceSettings):
     """Frames by index, e.g. 0,15,30, as the frames table has them."""
     at: tuple[str, ...] = ()
     """Frames by time in seconds, e.g. 1.5,3.0: those that are on screen then."""
-    top: int = 4
+    top: int = DEFAULT_TOP
     """Where neither --frames nor --at is given: this many sampled frames, those whose scores are highest above their
     thresholds."""
     labels: tuple[str, ...] = LABELS
@@ -45,6 +47,8 @@ class ExplainSettings(SamplingSettings, DeviceSettings):
             raise UsageError(f"--max-side is {self.max_side}; give a number from 1 to {MAX_SIDE}")
         if (named := len(self.frame_indices()) + len(self.times_s())) > MAX_FRAMES:
             raise UsageError(f"--frames and --at name {named} frames; give at most {MAX_FRAMES}")
+        if (self.frames or self.at) and self.top != DEFAULT_TOP:
+            raise UsageError(f"--top is {self.top}, and --frames or --at name the frames; leave one of them out")
         if (self.frames or self.at) and not named:
             raise UsageError("--frames and --at name no frame; write e.g. --frames 0,15,30 or --at 1.5,3.0")
         self.label_indices()

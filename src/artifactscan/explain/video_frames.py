@@ -81,13 +81,14 @@ def scored_frames(
 
     decoding = settings.decoding(card.input)
     try:
-        seen, facts = pick_frames(fetched.path, decoding, new_picker)
+        # The highest frames are scored segment by segment: with the frames around each, as the card asks.
+        seen, facts = pick_frames(fetched.path, replace(decoding, context_frames=card.neighbours), new_picker)
         shown = _shown_frames(fetched.path, decoding, facts, [frame.index for frame in seen], settings.max_side)
+        scores = _scores(fetched.path, decoding, seen, classifier, settings.sample_fps, card.neighbours)
     except UnknownFrameError as error:
         raise UsageError(f"video {uri} {error}") from None
     except DecodeError as error:
         raise UsageError(f"video {uri} cannot be decoded ({error.outcome}): {error.reason}") from None
-    scores = _scores(fetched.path, decoding, seen, classifier, settings.sample_fps, card.neighbours)
     return [ScoredFrame(seen=one, shown=two, scores=row) for one, two, row in zip(seen, shown, scores, strict=True)]
 
 
@@ -104,13 +105,16 @@ def _scores(
         return classifier.scores(np.stack([frame.pixels for frame in seen]))
     with SandboxedDecoder(replace(decoding, sample_fps=sample_fps)) as decoder:
         sampled = sampled_indices(decoder.decode(path))
-    windows = [window(frame.index, sampled, neighbours) for frame in seen]
+    # Cut at the ends of the clip, where scoring has no more frames either.
+    windows = [list(dict.fromkeys(window(frame.index, sampled, neighbours))) for frame in seen]
     every = replace(decoding, sample_fps=EVERY_FRAME_FPS)
     needed = sorted({index for indices in windows for index in indices})
     frames, _ = pick_frames(path, every, lambda: NamedFrames(needed))
     pixels = {frame.index: frame.pixels for frame in frames}
     scores = classifier.scores([np.stack([pixels[index] for index in indices]) for indices in windows])
-    return scores[neighbours :: 2 * neighbours + 1]
+    starts = np.cumsum([0, *map(len, windows[:-1])])
+    own = [indices.index(frame.index) for frame, indices in zip(seen, windows, strict=True)]
+    return scores[starts + own]
 
 
 def _shown_frames(
