@@ -20,6 +20,7 @@ from artifactscan.audit.video_groups import Grouping
 from artifactscan.corpus.listing import video_id
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.demo import marks
+from artifactscan.explain.video_frames import scored_frames
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import BUILTIN, Checkpoint, load_checkpoint
 from artifactscan.scoring.events import EventSettings
@@ -133,3 +134,17 @@ def test_a_video_that_changed_or_is_gone_has_none_and_that_is_noted(tmp_path: Pa
     Path(clip).unlink()
     _, notes = drawn(tmp_path, clip, etag=scored)
     assert "is not there" in notes[0]
+
+
+def test_frames_are_scored_at_the_sampling_rate_of_the_night(
+    tmp_path: Path, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def scored(*arguments):
+        asked.append(arguments[2].sample_fps)
+        return scored_frames(*arguments)
+
+    monkeypatch.setattr("artifactscan.audit.pictures.scored_frames", scored)
+    drawn(tmp_path, clip, sample_fps=5.0)
+    assert asked == [5.0]
