@@ -139,9 +139,15 @@ def test_a_card_that_cannot_be_used(folder: Path, change: dict[str, Any], words:
     assert words in refusal(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "\udcff"])
+@pytest.mark.parametrize("text", ["", "{", "\udcff"])
 def test_a_card_that_is_not_json(folder: Path, text: str) -> None:
     (folder / "card.json").write_bytes(text.encode(errors="surrogateescape"))
+    assert refusal(folder).startswith(f"checkpoint card {folder}/card.json is damaged or cut off (")
+    assert refusal(folder).endswith("); copy it again")
+
+
+def test_a_card_that_is_no_object(folder: Path) -> None:
+    (folder / "card.json").write_text("[]")
     assert refusal(folder).startswith(f"checkpoint card {folder}/card.json cannot be used: ")
 
 

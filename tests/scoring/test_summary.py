@@ -211,3 +211,12 @@ def test_where_all_thresholds_separate_nothing_no_video_is_most_affected(store: 
 def test_of_few_frames_no_threshold_is_said_to_separate_nothing(store: Store) -> None:
     write_ledger(store, [scored("a", (49, 0, 0, 0), frames=49)])
     assert "separates nothing" not in shown(store, scored=1)
+
+
+def test_a_long_reason_is_cut_between_words(store: Store) -> None:
+    reason = "the video cannot be opened, since " + "moov " * 20 + "is not there"
+    write_ledger(store, [failed("/in/a.mp4", "undecodable", reason)])
+    table = " ".join(shown(store, undecodable=1).replace("│", " ").split())
+    assert "moov …" in table and "is not there" not in table
+    write_ledger(store, [failed("/in/a.mp4", "undecodable", "x" * 100)])
+    assert f"{'x' * 9}…{'x' * 9}" in shown(store, undecodable=1).replace("│", "").replace("\n", "").replace(" ", "")

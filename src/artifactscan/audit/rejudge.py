@@ -26,6 +26,7 @@ from artifactscan.labels import LABELS
 from artifactscan.scoring.events import EventSettings
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
+from artifactscan.store.layout import Store
 from artifactscan.store.run_records import RunRecord
 
 
@@ -63,6 +64,11 @@ def rejudge(settings: ReportSettings) -> RejudgeResult:
     """
     store = AuditStore(storage.normalise(settings.store))
     nights = store.nights()
+    if not nights and Store(store.root).run_ids():
+        raise UsageError(
+            f"--store {settings.store} is a scoring store, without nights; give the folder that `artifactscan audit` "
+            "writes to"
+        )
     if not nights:
         raise UsageError(f"--store {settings.store} has no nights; give the folder that `artifactscan audit` writes to")
     chosen = _chosen(nights, settings.night)

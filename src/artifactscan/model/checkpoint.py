@@ -181,6 +181,8 @@ def _parse_card(data: bytes, uri: str) -> Card:
         if not isinstance(values, dict):
             raise TypeError(f"it holds {type(values).__name__}, not an object")
         return _check_card(values)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"checkpoint card {uri} is damaged or cut off ({error}); copy it again") from None
     except KeyError as error:
         raise UsageError(f"checkpoint card {uri} has no {error}; add it, or save the checkpoint again") from None
     except (ValueError, TypeError, AttributeError) as error:

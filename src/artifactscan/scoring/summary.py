@@ -1,6 +1,7 @@
 """Prints a plan, and the summary at the end of a run, for a terminal or a job's log."""
 
 from collections.abc import Collection, Mapping, Sequence
+from textwrap import shorten
 
 import pandas as pd
 import pyarrow as pa
@@ -20,6 +21,8 @@ from artifactscan.store.run_records import RunRecord
 
 MOST_AFFECTED = 10
 """Videos in the table of the most affected ones."""
+MAX_REASON = 80
+"""Characters of a reason in the table of outcomes."""
 NEARLY_ALL_FRAMES, ENOUGH_FRAMES = 0.9, 50
 """A threshold separates nothing where at least this share of at least so many frames reaches it."""
 
@@ -104,9 +107,16 @@ def _outcomes_table(outcomes: Mapping[str, int], ledger: pd.DataFrame) -> Table:
     for outcome in Outcome:
         if count := outcomes.get(outcome):
             some = ledger.loc[(ledger["outcome"] == outcome) & ledger["reason"].notna(), ["uri", "reason"]].head(1)
-            example = "".join(f"{short_uri(uri)}: {printable(reason, 80)}" for uri, reason in some.to_numpy().tolist())
+            example = "".join(f"{short_uri(uri)}: {_shortened(reason)}" for uri, reason in some.to_numpy().tolist())
             table.add_row(str(outcome), f"{count:,}", Text(example))
     return table
+
+
+def _shortened(reason: str) -> str:
+    """A reason cut between words; in its middle where its first word is too long for that."""
+    whole = printable(reason)
+    cut = shorten(whole, MAX_REASON, placeholder=" …")
+    return cut if len(cut) > len(" …") else printable(whole, MAX_REASON)
 
 
 def _shares_over(scored: pd.DataFrame) -> dict[str, float]:
