@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -13,7 +14,7 @@ from artifactscan.errors import LedgerError, UsageError
 from artifactscan.judge.compare_with_scorer import MIN_CLIPS, JudgeComparison, check_by_people, compare_with_scorer
 from artifactscan.judge.consistency import measure_consistency
 from artifactscan.judge.endpoint import ChatEndpoint, read_key
-from artifactscan.judge.frames_to_judge import FrameKey, plan_asks
+from artifactscan.judge.frames_to_judge import FrameKey, index_digest, plan_asks
 from artifactscan.judge.judge_request import JudgeRequest
 from artifactscan.judge.judgement_folder import JudgementFolder
 from artifactscan.judge.judgement_tables import JUDGED, frame_outcomes, labels_of, merge_answers
@@ -35,6 +36,8 @@ class _Plan:
 
     settings: JudgeSettings
     request: JudgeRequest
+    identity: dict[str, Any]
+    """What the judgements depend on."""
     folder: JudgementFolder
     index: pa.Table
     wanted: list[FrameKey]
@@ -68,11 +71,13 @@ def _make_plan(settings: JudgeSettings) -> _Plan:
         repeat_share=request.repeat_share,
     )
     folder = JudgementFolder(storage.normalise(settings.output))
-    folder.check(request.identity)
+    root = storage.normalise(settings.index).rpartition("/")[0]
+    identity = request.identity | {"index": index_digest(index, root)}
+    folder.check(identity)
     human = read_labels(settings.against) if settings.against else None
     if human is not None:
         _check_comparable(settings, human, index, wanted)
-    return _Plan(settings, request, folder, index, wanted, asks, human)
+    return _Plan(settings, request, identity, folder, index, wanted, asks, human)
 
 
 def _check_comparable(settings: JudgeSettings, human: pa.Table, index: pa.Table, wanted: list[FrameKey]) -> None:
@@ -176,7 +181,7 @@ def _ask(plan: _Plan, asks: pa.Table) -> None:
     device = "cuda" if on_gpus else "cpu"
     resources = start_cluster(settings, settings.index, device=device, sized=sized, out=console())
     sized(resources)  # raises where no node has a GPU
-    folder.begin(asdict(settings), request.identity)
+    folder.begin(asdict(settings), plan.identity)
     root = storage.normalise(settings.index).rpartition("/")[0]
     progress = ProgressLine(asks.num_rows, quiet=settings.quiet)
     if on_gpus:
@@ -200,5 +205,5 @@ def _ask(plan: _Plan, asks: pa.Table) -> None:
 
 
 def _comparison_json(comparison: JudgeComparison, plan: _Plan) -> bytes:
-    record = {"judge": plan.request.identity, "against": plan.settings.against, "earned": comparison.earned}
+    record = {"judge": plan.identity, "against": plan.settings.against, "earned": comparison.earned}
     return json.dumps(record | asdict(comparison), indent=2).encode()

@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import pytest
+from extraction import write_extraction
 from judge_answers import answer, answers_table
+from s3_server import S3Server
 
+from artifactscan.annotation.frame_index import read_index
 from artifactscan.annotation.labels_table import read_labels
 from artifactscan.errors import UsageError
+from artifactscan.judge.frames_to_judge import index_digest
 from artifactscan.judge.judgement_folder import JudgementFolder
 from artifactscan.judge.judgement_tables import frame_outcomes, labels_of
 from artifactscan.storage.parquet import write_table
@@ -57,3 +61,29 @@ def test_tables_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,frame_index\n")
     with pytest.raises(UsageError, match="has tables that are not from a judgement; give another one"):
         JudgementFolder(str(tmp_path)).check(IDENTITY)
+
+
+def test_judgements_of_another_extraction_are_not_mixed_in(tmp_path: Path) -> None:
+    place = write_extraction(tmp_path / "extraction", {"a.mp4": 2})
+    index, root, folder = read_index(str(place)), str(place.parent), JudgementFolder(str(tmp_path / "judged"))
+    identity = IDENTITY | {"index": index_digest(index, root)}
+    folder.begin({}, identity)
+    folder.check(IDENTITY | {"index": index_digest(index, root)})
+    assert index_digest(index.slice(1), root) != identity["index"]
+    image = place.parent / index["image"][0].as_py()
+    image.write_bytes(image.read_bytes() + b"more")
+    with pytest.raises(UsageError, match="holds judgements of another index, or of images that have changed since"):
+        folder.check(IDENTITY | {"index": index_digest(index, root)})
+    folder.begin({}, IDENTITY)
+    folder.check(identity)
+
+
+def test_images_on_s3_are_told_apart_by_their_etags(tmp_path: Path, s3: S3Server) -> None:
+    index = read_index(str(write_extraction(tmp_path / "extraction", {"a.mp4": 2})))
+    first, second = index["image"].to_pylist()
+    s3.put(f"x/{first}", b"one")
+    s3.put(f"x/{second}", b"two")
+    before = index_digest(index, s3.uri("x"))
+    assert index_digest(index, s3.uri("x")) == before
+    s3.put(f"x/{second}", b"six")
+    assert index_digest(index, s3.uri("x")) != before

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 from artifactscan import storage
+from artifactscan.storage.digest import digest
 
 ASKS = pa.schema(
     [
@@ -90,6 +92,26 @@ def plan_asks(
             asks = 2 if asked_twice((file, frame_index), repeat_share) else 1
             rows += [{**frames[at], "ask": ask, "neighbours": near} for ask in range(asks)]
     return pa.Table.from_pylist(rows, ASKS)
+
+
+def index_digest(index: pa.Table, root: str) -> str:
+    """A digest of an INDEX's frames and of its images below ``root``: their sizes, and on S3 their etags."""
+    images: dict[str, list[Any]] = {}
+    for folder in sorted({image.rpartition("/")[0] for image in index["image"].to_pylist()}):
+        images |= _images(root, folder)
+    rows = index.select(["file", "frame_index", "image", "pts_s"]).to_pylist()
+    return digest(sorted([*row.values(), images.get(row["image"])] for row in rows))
+
+
+def _images(root: str, folder: str) -> dict[str, list[Any]]:
+    """Path below ``root`` → what tells whether an image in ``folder`` changed."""
+    place = storage.join(root, folder) if folder else root
+    if storage.is_remote(root):
+        start = len(storage.split_bucket(root)[1])
+        return {key[start:].lstrip("/"): [size, etag] for key, size, etag, _ in storage.list_objects(place)}
+    if not Path(place).is_dir():
+        return {}
+    return {f"{folder}/{path.name}".lstrip("/"): [path.stat().st_size] for path in Path(place).iterdir()}
 
 
 def asked_twice(frame: FrameKey, share: float) -> bool:

@@ -46,7 +46,7 @@ class JudgeRequest:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the judgements depend on; those of another identity are never mixed with them."""
+        """What the judgements depend on beside the frames; those of another identity are never mixed with them."""
         return {
             "model": self.model,
             "prompt": PROMPT_VERSION,

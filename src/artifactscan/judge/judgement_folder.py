@@ -63,6 +63,11 @@ class JudgementFolder:
             raise UsageError(
                 f"output {self.root}: {_RECORD} cannot be read; remove it, or give another --output"
             ) from None
+        if theirs.setdefault("index", identity.get("index")) != identity.get("index"):  # early versions kept none
+            raise UsageError(
+                f"output {self.root} holds judgements of another index, or of images that have changed since; give "
+                "another --output"
+            )
         if differing := [name for name, value in identity.items() if theirs.get(name) != value]:
             name = differing[0]
             raise UsageError(
