@@ -71,7 +71,8 @@ class ExplainedModel(nn.Module):
         self.register_buffer("offset", offset)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self._logits(pixels) * self.scale + self.offset
+        scale, offset = cast(torch.Tensor, self.scale), cast(torch.Tensor, self.offset)
+        return self._logits(pixels) * scale + offset
 
     def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
         if not isinstance(self.model, ProbeModel):

@@ -112,9 +112,10 @@ def _scores(
     frames, _ = pick_frames(path, every, lambda: NamedFrames(needed))
     pixels = {frame.index: frame.pixels for frame in frames}
     scores = classifier.scores([np.stack([pixels[index] for index in indices]) for indices in windows])
-    starts = np.cumsum([0, *map(len, windows[:-1])])
-    own = [indices.index(frame.index) for frame, indices in zip(seen, windows, strict=True)]
-    return scores[starts + own]
+    parts = np.split(scores, np.cumsum([len(indices) for indices in windows])[:-1])
+    return np.stack(
+        [part[indices.index(frame.index)] for part, indices, frame in zip(parts, windows, seen, strict=True)]
+    )
 
 
 def _shown_frames(
