@@ -51,16 +51,21 @@ class _RemotePace:
 
 
 class Ask:
-    """Actor: takes ASKS rows, several at a time, and returns ANSWERS rows."""
+    """Actor: takes ASKS rows, several at a time, writes each answer as a part, and returns the ANSWERS rows.
 
-    def __init__(self, request: JudgeRequest, root: str, keeper: ActorProxy[PaceKeeper]):
+    Written here, as an answer on its way to the driver would be lost, and paid for again, where the run is cut off.
+    """
+
+    def __init__(self, request: JudgeRequest, root: str, parts: str, keeper: ActorProxy[PaceKeeper]):
         key = cast("str | None", ray.get(keeper.key.remote()))
-        self._root = root
+        self._root, self._parts = root, parts
         self._grader = Grader(request, key=key, pace=_RemotePace(keeper))
 
     def __call__(self, asks: pa.Table) -> Iterator[pa.Table]:
-        rows = [self._grader.grade_ask(ask, self._root) for ask in asks.to_pylist()]
-        yield pa.Table.from_pylist(rows, ANSWERS)
+        for ask in asks.to_pylist():
+            answer = pa.Table.from_pylist([self._grader.grade_ask(ask, self._root)], ANSWERS)
+            write_part(self._parts, answer)
+            yield answer
 
 
 def run_judge_graph(
@@ -102,11 +107,12 @@ def run_judge_graph(
                 max_concurrent_calls_per_actor=threads,
                 enable_true_multi_threading=True,  # they wait for the network
             ),
-            fn_constructor_args=(request, root, keeper),
+            fn_constructor_args=(request, root, parts, keeper),
             num_cpus=LIGHT_CPUS,
         )
         batches = answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        write_answers(cast("Iterable[pa.Table]", batches), parts, progress)
+        for _ in progress.count(cast("Iterable[pa.Table]", batches)):
+            pass
 
 
 def write_answers(batches: Iterable[pa.Table], parts: str, progress: ProgressLine) -> None:

@@ -262,6 +262,14 @@ def test_from_clips_over_frames_and_a_judge_to_a_checkpoint(server: JudgeServer,
     assert "fine-tuned on 8 frames" in card.origin
 
 
+def wait_until_quiet(server: JudgeServer) -> None:
+    """Waits until nobody has asked a question for two seconds."""
+    asked = -1
+    while len(server.questions) > asked:
+        asked = len(server.questions)
+        time.sleep(2)
+
+
 def test_a_killed_judgement_is_continued_and_no_answer_is_asked_for_twice(server: JudgeServer, index: Path) -> None:
     server.delay_s = 0.3
     options = arguments(server, index, "--concurrent", 2, "--repeat-share", 0)
@@ -277,9 +285,9 @@ def test_a_killed_judgement_is_continued_and_no_answer_is_asked_for_twice(server
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert not (parts.parent / "outcomes.parquet").exists()
+    wait_until_quiet(server)  # the workers of the killed run end, and may write one more answer each
     kept = pd.concat(pd.read_parquet(part) for part in parts.glob("*.parquet"))
     assert 3 <= len(kept) < 10
-    time.sleep(1)  # the workers of the killed run end
     count = len(server.questions)
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
