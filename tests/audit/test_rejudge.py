@@ -13,9 +13,7 @@ from artifactscan.store.layout import Store
 
 def test_a_scoring_store_is_named_as_one(tmp_path: Path) -> None:
     write_run(Store(str(tmp_path)), "run1", {"/c/a.mp4": motion(0.9)})
-    with pytest.raises(
-        UsageError, match=f"--store {tmp_path} is a scoring store, without nights; give the"
-    ):
+    with pytest.raises(UsageError, match=f"--store {tmp_path} is a scoring store, without nights; give the"):
         rejudge(ReportSettings(store=str(tmp_path)))
 
 
