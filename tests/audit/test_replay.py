@@ -1,5 +1,10 @@
 """What replaying a video asks of the job that draws its heat maps."""
 
+import json
+from dataclasses import asdict
+from types import SimpleNamespace
+from typing import cast
+
 import pyarrow as pa
 import pytest
 
@@ -7,6 +12,7 @@ from artifactscan.audit import replay
 from artifactscan.audit.settings import WhySettings
 from artifactscan.schemas import EVENTS, FRAMES
 from artifactscan.scoring.settings import ScoreSettings
+from artifactscan.store.run_records import RunRecord
 
 
 def test_heat_maps_are_asked_for_at_the_sampling_rate_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,3 +25,9 @@ def test_heat_maps_are_asked_for_at_the_sampling_rate_of_the_run(monkeypatch: py
     row = {"video_id": "a", "decoder": "pyav"}
     replay._heat_maps("/a", row, WhySettings(uri="/a", store="/s"), run, fresh, EVENTS.empty_table())
     assert [(one.frames, one.sample_fps, one.decoder) for one in asked] == [(("3",), 5.0, "pyav")]
+
+
+def test_the_settings_of_a_run_are_read_from_its_record() -> None:
+    asked = ScoreSettings(input="/in", output="/out", price_per_hour=(1.0, 2.5), include=("*.mp4",))
+    record = SimpleNamespace(settings=json.loads(json.dumps(asdict(asked))))
+    assert replay._settings_of_run(cast(RunRecord, record)) == asked

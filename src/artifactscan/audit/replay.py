@@ -142,8 +142,11 @@ def _checkpoint(settings: WhySettings, run: RunRecord) -> Checkpoint:
 def _settings_of_run(run: RunRecord) -> ScoreSettings:
     """The run's settings from run.json, on the device of this machine."""
     known = {one.name for one in fields(ScoreSettings)}
-    values = {name: value for name, value in run.settings.items() if name in known}
-    values |= {name: tuple(values[name]) for name in ("include", "exclude")}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+        for name, value in run.settings.items()
+        if name in known
+    }
     return ScoreSettings(**{**values, "device": "auto", "compile": False})
 
 
