@@ -126,7 +126,7 @@ def test_a_submitted_job_scores_clips_on_both_machines(machines: OwnMachines) ->
     for name in ("one", "two"):
         write_clip(clips / f"{name}.mp4", seconds=1)
     save_checkpoint(initialise("test_resnet.r160_in1k", height=96, width=160, seed=1), str(machines.folder / "model"))
-    arguments = f"--input {SHARED}/clips --output {SHARED}/scores --checkpoint {SHARED}/model"
+    arguments = f"--input {SHARED}/clips --output {SHARED}/scores --checkpoint {SHARED}/model --shared-filesystem"
     ran = machines.laptop(f"{SUBMIT} --working-dir . -- python jobs/score.py {arguments}")
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     ledger = pd.read_parquet(machines.folder / "scores/videos")
