@@ -130,7 +130,7 @@ def _logits(
         clip = next(iter(labelled.clips.values()))
         return sized(start_cluster(settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out))
 
-    if checkpoint.card.neighbours:
+    if checkpoint.card.context_frames:
         return _logits_of_windows(settings, checkpoint, labelled, root, start)
     pools = start()
     spec = checkpoint.card.input

@@ -12,7 +12,6 @@ from artifactscan import storage
 from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
-from artifactscan.errors import UsageError
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.ray_data import actor_pool, make_dataset, ray_errors_as_cut_off, write_part
@@ -24,7 +23,7 @@ from artifactscan.training.embeddings import (
     find_embeddings,
     gather_windows,
 )
-from artifactscan.training.frame_table import describe_problem, every_frame_settings
+from artifactscan.training.frame_table import describe_problem, every_frame_settings, refuse_problems
 from artifactscan.training.labelled_frames import LabelledFrames
 from artifactscan.training.labelled_windows import select_windows
 
@@ -113,11 +112,13 @@ def embed_labelled_frames(
     assert probe is not None
     bf16 = precision == "bf16"
     cache = find_embeddings(folder, checkpoint, bf16=bf16)
-    clips = clips_to_embed(labelled, cache.read())
+    stored = cache.read()
+    clips = clips_to_embed(labelled, stored)
     if clips.num_rows:
         with Lease(f"{cache.root}.lease.json"):
             _embed(clips, checkpoint, cache.root, start(), limits=limits, bf16=bf16)
-    return gather_windows(labelled, cache.read(), probe.tile_count)
+        stored = cache.read()
+    return gather_windows(labelled, stored, probe.tile_count)
 
 
 def _embed(
@@ -161,7 +162,5 @@ def _embed(
             rows = cast(pa.Table, batch)
             problems += rows["problem"].drop_null().to_pylist()
             write_part(folder, rows.filter(pc.is_null(rows["problem"])).select(EMBEDDINGS.names))
-    if problems:
-        others = f" ({len(problems) - 1:,} more labelled frames cannot be decoded)" if len(problems) > 1 else ""
-        raise UsageError(problems[0] + others)
+    refuse_problems(problems)
     assert storage.list_names(folder), "no frame was embedded"

@@ -117,7 +117,7 @@ def _run_round(job: ScoringJob, run: str, work: pa.Table, cluster: "PreparedClus
             job.store.parts(run),
             run=run,
             pools=cluster.pools,
-            decoding=settings.decoding(checkpoint.card.input, context_frames=checkpoint.card.neighbours),
+            decoding=settings.decoding(checkpoint.card.input, context_frames=checkpoint.card.context_frames),
             classifying=settings.classifying().on(cluster.pools.device),
             checkpoint=checkpoint,
             tally=tally,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pyarrow as pa
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.text import Text
 from artifactscan import storage
 from artifactscan.annotation.agreement import ceiling_of
 from artifactscan.evaluation.evaluation_report import as_record, print_evaluation, write_evaluation
-from artifactscan.evaluation.metric_table import Evaluation, evaluate
+from artifactscan.evaluation.metric_table import Evaluation, MetricEstimate, evaluate
 from artifactscan.evaluation.splits import Protocol
 from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.messages.text import printable
@@ -35,6 +36,12 @@ class BackboneResults:
     labelled: LabelledFrames
     lease: Lease
     out: Console
+
+    @cached_property
+    def ceiling(self) -> Mapping[tuple[str, str], MetricEstimate]:
+        """What one annotator's grades predict of another's labels: the same under every protocol."""
+        ceiling = ceiling_of(self.labelled.annotators, self.settings.bootstrap())
+        return ceiling.estimates if ceiling else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +85,7 @@ def evaluate_folds(
         bootstrap=settings.bootstrap(),
         makers=labelled.maker_of_file(settings.generator_pattern),
     )
-    ceiling = ceiling_of(labelled.annotators, settings.bootstrap())
-    evaluation = replace(evaluation, ceiling=ceiling.estimates if ceiling else {})
+    evaluation = replace(evaluation, ceiling=results.ceiling)
     folder = storage.join(results.root, protocol)
     write_table(tested, storage.join(folder, "predictions.parquet"))
     write_evaluation(evaluation, folder)

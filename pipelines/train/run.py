@@ -36,6 +36,7 @@ from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.pipelines.ray_cluster.submission import check_paths
 from artifactscan.pipelines.train.results import (
     NO_SUMMARY,
+    BackboneResults,
     FoldSummary,
     evaluate_folds,
     summary_of_rows,
@@ -135,7 +136,6 @@ def _probe_trainer(
 ) -> TrainBackbone:
     """Fits a head to a backbone's frozen features; Ray is started only where frames are not embedded yet."""
     from artifactscan.pipelines.train.fit_probes import embeddings_folder, fit_probe_of
-    from artifactscan.pipelines.train.results import BackboneResults
 
     def train_backbone(backbone: str, initial: Checkpoint) -> tuple[dict[str, Evaluation], Checkpoint]:
         return fit_probe_of(
@@ -267,6 +267,7 @@ def _finetune_backbone(
         initial_ref=ray.put(initial),
         frames=build_frame_table.load_frames(table),
     )
+    results = job.backbone_results(model.name, model.root)
     evaluations: dict[str, Evaluation] = {}
     summaries: dict[str, FoldSummary] = {}
     histories: list[pa.Table] = []
@@ -279,9 +280,9 @@ def _finetune_backbone(
         )
         tuning_rows = outcomes[0].predictions.slice(0, len(splits[0].tune))
         evaluations[protocol], summaries[protocol] = evaluate_folds(
-            job.backbone_results(model.name, model.root), protocol, tested, tuning_rows, _mean_best_epoch(outcomes)
+            results, protocol, tested, tuning_rows, _mean_best_epoch(outcomes)
         )
-    checkpoint, history = _train_final(job, model, evaluations, summaries)
+    checkpoint, history = _train_final(job, model, results, evaluations, summaries)
     write_history(pa.concat_tables([*histories, history]), model.root, title=backbone)
     return evaluations, checkpoint
 
@@ -296,7 +297,11 @@ def _mean_best_epoch(outcomes: Sequence["SplitResult"]) -> int:
 
 
 def _train_final(
-    job: "FinetuneRun", model: "BackboneRun", evaluations: dict[str, Evaluation], summaries: dict[str, FoldSummary]
+    job: "FinetuneRun",
+    model: "BackboneRun",
+    results: BackboneResults,
+    evaluations: dict[str, Evaluation],
+    summaries: dict[str, FoldSummary],
 ) -> tuple[Checkpoint, pa.Table]:
     """Trains on all frames for the mean best epoch of the folds, and writes the checkpoint, its card last.
 
@@ -314,7 +319,7 @@ def _train_final(
         summary = summary_of_rows(outcome.predictions, settings, kept_out) if len(split.tune) else NO_SUMMARY
     assert outcome.weights is not None
     checkpoint = write_checkpoint(
-        job.backbone_results(model.name, model.root),
+        results,
         replace(model.initial, weights=outcome.weights),
         evaluations,
         summary,

@@ -67,7 +67,7 @@ def test_the_digest_covers_what_scores_and_flags_depend_on(checkpoint: Checkpoin
 def test_builtin_is_trained_measured_under_all_protocols_and_small() -> None:
     builtin = load_checkpoint("builtin")
     assert builtin.card.backbone == "tf_efficientnet_lite2"
-    assert builtin.card.trained and builtin.card.neighbours == 2
+    assert builtin.card.trained and builtin.card.context_frames == 2
     assert set(builtin.card.metrics["protocols"]) == {"videos", "frames", "generators"}
     assert sum(file.stat().st_size for file in BUILTIN_FOLDER.iterdir()) < 15e6
     check_weights(builtin)

@@ -126,7 +126,7 @@ def test_scores_do_not_depend_on_batches(probe: dict) -> None:
     scores = together.scores(clips)
     assert scores.shape == (7, 4)
     assert np.allclose(scores, np.concatenate([singly.scores(clip) for clip in clips]), atol=1e-5)
-    assert not np.allclose(scores[4], together.scores(frames)[4], atol=1e-4) or not checkpoint.card.neighbours
+    assert not np.allclose(scores[4], together.scores(frames)[4], atol=1e-4) or not checkpoint.card.context_frames
 
 
 def test_a_probe_is_stored_and_read_again(tmp_path) -> None:

@@ -46,7 +46,7 @@ def test_training_starts_from_a_probe(tmp_path: Path) -> None:
     save_checkpoint(fitted(ProbeSpec(neighbours=1, smoothing=0.5)), str(tmp_path / "windows"))
     assert initial_checkpoint(str(tmp_path / "plain"), NAME).card.probe is None
     kept = initial_checkpoint(str(tmp_path / "windows"), NAME, keep_probe=True)
-    assert to_probe(kept, ProbeSpec(neighbours=2)).card.neighbours == 2
+    assert to_probe(kept, ProbeSpec(neighbours=2)).card.context_frames == 2
     with pytest.raises(UsageError, match="give --train head"):
         initial_checkpoint(str(tmp_path / "windows"), NAME)
 

@@ -72,7 +72,7 @@ def replay(settings: WhySettings) -> Replay:
         notes.append(
             f"unproven: {', '.join(unproven)}; the scores are not shown to be better than chance on unseen clips"
         )
-    decoding = asked.decoding(checkpoint.card.input, context_frames=checkpoint.card.neighbours)
+    decoding = asked.decoding(checkpoint.card.input, context_frames=checkpoint.card.context_frames)
     classifier = Classifier(checkpoint, asked.classifying())
     if run.precision and classifier.precision not in run.precision:
         notes.append(f"scored here in {classifier.precision}, then in {', '.join(run.precision)}")

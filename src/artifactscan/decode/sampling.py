@@ -46,5 +46,10 @@ def window(frame_index: int, sampled: Sequence[int], neighbours: int) -> list[in
     """
     before = list(sampled[: bisect_left(sampled, frame_index)])[-neighbours:] if neighbours else []
     after = list(sampled[bisect_right(sampled, frame_index) :])[:neighbours]
+    return pad_window(before, frame_index, after, neighbours)
+
+
+def pad_window(before: Sequence[int], frame_index: int, after: Sequence[int], neighbours: int) -> list[int]:
+    """2 · neighbours + 1 indices: a frame between at most ``neighbours`` on each side, the ends repeated."""
     known = [*before, frame_index, *after]
     return [known[0]] * (neighbours - len(before)) + known + [known[-1]] * (neighbours - len(after))

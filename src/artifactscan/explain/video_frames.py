@@ -82,9 +82,9 @@ def scored_frames(
     decoding = settings.decoding(card.input)
     try:
         # The highest frames are scored segment by segment: with the frames around each, as the card asks.
-        seen, facts = pick_frames(fetched.path, replace(decoding, context_frames=card.neighbours), new_picker)
+        seen, facts = pick_frames(fetched.path, replace(decoding, context_frames=card.context_frames), new_picker)
         shown = _shown_frames(fetched.path, decoding, facts, [frame.index for frame in seen], settings.max_side)
-        scores = _scores(fetched.path, decoding, seen, classifier, settings.sample_fps, card.neighbours)
+        scores = _scores(fetched.path, decoding, seen, classifier, settings.sample_fps, card.context_frames)
     except UnknownFrameError as error:
         raise UsageError(f"video {uri} {error}") from None
     except DecodeError as error:

@@ -70,7 +70,7 @@ class Card:
     card_version: int = CARD_VERSION
 
     @property
-    def neighbours(self) -> int:
+    def context_frames(self) -> int:
         """Sampled frames before and after a frame that its scores depend on."""
         return self.probe.context_frames if self.probe else 0
 

@@ -5,10 +5,9 @@ import torch
 
 from artifactscan.model.backbone import load_model, normalise
 from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.model.classifier import BATCH_FRAMES
 from artifactscan.model.malloc import keep_freed_memory
 from artifactscan.model.probe import ProbeModel
-
-BATCH_FRAMES = {"cuda": 128, "cpu": 16}
 
 
 class Embedder:

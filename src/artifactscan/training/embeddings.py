@@ -64,7 +64,7 @@ def find_embeddings(folder: str, checkpoint: Checkpoint, *, bf16: bool = False) 
     assert card.probe is not None
     read = [card.backbone, _backbone_digest(checkpoint), card.probe.blocks, card.probe.tokens, card.probe.tiles]
     pixels = [card.input.height, card.input.width, card.input.resize, card.input.mean, card.input.std, DECODING_VERSION]
-    key = digest([read, pixels, card.neighbours, card.probe.sample_fps, "bf16" if bf16 else "fp32"])
+    key = digest([read, pixels, card.context_frames, card.probe.sample_fps, "bf16" if bf16 else "fp32"])
     return EmbeddingCache(storage.join(storage.normalise(folder), key))
 
 

@@ -180,12 +180,16 @@ def check_complete(table: pa.Table, labelled: LabelledFrames) -> None:
 
     ``table``: the columns row and problem of FRAME_TABLE.
     """
-    problems = [problem for problem in table.sort_by("row")["problem"].to_pylist() if problem]
+    refuse_problems(table.sort_by("row")["problem"].drop_null().to_pylist())
+    if sorted(table["row"].to_pylist()) != list(range(labelled.table.num_rows)):
+        raise AssertionError(f"{labelled.table.num_rows} frames are labelled, {table.num_rows} were decoded")
+
+
+def refuse_problems(problems: list[str]) -> None:
+    """UsageError with the first of the problems of labelled frames, and how many more there are."""
     if problems:
         others = f" ({len(problems) - 1:,} more labelled frames cannot be decoded)" if len(problems) > 1 else ""
         raise UsageError(problems[0] + others)
-    if sorted(table["row"].to_pylist()) != list(range(labelled.table.num_rows)):
-        raise AssertionError(f"{labelled.table.num_rows} frames are labelled, {table.num_rows} were decoded")
 
 
 def describe_problem(file: str, frame_index: int, result: DecodeResult) -> str:

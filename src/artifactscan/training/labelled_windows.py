@@ -7,6 +7,7 @@ from math import ceil
 
 import numpy as np
 
+from artifactscan.decode.sampling import pad_window
 from artifactscan.decode.segment import Segment
 from artifactscan.decode.video import DecodeResult
 
@@ -24,9 +25,7 @@ class _Window:
 
     def indices(self, neighbours: int) -> list[int]:
         """2 · neighbours + 1 frame indices; at the ends of the clip the first or last one is repeated."""
-        known = [*self.before, self.frame_index, *self.after]
-        missing = (neighbours - len(self.before), neighbours - len(self.after))
-        return [known[0]] * missing[0] + known + [known[-1]] * missing[1]
+        return pad_window(self.before, self.frame_index, self.after, neighbours)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

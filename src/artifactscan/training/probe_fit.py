@@ -78,10 +78,13 @@ def fit_probe(
     ``targets``: float32 (frames, labels) in 0 to 1. ``y``: 0/1 (frames, labels). ``groups``: the video of each frame;
     of several penalties the one is taken that has the highest AUROC on held-out groups, in the mean over the labels.
     """
-    held_out = _held_out_logits(windows, targets, np.asarray(y), np.asarray(groups, object), spec, penalties, seed)
-    best = _best_penalty(held_out, np.asarray(y, bool))
     weight, bias = _fit_projection(windows.read, spec)
     inputs = _HeadInputs(windows, spec, weight, bias)
+    whole = inputs if weight is None else None  # a projection is fitted anew to each fold
+    held_out = _held_out_logits(
+        windows, whole, targets, np.asarray(y), np.asarray(groups, object), spec, penalties, seed
+    )
+    best = _best_penalty(held_out, np.asarray(y, bool))
     [(head_weight, head_bias)] = _ridge(inputs.middle(), targets, [penalties[best]])
     unscaled = held_out[best] if np.isfinite(held_out[best]).all() else inputs.logits(head_weight, head_bias)
     # Logits shrink with the penalty, so those of fits with different ones could not be pooled as they are.
@@ -146,6 +149,7 @@ def _fit_projection(read: np.ndarray, spec: ProbeSpec) -> tuple[np.ndarray | Non
 
 def _held_out_logits(
     windows: LabelledWindows,
+    whole: _HeadInputs | None,
     targets: np.ndarray,
     y: np.ndarray,
     groups: np.ndarray,
@@ -153,19 +157,21 @@ def _held_out_logits(
     penalties: Sequence[float],
     seed: int,
 ) -> np.ndarray:
-    """(penalties, frames, labels); NaN where there is one group only."""
+    """(penalties, frames, labels); NaN where there is one group only.
+
+    ``whole``: the head's inputs of all windows; None where they depend on a projection that each fold fits.
+    """
     logits = np.full((len(penalties), *targets.shape), np.nan)
     folds = min(INNER_FOLDS, len(set(groups)))
     if folds < 2:
         return logits
-    unprojected = None if spec.components else _HeadInputs(windows, spec, None, None)
     for train, test in video_folds(groups, y, folds, seed):
-        if unprojected is None:
+        if whole is None:
             projection = _fit_projection(windows.read[train], spec)
             inputs, held_out = (_HeadInputs(windows.rows(rows), spec, *projection) for rows in (train, test))
             x, rows = inputs.middle(), None
         else:
-            held_out, x, rows = unprojected, unprojected.middle()[train], test
+            held_out, x, rows = whole, whole.middle()[train], test
         for number, (weight, bias) in enumerate(_ridge(x, targets[train], penalties)):
             logits[number, test] = held_out.logits(weight, bias, rows)
     return logits
