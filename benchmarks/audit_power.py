@@ -38,7 +38,7 @@ FRAMES = (8, 41)
 """Least number of frames of a video, and one more than the largest: 4 to 20 seconds at 2 a second."""
 CHANGED = "motion"
 RESAMPLES = 20
-"""Fewer than an audit's, as intervals are shown and decide nothing."""
+"""Fewer than in an audit: intervals are only shown, they do not change the verdict."""
 POINT = 1 / (100 * RATE * (1 - RATE))
 """One percentage point at RATE, in log-odds."""
 
@@ -49,7 +49,7 @@ class Variant:
 
     name: str
     videos: tuple[int, ...]
-    """A night's, by group."""
+    """Per night, by group."""
     restless: float = 0.0
     """Standard deviation of the nights' log-odds."""
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 import psutil
 
 INTERVAL_S = 5.0
-"""Looking at a hundred processes costs some of what is measured."""
+"""Reading the counters of a hundred processes takes CPU time itself."""
 _KINDS = {"Decode": "decoders", "Classify": "classifiers", "Tally": "tally"}
 
 
@@ -18,7 +18,7 @@ class CpuWatch:
 
     def __init__(self) -> None:
         self.samples: list[tuple[float, dict[str, float]]] = []
-        """Moment, and CPU seconds since the start by kind; ``machine`` is all there is, other people's work too."""
+        """Time, and CPU seconds since the start by kind; ``machine`` includes processes that are not ours."""
         self._seconds: dict[tuple[int, float], tuple[str, float]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -32,7 +32,7 @@ class CpuWatch:
         self._thread.join()
 
     def cores(self, begin: float, end: float) -> dict[str, float]:
-        """Cores busy on average between two moments, as near as the samples are."""
+        """Mean number of busy cores between two times, at the resolution of the samples."""
         if len(self.samples) < 2:
             return {}
         first = min(self.samples[:-1], key=lambda sample: abs(sample[0] - begin))

@@ -1,13 +1,13 @@
-"""What the samples of a run's course say: its steady rate, its tail, the growth of its driver."""
+"""Figures of a simulated run from samples over time: steady throughput, tail, growth of the driver's memory."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 STEADY_FROM, STEADY_TO = 0.20, 0.80
-"""Shares of the frames: later, decoders that had the shorter blocks wait for the others."""
+"""Shares of the frames between which throughput is steady; after it, decoders that are done wait for the others."""
 MEMORY_FROM = 0.20
-"""Share of the videos after which all that a run holds whatever its size is there."""
+"""Share of the videos after which the memory that every run needs, whatever its size, is allocated."""
 TAIL_FROM = 0.95
 """Share of the work before the tail."""
 
@@ -15,7 +15,7 @@ Samples = Sequence[dict[str, Any]]
 
 
 def moment(samples: Samples, name: str, value: float) -> float:
-    """When a count that only grows reached ``value``, between two samples in proportion."""
+    """The time at which an increasing count reached ``value``, interpolated linearly between samples."""
     for before, after in pairwise(samples):
         if before[name] < value <= after[name]:
             share = (value - before[name]) / (after[name] - before[name])
@@ -26,7 +26,7 @@ def moment(samples: Samples, name: str, value: float) -> float:
 
 
 def count(samples: Samples, name: str, at: float) -> float:
-    """What a count stood at, between two samples in proportion."""
+    """The value of a count at time ``at``, interpolated linearly between samples."""
     for before, after in pairwise(samples):
         if before["at"] <= at <= after["at"]:
             share = (at - before["at"]) / (after["at"] - before["at"])
@@ -35,12 +35,12 @@ def count(samples: Samples, name: str, at: float) -> float:
 
 
 def began_to_work(course: dict[str, Any], name: str) -> float:
-    """Seconds from asking for the graph to the first frames or videos: Ray Data's planning and the actors' start."""
+    """Seconds from the start of the graph to the first frames or videos: Ray Data's planning and the start of actors."""
     return moment(course["samples"], name, 1) - course["began"]
 
 
 def steady(course: dict[str, Any], *, actors: int) -> tuple[float, float, float]:
-    """Beginning and end of the time in which all ``actors`` are there and have work, and frames decoded a second."""
+    """Start and end of the time in which all ``actors`` run and have work, and frames decoded per second in it."""
     samples = course["samples"]
     total = samples[-1]["decoded"]
     begin = max(moment(samples, "decoded", STEADY_FROM * total), moment(samples, "actors", actors))
@@ -51,8 +51,8 @@ def steady(course: dict[str, Any], *, actors: int) -> tuple[float, float, float]
 
 
 def figures_of_tail(course: dict[str, Any], *, ideal_s: float) -> dict[str, float]:
-    """Seconds from the first frames to the last ones, the share of them that the last of the work took, and how many
-    times ``ideal_s`` they are."""
+    """Seconds from the first to the last frames, the share of them spent on the last of the work, and their ratio to
+    ``ideal_s``."""
     samples = course["samples"]
     total = samples[-1]["decoded"]
     begin = moment(samples, "decoded", 1)
@@ -66,7 +66,7 @@ def figures_of_tail(course: dict[str, Any], *, ideal_s: float) -> dict[str, floa
 
 
 def figures_of_memory(course: dict[str, Any]) -> dict[str, Any]:
-    """How much the driver's memory grew while the graph ran, and how long that took to begin."""
+    """Growth of the driver's memory while the graph ran, and the time until the first work was distributed."""
     samples = course["samples"]
     total = samples[-1]["videos"]
     fifth = moment(samples, "videos", MEMORY_FROM * total)
