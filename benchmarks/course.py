@@ -35,7 +35,7 @@ def count(samples: Samples, name: str, at: float) -> float:
 
 
 def began_to_work(course: dict[str, Any], name: str) -> float:
-    """Seconds from the start of the graph to the first frames or videos: Ray Data's planning and the start of actors."""
+    """Seconds from the start of the graph to the first frames or videos: Ray Data plans, and actors start."""
     return moment(course["samples"], name, 1) - course["began"]
 
 
