@@ -93,8 +93,11 @@ def test_a_corpus_is_scored_into_tables(
         str(corpus / "a.mp4"), checkpoint=checkpoint, quiet=True, decode_actors=1, include=["*.mp4"]
     )
     assert Path(alone.store).is_dir()
-    same_video = scores.frames.slice(0, 6).drop_columns("video_id").to_pylist()
-    assert alone.frames.drop_columns("video_id").to_pylist() == same_video
+    same_video = scores.frames.slice(0, 6)
+    unscored = ["video_id", *(f"p_{label}" for label in artifactscan.LABELS)]
+    assert alone.frames.drop_columns(unscored).equals(same_video.drop_columns(unscored))
+    for label in artifactscan.LABELS:  # batches of 6 and of 12 frames: the last bits may differ, as kernels do
+        np.testing.assert_allclose(alone.frames[f"p_{label}"], same_video[f"p_{label}"], rtol=0, atol=1e-6)
 
     none = artifactscan.score(corpus, output=tmp_path / "none", checkpoint=checkpoint, quiet=True, since="2999-01-01")
     assert (none.outcomes, none.videos.num_rows, none.frames.num_rows) == ({}, 0, 0)
