@@ -22,9 +22,9 @@ def test_heat_maps_are_asked_for_at_the_sampling_rate_of_the_run(monkeypatch: py
         [{"video_id": "a", "uri": "/a", "frame_index": 3, "pts_s": 0.5} | dict.fromkeys(FRAMES.names[4:], 0.5)], FRAMES
     )
     run = ScoreSettings(input="/", output="", sample_fps=5.0)
-    row = {"video_id": "a", "decoder": "pyav"}
-    replay._heat_maps("/a", row, WhySettings(uri="/a", store="/s"), run, fresh, EVENTS.empty_table())
-    assert [(one.frames, one.sample_fps, one.decoder) for one in asked] == [(("3",), 5.0, "pyav")]
+    row = {"video_id": "a", "uri": "/a", "decoder": "pyav"}
+    replay._heat_maps(row, "/o", WhySettings(uri="/a", store="/s"), run, fresh, EVENTS.empty_table())
+    assert [(one.frames, one.sample_fps, one.decoder, one.output) for one in asked] == [(("3",), 5.0, "pyav", "/o")]
 
 
 def test_the_settings_of_a_run_are_read_from_its_record() -> None:

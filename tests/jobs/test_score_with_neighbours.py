@@ -12,6 +12,7 @@ from media import write_clip
 import artifactscan
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.jobs.score import main
+from artifactscan.jobs.why import main as why
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.model.backbone import build_model
 from artifactscan.model.checkpoint import Card, Checkpoint, load_checkpoint, save_checkpoint
@@ -40,7 +41,9 @@ def scored(store: Path) -> np.ndarray:
     return frames[list(SCORE_COLUMNS)].to_numpy()
 
 
-def test_segments_and_slices_overlap_by_the_neighbours(checkpoint: str, tmp_path: Path, ray_here: None) -> None:
+def test_segments_and_slices_overlap_by_the_neighbours(
+    checkpoint: str, tmp_path: Path, ray_here: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     (clips := tmp_path / "clips").mkdir()
     options = {"g": "12", "bf": "2", "sc_threshold": "0"}
     paths = [write_clip(clips / f"{n}.mp4", seconds=6, width=320, height=192, options=options) for n in range(2)]
@@ -58,3 +61,9 @@ def test_segments_and_slices_overlap_by_the_neighbours(checkpoint: str, tmp_path
         arguments = ["--input", str(clips), "--output", str(store), "--checkpoint", checkpoint, "--decode-actors", "1"]
         assert main([*arguments, "--precision", "fp32", "--quiet", *flags]) == 0
         assert np.abs(scored(store) - wanted).max() < 1e-4, name
+
+    assert why([str(paths[0]), "--store", str(tmp_path / "slices"), "--output", str(tmp_path / "maps")]) == 0
+    said = capsys.readouterr().out
+    assert f"{paths[0]}: the same scores here as in run" in said
+    assert "note: this probe of test_resnet.r160_in1k has no heat maps: it reads blocks 2" in said
+    assert not (tmp_path / "maps" / "sheet.png").exists()

@@ -13,7 +13,7 @@ from artifactscan.audit.night_tables import PICTURES
 from artifactscan.audit.report_data import Picture
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.errors import UsageError
-from artifactscan.explain.heatmaps import HeatMapper
+from artifactscan.explain.heatmaps import HeatMapper, NoHeatMapsError
 from artifactscan.explain.overlays import overlay, thumbnail
 from artifactscan.explain.settings import ExplainSettings
 from artifactscan.explain.video_frames import fetched_video, scored_frames
@@ -49,7 +49,7 @@ def draw_pictures(videos: pa.Table, settings: AuditSettings, checkpoint: Checkpo
     rows, notes, mapper = [], [], None
     try:
         mapper = HeatMapper(checkpoint, classifier.device)
-    except UsageError as error:
+    except NoHeatMapsError as error:
         notes.append(f"pictures without heat maps: {error}")
     for video in videos.to_pylist():
         try:

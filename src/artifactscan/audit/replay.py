@@ -14,6 +14,7 @@ from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeResult
 from artifactscan.errors import UsageError
 from artifactscan.explain.explanation import Explanation, explain_video
+from artifactscan.explain.heatmaps import NoHeatMapsError
 from artifactscan.explain.settings import MAX_FRAMES, ExplainSettings
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
@@ -50,6 +51,7 @@ class Replay:
     notes: tuple[str, ...]
     """What differs from when it was scored, one sentence each."""
     heat_maps: Explanation | None
+    """None where no folder for them was named, nothing was decoded, or the checkpoint has none."""
 
     def largest_difference(self) -> float:
         """The largest difference between a stored and a fresh score, over the frames in both."""
@@ -86,6 +88,12 @@ def replay(settings: WhySettings) -> Replay:
         durations_s={row["video_id"]: result.facts.duration_s},
         settings=event_settings,
     )
+    heat_maps = None
+    if settings.output and fresh.num_rows:
+        try:
+            heat_maps = _heat_maps(row, settings.output, settings, asked, fresh, events)
+        except NoHeatMapsError as error:
+            notes.append(str(error))
     return Replay(
         row=row,
         run=run,
@@ -95,7 +103,7 @@ def replay(settings: WhySettings) -> Replay:
         result=result,
         events=events,
         notes=tuple(notes),
-        heat_maps=_heat_maps(uri, row, settings, asked, fresh, events),
+        heat_maps=heat_maps,
     )
 
 
@@ -186,18 +194,16 @@ def _score(row: dict, reader: VideoReader, classifier: Classifier) -> tuple[pa.T
 
 
 def _heat_maps(
-    uri: str, row: dict, settings: WhySettings, asked: ScoreSettings, fresh: pa.Table, events: pa.Table
-) -> Explanation | None:
+    row: dict, output: str, settings: WhySettings, asked: ScoreSettings, fresh: pa.Table, events: pa.Table
+) -> Explanation:
     """Heat maps of the events' peak frames, or without events of the frame with the highest score."""
-    if not fresh.num_rows:
-        return None
     peaks = sorted(set(events["peak_frame"].to_pylist()))[:MAX_FRAMES]
     if not peaks:
         highest = np.stack([fresh[f"p_{label}"].to_numpy() for label in LABELS]).max(axis=0)
         peaks = [fresh["frame_index"][int(highest.argmax())].as_py()]
     chosen = ExplainSettings(
-        video=uri,
-        output=settings.output or f"why-{row['video_id'][:8]}",
+        video=row["uri"],
+        output=output,
         checkpoint=settings.checkpoint or asked.checkpoint,
         frames=tuple(map(str, peaks)),
         sample_fps=asked.sample_fps,

@@ -131,4 +131,4 @@ class WhySettings:
     checkpoint: str | None = None
     """The checkpoint that scored it; without it the one the store names."""
     output: str | None = None
-    """Folder for heat maps of the events' peak frames; without it why-<video_id> in the current one."""
+    """Folder for heat maps of the events' peak frames; without it none are drawn."""

@@ -25,11 +25,15 @@ from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.probe import ProbeModel, read_last_features
 
 
+class NoHeatMapsError(UsageError):
+    """The checkpoint can be scored with, but has no heat maps; the message says why."""
+
+
 class HeatMapper:
     """A checkpoint ready to compute heat maps on one device, in fp32."""
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu"):
-        """UsageError for a backbone that is neither convolutional nor a plain vision transformer, and for some probes.
+        """NoHeatMapsError for a backbone that is neither convolutional nor a plain vision transformer, and for some probes.
 
         Those are probes that cut frames into tiles, or read blocks of a backbone that is not such a transformer.
         """
@@ -102,7 +106,7 @@ def _layers(
     backbone, probe = cast(Any, model.backbone), model.model.probe if isinstance(model.model, ProbeModel) else None
     if probe and probe.tile_count > 1:
         rows, columns = probe.tiles
-        raise UsageError(
+        raise NoHeatMapsError(
             f"this probe of {name} has no heat maps: it cuts frames into {rows}x{columns} tiles; "
             "explain a checkpoint without tiles"
         )
@@ -116,11 +120,11 @@ def _layers(
         if all(hasattr(block, "norm1") for block in blocks):
             return [block.norm1 for block in blocks], partial(_tokens_to_map, grid=(rows, columns), prefix=prefix)
     if probe and probe.blocks:
-        raise UsageError(
+        raise NoHeatMapsError(
             f"this probe of {name} has no heat maps: it reads blocks {', '.join(map(str, probe.blocks))} of a backbone "
             "that is not a plain vision transformer; explain a probe of its last feature map"
         )
-    raise UsageError(
+    raise NoHeatMapsError(
         f"backbone {name} has no heat maps: its features of shape {list(features.shape[1:])} are neither those of a "
         "convolutional network nor the tokens of a plain vision transformer; explain a checkpoint of such a backbone"
     )
