@@ -33,9 +33,9 @@ class HeatMapper:
     """A checkpoint ready to compute heat maps on one device, in fp32."""
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu"):
-        """NoHeatMapsError for a backbone that is neither convolutional nor a plain vision transformer, and for some probes.
+        """NoHeatMapsError where the backbone is neither convolutional nor a plain vision transformer.
 
-        Those are probes that cut frames into tiles, or read blocks of a backbone that is not such a transformer.
+        Likewise for probes that cut frames into tiles, or read blocks of a backbone that is not such a transformer.
         """
         self._input, self._device = checkpoint.card.input, device
         self.model = ExplainedModel(checkpoint).to(device)
