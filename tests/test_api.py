@@ -4,16 +4,20 @@ import logging
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import media
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from paths import ROOT
 
 import artifactscan
 from artifactscan.demo import marks
+from artifactscan.model.checkpoint import save_checkpoint
 from artifactscan.store.layout import Store
 
 SECONDS = 3
@@ -107,6 +111,31 @@ def test_a_corpus_is_scored_into_tables(
     kept = alone.store
     del alone
     assert not Path(kept).exists(), "a temporary store goes with its Scores"
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_other_thresholds_of_a_checkpoint_change_flags_and_score_nothing_again(
+    corpus: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    store = str(tmp_path / "store")
+    scores = artifactscan.score(corpus / "a.mp4", output=store, checkpoint=checkpoint, quiet=True, decode_actors=1)
+    [over_before] = scores.videos["frames_over_motion"].to_pylist()
+    loaded = artifactscan.load_checkpoint(checkpoint)
+    lowest = float(np.min(scores.frames["p_motion"]))
+    thresholds = {**loaded.card.thresholds, "motion": lowest / 2}
+    other = str(tmp_path / "other")
+    save_checkpoint(replace(loaded, card=replace(loaded.card, thresholds=thresholds)), other)
+
+    again = artifactscan.score(corpus / "a.mp4", output=store, checkpoint=other, quiet=True)
+    assert (again.run, again.spec, again.frames) == (scores.run, scores.spec, scores.frames)
+    assert again.thresholds == thresholds
+    assert over_before < again.videos["frames_over_motion"].to_pylist()[0] == again.frames.num_rows
+    motion = again.events.filter(pc.equal(again.events["label"], "motion"))
+    assert motion.select(["start_s", "end_s"]).to_pylist() == [{"start_s": 0.0, "end_s": 3.0}]
+    tables = [pq.read_table(Path(store, name)) for name in ("frames", "videos", "events")]
+    for table in tables:
+        assert set(table["spec"].to_pylist()) == {scores.spec}
+        assert set(table["checkpoint"].to_pylist()) == {loaded.name}
 
 
 @pytest.mark.usefixtures("ray_here")

@@ -28,6 +28,7 @@ from artifactscan.audit.video_groups import check_matches, load_grouping
 from artifactscan.audit.write_pages import write_latest, write_pages
 from artifactscan.corpus.listing import list_corpus
 from artifactscan.errors import UsageError
+from artifactscan.labels import LABELS
 from artifactscan.messages.console import console
 from artifactscan.model.checkpoint import load_checkpoint
 from artifactscan.outcomes import HAS_FRAMES
@@ -85,7 +86,8 @@ def _prepare(settings: AuditSettings, store: AuditStore, out: Console) -> AuditJ
     if settings.human_labels:
         read_labels(settings.human_labels, rule="majority")
     check_matches(grouping, settings.corpus, list_corpus(settings.corpus, settings.listing()))
-    checkpoint = load_checkpoint(settings.checkpoint)
+    scored_by = (run.checkpoint for run in reversed(store.scores.committed()))
+    checkpoint = load_checkpoint(settings.checkpoint).known_in(scored_by)
     print_checkpoint_quality(settings.checkpoint, checkpoint, out)
     nights = store.nights()
     store.discard_uncommitted(nights)
@@ -152,6 +154,8 @@ def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
     The canaries come first: a scorer that moved does not score the corpus, so that no two scorers' scores mix.
     """
     results = StageResults(canaries=score_canaries(job))
+    if note := _note_on_thresholds(job):
+        results.notes.append(note)
     if scorer_moved(job.measuring.policy, results.canaries):
         results.notes.append("the corpus was not scored by a scorer that moved; its new videos wait for the next night")
         tables = NightTables.empty()
@@ -176,6 +180,22 @@ def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
     return night, page
 
 
+def _note_on_thresholds(job: AuditJob) -> str | None:
+    """That the checkpoint's thresholds are others than on the night before, while the nights keep theirs."""
+    if not job.nights or job.nights[-1].checkpoint["digest"] != job.checkpoint.digest:
+        return None
+    now, last = job.checkpoint.card.thresholds, job.nights[-1]
+    before = last.checkpoint.get("thresholds", last.thresholds)
+    if not (changed := [label for label in LABELS if now[label] != before[label]]):
+        return None
+    changes = ", ".join(f"{label} {before[label]:g} to {now[label]:g}" for label in changed)
+    flags = " ".join(f"{label}={now[label]:g}" for label in changed)
+    return (
+        f"the checkpoint's thresholds changed ({changes}), and this night is measured by those of the nights before; "
+        f"`artifactscan report --thresholds {flags}` measures all nights by the new ones, without decoding"
+    )
+
+
 def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: str) -> Night:
     card, settings, policy = job.checkpoint.card, job.settings, job.measuring.policy
     baseline = [night.night for night in job.baseline]
@@ -197,6 +217,7 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             "digest": job.checkpoint.digest,
             "backbone": card.backbone,
             "trained": card.trained,
+            "thresholds": dict(card.thresholds),
             "standing": card.quality(),
             "unproven": list(card.unproven()),
         },

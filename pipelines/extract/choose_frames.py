@@ -57,7 +57,9 @@ def _by_scores(settings: ExtractSettings, checkpoints: Mapping[str, Checkpoint],
         print_checkpoint_quality(source, checkpoint, console())
         with as_usage_errors():
             score_corpus(scoring, checkpoint, console())
-        store, spec = Store(storage.normalise(scoring.output)), make_request(scoring, checkpoint).spec.digest
+        store = Store(storage.normalise(scoring.output))
+        known = checkpoint.known_in(run.checkpoint for run in reversed(store.committed()))
+        spec = make_request(scoring, known).spec.digest
         tables.append(stored_frames(store, store.runs_of(spec), videos))
         verdicts = stored_verdicts(store, spec, videos) | verdicts
     frames, scores = join_scores(tables)

@@ -6,13 +6,14 @@ from functools import cached_property
 from rich.console import Console
 
 from artifactscan import storage
+from artifactscan.decode.video import decoders_to_try
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.scoring.frame_costs import FrameCosts, measured_frame_costs
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.scoring.spec import Spec
 from artifactscan.storage.digest import digest
 from artifactscan.store.layout import Store
-from artifactscan.store.run_records import RunRecord
+from artifactscan.store.run_records import RunRecord, StoredRuns
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,17 @@ def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
         checkpoint_digest=checkpoint.digest,
     )
     scope = digest([storage.normalise(settings.input), asdict(settings.listing())])
-    return Request(spec=spec, scope=scope, limits=digest(asdict(settings.limits())))
+    limits = asdict(settings.limits())
+    if note_on_decoders(settings):  # what failed here may succeed where the second decoder is
+        limits["decoders"] = decoders_to_try(settings.decoder)
+    return Request(spec=spec, scope=scope, limits=digest(limits))
+
+
+def note_on_decoders(settings: ScoreSettings) -> str | None:
+    """That ``--decoder auto`` is one decoder only on this machine; None where it is both, or one was named."""
+    if settings.decoder != "auto" or len(decoders_to_try("auto")) > 1:
+        return None
+    return "decord is not installed here: a video that pyav cannot decode is tried by no second decoder"
 
 
 @dataclass(frozen=True)
@@ -52,10 +63,27 @@ class ScoringJob:
     settings: ScoreSettings
     store: Store
     checkpoint: Checkpoint
-    request: Request
     out: Console
     earlier: tuple[RunRecord, ...] = ()
     """The committed runs of the store, oldest first."""
+
+    @cached_property
+    def request(self) -> Request:
+        """By which the job's runs are found again."""
+        return make_request(self.settings, self.checkpoint)
+
+    def with_runs(self, stored: StoredRuns) -> "ScoringJob":
+        """The same job once its store was read: it goes on under the digest that the store has the scores under."""
+        checkpoint = self.checkpoint.known_in(run.checkpoint for run in reversed(stored.committed))
+        job = replace(self, checkpoint=checkpoint, earlier=stored.committed)
+        older = replace(job, checkpoint=replace(checkpoint, known_as=checkpoint.digest_with_thresholds()))
+        if job.cut_off_run(stored) is None and older.cut_off_run(stored):
+            return older
+        return job
+
+    def cut_off_run(self, stored: StoredRuns) -> str | None:
+        """The latest run of the same request that was cut off, or None."""
+        return self.store.find_unfinished(self.request.digest, stored.uncommitted)
 
     def after(self, record: RunRecord) -> "ScoringJob":
         """The same job once the run of ``record`` is committed."""
@@ -70,5 +98,4 @@ class ScoringJob:
 
 def make_job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> ScoringJob:
     """The job that ``settings`` describe; its store is not read yet."""
-    store = Store(storage.normalise(settings.output))
-    return ScoringJob(settings, store, checkpoint, make_request(settings, checkpoint), out)
+    return ScoringJob(settings, Store(storage.normalise(settings.output)), checkpoint, out)

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,14 +20,15 @@ from artifactscan.messages.console import console
 from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import BUILTIN, Checkpoint, load_checkpoint
 from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, check_paths, record_failure
-from artifactscan.pipelines.score.request import ScoringJob, make_job
+from artifactscan.pipelines.score.request import ScoringJob, make_job, note_on_decoders
 from artifactscan.pipelines.score.rounds import score_open_videos
 from artifactscan.schemas import MANIFEST
 from artifactscan.scoring.cost_estimate import estimate
+from artifactscan.scoring.flags import flag_anew
 from artifactscan.scoring.frame_costs import last_device
 from artifactscan.scoring.plan import Plan, assumed_frames_per_byte, load_settled_videos, make_plan, without_frames
 from artifactscan.scoring.settings import ScoreSettings
-from artifactscan.scoring.settle import RunTotals, settle
+from artifactscan.scoring.settle import RunTotals, ScoredBy, settle
 from artifactscan.scoring.stopwatch import Stopwatch
 from artifactscan.scoring.summary import print_plan, print_run
 from artifactscan.storage import storage_errors
@@ -66,7 +67,7 @@ def score(settings: ScoreSettings) -> int:
         checkpoint = load_checkpoint(settings.checkpoint)
         print_checkpoint_quality(settings.checkpoint, checkpoint, out)
         job = make_job(settings, checkpoint, out)
-        if note := _note_on_rate(job):
+        for note in filter(None, (_note_on_rate(job), note_on_decoders(settings))):
             out.print(Text(note, style="yellow"), soft_wrap=True)
         with as_usage_errors():
             if settings.plan:
@@ -118,15 +119,17 @@ def print_checkpoint_quality(name: str, checkpoint: Checkpoint, out: Console) ->
 def _show_plan(job: ScoringJob) -> int:
     """Prints what the job would do, and what it costs; changes nothing."""
     stored = job.store.read_runs()
-    job = replace(job, earlier=stored.committed)
+    job = job.with_runs(stored)
     with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
         plan = _make_plan(job, Path(folder, "manifest.parquet"))
+    if outdated := _runs_by_other_thresholds(job):
+        job.out.print(Text(_note_on_thresholds(job, outdated)), soft_wrap=True)
     prices, device = job.settings.price_per_hour, job.settings.device
     if device == "auto":  # the second price is that of a node with a GPU
         device = "cuda" if len(prices) == 2 else last_device(job.earlier) or "cpu"
     cost = estimate(plan.expected_frames, job.frame_costs(device), node_cpus=job.settings.node_cpus, prices=prices)
     print_plan(plan, job.out, cost)
-    if run := job.store.find_unfinished(job.request.digest, stored.uncommitted):
+    if run := job.cut_off_run(stored):
         job.out.print(f"run {run} of the same command was cut off and would be continued")
     return EXIT_OK
 
@@ -138,9 +141,10 @@ def _score(job: ScoringJob) -> ScoringResult:
     runs: list[RunRecord] = []
     with Lease(job.store.lease) as lease, tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
         stored = job.store.read_runs()
-        job = replace(job, earlier=stored.committed)
+        job = job.with_runs(stored)
         job.store.discard_tables(stored.uncommitted)
-        if run := job.store.find_unfinished(job.request.digest, stored.uncommitted):
+        job = _flag_anew(job)
+        if run := job.cut_off_run(stored):
             job.out.print(f"continuing run {run}, which was cut off")
             frames_per_byte = assumed_frames_per_byte(job.settings.sample_fps)
             runs.append(_do_run(job, run, lease, Stopwatch(), frames_per_byte=frames_per_byte, continued=True))
@@ -164,6 +168,32 @@ def _score(job: ScoringJob) -> ScoringResult:
         failed, listed = without_frames(plan.settled_outcomes), plan.listed
     code = failures_exit_code(failed, listed, job.settings.max_failed)
     return ScoringResult(code=code, plan=plan, runs=tuple(runs))
+
+
+def _flag_anew(job: ScoringJob) -> ScoringJob:
+    """Computes flags and events of earlier runs of the spec anew where these are by other thresholds."""
+    if not (outdated := _runs_by_other_thresholds(job)):
+        return job
+    job.out.print(Text(_note_on_thresholds(job, outdated)), soft_wrap=True)
+    anew = {run.run: flag_anew(job.store, run, job.checkpoint.card.thresholds) for run in outdated}
+    return replace(job, earlier=tuple(anew.get(run.run, run) for run in job.earlier))
+
+
+def _runs_by_other_thresholds(job: ScoringJob) -> list[RunRecord]:
+    thresholds, spec = dict(job.checkpoint.card.thresholds), job.request.spec.digest
+    return [run for run in job.earlier if run.spec_digest == spec and run.flags_by != thresholds]
+
+
+def _note_on_thresholds(job: ScoringJob, outdated: Sequence[RunRecord]) -> str:
+    before, now = outdated[-1].flags_by or {}, job.checkpoint.card.thresholds
+    changes = ", ".join(
+        f"{label} {before.get(label, 0):g} to {now[label]:g}" for label in now if before.get(label) != now[label]
+    )
+    frames = sum(run.counts.get("frames", 0) for run in outdated)
+    return (
+        f"the checkpoint's thresholds changed ({changes or 'while they were applied'}): flags and events of "
+        f"{frames:,} scored frames are computed anew, without decoding"
+    )
 
 
 def _prepare(job: ScoringJob, plan: Plan, watch: Stopwatch) -> "PreparedCluster":
@@ -212,9 +242,7 @@ def _do_run(
         )
         lease.check()
         with watch.stage("settle"):
-            totals = settle(
-                store, run, attempts, thresholds=checkpoint.card.thresholds, sample_fps=job.settings.sample_fps
-            )
+            totals = settle(store, run, attempts, _scored_by(job))
         record = _make_record(job, run, totals, notes, watch, started)
         lease.check()
         store.commit(record)
@@ -266,6 +294,15 @@ def _note_on_rate(job: ScoringJob) -> str | None:
     )
 
 
+def _scored_by(job: ScoringJob) -> ScoredBy:
+    return ScoredBy(
+        spec=job.request.spec.digest,
+        checkpoint=job.checkpoint.name,
+        thresholds=job.checkpoint.card.thresholds,
+        sample_fps=job.settings.sample_fps,
+    )
+
+
 def _make_record(
     job: ScoringJob, run: str, totals: RunTotals, notes: set[str], watch: Stopwatch, started: datetime
 ) -> RunRecord:
@@ -273,7 +310,7 @@ def _make_record(
     all_notes = sorted(notes)
     if not checkpoint.card.trained:
         all_notes.append("the checkpoint is not trained: the scores mean nothing")
-    if note := _note_on_rate(job):
+    for note in filter(None, (_note_on_rate(job), note_on_decoders(job.settings))):
         all_notes.append(note)
     if totals.damaged_parts:
         all_notes.append(f"{totals.damaged_parts} parts were cut off while being written; their videos were done again")

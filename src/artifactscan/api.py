@@ -206,9 +206,11 @@ def _score(settings: ScoreSettings) -> Scores:
     loaded = load_checkpoint(settings.checkpoint)
     with as_usage_errors(), restored_ray_settings():
         result = score_corpus(settings, loaded, Console(file=io.StringIO()))
-    request, store = make_request(settings, loaded), Store(storage.normalise(settings.output))
+    store = Store(storage.normalise(settings.output))
+    committed = store.committed()
+    request = make_request(settings, loaded.known_in(run.checkpoint for run in reversed(committed)))
     asked = (request.scope, request.spec.digest)
-    runs = [run for run in result.runs or store.committed() if (run.scope_digest, run.spec_digest) == asked]
+    runs = [run for run in result.runs or committed if (run.scope_digest, run.spec_digest) == asked]
     return Scores(
         store=store.root,
         spec=request.spec.digest,

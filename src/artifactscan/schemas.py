@@ -187,6 +187,14 @@ PARTS = pa.schema(
 classifier on ``device``. Columns that an earlier version did not write are null."""
 
 
+SCORED_BY = [pa.field("spec", pa.string()), pa.field("checkpoint", pa.string())]
+"""Columns that tell apart the scorers of one store: the digest of the spec, and the name of the checkpoint.
+Files that version 0.1.0 wrote lack them."""
+
+STORED_FRAMES, STORED_VIDEOS, STORED_EVENTS = (pa.schema([*schema, *SCORED_BY]) for schema in (FRAMES, VIDEOS, EVENTS))
+"""The tables in frames/, videos/ and events/ of a store."""
+
+
 def outcomes_with_frames(outcomes: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Boolean mask of the outcomes that have scored frames (HAS_FRAMES)."""
     return pc.is_in(outcomes, pa.array(sorted(map(str, HAS_FRAMES))))

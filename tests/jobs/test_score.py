@@ -25,7 +25,7 @@ from artifactscan.jobs.score import main
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.model.backbone import initialise
 from artifactscan.model.checkpoint import save_checkpoint
-from artifactscan.schemas import EVENTS, FRAMES, VIDEOS
+from artifactscan.schemas import STORED_EVENTS, STORED_FRAMES, STORED_VIDEOS
 
 KEY = ["uri", "frame_index"]
 DENSE = ("--sample-fps", 4)
@@ -113,7 +113,7 @@ def test_every_frame_is_there_once(hostile: tuple[Path, Path, dict]) -> None:
 def test_the_tables_have_their_declared_schemas(hostile: tuple[Path, Path, dict]) -> None:
     _, store, _ = hostile
     run = only_run(store)
-    for name, schema in (("frames", FRAMES), ("videos", VIDEOS), ("events", EVENTS)):
+    for name, schema in (("frames", STORED_FRAMES), ("videos", STORED_VIDEOS), ("events", STORED_EVENTS)):
         for file in (store / name / f"run={run}").glob("*.parquet"):
             assert pq.read_schema(file).remove_metadata().equals(schema)
             assert pq.ParquetFile(file).metadata.row_group(0).column(0).compression == "ZSTD"

@@ -12,8 +12,16 @@ from s3_server import S3Server
 
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.jobs.checkpoint import main
+from artifactscan.labels import LABELS
 from artifactscan.model.backbone import check_weights, initialise
-from artifactscan.model.checkpoint import BACKBONES, BUILTIN_FOLDER, Checkpoint, load_checkpoint, save_checkpoint
+from artifactscan.model.checkpoint import (
+    BACKBONES,
+    BUILTIN_FOLDER,
+    Calibration,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 SMALL = "test_resnet.r160_in1k"
 
@@ -51,17 +59,32 @@ def test_the_same_seed_gives_the_same_checkpoint(checkpoint: Checkpoint) -> None
     assert initialise(SMALL, height=48, width=80, seed=2).digest != checkpoint.digest
 
 
-def test_the_digest_covers_what_scores_and_flags_depend_on(checkpoint: Checkpoint) -> None:
+def test_the_digest_covers_what_scores_depend_on_and_no_thresholds(checkpoint: Checkpoint) -> None:
     card = checkpoint.card
-    for same in ({"metrics": {"f1": 0.5}}, {"origin": "elsewhere"}, {"data_digest": "1"}):
+    other_threshold = {"thresholds": {**card.thresholds, "motion": 0.6}}
+    for same in (other_threshold, {"metrics": {"f1": 0.5}}, {"origin": "elsewhere"}, {"data_digest": "1"}):
         assert replace(checkpoint, card=replace(card, **same)).digest == checkpoint.digest
     for other in (
-        {"thresholds": {**card.thresholds, "motion": 0.6}},
+        {"calibration": {**card.calibration, "motion": Calibration(scale=2.0)}},
         {"input": replace(card.input, resize="area")},
         {"backbone": "resnet18"},
     ):
         assert replace(checkpoint, card=replace(card, **other)).digest != checkpoint.digest
     assert replace(checkpoint, weights=checkpoint.weights + b"\0").digest != checkpoint.digest
+
+
+def test_a_checkpoint_is_known_by_the_digest_that_a_run_recorded(checkpoint: Checkpoint) -> None:
+    then = dict.fromkeys(LABELS, 0.25)
+    older = {"digest": checkpoint.digest_with_thresholds(then), "thresholds": then}
+    assert older["digest"] not in (checkpoint.digest, checkpoint.digest_with_thresholds())
+    another = {"digest": "0123456789abcdef", "thresholds": then}
+    known = checkpoint.known_in([another, older, {"digest": checkpoint.digest}])
+    assert (known.digest, known.name) == (older["digest"], f"{SMALL}-{older['digest'][:8]}")
+    assert known.known_in([older]) is known
+    for recorded in ([], [another], [{"digest": checkpoint.digest}, older]):
+        assert checkpoint.known_in(recorded) is checkpoint
+    other = replace(checkpoint, weights=checkpoint.weights + b"\0")
+    assert other.known_in([older]) is other
 
 
 def test_builtin_is_trained_measured_under_all_protocols_and_small() -> None:

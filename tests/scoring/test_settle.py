@@ -12,7 +12,7 @@ from parts import attempt, failure, manifest_row, open_work, record, score, sett
 
 from artifactscan.errors import LedgerError
 from artifactscan.labels import SCORE_COLUMNS
-from artifactscan.schemas import EVENTS, FRAMES, VIDEOS
+from artifactscan.schemas import STORED_EVENTS, STORED_FRAMES, STORED_VIDEOS
 from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.store.layout import Store
 
@@ -155,8 +155,9 @@ def test_tables_without_rows_still_have_their_columns(store: Store) -> None:
     write_part(store, RUN, "one", [failure("/a", "timed_out")])
     totals = settle_run(store, RUN)
     assert (totals.frames, totals.events, totals.without_frames) == (0, 0, 1)
-    for folder, schema in ((store.frames(RUN), FRAMES), (store.events(RUN), EVENTS), (store.videos(RUN), VIDEOS)):
-        [file] = parquet_files(folder)
+    schemas = {"frames": STORED_FRAMES, "events": STORED_EVENTS, "videos": STORED_VIDEOS}
+    for name, schema in schemas.items():
+        [file] = parquet_files(getattr(store, name)(RUN))
         assert pq.read_schema(file).equals(schema)
 
 

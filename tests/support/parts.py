@@ -10,7 +10,7 @@ from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.schemas import MANIFEST, PARTS
 from artifactscan.scoring.complete_attempts import read_complete_attempts
 from artifactscan.scoring.remaining_work import remaining_work
-from artifactscan.scoring.settle import RunTotals, settle
+from artifactscan.scoring.settle import RunTotals, ScoredBy, settle
 from artifactscan.storage.parquet import write_table
 from artifactscan.store.layout import Store
 from artifactscan.store.run_records import RunRecord
@@ -18,6 +18,7 @@ from artifactscan.store.run_records import RunRecord
 MODIFIED = datetime(2026, 1, 1, tzinfo=UTC)
 THRESHOLDS = dict.fromkeys(LABELS, 0.5)
 SAMPLE_FPS = 2.0
+SCORED_BY = ScoredBy(spec="spec", checkpoint="resnet50-00000000", thresholds=THRESHOLDS, sample_fps=SAMPLE_FPS)
 
 
 def manifest_row(uri: str, etag: str = "1", status: str = "new", **values: Any) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def open_work(store: Store, run: str, **options: Any) -> pa.Table:
 def settle_run(store: Store, run: str) -> RunTotals:
     """Settles a run from its parts."""
     attempts = read_complete_attempts(store, run)
-    return settle(store, run, attempts, thresholds=THRESHOLDS, sample_fps=SAMPLE_FPS)
+    return settle(store, run, attempts, SCORED_BY)
 
 
 def record(run: str, *, spec: str = "spec", scope: str = "scope", limits: str = "limits") -> RunRecord:

@@ -107,7 +107,7 @@ def _read_ledger(store: Store, record: RunRecord) -> pa.Table:
 def _read_frames(store: Store, record: RunRecord) -> Iterator[pa.Table]:
     folder, found = store.frames(record.run), 0
     try:
-        for frames in map_in_order(read_table, parquet_files(folder)):
+        for frames in map_in_order(lambda file: read_table(file, FRAMES.names), parquet_files(folder)):
             found += frames.num_rows
             if frames.num_rows:
                 yield frames.cast(FRAMES)

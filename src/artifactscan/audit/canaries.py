@@ -94,7 +94,7 @@ def canary_scores(store: Store) -> tuple[pa.Table, dict[str, str]]:
             "give --accept-scorer, which begins with a new reference"
         )
     run = records[-1].run
-    frames = [read_table(file).cast(FRAMES) for file in parquet_files(store.frames(run))]
+    frames = [read_table(file, FRAMES.names).cast(FRAMES) for file in parquet_files(store.frames(run))]
     reasons = {}
     for file in store.ledger_files(run):
         for row in read_table(file, ["uri", "outcome", "reason"]).to_pylist():

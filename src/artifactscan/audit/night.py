@@ -42,7 +42,8 @@ class Night:
     spec_digest: str
     spec: dict[str, Any]
     checkpoint: dict[str, Any]
-    """digest, backbone, trained, standing (its quality on unseen videos, in words), unproven (labels)."""
+    """digest, backbone, trained, thresholds (of its card), standing (its quality on unseen videos, in words), unproven
+    (labels)."""
     versions: dict[str, str]
     tables: str
     """Name of the folder in nights/<id>/ with the night's tables; rewriting them makes a new folder."""

@@ -129,7 +129,7 @@ def _ledger_row(store: Store, named: str) -> tuple[RunRecord, dict]:
             uris = read_table(file, ["uri"])["uri"]
             for uri in (storage.normalise(named), below):
                 if (found := pc.index(uris, uri).as_py()) >= 0:
-                    return run, read_table(file).slice(found, 1).cast(VIDEOS).to_pylist()[0]
+                    return run, read_table(file, VIDEOS.names).slice(found, 1).cast(VIDEOS).to_pylist()[0]
     raise UsageError(
         f"{printable(named)} is in no ledger of {store.root}; give the uri, or the path below the corpus, as "
         "the ledger has it"
@@ -138,7 +138,7 @@ def _ledger_row(store: Store, named: str) -> tuple[RunRecord, dict]:
 
 def _checkpoint(settings: WhySettings, run: RunRecord) -> Checkpoint:
     source = settings.checkpoint or run.settings["checkpoint"]
-    checkpoint = load_checkpoint(source)
+    checkpoint = load_checkpoint(source).known_in([run.checkpoint])
     if checkpoint.digest != run.checkpoint["digest"]:
         raise UsageError(
             f"checkpoint {source} has digest {checkpoint.digest}, the video was scored by {run.checkpoint['digest']} "

@@ -3,8 +3,9 @@
 import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ READABLE_CARD_VERSIONS = (1, CARD_VERSION)
 CARD_NAME, WEIGHTS_NAME = "card.json", "model.safetensors"
 DEFAULT_THRESHOLD = 0.5
 CHANCE_AUROC = 0.5
+_SCORES_DEPEND_ON = ("backbone", "input", "labels", "calibration")
+"""Fields of the card; with ``probe`` and the weights they decide every score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,8 @@ class Checkpoint:
     card: Card
     weights: bytes
     """The content of model.safetensors."""
+    known_as: str | None = None
+    """The digest that a store has its scores under, where an earlier version computed it otherwise."""
 
     def __repr__(self) -> str:
         size = f"{self.card.input.height}x{self.card.input.width} pixels"
@@ -112,13 +117,41 @@ class Checkpoint:
         return f"Checkpoint({self.card.backbone}, {size}, {trained}, digest {self.digest})"
 
     @property
+    def name(self) -> str:
+        """Its backbone and the first 8 hex digits of its digest, as tables name it."""
+        return f"{self.card.backbone}-{self.digest[:8]}"
+
+    @property
     def digest(self) -> str:
-        """16 hex digits over all that scores, flags and events depend on: the weights and six fields of the card."""
+        """16 hex digits over all that scores depend on: the weights and five fields of the card, not its thresholds."""
+        return self.known_as or self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         card = asdict(self.card)
-        kept = {name: card[name] for name in ("backbone", "input", "labels", "thresholds", "calibration")}
-        if self.card.probe is not None:  # left out where there is none: digests of version 1 stay
+        return digest([{name: card[name] for name in (*_SCORES_DEPEND_ON, "probe")}, sha256(self.weights).hexdigest()])
+
+    def digest_with_thresholds(self, thresholds: Mapping[str, float] | None = None) -> str:
+        """The digest that version 0.1.0 computed, which covered the thresholds; None: those of the card."""
+        card = asdict(self.card)
+        if thresholds is not None:
+            card["thresholds"] = dict(thresholds)
+        kept = {name: card[name] for name in (*_SCORES_DEPEND_ON, "thresholds")}
+        if self.card.probe is not None:
             kept["probe"] = card["probe"]
         return digest([kept, sha256(self.weights).hexdigest()])
+
+    def known_in(self, recorded: Iterable[Mapping[str, Any]]) -> "Checkpoint":
+        """This checkpoint under the digest that one of the runs which scored with it recorded; itself without one.
+
+        ``recorded``: ``checkpoint`` of run.json (digest, and thresholds where they are known), the newest run first.
+        """
+        for record in recorded:
+            if record["digest"] == self.digest:
+                return self
+            if record["digest"] == self.digest_with_thresholds(record.get("thresholds")):
+                return replace(self, known_as=record["digest"])
+        return self
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each tensor by name; UsageError for a damaged file."""

@@ -9,12 +9,13 @@ import pyarrow.compute as pc
 
 from artifactscan import storage
 from artifactscan.errors import LedgerError
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.outcomes import Outcome
-from artifactscan.schemas import EVENTS, FRAMES, PARTS, TO_DO, VIDEO_FACTS, VIDEOS, outcomes_with_frames
+from artifactscan.schemas import EVENTS, FRAMES, PARTS, SCORED_BY, TO_DO, VIDEO_FACTS, VIDEOS, outcomes_with_frames
 from artifactscan.scoring import slicing
 from artifactscan.scoring.complete_attempts import CompleteAttempts, with_slice_columns
 from artifactscan.scoring.events import find_events
+from artifactscan.scoring.flags import count_flags
 from artifactscan.scoring.plan import without_frames
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import open_plain, read_table, write_table
@@ -41,9 +42,19 @@ class RunTotals:
     """Totals over the scored frames: ``frames``; seconds ``decode_s``, ``fetch_s``, ``classify_s``; ``device``."""
 
 
-def settle(
-    store: Store, run: str, attempts: CompleteAttempts, *, thresholds: Mapping[str, float], sample_fps: float
-) -> RunTotals:
+@dataclass(frozen=True, kw_only=True)
+class ScoredBy:
+    """What made the scores, for the columns SCORED_BY, and what flags and events are found by."""
+
+    spec: str
+    """Digest of the spec."""
+    checkpoint: str
+    """Name of the checkpoint."""
+    thresholds: Mapping[str, float]
+    sample_fps: float
+
+
+def settle(store: Store, run: str, attempts: CompleteAttempts, by: ScoredBy) -> RunTotals:
     """Writes frames/, events/ and videos/ of a run from its manifest and parts; the caller then writes run.json.
 
     ``attempts``: the complete ones in the parts of the run. LedgerError, with no ledger in videos/, where a listed
@@ -60,19 +71,26 @@ def settle(
         last = segments.filter(segments["last"])
         _add_rates(totals.rates, segments, last)
         durations = dict(zip(last["video_id"].to_pylist(), last["duration_s"].to_pylist(), strict=True))
-        events = find_events(frames, thresholds, sample_fps=sample_fps, durations_s=durations)
+        events = find_events(frames, by.thresholds, sample_fps=by.sample_fps, durations_s=durations)
         if frames.num_rows:
-            write_table(frames, storage.join(store.frames(run), f"frames-{number:05d}.parquet"))
+            _write(frames, by, storage.join(store.frames(run), f"frames-{number:05d}.parquet"))
         if events.num_rows:
-            write_table(events, storage.join(store.events(run), f"events-{number:05d}.parquet"))
+            _write(events, by, storage.join(store.events(run), f"events-{number:05d}.parquet"))
         totals.frames += frames.num_rows
         totals.events += events.num_rows
         precisions = pc.unique(segments["precision"]).drop_null().to_pylist()
         totals.precisions = sorted({*totals.precisions, *precisions})
-        verdicts.append(_summarise_videos(last, frames, thresholds))
-    _write_ledger(store, run, verdicts, totals)
-    _write_empty_tables(store, run, totals)
+        verdicts.append(_summarise_videos(last, frames, by.thresholds))
+    _write_ledger(store, run, verdicts, totals, by)
+    _write_empty_tables(store, run, totals, by)
     return totals
+
+
+def _write(table: pa.Table, by: ScoredBy, uri: str) -> None:
+    """Writes one file of a table, with the columns SCORED_BY."""
+    for column, value in zip(SCORED_BY, (by.spec, by.checkpoint), strict=True):
+        table = table.append_column(column, pa.array([value] * table.num_rows, column.type))
+    write_table(table, uri)
 
 
 def _add_rates(rates: dict[str, Any], segments: pa.Table, last: pa.Table) -> None:
@@ -155,22 +173,16 @@ def _extract_frames(segments: pa.Table) -> pa.Table:
 def _summarise_videos(last: pa.Table, frames: pa.Table, thresholds: Mapping[str, float]) -> pa.Table:
     """One row per video: the verdict and facts of its ``last`` segment, and the summary of its scores."""
     verdicts = last.select(["video_id", "outcome", "reason", *(field.name for field in VIDEO_FACTS)])
-    summary = frames.select(["video_id"])
-    aggregates = []
-    for label in LABELS:
-        p = frames[f"p_{label}"]
-        summary = summary.append_column(f"p_{label}", p)
-        summary = summary.append_column(f"over_{label}", pc.greater_equal(p, thresholds[label]).cast(pa.int32()))
-        aggregates += [(f"p_{label}", "mean"), (f"p_{label}", "max"), (f"over_{label}", "sum")]
+    summary = frames.select(["video_id", *SCORE_COLUMNS])
+    aggregates = [(column, how) for column in SCORE_COLUMNS for how in ("mean", "max")]
     summary = summary.group_by("video_id", use_threads=False).aggregate(aggregates)
-    names = {f"p_{label}_mean": f"mean_{label}" for label in LABELS}
-    names |= {f"p_{label}_max": f"max_{label}" for label in LABELS}
-    names |= {f"over_{label}_sum": f"frames_over_{label}" for label in LABELS}
+    names = {f"p_{label}_{how}": f"{how}_{label}" for label in LABELS for how in ("mean", "max")}
     summary = summary.rename_columns([names.get(name, name) for name in summary.column_names])
+    summary = summary.join(count_flags(frames, thresholds), "video_id", use_threads=False)
     return verdicts.join(summary, "video_id", use_threads=False)
 
 
-def _write_ledger(store: Store, run: str, verdicts: list[pa.Table], totals: RunTotals) -> None:
+def _write_ledger(store: Store, run: str, verdicts: list[pa.Table], totals: RunTotals, by: ScoredBy) -> None:
     """Writes the ledger: one outcome for every listed object; LedgerError where one is missing."""
     manifest = read_table(store.manifest(run)).replace_schema_metadata(None)
     totals.removed = pc.sum(pc.equal(manifest["status"], "removed")).as_py() or 0
@@ -193,7 +205,7 @@ def _write_ledger(store: Store, run: str, verdicts: list[pa.Table], totals: RunT
     for prefix, table in (("videos-", ledger), (UNCHANGED_PREFIX, unchanged)):
         if table.num_rows:
             table = table.sort_by("uri")
-            write_table(table, storage.join(store.videos(run), f"{prefix}00000.parquet"))
+            _write(table, by, storage.join(store.videos(run), f"{prefix}00000.parquet"))
     totals.outcomes = _counts(ledger["outcome"]) | _counts(unchanged["outcome"])
     totals.without_frames = without_frames(_counts(ledger["outcome"]))
     totals.without_frames += without_frames(_counts(unchanged["settled_outcome"]))
@@ -220,9 +232,9 @@ def _as_videos(table: pa.Table) -> pa.Table:
     return filled if filled["outcome"].null_count else filled.cast(VIDEOS)
 
 
-def _write_empty_tables(store: Store, run: str, totals: RunTotals) -> None:
+def _write_empty_tables(store: Store, run: str, totals: RunTotals, by: ScoredBy) -> None:
     """Writes a file without rows for a table that has none, so that readers find its columns."""
     if not totals.frames:
-        write_table(FRAMES.empty_table(), storage.join(store.frames(run), "frames-00000.parquet"))
+        _write(FRAMES.empty_table(), by, storage.join(store.frames(run), "frames-00000.parquet"))
     if not totals.events:
-        write_table(EVENTS.empty_table(), storage.join(store.events(run), "events-00000.parquet"))
+        _write(EVENTS.empty_table(), by, storage.join(store.events(run), "events-00000.parquet"))

@@ -1,7 +1,8 @@
 """What run.json says of a run, and reading and writing it."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from artifactscan import storage
@@ -39,6 +40,15 @@ class RunRecord:
     """Totals over the scored frames: ``frames``; seconds ``decode_s``, ``fetch_s``, ``classify_s``; ``device``."""
     notes: list[str] = field(default_factory=list)
     """Sentences on what differed from the settings, such as fp32 in place of bf16."""
+
+    @property
+    def flags_by(self) -> dict[str, float] | None:
+        """The thresholds that events/ and the counts in videos/ are by; None where they are being computed anew."""
+        return self.checkpoint.get("flags_by", self.checkpoint.get("thresholds"))
+
+    def with_flags_by(self, thresholds: Mapping[str, float] | None) -> "RunRecord":
+        """The record once its flags and events are by other thresholds; None for while they are computed."""
+        return replace(self, checkpoint={**self.checkpoint, "flags_by": thresholds and dict(thresholds)})
 
 
 @dataclass(frozen=True)

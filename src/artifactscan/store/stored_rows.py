@@ -20,7 +20,9 @@ def stored_frames(store: Store, runs: Iterable[str], video_ids: pa.Array) -> pa.
 
 def stored_listing(store: Store, run: str) -> pa.Table:
     """VIDEOS rows of what a run listed, each with the outcome of the run that settled it: never `unchanged`."""
-    ledger = pa.concat_tables([VIDEOS.empty_table(), *map(read_table, parquet_files(store.videos(run)))])
+    ledger = pa.concat_tables(
+        [VIDEOS.empty_table(), *(read_table(file, VIDEOS.names) for file in parquet_files(store.videos(run)))]
+    )
     rows = [ledger.filter(pc.not_equal(ledger["outcome"], Outcome.UNCHANGED))]
     unchanged = ledger.filter(pc.equal(ledger["outcome"], Outcome.UNCHANGED))
     for settled_by in pc.unique(unchanged["settled_run"]).to_pylist():

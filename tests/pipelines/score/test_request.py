@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from checkpoints import CHECKPOINT
 
+from artifactscan.pipelines.score import request
 from artifactscan.pipelines.score.request import Request, make_request
 from artifactscan.scoring.settings import ScoreSettings
 
@@ -47,17 +48,20 @@ ANOTHER: dict[str, tuple[Any, str]] = {
 }
 
 
-def changed(request: Request) -> set[str]:
-    """The parts of ``request`` that differ from those of SETTINGS."""
-    usual = make_request(SETTINGS, CHECKPOINT)
-    return {part for part in ("spec", "scope", "limits") if getattr(request, part) != getattr(usual, part)}
+def changed(made: Request) -> set[str]:
+    """The parts of a request that differ from those of SETTINGS."""
+    return changed_from(make_request(SETTINGS, CHECKPOINT), made)
+
+
+def changed_from(usual: Request, made: Request) -> set[str]:
+    return {part for part in ("spec", "scope", "limits") if getattr(made, part) != getattr(usual, part)}
 
 
 def test_a_request_is_the_same_each_time() -> None:
-    request = make_request(SETTINGS, CHECKPOINT)
-    assert make_request(replace(SETTINGS), replace(CHECKPOINT)).digest == request.digest
-    assert (request.spec.sample_fps, request.spec.input) == (2.0, CHECKPOINT.card.input)
-    assert request.spec.checkpoint_digest == CHECKPOINT.digest
+    made = make_request(SETTINGS, CHECKPOINT)
+    assert make_request(replace(SETTINGS), replace(CHECKPOINT)).digest == made.digest
+    assert (made.spec.sample_fps, made.spec.input) == (2.0, CHECKPOINT.card.input)
+    assert made.spec.checkpoint_digest == CHECKPOINT.digest
 
 
 def test_the_table_above_covers_every_setting() -> None:
@@ -67,13 +71,23 @@ def test_the_table_above_covers_every_setting() -> None:
 @pytest.mark.parametrize("name", ANOTHER)
 def test_each_setting_changes_its_own_part_of_the_request(name: str) -> None:
     value, part = ANOTHER[name]
-    request = make_request(replace(SETTINGS, **{name: value}), CHECKPOINT)
-    assert changed(request) == ({part} if part else set())
-    assert (request.digest != make_request(SETTINGS, CHECKPOINT).digest) is bool(part)
+    made = make_request(replace(SETTINGS, **{name: value}), CHECKPOINT)
+    assert changed(made) == ({part} if part else set())
+    assert (made.digest != make_request(SETTINGS, CHECKPOINT).digest) is bool(part)
 
 
 def test_other_weights_are_another_spec() -> None:
     assert changed(make_request(SETTINGS, replace(CHECKPOINT, weights=b"other"))) == {"spec"}
+
+
+def test_a_missing_second_decoder_counts_among_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = make_request(SETTINGS, CHECKPOINT)
+    monkeypatch.setattr(request, "decoders_to_try", lambda choice: ("pyav",))
+    assert changed_from(usual, make_request(SETTINGS, CHECKPOINT)) == {"limits"}
+    assert request.note_on_decoders(SETTINGS) == (
+        "decord is not installed here: a video that pyav cannot decode is tried by no second decoder"
+    )
+    assert request.note_on_decoders(replace(SETTINGS, decoder="pyav")) is None
 
 
 def test_spellings_of_one_path_are_one_scope() -> None:
