@@ -13,9 +13,10 @@ from artifactscan.annotation.agreement import ceiling_of
 from artifactscan.evaluation.evaluation_report import as_record, print_evaluation, write_evaluation
 from artifactscan.evaluation.metric_table import Evaluation, MetricEstimate, evaluate
 from artifactscan.evaluation.splits import Protocol
+from artifactscan.evaluation.thresholds import Aim
 from artifactscan.evaluation.tuning import Tuning, cross_tune, tune
 from artifactscan.messages.text import printable
-from artifactscan.model.checkpoint import Checkpoint, save_checkpoint
+from artifactscan.model.checkpoint import Card, Checkpoint, save_checkpoint
 from artifactscan.model.operating_point import OperatingPoint
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import write_table
@@ -132,5 +133,21 @@ def write_checkpoint(
     folder = storage.join(results.root, "checkpoint")
     results.lease.check()
     save_checkpoint(checkpoint, folder)
+    for note in notes_on_card(card, results.settings.threshold_aim()):
+        results.out.print(Text(note, style="yellow"), soft_wrap=True)
     results.out.print(Text(f"checkpoint  {printable(folder)}"), soft_wrap=True)
     return checkpoint
+
+
+def notes_on_card(card: Card, aim: Aim) -> list[str]:
+    """Sentences on labels whose aim is not reached on held-out frames, and on labels that are unproven."""
+    notes = []
+    if aim.share is not None:
+        reached = {label: getattr(point, aim.kind) or 0.0 for label, point in card.operating_point.items()}
+        if missed := [f"{label} ({value:.2f})" for label, value in reached.items() if value < aim.share]:
+            notes.append(f"{aim} is not reached on held-out frames by {', '.join(missed)}: expect these figures")
+    if unproven := card.unproven():
+        notes.append(
+            f"unproven: {', '.join(unproven)}; the scores are not shown to be better than chance on unseen clips"
+        )
+    return notes

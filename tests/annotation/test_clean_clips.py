@@ -44,6 +44,14 @@ def test_a_folder_without_a_clip_that_can_be_decoded_is_refused(tmp_path: Path) 
         )
 
 
+def test_a_table_that_is_there_is_kept(tmp_path: Path) -> None:
+    write_clip(tmp_path / "1.mp4", seconds=1)
+    (table := tmp_path / "labels.csv").write_text("hand-made")
+    with pytest.raises(UsageError, match=r"--output .*labels\.csv is there already; name another file"):
+        label_clean_clips(CleanSettings(input=str(tmp_path), output=str(table)), Console(file=io.StringIO()))
+    assert table.read_text() == "hand-made"
+
+
 @pytest.mark.parametrize(("name", "value"), [("frames_per_clip", 0), ("sample_fps", 0.0)])
 def test_numbers_out_of_range_are_refused(name: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} is {value}"):

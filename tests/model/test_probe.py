@@ -90,7 +90,7 @@ def test_a_probe_of_what_the_backbone_lacks_is_refused(backbone: str, probe: dic
     ("values", "message"),
     [
         ({"blocks": (2, 1)}, "in rising order"),
-        ({"blocks": (1,)}, "which only the last feature map has"),
+        ({"blocks": (1,)}, "which is of the last feature map"),
         ({"tokens": ()}, "give one or more of pooled, class"),
         ({"components": -1}, "components is -1"),
         ({"neighbours": 9}, "give 0 to 8"),

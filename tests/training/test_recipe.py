@@ -43,5 +43,5 @@ def test_all_stands_for_the_four() -> None:
 
 
 def test_evaluation_refuses_too() -> None:
-    with pytest.raises(UsageError, match="--resamples is -1; give 0 or more"):
+    with pytest.raises(UsageError, match="--resamples is -1; give 0 to 100,000"):
         EvaluateSettings(checkpoint="c", labels=("a.csv",), output="out", resamples=-1)

@@ -28,6 +28,8 @@ def label_clean_clips(settings: CleanSettings, out: Console) -> None:
 
     Of each clip the first frames at two per second; clips that cannot be decoded are left out, and named.
     """
+    if storage.exists(storage.normalise(settings.output)):
+        raise UsageError(f"--output {settings.output} is there already; name another file, or remove it first")
     listing = list_corpus(settings.input, ListSettings())
     clips = [row for batch in listing for row in batch.to_pylist()]
     limits = DecodeLimits()

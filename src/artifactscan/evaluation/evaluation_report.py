@@ -126,7 +126,7 @@ def _metrics_table(evaluation: Evaluation) -> TextTable:
         heading: CellText = (metric.replace("_", " "), f"  {confidence}", "  majority")
         cells: list[CellText] = [estimate_lines(evaluation.estimate(metric, label)) for label in (*LABELS, MACRO)]
         if metric == "accuracy" and evaluation.protocol == "frames":
-            heading = (*heading, "  the paper's ResNet-50")
+            heading = (*heading, "  the paper's ResNet-50, its own frames")
             cells = [*cells[:-1], (*cells[-1], PAPER_FIGURE)]
         if (metric, MACRO) in evaluation.ceiling:
             heading = (*heading, "  annotators")

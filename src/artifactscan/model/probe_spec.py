@@ -53,7 +53,8 @@ class ProbeSpec:
             )
         if self.blocks and "pooled" in self.tokens:
             raise UsageError(
-                "probe tokens have pooled, which only the last feature map has; give other tokens, or no blocks"
+                f"probe blocks {list(self.blocks)} cannot be read with the token pooled, which is of the last feature "
+                f"map; give {', '.join(token for token in TOKENS if token != 'pooled')}, or no blocks"
             )
         if self.components < 0:
             raise UsageError(f"probe components is {self.components}; give 0 or more")

@@ -86,8 +86,9 @@ def print_run(
         if scored["frames_decoded"].sum() < ENOUGH_FRAMES:
             everywhere = []
         out.print(_rates_table(scored, thresholds, unproven))
-        if ranked := [label for label in LABELS if label not in everywhere]:
-            out.print(_most_affected_table(scored, ranked, unproven))
+        ranked = [label for label in LABELS if label not in everywhere]
+        if ranked and (affected := _most_affected_table(scored, ranked, unproven)) is not None:
+            out.print(affected)
         for note in _notes(shares, everywhere, unproven):
             out.print(Text(note, style="yellow"), soft_wrap=True)
     for what, folder in (
@@ -150,13 +151,16 @@ def _rates_table(scored: pd.DataFrame, thresholds: Mapping[str, float], unproven
     return table
 
 
-def _most_affected_table(scored: pd.DataFrame, labels: Sequence[str], unproven: Collection[str]) -> Table:
-    """Ranked by the proven ones of ``labels``, or by all of them where none is proven."""
+def _most_affected_table(scored: pd.DataFrame, labels: Sequence[str], unproven: Collection[str]) -> Table | None:
+    """Ranked by the proven ones of ``labels``, or by all of them where none is proven; None where none is affected."""
     ranking = [label for label in labels if label not in unproven] or list(labels)
     shares = pd.DataFrame({label: scored[f"frames_over_{label}"] / scored["frames_decoded"] for label in labels})
     peaks = scored[[f"max_{label}" for label in ranking]].max(axis=1)
     ranked = scored.assign(affected=shares[ranking].mean(axis=1), peak=peaks, **shares)
     ranked = ranked.sort_values(["affected", "peak", "uri"], ascending=[False, False, True]).head(MOST_AFFECTED)
+    ranked = ranked[ranked["affected"] > 0]
+    if ranked.empty:
+        return None
     by = " by unproven labels" if set(ranking) <= set(unproven) else ""
     table = Table(title=f"Most affected videos{by}: share of frames over the threshold", title_justify="left")
     table.add_column("video")

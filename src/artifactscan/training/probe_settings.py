@@ -7,6 +7,9 @@ from artifactscan.errors import UsageError
 from artifactscan.model.probe_spec import ProbeSpec, Token
 from artifactscan.training.probe_fit import PENALTIES
 
+MAX_PENALTY = 1e3
+"""A head under a larger one gives every frame the same score."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeSettings:
@@ -56,6 +59,6 @@ class ProbeSettings:
 
     def check_probe(self) -> None:
         """UsageError for settings out of range."""
-        if not 0 <= self.penalty < float("inf"):
-            raise UsageError(f"--penalty is {self.penalty}; give a number from 0")
+        if not 0 <= self.penalty <= MAX_PENALTY:
+            raise UsageError(f"--penalty is {self.penalty}; give a number from 0 to {MAX_PENALTY:g}")
         self.probe()

@@ -1,0 +1,35 @@
+"""What is said of a checkpoint when its training ends."""
+
+from dataclasses import replace
+
+from checkpoints import CHECKPOINT
+
+from artifactscan.evaluation.thresholds import parse_aim
+from artifactscan.labels import LABELS
+from artifactscan.model.operating_point import OperatingPoint
+from artifactscan.pipelines.train.results import notes_on_card
+
+
+def card(precision: float | None, auroc_low: float):
+    """A trained card: the same precision and the same interval for every label."""
+    point = OperatingPoint(aim="precision=0.5", precision=precision, recall=0.5, flagged_share=0.1, prevalence=0.2)
+    figures = {label: {"auroc": {"value": 0.7, "low": auroc_low, "high": 0.9}} for label in LABELS}
+    metrics = {"protocols": {"videos": {"figures": figures}}}
+    return replace(CHECKPOINT.card, trained=True, metrics=metrics, operating_point=dict.fromkeys(LABELS, point))
+
+
+def test_an_aim_that_held_out_frames_do_not_bear_out_is_said() -> None:
+    assert notes_on_card(card(0.31, auroc_low=0.6), parse_aim("precision=0.5")) == [
+        "precision=0.5 is not reached on held-out frames by boundary (0.31), texture (0.31), motion (0.31), "
+        "object (0.31): expect these figures"
+    ]
+    [nothing_flagged] = notes_on_card(card(None, auroc_low=0.6), parse_aim("precision=0.5"))
+    assert "boundary (0.00)" in nothing_flagged
+    for held in ("precision=0.3", "recall=0.5", "prevalence", "f1"):
+        assert notes_on_card(card(0.31, auroc_low=0.6), parse_aim(held)) == []
+
+
+def test_unproven_labels_are_named() -> None:
+    assert notes_on_card(card(0.31, auroc_low=0.45), parse_aim("prevalence")) == [
+        "unproven: boundary, texture, motion, object; the scores are not shown to be better than chance on unseen clips"
+    ]
