@@ -43,5 +43,7 @@ def test_all_stands_for_the_four() -> None:
 
 
 def test_evaluation_refuses_too() -> None:
-    with pytest.raises(UsageError, match="--resamples is -1; give 0 to 100,000"):
+    with pytest.raises(UsageError, match="--resamples is 100001; give at most 100,000"):
+        EvaluateSettings(checkpoint="c", labels=("l.csv",), output="o", resamples=100_001)
+    with pytest.raises(UsageError, match="--resamples is -1; give 0 or more"):
         EvaluateSettings(checkpoint="c", labels=("a.csv",), output="out", resamples=-1)

@@ -158,7 +158,7 @@ def _most_affected_table(scored: pd.DataFrame, labels: Sequence[str], unproven: 
     peaks = scored[[f"max_{label}" for label in ranking]].max(axis=1)
     ranked = scored.assign(affected=shares[ranking].mean(axis=1), peak=peaks, **shares)
     ranked = ranked.sort_values(["affected", "peak", "uri"], ascending=[False, False, True]).head(MOST_AFFECTED)
-    ranked = ranked[ranked["affected"] > 0]
+    ranked = ranked.loc[ranked["affected"] > 0]
     if ranked.empty:
         return None
     by = " by unproven labels" if set(ranking) <= set(unproven) else ""

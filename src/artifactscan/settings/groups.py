@@ -17,6 +17,7 @@ from artifactscan.model.classify_settings import ClassifySettings
 
 MIN_SAMPLE_FPS, MAX_SAMPLE_FPS = 1e-6, 1000.0
 """One frame in eleven days, which is the first frame of any video; and more than any camera."""
+MAX_RESAMPLES = 100_000
 MAX_NUMBER = 2**53
 """Larger integers lose digits in tables and overflow in C code."""
 
@@ -44,6 +45,10 @@ def check_settings(settings: object) -> None:
             raise UsageError(f"{flag} is {value}; give a number above 0")
         if name in _AT_LEAST_0 and not value >= 0:
             raise UsageError(f"{flag} is {value}; give 0 or more")
+        if name == "resamples" and value > MAX_RESAMPLES:
+            raise UsageError(
+                f"{flag} is {value}; give at most {MAX_RESAMPLES:,}, as more change no digit that is shown"
+            )
         if name == "max_failed" and not 0 <= value <= 1:
             raise UsageError(f"{flag} is {value}; give a share between 0 and 1")
         if isinstance(value, int) and value > MAX_NUMBER:
