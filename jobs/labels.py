@@ -15,6 +15,9 @@ from contextlib import suppress
 if __name__ == "__main__":
     with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
         import _checkout  # noqa: F401 - finds artifactscan where it is not installed
+    from artifactscan.cli import interruption
+
+    interruption.take_over_process()
 
 from artifactscan.annotation.clean_clips import label_clean_clips
 from artifactscan.annotation.commands import agree, import_table

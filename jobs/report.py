@@ -19,6 +19,9 @@ from contextlib import suppress
 if __name__ == "__main__":
     with suppress(ModuleNotFoundError):  # `python -P` does not look beside the script
         import _checkout  # noqa: F401 - finds artifactscan where it is not installed
+    from artifactscan.cli import interruption
+
+    interruption.take_over_process()
 
 from artifactscan.audit.print_verdict import print_rejudged
 from artifactscan.audit.rejudge import rejudge

@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +26,7 @@ from ray.exceptions import AuthenticationError
 from artifactscan import errors
 from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster.head_watch import watch_head
+from artifactscan.pipelines.ray_cluster.own_ray import end_own_ray, marked_start
 from artifactscan.pipelines.ray_cluster.resources import MIN_CPUS, Resources, read_resources
 
 IMPORT_ROOT = Path(errors.__file__).resolve().parent.parent
@@ -63,7 +64,7 @@ def connect() -> Resources:
         if not local:
             watch_head()
         if local and ray.cluster_resources().get("CPU", 0) < MIN_CPUS:
-            ray.shutdown()
+            end_own_ray()
             _init(local, import_path, num_cpus=MIN_CPUS)
     import_module("ray.data")  # adds the log handlers that are silenced below
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -87,7 +88,7 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
     try:
         if not local:
             _check_reachable(os.environ["RAY_ADDRESS"])
-        with _silent_stderr(), _keep_sigterm_handler():
+        with marked_start() if local else nullcontext(), _silent_stderr(), _keep_sigterm_handler():
             ray.init(
                 address="local" if local else None,
                 num_cpus=num_cpus,

@@ -1,7 +1,6 @@
 """One call of the scoring job: plans a run, scores its videos on Ray, settles the tables and commits them."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from artifactscan import storage
 from artifactscan.cli.exit_codes import EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
 from artifactscan.corpus.listing import is_manifest, list_corpus
 from artifactscan.errors import UsageError
+from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.messages.console import console
 from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import BUILTIN, Checkpoint, load_checkpoint
@@ -120,7 +120,7 @@ def _show_plan(job: ScoringJob) -> int:
     """Prints what the job would do, and what it costs; changes nothing."""
     stored = job.store.read_runs()
     job = job.with_runs(stored)
-    with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
+    with temporary_folder() as folder:
         plan = _make_plan(job, Path(folder, "manifest.parquet"))
     if outdated := _runs_by_other_thresholds(job):
         job.out.print(Text(_note_on_thresholds(job, outdated)), soft_wrap=True)
@@ -139,7 +139,7 @@ def _score(job: ScoringJob) -> ScoringResult:
     list_corpus(job.settings.input, job.settings.listing())  # refuses a missing input before the store's folder is made
     storage.check_writable(job.store.root)
     runs: list[RunRecord] = []
-    with Lease(job.store.lease) as lease, tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
+    with Lease(job.store.lease) as lease, temporary_folder() as folder:
         stored = job.store.read_runs()
         job = job.with_runs(stored)
         job.store.discard_tables(stored.uncommitted)

@@ -1,6 +1,7 @@
 """One training on Ray Train: each worker holds its share of the frames; lost workers are replaced and resume."""
 
 import signal
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,7 @@ from ray.train import (
 from ray.train.torch import TorchTrainer
 
 from artifactscan import storage
+from artifactscan.cli.interruption import interrupted
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.model.malloc import KEEP_FREED_MEMORY_ENV
 from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
@@ -154,14 +156,16 @@ def train(
         # One dataset per worker, so that its frames do not depend on which worker reads faster.
         dataset_config=DataConfig(datasets_to_split=[]),
     )
+    before = signal.getsignal(signal.SIGINT)
     try:
         result = trainer.fit()
     except TrainingFailedError as error:
         raise _explain_failure(error, settings, max_failures) from error
     except SystemExit:  # Ray Train's handler of Ctrl-C exits after it has stopped the workers
-        raise KeyboardInterrupt from None
+        raise interrupted() from None
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, before)
     from artifactscan.pipelines.train.worker import BEST_NAME
 
     returned = cast(dict[str, Any], result.return_value)

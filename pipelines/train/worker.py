@@ -2,7 +2,6 @@
 
 import json
 import math
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +16,7 @@ from torch import nn
 
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
+from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.model.backbone import load_model
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.training.frame_table import labels_and_targets
@@ -209,7 +209,7 @@ class Worker:
 
     def _report_epoch(self) -> None:
         """A barrier over all workers; the state of rank 0 is stored."""
-        with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
+        with temporary_folder() as folder:
             checkpoint = None
             if self.rank == 0:
                 self._save(Path(folder))

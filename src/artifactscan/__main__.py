@@ -9,14 +9,11 @@ In a clone, `python jobs/score.py` is the same program.
 Exit codes: those of the job; 2 for an unknown command.
 """
 
-import ast
 import sys
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 
 from artifactscan import __version__
-from artifactscan.cli.exit_codes import EXIT_OK, report_errors, unknown_name
+from artifactscan.cli import interruption
 
 JOBS = (
     "score",
@@ -38,7 +35,11 @@ FLAGS = ("--help", "--version")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
+    """Runs one command and returns its exit code; None: that of the command line, in a process of its own."""
+    if arguments is None:
+        interruption.take_over_process()
+    from artifactscan.cli.exit_codes import EXIT_OK, report_errors, unknown_name  # now that Ctrl-C is handled
+
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help", "help"):
         print(_help())
@@ -79,6 +80,10 @@ def _help() -> str:
 
 def _first_line(job: str) -> str:
     """The first line of a job's docstring, read without importing the job."""
+    import ast
+    from importlib.util import find_spec
+    from pathlib import Path
+
     spec = find_spec(f"artifactscan.jobs.{job}")
     assert spec is not None and spec.origin is not None
     return (ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or "").split("\n", 1)[0]

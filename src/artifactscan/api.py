@@ -2,8 +2,6 @@
 
 import io
 import os
-import shutil
-import tempfile
 import weakref
 from collections import Counter
 from collections.abc import Mapping
@@ -25,6 +23,7 @@ from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeError, DecodeSettings
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.labels import LABELS
+from artifactscan.leftovers.temporary_folders import TemporaryFolder
 from artifactscan.model.checkpoint import load_checkpoint
 from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.schemas import outcomes_with_frames
@@ -147,11 +146,11 @@ def score(
     has no outcome.
     """
     _check_names(more)
-    folder = None if output else tempfile.mkdtemp(prefix="artifactscan-scores-")
+    folder = None if output else TemporaryFolder("artifactscan-scores-")
     try:
         settings = ScoreSettings(
             input=_to_text(corpus),
-            output=_to_text(output or folder),
+            output=_to_text(folder.path if folder else output),
             checkpoint=_to_text(checkpoint),
             sample_fps=_plain(sample_fps),
             device=device,
@@ -164,13 +163,16 @@ def score(
     except CutOffError as error:
         if folder is None:
             raise
-        raise CutOffError(str(error).replace("the same command", f"the same call with output={folder!r}")) from error
+        folder.keep()
+        raise CutOffError(
+            str(error).replace("the same command", f"the same call with output={folder.path!r}")
+        ) from error
     except BaseException:
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
         raise
     if folder is not None:
-        weakref.finalize(scores, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(scores, folder.remove)
     return scores
 
 

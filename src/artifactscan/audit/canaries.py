@@ -6,7 +6,6 @@ Their bytes never change, so a score that moves means that the scorer changed: d
 import csv
 import io
 import json
-import tempfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +20,7 @@ from artifactscan.audit.night_tables import CANARIES
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.planted import PlantedComparison, compare_planted
 from artifactscan.labels import LABELS
+from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.outcomes import Outcome
 from artifactscan.schemas import FRAMES
 from artifactscan.storage.parquet import parquet_files, read_table
@@ -153,7 +153,7 @@ def compare_planted_canaries(canaries: pa.Table) -> tuple[PlantedComparison, ...
 
 
 def _make_clips(root: str, count: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="artifactscan-canary-") as folder:
+    with temporary_folder("artifactscan-canary-") as folder:
         asked = SynthesisSettings(output=folder, count=count, seed=SEED, height=HEIGHT, width=WIDTH, seconds=SECONDS)
         for _ in write_corpus(asked):
             pass

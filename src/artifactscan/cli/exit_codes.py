@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from artifactscan.cli.interruption import INTERRUPTED, StopSignals
 from artifactscan.errors import CutOffError, LedgerError, UsageError
 from artifactscan.messages.logs import ROOT_LOGGER, log_plainly, logs_json
 from artifactscan.messages.text import printable, without_credentials
@@ -29,28 +29,30 @@ class JobExit:
 def report_errors() -> Iterator[JobExit]:
     """Yields a JobExit; an exception becomes one sentence on stderr and an exit code in it.
 
-    SIGTERM is handled like Ctrl-C, so that a scheduler's stop leaves the same store.
+    SIGTERM is handled like Ctrl-C, so that a scheduler's stop leaves the same store; a second one of either does not
+    disturb the stopping.
     """
     job_exit = JobExit()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     log_plainly()
-    try:
-        yield job_exit
-    except UsageError as error:
-        job_exit.code = fail(str(error), EXIT_USAGE)
-    except (LedgerError, CutOffError) as error:
-        job_exit.code = fail(str(error), EXIT_LEDGER)
-    except BrokenPipeError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - Python flushes stdout at exit
-        job_exit.code = fail("the reader of this output has closed it; the same command does the rest", EXIT_LEDGER)
-    except KeyboardInterrupt:
-        job_exit.code = fail("interrupted; the same command goes on with what is not done yet", EXIT_LEDGER)
-    except Exception:  # a bug: the traceback is wanted, and Python's own exit code 1 means something else here
-        if logs_json():
-            logging.getLogger(ROOT_LOGGER).exception("bug")
-        else:
-            traceback.print_exc()
-        job_exit.code = fail("this is a bug in artifactscan; the same command continues the run", EXIT_LEDGER)
+    with StopSignals() as signals:
+        try:
+            yield job_exit
+        except UsageError as error:
+            job_exit.code = fail(str(error), EXIT_USAGE)
+        except (LedgerError, CutOffError) as error:
+            job_exit.code = fail(str(error), EXIT_LEDGER)
+        except BrokenPipeError:
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - Python flushes stdout at exit
+            job_exit.code = fail("the reader of this output has closed it; the same command does the rest", EXIT_LEDGER)
+        except KeyboardInterrupt:
+            job_exit.code = fail(INTERRUPTED, EXIT_LEDGER)
+        except Exception:  # a bug: the traceback is wanted, and Python's own exit code 1 means something else here
+            if logs_json():
+                logging.getLogger(ROOT_LOGGER).exception("bug")
+            else:
+                traceback.print_exc()
+            job_exit.code = fail("this is a bug in artifactscan; the same command continues the run", EXIT_LEDGER)
+        signals.code = job_exit.code
 
 
 def failures_exit_code(

@@ -1,6 +1,5 @@
 """The weights that training starts from: timm's, those of a file or of another checkpoint, or random ones."""
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import nn
 from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
+from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.messages.text import printable
 from artifactscan.model.backbone import build_model, check_weights, default_input, head, initialise, timm_config
 from artifactscan.model.checkpoint import BUILTIN, CARD_NAME, Card, Checkpoint, load_checkpoint
@@ -88,7 +88,7 @@ def _from_file(card: Card, init: str) -> nn.Module:
         data = storage.read_bytes(uri)
     except OSError as error:
         raise UsageError(f"--init {init} cannot be read: {storage_errors.describe(error, uri)}") from None
-    with tempfile.TemporaryDirectory(prefix="artifactscan-") as folder:
+    with temporary_folder() as folder:
         path = Path(folder, "weights.safetensors")
         path.write_bytes(data)
         try:

@@ -1,6 +1,5 @@
 """Synthetic clips added to the training frames; nothing is tuned or tested on them."""
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pyarrow as pa
 
 from artifactscan import storage
 from artifactscan.annotation.labels_table import LABELLED
+from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.synthesis.corpus import SynthesisSettings, write_corpus
 from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
 
@@ -25,7 +25,7 @@ def write_synthetic_clips(folder: str, pairs: int, *, seed: int) -> str:
     labels = storage.join(folder, LABELS_NAME)
     if storage.exists(labels):
         return labels
-    with tempfile.TemporaryDirectory(prefix="artifactscan-") as here:
+    with temporary_folder() as here:
         settings = SynthesisSettings(output=here, count=pairs, pairs=True, seed=seed)
         for path in write_corpus(settings):
             storage.write_bytes(storage.join(folder, path.relative_to(here).as_posix()), path.read_bytes())

@@ -1,0 +1,98 @@
+"""Records of what a process has begun on its machine and must end: each a file that is locked while its owner lives.
+
+The kernel drops the lock however the owner ends. So a record that can be locked belongs to a process that is dead, even
+where process ids were given out again, or belong to another container that shares the folder.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+
+def records_folder() -> Path | None:
+    """The folder of this user's records, to which nobody else can write; None where there can be none."""
+    folder = Path(tempfile.gettempdir(), f"artifactscan-runs-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    return folder if found.st_uid == os.getuid() and found.st_mode & 0o777 == 0o700 and folder.is_dir() else None
+
+
+class OwnedRecord:
+    """Facts about one thing that this process has begun, readable for later ones once it is dead.
+
+    Where no record can be written, on a full disk say, it is kept in memory only.
+    """
+
+    def __init__(self, kind: str, **facts: Any):
+        """Writes the record; ``kind`` says what the facts are about."""
+        self.facts = {"kind": kind, **facts}
+        self._file: IO[str] | None = None
+        self._path: Path | None = None
+        if (folder := records_folder()) is None:
+            return
+        name = secrets.token_hex(8)
+        being_written = folder / f".{name}"
+        try:
+            self._file = being_written.open("x")
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self.update()
+            self._path = being_written.rename(folder / f"{name}.json")  # only now do others see it
+        except OSError:
+            being_written.unlink(missing_ok=True)
+            self.close()
+
+    def update(self, **facts: Any) -> None:
+        """Adds ``facts``."""
+        self.facts |= facts
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.seek(0)
+                json.dump(self.facts, self._file)
+                self._file.truncate()
+                self._file.flush()
+
+    def close(self) -> None:
+        """Leaves the record to later processes, as if this one were dead."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def remove(self) -> None:
+        """Removes the record: what it is about has ended, or is to be kept."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        self.close()
+
+
+def take_abandoned_records(kind: str) -> Iterator[dict[str, Any]]:
+    """Yields the facts of the records of ``kind`` whose owner is dead, and removes each after its turn.
+
+    A record stays where its turn raises an exception; others do not see it meanwhile.
+    """
+    folder = records_folder()
+    for path in sorted(folder.glob("*.json")) if folder else ():
+        with suppress(OSError), path.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError where the owner lives
+            facts = _parse(file.read())
+            if facts.get("kind") == kind:
+                yield facts
+                path.unlink(missing_ok=True)
+            elif not facts:  # cut off by a full disk
+                path.unlink(missing_ok=True)
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
