@@ -151,6 +151,7 @@ def _logits(
                 ),
                 num_cpus=pools.classifier_cpus,
                 num_gpus=pools.classifier_gpus,
+                label_selector=pools.classifier_label,
             )
             .to_pandas()
             .sort_values("row")
@@ -178,6 +179,7 @@ def _logits_of_windows(
         checkpoint,
         storage.join(settings.cache or root, "embeddings"),
         limits=settings.limits(),
+        device=settings.device,
         precision=settings.precision,
         start=start,
     )

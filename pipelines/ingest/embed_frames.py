@@ -27,6 +27,9 @@ from artifactscan.training.frame_table import describe_problem, every_frame_sett
 from artifactscan.training.labelled_frames import LabelledFrames
 from artifactscan.training.labelled_windows import select_windows
 
+FRAMES_PER_CALL = 64
+"""Frames per call of an embedder on a GPU, which batches them anew."""
+
 WINDOW_FRAMES = pa.schema(
     [
         *(EMBEDDINGS.field(name) for name in ("video_id", "frame_index", "window")),
@@ -71,11 +74,11 @@ class DecodeWindows:
 class EmbedFrames:
     """CPU or GPU actor: decoded frames in, their features out."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str, bf16: bool, threads: int):
+    def __init__(self, checkpoint: Checkpoint, device: str, asked: str, bf16: bool, threads: int):
         from artifactscan.model.embedder import Embedder  # loads torch
 
         self.spec = checkpoint.card.input
-        self.embedder = Embedder(checkpoint, device=device, bf16=bf16, threads=threads)
+        self.embedder = Embedder(checkpoint, device=device, asked=asked, bf16=bf16, threads=threads)
 
     def __call__(self, frames: pa.Table) -> Iterator[pa.Table]:
         shape = (self.spec.height, self.spec.width, 3)
@@ -98,13 +101,14 @@ def embed_labelled_frames(
     folder: str,
     *,
     limits: DecodeLimits,
+    device: str,
     precision: str,
     start: Callable[[], PoolSizes],
 ) -> LabelledWindows:
     """What a probe reads of the window of each labelled frame, in the order of the labels.
 
     Read from ``folder`` as far as an earlier run wrote it; ``start`` joins the cluster, if there is anything to embed.
-    ``precision``: bf16, or fp32, which auto is here.
+    ``device``: the setting, for what an error says; ``precision``: bf16, or fp32, which auto is here.
     UsageError for labels that name frames a clip does not have, for clips that cannot be decoded, and while another
     job holds the lease.
     """
@@ -116,7 +120,7 @@ def embed_labelled_frames(
     clips = clips_to_embed(labelled, stored)
     if clips.num_rows:
         with Lease(f"{cache.root}.lease.json"):
-            _embed(clips, checkpoint, cache.root, start(), limits=limits, bf16=bf16)
+            _embed(clips, checkpoint, cache.root, start(), limits=limits, device=device, bf16=bf16)
         stored = cache.read()
     return gather_windows(labelled, stored, probe.tile_count)
 
@@ -128,6 +132,7 @@ def _embed(
     pools: PoolSizes,
     *,
     limits: DecodeLimits,
+    device: str,
     bf16: bool,
 ) -> None:
     spec, probe = checkpoint.card.input, checkpoint.card.probe
@@ -148,10 +153,10 @@ def _embed(
             )
             .map_batches(
                 EmbedFrames,
-                batch_size=None,
+                batch_size=FRAMES_PER_CALL if pools.classifier_gpus else None,  # Ray Data asks for one with GPUs
                 batch_format="pyarrow",
                 compute=actor_pool(pools.classifiers),
-                fn_constructor_args=(checkpoint, pools.device, bf16, pools.classifier_threads),
+                fn_constructor_args=(checkpoint, pools.device, device, bf16, pools.classifier_threads),
                 num_cpus=pools.classifier_cpus,
                 num_gpus=pools.classifier_gpus,
                 label_selector=pools.classifier_label,

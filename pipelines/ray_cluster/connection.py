@@ -169,10 +169,17 @@ def _translate_grpc_error(error: grpc.RpcError) -> None:
 
 @contextmanager
 def _keep_sigterm_handler() -> Iterator[None]:
-    """Restores our SIGTERM handler after ray.init, whose own ends the process without a message."""
+    """Restores our SIGTERM handler after ray.init, whose own ends the process without a message.
+
+    Ours is called for a SIGTERM that comes meanwhile.
+    """
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit:
+        if callable(handler):
+            handler(signal.SIGTERM, None)
+        raise
     finally:
         if threading.current_thread() is threading.main_thread() and handler is not None:
             signal.signal(signal.SIGTERM, handler)

@@ -21,6 +21,8 @@ GROWTH = 4
 KEEP_BUSY = 1.25
 """Decoders per decoder that the GPUs can serve: a quarter more evens out long and short videos, and further ones would
 only hold memory."""
+MOST_PER_CORE = 32
+"""Processes of a pool for each CPU or GPU of its nodes, beyond which they only take memory and minutes to start."""
 WORTH_A_DECODER_S = 600.0
 """Seconds of decoding for which another core is asked of an autoscaler: a node takes minutes to start."""
 _STEP = 10_000
@@ -80,7 +82,7 @@ def size_pools(
     Nodes with the label STAGE_LABEL do only that stage. ``costs`` and ``frames``, the sampled frames to expect,
     limit the decoders to those that the GPUs can serve, and the nodes of an autoscaler to those that the work is worth.
     ``decode_actors`` and ``classify_actors``: numbers to use instead, if not 0.
-    UsageError where no node, now or later, may decode or classify.
+    UsageError where no node, now or later, may decode or classify, and for numbers that they cannot hold.
     """
     decoding, classifying = (
         nodes_for("decode", resources.possible_nodes),
@@ -89,6 +91,11 @@ def size_pools(
     if use_gpu:
         classifying = tuple(node for node in classifying if node.gpus)
     check_sufficient(resources, use_gpu=use_gpu)
+    check_count("--decode-actors", decode_actors, cpus=sum(node.cpus for node in decoding))
+    if use_gpu:
+        check_count("--classify-actors", classify_actors, gpus=sum(node.gpus for node in classifying))
+    else:
+        check_count("--classify-actors", classify_actors, cpus=sum(node.cpus for node in classifying))
     apart = not set(decoding) & set(classifying)
     there = _cores_for_decoders(nodes_for("decode", resources.nodes), use_gpu=use_gpu, apart=apart)
     decoders = decode_actors or _count_decoders(
@@ -152,6 +159,16 @@ def check_sufficient(resources: Resources, *, use_gpu: bool) -> None:
             )
     if (cpus := sum(node.cpus for node in resources.possible_nodes)) < MIN_CPUS:
         raise UsageError(f"the Ray cluster has {cpus} CPUs, and {MIN_CPUS} are needed; wait for its nodes, or add one")
+
+
+def check_count(flag: str, processes: int, *, cpus: int = 0, gpus: int = 0) -> None:
+    """UsageError where a flag asks for more processes than the ``cpus`` or ``gpus`` that they share can hold."""
+    cores, kind = (gpus, "GPUs") if gpus else (cpus, "CPUs")
+    if processes > MOST_PER_CORE * cores:
+        raise UsageError(
+            f"{flag} is {processes}; the nodes for them have {cores} {kind}, which hold at most "
+            f"{MOST_PER_CORE * cores:,} of them, {MOST_PER_CORE} each; give fewer"
+        )
 
 
 def _describe(resources: Resources) -> str:

@@ -1,5 +1,6 @@
 """One training on Ray Train: each worker holds its share of the frames; lost workers are replaced and resume."""
 
+import re
 import signal
 import threading
 from dataclasses import dataclass
@@ -26,13 +27,18 @@ from ray.train.torch import TorchTrainer
 from artifactscan import storage
 from artifactscan.cli.interruption import interrupted
 from artifactscan.errors import CutOffError, UsageError
+from artifactscan.model.device import missing_gpu
 from artifactscan.model.malloc import KEEP_FREED_MEMORY_ENV
+from artifactscan.pipelines.ray_cluster.pool_sizes import check_count
 from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
 from artifactscan.pipelines.train.training_log import TrainingLog
 from artifactscan.training.recipe import TrainSettings
 
 _OUT_OF_MEMORY = ("OutOfMemoryError", "DefaultCPUAllocator", "MemoryError")
 _DISK_FULL = ("No space left on device", "Disk quota exceeded")
+_NO_GPU = "no GPUs found"
+"""Said by torch.distributed, which Ray Train sets up for workers with a GPU before they run."""
+_NODE_ADDRESS = re.compile(r"\bip=([^\s,)]+)")
 _MESSAGE_CHARACTERS = 300
 """Length of a failure's text in messages: its end, as it starts with a traceback."""
 
@@ -46,6 +52,8 @@ class WorkerPlan:
 
     workers: int
     use_gpu: bool
+    asked: str
+    """The device setting from which this was chosen."""
     worker_cpus: float
     """CPUs that each worker books."""
     threads: int
@@ -85,9 +93,11 @@ def plan_workers(resources: Resources, *, workers: int, device: str, precision: 
             f"--workers {workers} need a GPU each, and the Ray cluster has {resources.gpus}; "
             "give fewer, add GPUs, or use --device cpu"
         )
+    check_count("--workers", workers, cpus=resources.cpus)
     return WorkerPlan(
         workers=workers,
         use_gpu=use_gpu,
+        asked=device,
         worker_cpus=min(1.0, (resources.cpus - DATA_READER_CPUS) / workers),
         threads=0 if use_gpu else max(1, resources.cpus // max(workers, len(resources.nodes))),
         bf16=precision == "bf16" or (precision == "auto" and use_gpu),
@@ -160,7 +170,7 @@ def train(
     try:
         result = trainer.fit()
     except TrainingFailedError as error:
-        raise _explain_failure(error, settings, max_failures) from error
+        raise _explain_failure(error, settings, max_failures, worker_plan.asked) from error
     except SystemExit:  # Ray Train's handler of Ctrl-C exits after it has stopped the workers
         raise interrupted() from None
     finally:
@@ -177,8 +187,10 @@ def train(
     return TrainingResult(weights=weights, **returned)
 
 
-def _explain_failure(error: TrainingFailedError, settings: TrainSettings, max_failures: int) -> Exception:
-    """UsageError for lack of memory, CutOffError for lost workers and full disks, else ``error`` itself."""
+def _explain_failure(error: TrainingFailedError, settings: TrainSettings, max_failures: int, asked: str) -> Exception:
+    """UsageError for lack of memory and a GPU that torch does not find, CutOffError for lost workers and full disks,
+    else ``error`` itself. ``asked``: the device setting.
+    """
     failures = list(getattr(error, "worker_failures", {}).values())
     text = " ".join(str(failures[0] if failures else error).split())
     if any(words in text for words in _OUT_OF_MEMORY):
@@ -186,6 +198,9 @@ def _explain_failure(error: TrainingFailedError, settings: TrainSettings, max_fa
             f"training does not fit into memory with --batch-frames {settings.batch_frames}; "
             "give fewer, a smaller --height and --width, or more --workers on other machines"
         )
+    if _NO_GPU in text:
+        node = _NODE_ADDRESS.search(text)
+        return missing_gpu(asked, node[1] if node else "of the cluster")
     lost = any(hasattr(failure, "health_check_failure") for failure in failures)
     if lost or any(words in text for words in _DISK_FULL):
         return CutOffError(
@@ -217,6 +232,8 @@ def run_worker(config: dict[str, Any]) -> dict[str, Any]:
 
     try:
         return Worker(config).run()
+    except UsageError as error:  # Ray Train would retry a raised error as a lost worker
+        return {"refused": str(error)}
     except Exception as error:  # Ray Train retries without a message
         text = " ".join(str(error).split())[-_MESSAGE_CHARACTERS:]
         config["log"].add_line.remote(f"a worker failed: {type(error).__name__}: {text}")

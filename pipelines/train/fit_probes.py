@@ -50,6 +50,7 @@ def fit_probe_of(
         checkpoint,
         embeddings,
         limits=settings.limits(),
+        device=settings.device,
         precision=settings.precision,
         start=start,
     )

@@ -14,11 +14,11 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.model.backbone import load_model
 from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.model.device import check_gpu
 from artifactscan.training.frame_table import labels_and_targets
 from artifactscan.training.loop import Trainer, check_finite, predict, tuning_score, updates_per_epoch
 from artifactscan.training.optimisation import freeze, make_average, make_loss, make_optimiser, make_schedule
@@ -40,6 +40,8 @@ class Worker:
         self.last_epoch = config["last_epoch"]
         if self.worker_plan.threads:
             torch.set_num_threads(self.worker_plan.threads)
+        if self.worker_plan.use_gpu:
+            check_gpu(self.worker_plan.asked)  # Ray Train would give the CPU without a word
         self.device = cast(torch.device, ray.train.torch.get_device())
         initial: Checkpoint = ray.get(config["initial"])
         self.spec = initial.card.input
@@ -73,16 +75,16 @@ class Worker:
         self._restore()
 
     def run(self) -> dict[str, Any]:
-        """Trains to the end; returns tune and test logits, history and best epoch; or the reason under ``refused``."""
+        """Trains to the end; returns tune and test logits, history and best epoch.
+
+        UsageError for a loss that is not a number.
+        """
         self._prepare_model()
         while self.epoch < self.last_epoch and not self._out_of_patience():
             if self.epoch and self.epoch == self.settings.freeze_epochs:
                 self._prepare_model()
             self.epoch += 1
-            try:
-                self._train_epoch()
-            except UsageError as error:  # Ray Train would retry a raised error as a lost worker
-                return {"refused": str(error)}
+            self._train_epoch()
             self._report_epoch()
         kept = self.trainer.average.module
         kept.load_state_dict(safetensors.torch.load(self.best))

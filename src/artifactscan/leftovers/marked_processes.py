@@ -12,6 +12,7 @@ from contextlib import suppress
 import psutil
 
 MARK_VARIABLE = "ARTIFACTSCAN_RUN"
+POLL_S = 0.05
 END_TIMEOUT_S = 10.0
 """Seconds for processes to vanish after SIGKILL; only one that is stuck in the kernel takes longer."""
 
@@ -31,7 +32,7 @@ def end_marked_processes(token: str, *, grace_s: float) -> list[int]:
     end_s, give_up_s = time.monotonic() + grace_s, time.monotonic() + grace_s + END_TIMEOUT_S
     while left := marked_processes(token):
         if time.monotonic() < end_s:
-            psutil.wait_procs(left, timeout=end_s - time.monotonic())
+            _wait(left, end_s)
             continue
         if time.monotonic() > give_up_s:
             break
@@ -39,7 +40,7 @@ def end_marked_processes(token: str, *, grace_s: float) -> list[int]:
             with suppress(psutil.Error):  # psutil makes sure that the id is not another process's by now
                 process.kill()
                 killed.append(process.pid)
-        psutil.wait_procs(left, timeout=1.0)  # again: one may have started another meanwhile
+        _wait(left, time.monotonic() + 1.0)  # and look again: one may have started another meanwhile
     return killed
 
 
@@ -50,6 +51,12 @@ def _with_mark(token: str) -> Iterator[psutil.Process]:
                 yield process
         except (psutil.Error, OSError):  # of another user, or ended
             continue
+
+
+def _wait(processes: list[psutil.Process], until_s: float) -> None:
+    """Waits until all have ended, without taking their exit codes from whoever started them."""
+    while any(map(_lives, processes)) and time.monotonic() < until_s:
+        time.sleep(POLL_S)
 
 
 def _lives(process: psutil.Process) -> bool:

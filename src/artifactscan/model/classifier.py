@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -23,6 +22,7 @@ from artifactscan.model.backbone import (
 )
 from artifactscan.model.checkpoint import Card, Checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
+from artifactscan.model.device import check_gpu
 from artifactscan.model.malloc import keep_freed_memory
 from artifactscan.model.probe import ProbeModel
 
@@ -233,15 +233,11 @@ def choose_device(settings: ClassifySettings) -> str:
 
     UsageError for ``cuda`` without a GPU.
     """
-    available = torch.cuda.is_available()
-    if settings.device == "cuda" and not available:
-        if settings.was_auto:
-            raise UsageError(
-                f"--device auto: Ray sees a GPU on node {platform.node()}, where torch {torch.__version__} finds none; "
-                "use --device cpu, or a torch that is built for that GPU and its driver"
-            )
-        raise UsageError("--device cuda: torch finds no GPU here; use --device cpu, or a machine with a GPU and driver")
-    return ("cuda" if available else "cpu") if settings.device == "auto" else settings.device
+    if settings.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if settings.device == "cuda":
+        check_gpu(settings.asked)
+    return settings.device
 
 
 def _batches(clips: Sequence[np.ndarray], size: Callable[[], int]) -> Iterator[np.ndarray]:

@@ -11,8 +11,8 @@ class ClassifySettings:
     """Frames per forward pass; 0: 128 on a GPU, 16 on a CPU."""
     device: str = "auto"
     """auto (cuda where this process has a GPU), cuda or cpu."""
-    was_auto: bool = False
-    """The device was auto, and the driver of the job has chosen it for all nodes; said in an error."""
+    asked: str | None = None
+    """The setting from which the driver of a job has chosen the device for all nodes; None: it is chosen here."""
     precision: str = "auto"
     """auto (bf16 where the hardware has it and no score of the probe frames moves by 0.01 or more), bf16 or fp32."""
     compile: bool = False
@@ -20,4 +20,4 @@ class ClassifySettings:
 
     def on(self, device: str) -> "ClassifySettings":
         """These settings with the device that the driver of a job has chosen."""
-        return replace(self, device=device, was_auto=self.device == "auto")
+        return replace(self, device=device, asked=self.device)

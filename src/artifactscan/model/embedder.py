@@ -6,18 +6,32 @@ import torch
 from artifactscan.model.backbone import load_model, normalise
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.classifier import BATCH_FRAMES
+from artifactscan.model.device import check_gpu
 from artifactscan.model.malloc import keep_freed_memory
 from artifactscan.model.probe import ProbeModel
 
 
 class Embedder:
-    """A probe's backbone on one device, in fp32 on a CPU and under bf16 autocast where ``bf16`` says so."""
+    """A probe's backbone on one device, in fp32 on a CPU and under bf16 autocast where ``bf16`` says so.
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str = "cpu", bf16: bool = False, threads: int = 0):
+    ``device``: cpu or cuda; ``asked``: the setting that it was chosen from. UsageError for cuda without a GPU.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str = "cpu",
+        asked: str | None = None,
+        bf16: bool = False,
+        threads: int = 0,
+    ):
         if threads:
             torch.set_num_threads(threads)
         if device == "cpu":
             keep_freed_memory()
+        else:
+            check_gpu(asked)
         model = load_model(checkpoint)
         assert isinstance(model, ProbeModel)
         self.model = model.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,119 @@
+"""Ctrl-C and SIGTERM while a command still imports, while it works, and while it stops; real processes and signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from paths import ROOT
+
+from artifactscan.cli.interruption import INTERRUPTED
+
+SLOW_IMPORT = """
+import os, pathlib, time
+pathlib.Path(os.environ["REACHED"]).touch()
+time.sleep(600)
+"""
+JOB = """
+import os, pathlib, signal, sys, time
+from artifactscan.cli import interruption
+interruption.take_over_process()
+interruption.STOP_LIMIT_S = float(sys.argv[2])
+interruption.before_hard_exit(lambda: pathlib.Path(os.environ["REACHED"] + ".ended").touch())
+from artifactscan.cli.exit_codes import report_errors
+with report_errors() as job_exit:
+    try:
+        pathlib.Path(os.environ["REACHED"]).touch()
+        if sys.argv[1] != "ends":
+            time.sleep(600)
+    finally:  # as a lease is released
+        time.sleep(float(sys.argv[3]))
+        print("released", flush=True)
+    job_exit.code = 0
+sys.exit(job_exit.code)
+"""
+
+
+def run_and_signal(
+    command: list[str], folder: Path, *signals: signal.Signals, pause_s: float = 0.2, **env: str
+) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command that gets these signals once it has reached the file REACHED."""
+    reached = folder / "reached"
+    environment = {**os.environ, "REACHED": str(reached), **env}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        end = time.monotonic() + 60
+        while not reached.exists():
+            assert process.poll() is None and time.monotonic() < end, process.communicate()
+            time.sleep(0.02)
+        for signal_ in signals:
+            os.killpg(process.pid, signal_)
+            time.sleep(pause_s)
+        out, said = process.communicate(timeout=60)
+    return process.returncode, out, said
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["-m", "artifactscan", "score"], id="module"),
+        pytest.param(["-c", "import sys; from artifactscan.__main__ import main; sys.exit(main())", "score"], id="cli"),
+        pytest.param([str(ROOT / "jobs" / "score.py")], id="script"),
+        pytest.param(["-P", str(ROOT / "jobs" / "audit.py")], id="script without its folder"),
+    ],
+)
+def test_while_it_imports_a_command_ends_with_one_sentence(
+    command: list[str], signal_: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "tyro.py").write_text(SLOW_IMPORT)
+    path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    code, out, said = run_and_signal([sys.executable, *command], tmp_path, signal_, PYTHONPATH=path)
+    assert (code, out, said) == (3, "", f"error: {INTERRUPTED}\n")
+
+
+def test_every_job_takes_over_its_process_first() -> None:
+    jobs = list((ROOT / "jobs").glob("[!_]*.py"))
+    assert len(jobs) == 13
+    for path in jobs:
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        first = next(number for number, line in enumerate(lines) if line.startswith("from artifactscan"))
+        assert lines[first] == "from artifactscan.cli import interruption", path
+        assert lines[first + 2] == "interruption.take_over_process()", path
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGINT,) * 3, (signal.SIGINT, signal.SIGTERM), (signal.SIGTERM,)])
+def test_further_signals_do_not_disturb_the_stopping(signals: tuple[signal.Signals, ...], tmp_path: Path) -> None:
+    code, out, said = run_and_signal([sys.executable, "-c", JOB, "works", "60", "1"], tmp_path, *signals)
+    assert (code, out, said) == (3, "released\n", f"error: {INTERRUPTED}\n")
+    assert not (tmp_path / "reached.ended").exists()
+
+
+def test_a_job_that_does_not_stop_in_time_is_ended(tmp_path: Path) -> None:
+    started = time.monotonic()
+    code, out, said = run_and_signal([sys.executable, "-c", JOB, "works", "0.5", "600"], tmp_path, signal.SIGINT)
+    assert (code, out, said) == (3, "", "error: the job took more than 0 s to stop, and was ended\n")
+    assert (tmp_path / "reached.ended").exists(), "what it has begun is ended"
+    assert time.monotonic() - started < 30
+
+
+def test_after_its_work_a_signal_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    after = JOB.replace("sys.exit(", "pathlib.Path(os.environ['REACHED']).touch(); time.sleep(1); sys.exit(")
+    after = after.replace('pathlib.Path(os.environ["REACHED"]).touch()\n', "pass\n", 1)
+    code, out, said = run_and_signal([sys.executable, "-c", after, "ends", "60", "0"], tmp_path, signal.SIGINT)
+    assert (code, out, said) == (0, "released\n", "")
+
+
+def test_in_a_larger_program_the_handlers_are_those_from_before() -> None:
+    from artifactscan.cli.exit_codes import report_errors
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with report_errors() as job_exit:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    assert job_exit.code == 3
+    assert {number: signal.getsignal(number) for number in before} == before
