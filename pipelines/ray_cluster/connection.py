@@ -44,6 +44,7 @@ _LOCAL = {"RAY_worker_niceness": "0"}
 """On one machine Ray's own processes would otherwise preempt inference, whose threads wait for each other."""
 
 CONNECT_TIMEOUT_S = 10.0
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _VERSIONS = re.compile(r"(Ray|Python): (\S+)")
 """Ray's error names the cluster's versions first and then ours."""
 
@@ -56,6 +57,8 @@ def connect() -> Resources:
     local = "RAY_ADDRESS" not in os.environ
     for name, value in (_QUIET | (_LOCAL if local else {})).items():
         os.environ.setdefault(name, value)
+    if not sys.stderr.isatty():
+        os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     import_path = os.pathsep.join(_import_path())
     warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
     _send_ray_messages_to_stderr()
@@ -116,7 +119,8 @@ def _send_ray_messages_to_stderr() -> None:
 
         @wraps(print_message)
         def print_to_stderr(data: dict[str, Any], *arguments: Any, **named: Any) -> None:
-            print_message({**data, "is_err": True}, *arguments, **named)
+            lines = data["lines"] if sys.stderr.isatty() else [_COLOUR.sub("", line) for line in data["lines"]]
+            print_message({**data, "lines": lines, "is_err": True}, *arguments, **named)
 
         ray_worker.print_to_stdstream = print_to_stderr
 

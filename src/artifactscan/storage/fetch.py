@@ -5,7 +5,7 @@ import re
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,7 @@ from artifactscan.outcomes import Outcome
 from artifactscan.storage import storage_errors
 from artifactscan.storage.node_cache import path_for_others, shared_copy
 from artifactscan.storage.retries import RETRIED_STATUS, RetryBudget, RetryLimits
+from artifactscan.storage.write_errors import named_write_errors
 
 _CHUNK_BYTES = 1 << 20
 
@@ -98,7 +99,9 @@ def fetch(
     budget = RetryBudget(retries or RetryLimits())
 
     def download() -> IO[bytes]:
-        return _download(uri, etag, size_bytes, max_bytes, _nameless_file(folder), budget)
+        return _download(
+            uri, etag, size_bytes, max_bytes, _nameless_file(folder), budget, folder or tempfile.gettempdir()
+        )
 
     try:
         copy, own = shared_copy(f"{uri}\n{etag}", download) if shared else (download(), True)
@@ -144,9 +147,18 @@ class _TransientError(Exception):
 
 
 def _download(
-    uri: str, etag: str, listed_size: int | None, max_bytes: int, sink: IO[bytes], budget: RetryBudget
+    uri: str,
+    etag: str,
+    listed_size: int | None,
+    max_bytes: int,
+    sink: IO[bytes],
+    budget: RetryBudget,
+    place: str,
 ) -> IO[bytes]:
-    """Fills ``sink`` with one version of an S3 object, resuming where a body broke off; closes ``sink`` on failure."""
+    """Fills ``sink`` with one version of an S3 object, resuming where a body broke off; closes ``sink`` on failure.
+
+    ``place``: the folder of ``sink``, which errors name.
+    """
     received, size = 0, None
     try:
         while received != size:
@@ -163,16 +175,19 @@ def _download(
                     raise _too_large(size, max_bytes)
                 with closing(answer["Body"]) as body:
                     while chunk := _read(body, received, size):
-                        sink.write(chunk)  # OSError for a full disk is this machine's fault, so it propagates
+                        with named_write_errors(place):  # this machine's fault, so it propagates
+                            sink.write(chunk)
                         received += len(chunk)
             except _TransientError as error:
                 if not budget.wait(progress=received > start):
                     tries = f"{budget.failures} {'try' if budget.failures == 1 else 'tries'} in a row"
                     reason = f"{error}; given up after {tries} and {budget.waited_s:.1f} s of waiting"
                     raise FetchError(Outcome.UNREADABLE, reason) from None
-        sink.flush()
+        with named_write_errors(place):
+            sink.flush()
     except BaseException:
-        sink.close()
+        with suppress(OSError):  # it may have no room for what is not flushed
+            sink.close()
         raise
     return sink
 

@@ -20,6 +20,7 @@ from artifactscan.storage.retries import BODY_ERRORS, S3_ATTEMPTS, RetryBudget, 
 from artifactscan.storage.s3 import list_objects, microseconds, s3_client, s3_filesystem
 from artifactscan.storage.storage_errors import describe, s3_errors
 from artifactscan.storage.uris import is_remote, join, normalise, split_bucket
+from artifactscan.storage.write_errors import named_write_errors
 
 _MAX_KEYS_PER_DELETE = 1000
 """S3's limit."""
@@ -112,7 +113,7 @@ def write_bytes(uri: str, data: bytes, *, attempts: int = S3_ATTEMPTS) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with named_write_errors(target), temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

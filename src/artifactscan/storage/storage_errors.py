@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from botocore import exceptions as boto_errors
 
 from artifactscan.errors import CutOffError
+from artifactscan.storage.write_errors import describe_full
 
 
 class CredentialsError(PermissionError):
@@ -52,7 +53,9 @@ def describe(error: OSError, uri: str | None = None) -> str:
     text = " ".join((error.strerror or str(error)).split())
     if uri is not None:
         return text.removeprefix(f"{uri}: ")
-    return f"{error.filename}: {text}" if error.filename and error.strerror else text
+    if error.filename and error.strerror:
+        return f"{error.filename}: {text}{describe_full(error, str(error.filename))}"
+    return text
 
 
 def as_os_error(error: Exception, uri: str) -> OSError:

@@ -1,6 +1,7 @@
 """Joining Ray: addresses, error messages and output, without starting it."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -35,6 +36,32 @@ def test_messages_of_ray_go_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: p
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("a node died") == 1
+
+
+def test_messages_of_ray_have_no_colours_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray_worker, "print_to_stdstream", ray_worker.print_to_stdstream)
+    monkeypatch.setenv("RAY_COLOR_PREFIX", "0")  # as connect() sets it where stderr is no terminal
+    connection._send_ray_messages_to_stderr()
+    line = "\x1b[36mray::f()\x1b[39m (pid=7) failed. There are infinite retries remaining"
+    ray_worker.print_to_stdstream({"lines": [line], "pid": "raylet", "is_err": False}, ignore_prefix=False)
+    assert capsys.readouterr().err == "(raylet) ray::f() (pid=7) failed. There are infinite retries remaining\n"
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_sigterm_while_ray_starts_goes_to_the_handler_of_the_job(started: bool) -> None:
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt), connection._keep_sigterm_handler():
+            signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(number) if started else stop(number, None))
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_version_mismatch_has_its_own_message() -> None:

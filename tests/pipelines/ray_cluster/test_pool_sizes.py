@@ -1,11 +1,19 @@
 """How many actors do what, on clusters of several kinds."""
 
+import re
 from collections.abc import Iterable
 
 import pytest
 
 from artifactscan.errors import UsageError
-from artifactscan.pipelines.ray_cluster.pool_sizes import DECODE_NICENESS, GROWTH, SPARE_CPUS, PoolSizes, size_pools
+from artifactscan.pipelines.ray_cluster.pool_sizes import (
+    DECODE_NICENESS,
+    GROWTH,
+    MOST_PER_CORE,
+    SPARE_CPUS,
+    PoolSizes,
+    size_pools,
+)
 from artifactscan.pipelines.ray_cluster.resources import Node, Resources
 from artifactscan.scoring.frame_costs import FrameCosts
 
@@ -100,6 +108,22 @@ def test_pools_grow_with_a_joined_cluster_unless_their_size_is_set() -> None:
     assert (joined.most_decoders, joined.most_classifiers) == (4 * GROWTH, GROWTH)
     fixed = pools(Node(4), gpu=False, joined=True, decoders=3, classifiers=2)
     assert (fixed.most_decoders, fixed.most_classifiers) == (3, 2)
+
+
+def test_more_processes_than_the_nodes_hold_are_refused() -> None:
+    assert pools(Node(2), gpu=False, decoders=2 * MOST_PER_CORE).decoders == 2 * MOST_PER_CORE
+    said = "--decode-actors is 100000; the nodes for them have 2 CPUs, which hold at most 64 of them, 32 each; give"
+    with pytest.raises(UsageError, match=re.escape(said)):
+        pools(Node(2), gpu=False, decoders=100_000)
+    nodes = Node(4, 0, "decode"), Node(2, 1, "classify")
+    with pytest.raises(UsageError, match=r"--decode-actors is 129; the nodes for them have 4 CPUs, .* at most 128"):
+        pools(*nodes, gpu=True, decoders=129)
+    with pytest.raises(UsageError, match=r"--classify-actors is 33; the nodes for them have 1 GPUs, .* at most 32"):
+        pools(*nodes, gpu=True, classifiers=33)
+    with pytest.raises(UsageError, match=r"--classify-actors is 65; the nodes for them have 2 CPUs, .* at most 64"):
+        pools(*nodes, gpu=False, classifiers=65)
+    later = pools(Node(2), gpu=False, addable=(Node(16),) * 4, joined=True, decoders=2_000)
+    assert later.decoders == 2_000, "nodes that an autoscaler may add count"
 
 
 def test_a_cluster_that_is_not_sufficient_is_refused() -> None:

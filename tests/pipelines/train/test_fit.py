@@ -31,6 +31,8 @@ def test_cpus_are_shared_and_one_is_left_to_ray_data() -> None:
         plan_workers(Resources((Node(16, 1),)), workers=2, device="auto", precision="auto")
     with pytest.raises(UsageError, match="the Ray cluster has 0; give fewer, add GPUs, or use --device cpu"):
         plan_workers(Resources((Node(16),)), workers=1, device="cuda", precision="auto")
+    with pytest.raises(UsageError, match=r"--workers is 100000; the nodes for them have 2 CPUs, which hold at most 64"):
+        plan_workers(Resources((Node(2),)), workers=100_000, device="auto", precision="auto")
 
 
 def test_an_epoch_gives_one_line() -> None:
