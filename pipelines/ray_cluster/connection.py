@@ -44,6 +44,7 @@ _LOCAL = {"RAY_worker_niceness": "0"}
 """On one machine Ray's own processes would otherwise preempt inference, whose threads wait for each other."""
 
 CONNECT_TIMEOUT_S = 10.0
+_OWN_ERROR = re.compile(r"^artifactscan\.errors\.\w+: ", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _VERSIONS = re.compile(r"(Ray|Python): (\S+)")
 """Ray's error names the cluster's versions first and then ours."""
@@ -113,13 +114,18 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
 
 
 def _send_ray_messages_to_stderr() -> None:
-    """Sends Ray's messages about nodes and workers to stderr: stdout is for tables and verdicts."""
+    """Sends Ray's messages about nodes and workers to stderr: stdout is for tables and verdicts.
+
+    Without colour codes where stderr is a file, and without the tracebacks of errors that the job reports itself.
+    """
     if not hasattr(ray_worker.print_to_stdstream, "__wrapped__"):
         print_message = ray_worker.print_to_stdstream
 
         @wraps(print_message)
         def print_to_stderr(data: dict[str, Any], *arguments: Any, **named: Any) -> None:
-            lines = data["lines"] if sys.stderr.isatty() else [_COLOUR.sub("", line) for line in data["lines"]]
+            lines = [line for line in data["lines"] if not _OWN_ERROR.search(line)]
+            if not sys.stderr.isatty():
+                lines = [_COLOUR.sub("", line) for line in lines]
             print_message({**data, "lines": lines, "is_err": True}, *arguments, **named)
 
         ray_worker.print_to_stdstream = print_to_stderr

@@ -49,6 +49,19 @@ def test_messages_of_ray_have_no_colours_in_a_file(
     assert capsys.readouterr().err == "(raylet) ray::f() (pid=7) failed. There are infinite retries remaining\n"
 
 
+def test_a_workers_error_that_the_job_reports_is_not_printed_by_ray_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray_worker, "print_to_stdstream", ray_worker.print_to_stdstream)
+    connection._send_ray_messages_to_stderr()
+    raised = "Traceback (most recent call last):\n  File …\n{}: --device cuda: Ray sees a GPU"
+    for error in ("artifactscan.errors.UsageError", "ValueError"):
+        lines = [raised.format(error)]
+        ray_worker.print_to_stdstream({"lines": lines, "pid": "raylet", "is_err": False}, ignore_prefix=False)
+    said = capsys.readouterr().err
+    assert "UsageError" not in said and said.count("ValueError: --device cuda") == 1
+
+
 @pytest.mark.parametrize("started", [True, False])
 def test_sigterm_while_ray_starts_goes_to_the_handler_of_the_job(started: bool) -> None:
     def stop(_number: int, _frame: object) -> None:
