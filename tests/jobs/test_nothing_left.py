@@ -1,5 +1,6 @@
 """What a job that starts its own Ray leaves on its machine, for each of its exits: real processes, real signals."""
 
+import os
 import shutil
 import signal
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from media import write_clip
 from own_ray_job import OwnRayJob, end_all, processes_of
+from paths import ROOT
 
 from artifactscan.cli.interruption import INTERRUPTED
 from artifactscan.model.backbone import initialise
@@ -82,9 +84,10 @@ def test_a_worker_that_does_not_end_is_killed_and_sessions_do_not_pile_up(
     places: tuple, tmpdir: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(LINGERS)
+    path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
     left = set()
     for number in range(3):
-        with OwnRayJob(tmpdir, *places, "--output", tmp_path / str(number), PYTHONPATH=str(tmp_path)) as job:
+        with OwnRayJob(tmpdir, *places, "--output", tmp_path / str(number), PYTHONPATH=path) as job:
             lingering = job.wait_for("sleep 600")
             code, said = job.end()
             assert processes_of(tmpdir) == [] and not lingering.is_running()

@@ -37,7 +37,9 @@ class OwnRayJob:
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
     def wait_for(self, title: str) -> psutil.Process:
         """Waits until a process of the job has ``title`` in its command line, and returns it."""
