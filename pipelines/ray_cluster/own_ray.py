@@ -12,7 +12,7 @@ from pathlib import Path
 import ray
 from ray._common.utils import get_default_ray_temp_dir
 
-from artifactscan.cli.interruption import before_hard_exit
+from artifactscan.cli.interruption import STOP_SIGNALS, before_hard_exit
 from artifactscan.leftovers.marked_processes import MARK_VARIABLE
 from artifactscan.leftovers.ray_sessions import RaySession, end_abandoned_sessions
 
@@ -71,7 +71,7 @@ def _stop_signals_ignored() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
     try:
         yield
     finally:

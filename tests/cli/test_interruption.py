@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from paths import ROOT
+from signals import heed_signals
 
-from artifactscan.cli.interruption import INTERRUPTED
+from artifactscan.cli.interruption import INTERRUPTED, STOP_SIGNALS
 
 SLOW_IMPORT = """
 import os, pathlib, time
@@ -38,13 +40,24 @@ sys.exit(job_exit.code)
 
 
 def run_and_signal(
-    command: list[str], folder: Path, *signals: signal.Signals, pause_s: float = 0.2, **env: str
+    command: list[str],
+    folder: Path,
+    *signals: signal.Signals,
+    pause_s: float = 0.2,
+    before: Callable[[], None] = heed_signals,
+    **env: str,
 ) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command that gets these signals once it has reached the file REACHED."""
     reached = folder / "reached"
     environment = {**os.environ, "REACHED": str(reached), **env}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=before,
     ) as process:
         end = time.monotonic() + 60
         while not reached.exists():
@@ -86,7 +99,10 @@ def test_every_job_takes_over_its_process_first() -> None:
         assert lines[first + 2] == "interruption.take_over_process()", path
 
 
-@pytest.mark.parametrize("signals", [(signal.SIGINT,) * 3, (signal.SIGINT, signal.SIGTERM), (signal.SIGTERM,)])
+@pytest.mark.parametrize(
+    "signals",
+    [(signal.SIGINT,) * 3, (signal.SIGINT, signal.SIGTERM), (signal.SIGTERM,), (signal.SIGHUP, signal.SIGINT)],
+)
 def test_further_signals_do_not_disturb_the_stopping(signals: tuple[signal.Signals, ...], tmp_path: Path) -> None:
     code, out, said = run_and_signal([sys.executable, "-c", JOB, "works", "60", "1"], tmp_path, *signals)
     assert (code, out, said) == (3, "released\n", f"error: {INTERRUPTED}\n")
@@ -108,10 +124,24 @@ def test_after_its_work_a_signal_does_not_change_the_exit_code(tmp_path: Path) -
     assert (code, out, said) == (0, "released\n", "")
 
 
+def test_a_signal_that_the_shell_has_it_ignore_is_ignored(tmp_path: Path) -> None:
+    def ignore() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP):  # as with `nohup` and `&`
+            signal.signal(number, signal.SIG_IGN)
+
+    brief = JOB.replace("time.sleep(600)", "time.sleep(1)")
+    signals = signal.SIGINT, signal.SIGHUP
+    code, out, said = run_and_signal(
+        [sys.executable, "-c", brief, "works", "60", "0"], tmp_path, *signals, before=ignore
+    )
+    assert (code, out, said) == (0, "released\n", "")
+
+
 def test_in_a_larger_program_the_handlers_are_those_from_before() -> None:
     from artifactscan.cli.exit_codes import report_errors
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     with report_errors() as job_exit:
         os.kill(os.getpid(), signal.SIGINT)
         signal.pause()

@@ -11,6 +11,7 @@ from types import TracebackType
 
 import psutil
 from paths import ROOT
+from signals import heed_signals
 
 TIMEOUT_S = 240.0
 
@@ -28,6 +29,7 @@ class OwnRayJob:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=heed_signals,
         )
 
     def __enter__(self) -> "OwnRayJob":

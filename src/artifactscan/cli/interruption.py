@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one stops the job in order, further ones do not disturb that, and it ends in time.
+"""Ctrl-C, SIGTERM and SIGHUP: the first stops the job in order, further ones do not disturb that, and it ends in time.
 
 Imports little: it is loaded first, as Ctrl-C may come while the rest is being imported.
 """
@@ -19,7 +19,7 @@ EXIT_INTERRUPTED = 3
 STOP_LIMIT_S = 60.0
 """Seconds that a job may take to stop, after a signal or after its work; then the process ends at once."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _owns_process = False
 _before_hard_exit: "list[Callable[[], None]]" = []
 
@@ -31,7 +31,7 @@ def take_over_process() -> None:
     """
     global _owns_process
     _owns_process = True
-    for number in _SIGNALS:
+    for number in _heeded():
         signal.signal(number, _exit_at_once)
 
 
@@ -42,7 +42,7 @@ def before_hard_exit(do: "Callable[[], None]") -> None:
 
 
 class StopSignals:
-    """Context manager of a job's work, in which Ctrl-C and SIGTERM raise KeyboardInterrupt, once.
+    """Context manager of a job's work, in which STOP_SIGNALS raise KeyboardInterrupt, once.
 
     ``code``: what the process exits with where it does not end in time. Afterwards the handlers are those from before,
     unless the program is only this job: then it is about to end, and signals are ignored.
@@ -54,7 +54,7 @@ class StopSignals:
     def __enter__(self) -> "StopSignals":
         self._before = {}
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, _interrupt) for number in _heeded()}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,11 +66,17 @@ class StopSignals:
 
 def interrupted() -> KeyboardInterrupt:
     """The exception to raise for an interruption; from now on further signals are ignored."""
-    for number in _SIGNALS:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if _owns_process:
         _end_in_time(EXIT_INTERRUPTED)
     return KeyboardInterrupt()
+
+
+def _heeded() -> "list[signal.Signals]":
+    """Without those that the shell had this process ignore, as `nohup` and a script's `&` do; a scheduler's SIGTERM is
+    always heeded."""
+    return [one for one in STOP_SIGNALS if one is signal.SIGTERM or signal.getsignal(one) is not signal.SIG_IGN]
 
 
 def _interrupt(_number: int, _frame: "FrameType | None") -> None:
