@@ -1,6 +1,7 @@
 """Finding and ending processes by a mark in their environment."""
 
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from artifactscan.leftovers.marked_processes import MARK_VARIABLE, end_marked_processes, marked_processes
 
+MINE = secrets.token_hex(8)
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
 PARENT = f"""
 import subprocess, sys
@@ -39,18 +41,18 @@ def other() -> Iterator[subprocess.Popen]:
 
 
 def test_what_does_not_end_by_itself_is_killed(other: subprocess.Popen) -> None:
-    stubborn = start(STUBBORN, "mine")
+    stubborn = start(STUBBORN, MINE)
     started = time.monotonic()
-    assert end_marked_processes("mine", grace_s=0.5) == [stubborn.pid]
+    assert end_marked_processes(MINE, grace_s=0.5) == [stubborn.pid]
     assert 0.5 <= time.monotonic() - started < 5
     stubborn.communicate()
     assert stubborn.returncode == -9
-    assert marked_processes("mine") == []
+    assert marked_processes(MINE) == []
 
 
 def test_what_ends_within_the_grace_is_not_killed(other: subprocess.Popen) -> None:
-    quick = start("import time; print(1, flush=True); time.sleep(0.5)", "mine")
-    assert end_marked_processes("mine", grace_s=10) == []
+    quick = start("import time; print(1, flush=True); time.sleep(0.5)", MINE)
+    assert end_marked_processes(MINE, grace_s=10) == []
     quick.communicate()
     assert quick.returncode == 0
 
@@ -59,16 +61,16 @@ def test_orphans_in_a_session_of_their_own_and_children_without_the_mark_are_fou
     code = PARENT + "import time; time.sleep(600)"
     parent = start_parent(code)
     child, unmarked = parent[1:]
-    assert {process.pid for process in marked_processes("mine")} == {parent[0].pid, child, unmarked}
+    assert {process.pid for process in marked_processes(MINE)} == {parent[0].pid, child, unmarked}
     parent[0].kill()
     parent[0].communicate()
-    assert [process.pid for process in marked_processes("mine")] == [child]
-    assert end_marked_processes("mine", grace_s=0) == [child]
+    assert [process.pid for process in marked_processes(MINE)] == [child]
+    assert end_marked_processes(MINE, grace_s=0) == [child]
     os.kill(unmarked, 9)  # its parent was not killed by us, so it is not known to be ours
 
 
 def start_parent(code: str) -> tuple[subprocess.Popen[str], int, int]:
-    env = {**os.environ, MARK_VARIABLE: "mine"}
+    env = {**os.environ, MARK_VARIABLE: MINE}
     parent = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child, unmarked = map(int, parent.stdout.readline().split())

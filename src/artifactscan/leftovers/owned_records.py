@@ -14,6 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+_held: set[str] = set()
+"""Names of the records of this process: a network's file system may let it lock them twice."""
+
 
 def records_folder() -> Path | None:
     """The folder of this user's records, to which nobody else can write; None where there can be none."""
@@ -45,9 +48,12 @@ class OwnedRecord:
             self._file = being_written.open("x")
             fcntl.flock(self._file, fcntl.LOCK_EX)
             self.update()
-            self._path = being_written.rename(folder / f"{name}.json")  # only now do others see it
-        except OSError:
-            being_written.unlink(missing_ok=True)
+            self._path = folder / f"{name}.json"
+            _held.add(self._path.name)
+            being_written.rename(self._path)  # only now do others see it
+        except OSError:  # the record is in memory only
+            with suppress(OSError):
+                being_written.unlink(missing_ok=True)
             self.close()
 
     def update(self, **facts: Any) -> None:
@@ -62,8 +68,11 @@ class OwnedRecord:
 
     def close(self) -> None:
         """Leaves the record to later processes, as if this one were dead."""
+        if self._path is not None:
+            _held.discard(self._path.name)
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk
+                self._file.close()
             self._file = None
 
     def remove(self) -> None:
@@ -80,6 +89,8 @@ def take_abandoned_records(kind: str) -> Iterator[dict[str, Any]]:
     """
     folder = records_folder()
     for path in sorted(folder.glob("*.json")) if folder else ():
+        if path.name in _held:
+            continue
         with suppress(OSError), path.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError where the owner lives
             facts = _parse(file.read())
