@@ -59,9 +59,9 @@ def main() -> int:
 
 
 def _prepare(folder: Path) -> None:
-    write_demo_corpus(folder / "all")
+    clip = write_demo_corpus(folder / "all")[0]
     (folder / "clips").mkdir()
-    shutil.copy(next((folder / "all").glob("*.mp4")), folder / "clips" / "clip.mp4")
+    shutil.copy(clip, folder / "clips")
     checkpoint = initialise("test_resnet.r160_in1k", height=96, width=160, seed=1)
     save_checkpoint(checkpoint, str(folder / "checkpoint"))
 
