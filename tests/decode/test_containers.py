@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from media import write_clip
 
-from artifactscan.decode import containers
+from artifactscan.decode import header_fields
 from artifactscan.decode.video import DecodeSettings, VideoFacts
 from artifactscan.decode.with_pyav import decode_pyav, full_decode_pyav
 from artifactscan.model.checkpoint import InputSpec
@@ -75,7 +75,7 @@ def test_any_bytes_can_be_checked_for_truncation(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any"
     path.write_bytes(head + rest)
-    assert containers._is_truncated(str(path)) in (True, False)
+    assert header_fields.is_truncated(str(path)) in (True, False)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_any_bytes_can_be_checked_for_truncation(
 def test_a_matroska_segment_longer_than_the_file(tmp_path: Path, size: bytes, there: int, cut_off: bool) -> None:
     path = tmp_path / "any"
     path.write_bytes(b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67" + size + b"x" * there)
-    assert containers._is_truncated(str(path)) is cut_off
+    assert header_fields.is_truncated(str(path)) is cut_off
 
 
 @pytest.mark.parametrize(("there", "cut_off"), [(0, False), (12, True), (19, True), (20, False)])
@@ -102,4 +102,4 @@ def test_an_avi_with_an_incomplete_chunk(tmp_path: Path, there: int, cut_off: bo
     path = tmp_path / "any"
     chunks = b"RIFF\x0b\0\0\0AVI 1234567\0", b"RIFF\x0c\0\0\0AVIX12345678"
     path.write_bytes(chunks[0] + chunks[1][:there])
-    assert containers._is_truncated(str(path)) is cut_off
+    assert header_fields.is_truncated(str(path)) is cut_off

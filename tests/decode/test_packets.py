@@ -8,7 +8,8 @@ import pytest
 from media import damage, write_clip
 
 from artifactscan.decode.containers import open_video
-from artifactscan.decode.packets import PacketNote, groups_are_closed, note_packets, plan_decoding
+from artifactscan.decode.packet_notes import PacketNote, PacketReader
+from artifactscan.decode.packets import groups_are_closed, plan_decoding
 from artifactscan.decode.video import DecodeLimits, VideoFacts
 
 SECOND = 24
@@ -34,7 +35,7 @@ def decoded(notes: list[PacketNote], sample_fps: float = 1.0) -> list[list[int]]
 
 def notes_of(path: Path) -> list[PacketNote]:
     with open_video(str(path), DecodeLimits(), VideoFacts()) as video:
-        return list(note_packets(video.packets(), video))
+        return list(PacketReader(video.stream.codec_context).notes(video.packets()))
 
 
 def test_packets_after_the_last_sampled_frame_of_a_closed_group_are_left_out() -> None:

@@ -24,13 +24,13 @@ REAL_CLIPS = SHARED / "data"
 def decoded_frames(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many packets the group decoder is given for ``path``; fails if it falls back to a full decode."""
     numbers: list[int] = []
-    read = selective._Packets.read
+    read = selective.PlannedPackets.read
 
     def counting(self, wanted):
         numbers.extend(wanted)
         return read(self, wanted)
 
-    monkeypatch.setattr(selective._Packets, "read", counting)
+    monkeypatch.setattr(selective.PlannedPackets, "read", counting)
     monkeypatch.setattr(with_pyav, "decode_fully", lambda *_: pytest.fail("fell back to a full decode"))
     decode(path)
     return len(numbers)

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from io import FileIO
-from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 import av
 from av.container import InputContainer
@@ -17,7 +16,10 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from artifactscan.decode.size_limits import check_duration, check_pixels
+from artifactscan.decode.clock import Clock
+from artifactscan.decode.header_fields import Cropping, is_truncated, read_cropping
+from artifactscan.decode.packet_notes import PacketReader
+from artifactscan.decode.size_limits import check_pixels
 from artifactscan.decode.video import DecodeError, DecodeLimits, VideoFacts
 from artifactscan.outcomes import Outcome
 
@@ -44,12 +46,10 @@ _MAX_DEMUX_ERRORS = 1000
 """Unreadable packets after which the rest of a file is skipped."""
 _MAX_MISSING_PACKETS = 100_000
 """Most packets counted as missing from a truncated file, whose headers may claim any number."""
+_MAX_PIXEL_SHAPE = 10
+"""Pixels of real video are at most about twice as wide as high; anything near this is a mistake in a header."""
 _DURATION_TAG = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)")
 """The DURATION tag of a Matroska track: its end, counted from time 0 of the file. Most writers set it."""
-_MAX_RIFF_CHUNKS = 64
-"""Most chunks read in an AVI file; in larger OpenDML files each holds a gigabyte."""
-_EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
-"""Ids of the two top elements of a Matroska file (RFC 9559)."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class OpenVideo:
     stream: VideoStream
     truncated: bool
     """The file is shorter than its container says: WebM, Matroska and AVI only."""
+    cropping: Cropping | None = None
+    """What the container has players cut off the coded frames."""
 
     @property
     def time_base(self) -> Fraction:
@@ -91,10 +93,30 @@ class OpenVideo:
             missing = min(_MAX_MISSING_PACKETS, (declared - end) // self.frame_ticks)
         else:
             declared = first + (self.stream.duration or 0)
-            missing = len(self.stream.index_entries) - read if "mp4" in self.container.format.name else 0
+            missing = self._indexed_packets(read) - read
         if missing <= 0:
             return 0, self.frame_ticks
         return missing, max(1, (declared - end) // missing) if declared > end else self.frame_ticks
+
+    def _indexed_packets(self, read: int) -> int:
+        """Packets in the index of an mp4, ``read`` for other containers.
+
+        Empty samples are no packets: the frame before stays on screen, and FFmpeg does not give them out.
+        """
+        if "mp4" not in self.container.format.name:
+            return read
+        entries = self.stream.index_entries
+        return len(entries) if len(entries) == read else sum(1 for entry in entries if entry.size)
+
+    def last_frame_ticks(self, first: int, last: int, duration: int) -> int:
+        """How long the frame shown at tick ``last`` stays on screen; ``duration``: what its packet says.
+
+        Longer, up to the declared end of the stream, where empty samples follow it.
+        """
+        entries = self.stream.index_entries if "mp4" in self.container.format.name else ()
+        if len(entries) and not entries[-1].size:
+            return max(duration, first + (self.stream.duration or 0) - last)
+        return duration
 
     def _declared_end(self, first: int) -> int:
         """In ticks; 0 where the container does not declare the end of the video stream itself."""
@@ -107,8 +129,18 @@ class OpenVideo:
             return 0
         return round(Fraction(self.container.duration or 0, av.time_base) / self.time_base)
 
+    @property
+    def pixel_shape(self) -> Fraction:
+        """Width of a pixel to its height; 1 where the file does not say, or says what no camera does."""
+        ratio = self.stream.sample_aspect_ratio or self.stream.codec_context.sample_aspect_ratio
+        return ratio if ratio and 1 / _MAX_PIXEL_SHAPE <= ratio <= _MAX_PIXEL_SHAPE else Fraction(1)
+
     def packets(self) -> Iterator[av.Packet]:
-        """The stream's packets in file order; packets that cannot be read are skipped."""
+        """The stream's packets in file order, on one clock; packets that cannot be read are skipped."""
+        clock = Clock(self.container, float(1 / self.time_base), self.frame_ticks)
+        return clock.mend(self._packets(), PacketReader(self.stream.codec_context).restarts)
+
+    def _packets(self) -> Iterator[av.Packet]:
         for _ in range(_MAX_DEMUX_ERRORS):
             try:
                 for packet in self.container.demux(self.stream):
@@ -123,8 +155,8 @@ class OpenVideo:
 def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[OpenVideo]:
     """Opens a file and fills ``facts`` from its headers.
 
-    Raises DecodeError: UNDECODABLE where it holds no video, TOO_LARGE where the headers exceed a limit; OSError where
-    the file cannot be read.
+    Raises DecodeError: UNDECODABLE where it holds no video, TOO_LARGE where the frames exceed a limit; OSError where
+    the file cannot be read. The duration in the headers is no reason: recorders get it wrong.
     """
     # FFmpeg decodes a frame here if the headers are incomplete; max_pixels limits that too.
     with _open(path, facts, {"max_pixels": str(limits.max_pixels)}) as container:
@@ -134,8 +166,8 @@ def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[O
             with _open(path, facts, _NO_DECODER) as undecoded:
                 _read_headers(undecoded, _video_stream(undecoded, facts), facts)
         check_pixels(facts.width or 0, facts.height or 0, limits, facts)
-        check_duration(facts.duration_s or 0.0, limits, facts)
-        yield OpenVideo(container, stream, _is_truncated(path))
+        cropping = read_cropping(path, stream.id, container.streams.video.index(stream))
+        yield OpenVideo(container, stream, is_truncated(path), cropping)
 
 
 def _read_headers(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> None:
@@ -168,41 +200,6 @@ def _open(path: str, facts: VideoFacts, options: dict[str, str]) -> Iterator[Inp
             yield container
 
 
-def _is_truncated(path: str) -> bool:
-    """Whether the container declares more bytes than the file has."""
-    with Path(path).open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        for _ in range(_MAX_RIFF_CHUNKS):
-            head = file.read(12)
-            if head[:4] != b"RIFF" or head[8:] not in (b"AVI ", b"AVIX"):
-                break
-            length = int.from_bytes(head[4:8], "little")
-            if file.tell() - 4 + length > size:
-                return True
-            file.seek(length + length % 2 - 4, os.SEEK_CUR)
-        file.seek(0)
-        if (ebml := _read_ebml_header(file)) is None or ebml[0] != _EBML or ebml[1] is None or ebml[1] > size:
-            return False
-        file.seek(ebml[1], os.SEEK_CUR)
-        if (segment := _read_ebml_header(file)) is None or segment[0] != _SEGMENT or segment[1] is None:
-            return False
-        return file.tell() + segment[1] > size
-
-
-def _read_ebml_header(file: BinaryIO) -> tuple[int, int | None] | None:
-    """Id and content size of the element that begins here (RFC 8794); size None where it is declared unknown."""
-    numbers = []
-    for most in (4, 8):
-        first = file.read(1)
-        length = 9 - first[0].bit_length() if first else 9
-        rest = file.read(length - 1)
-        if length > most or len(rest) < length - 1:
-            return None
-        numbers.append((int.from_bytes(first + rest, "big"), 1 << 7 * length))
-    (name, _), (size, marker) = numbers
-    return name, None if size - marker == marker - 1 else size - marker
-
-
 def _error_text(error: FFmpegError) -> str:
     """FFmpeg's message without number and file name, starting in lower case."""
     words = (error.strerror or str(error)).strip()
@@ -223,5 +220,14 @@ def _video_stream(container: InputContainer, facts: VideoFacts) -> VideoStream:
     decodable = [stream for stream in videos if stream.codec_context is not None]
     if not decodable:
         raise DecodeError(Outcome.UNDECODABLE, "FFmpeg has no decoder for its video stream", facts)
-    # The largest of several: the others are previews or lower qualities of the same video.
-    return max(decodable, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
+    return max(decodable, key=_preference)
+
+
+def _preference(stream: VideoStream) -> tuple[bool, bool, bool, int]:
+    """Which of several video streams players show: the default one, rather a film than a still, then the largest.
+
+    The smaller ones are previews or lower qualities of the same video.
+    """
+    parts = Disposition.dependent | Disposition.still_image | Disposition.multilayer
+    default, is_part = bool(stream.disposition & Disposition.default), bool(stream.disposition & parts)
+    return not is_part, default, stream.frames != 1, stream.codec_context.width * stream.codec_context.height

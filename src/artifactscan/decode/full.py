@@ -1,5 +1,6 @@
 """Full decoding: every packet, and the sampled frames picked by the times of the frames that come out."""
 
+from collections import deque
 from contextlib import suppress
 from math import inf
 
@@ -8,23 +9,36 @@ from av.error import FFmpegError
 
 from artifactscan.decode.containers import OpenVideo
 from artifactscan.decode.output import FrameOutput
+from artifactscan.decode.packet_notes import PacketReader
 from artifactscan.decode.sampling import first_sample, samples_per_tick
 from artifactscan.decode.size_limits import check_duration
-from artifactscan.decode.video import DecodeSettings
+from artifactscan.decode.video import DecodeSettings, VideoFacts
 
 
-def decode_fully(video: OpenVideo, settings: DecodeSettings, output: FrameOutput) -> None:
-    """Decodes every packet and delivers the frames on screen at the sampling times."""
-    decoder = video.open_decoder()
-    timeline = _Timeline(video, settings, output)
+class MessagesRefusedError(Exception):
+    """The decoder refused a packet, perhaps for what it holds beside the picture: it is to be left out."""
+
+
+def decode_fully(
+    video: OpenVideo, settings: DecodeSettings, output: FrameOutput, *, made_up_times: bool, bare: bool
+) -> None:
+    """Decodes every packet and delivers the frames on screen at the sampling times.
+
+    ``made_up_times``: the times of the packets are in decoding order, so that frames take them in the order in which
+    they come out. ``bare``: without SEI messages and the like; MessagesRefusedError asks for that.
+    """
+    decoder, reader = video.open_decoder(), PacketReader(video.stream.codec_context)
+    timeline = _Timeline(video, settings, output, made_up_times)
     number = -1
     for number, packet in enumerate(video.packets()):
         timeline.expect(packet)
         try:
-            frames = decoder.decode(packet)
+            frames = decoder.decode((bare and reader.without_messages(packet)) or packet)
         except MemoryError:
             raise
         except FFmpegError:
+            if not bare and reader.without_messages(packet):
+                raise MessagesRefusedError from None
             timeline.add_damage(number)
             continue
         for frame in frames:
@@ -35,11 +49,22 @@ def decode_fully(video: OpenVideo, settings: DecodeSettings, output: FrameOutput
     timeline.finish(read=number + 1)
 
 
+def check_times(video: OpenVideo, settings: DecodeSettings, facts: VideoFacts) -> None:
+    """Raises DecodeError where the packets show that a video is too long; decodes none of them."""
+    first = last = None
+    for packet in video.packets():
+        if packet.pts is not None and not packet.is_discard:
+            first = packet.pts if first is None else min(first, packet.pts)
+            last = packet.pts if last is None else max(last, packet.pts)
+    if first is not None and last is not None:
+        check_duration(float((last - first) * video.time_base), settings.limits, facts)
+
+
 class _Timeline:
     """Picks the frames on screen at the sampling times, from frames in the order in which they come out."""
 
-    def __init__(self, video: OpenVideo, settings: DecodeSettings, output: FrameOutput):
-        self.video, self.output = video, output
+    def __init__(self, video: OpenVideo, settings: DecodeSettings, output: FrameOutput, made_up_times: bool):
+        self.video, self.output, self.made_up_times = video, output, made_up_times
         self.rate = samples_per_tick(video.time_base, settings.sample_fps)
         self.time_base, self.frame_ticks = video.time_base, video.frame_ticks
         self.start: int | None = None
@@ -51,6 +76,10 @@ class _Timeline:
         """Frames presented before this time depend on damaged packets."""
         self.pending: dict[int, bool] = {}
         """Packets in the decoder: presentation time to whether the frame is lost."""
+        self.times: deque[int] = deque()
+        """Made-up times that no frame has taken yet, ascending."""
+        self.keyframes: list[int] = []
+        """Made-up times of the keyframes that may still come out."""
         self.shift = 0
         """Added to every time, once frames without a time have taken up time of their own."""
         self.guessed = False
@@ -61,6 +90,10 @@ class _Timeline:
             self.intact_from = packet.pts
         if packet.pts is not None and not packet.is_discard:
             self.pending[packet.pts] = packet.is_corrupt or packet.pts < self.intact_from
+            if self.made_up_times:
+                self.times.append(packet.pts)
+                if packet.is_keyframe:
+                    self.keyframes.append(packet.pts)
 
     def add_damage(self, number: int) -> None:
         """Packet ``number`` is damaged: all frames up to the next keyframe are lost."""
@@ -73,17 +106,35 @@ class _Timeline:
         if frame.is_corrupt:
             self.add_damage(number)
         lost = self.intact_from == inf
-        if frame.pts is None:
+        pts = frame.pts
+        if pts is None:
             self.guessed = True
         else:
-            self._add_lost_before(frame.pts)
-            lost = self.pending.pop(frame.pts, lost)
-        self._show(frame.pts, None if lost else frame, frame.duration)
+            lost = self.pending.pop(pts, lost)
+            if self.made_up_times:
+                pts = self._take_first_time(pts)
+            else:
+                self._add_lost_before(pts)
+        self._show(pts, None if lost else frame, frame.duration)
+
+    def _take_first_time(self, pts: int) -> int:
+        """The earliest time that no frame has taken yet, for the frame with the made-up time ``pts``."""
+        key = max((time for time in self.keyframes if time <= pts), default=pts)
+        while self.times and self.times[0] < key:  # what was decoded before a keyframe is shown before it, or lost
+            self.pending.pop(time := self.times.popleft(), None)
+            self._show(time, None, 0)
+        self.keyframes = [time for time in self.keyframes if time >= key]
+        return self.times.popleft() if self.times else pts
 
     def finish(self, *, read: int) -> None:
         """Ends the timeline after ``read`` packets; packets that the file lacks are counted as damaged."""
         self._add_lost_before(inf)
+        while self.times:
+            self._show(self.times.popleft(), None, 0)
         missing, step = self.video.missing(read, self.start or 0, self.end)
+        if self.frames and not missing:
+            last, _ = self.on_screen
+            self.end = last + self.video.last_frame_ticks(self.start or 0, last, self.end - last)
         for number in range(read, read + missing):
             self.output.damaged.add(number)
             self._show(None, None, step)
@@ -110,8 +161,9 @@ class _Timeline:
             self._deliver_if_sampled(pts)
         self.on_screen, self.end = (pts, frame), pts + (duration or self.frame_ticks)
         self.frames += 1
-        duration_s = float((self.end - self.start) * self.time_base)
-        check_duration(duration_s, self.output.settings.limits, self.output.facts)
+        if frame is not None:  # what a header claims is missing is no reason to refuse what is there
+            there_s = float((pts - self.start) * self.time_base)
+            check_duration(there_s, self.output.settings.limits, self.output.facts)
 
     def _deliver_if_sampled(self, until: int) -> None:
         """Delivers the frame on screen if there is a sampling time before ``until``."""

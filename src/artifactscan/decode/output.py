@@ -1,13 +1,16 @@
 """Where decoders put their frames: checked against the limits, scaled to the input size, each delivered once."""
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from artifactscan.decode.pixels import orientation, to_rgb
-from artifactscan.decode.size_limits import check_duration, check_pixels
+from artifactscan.decode.containers import OpenVideo
+from artifactscan.decode.header_fields import Cropping
+from artifactscan.decode.pixels import orientation, shown_size, to_rgb
+from artifactscan.decode.size_limits import check_pixels
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.outcomes import Outcome
 
@@ -29,6 +32,9 @@ class FrameOutput:
         """Indices of frames that go to the context sink, and do not count as frames of this slice."""
         self.context_sink, self.context_frames = context_sink, 0
         self._sink, self._frames = sink, 0
+        self.crop: Cropping | None = None
+        self.pixel_shape = Fraction(1)
+        """Width of a pixel to its height."""
         self._scaler = VideoReformatter()
 
     def deliver(self, index: int, pts_s: float, frame: av.VideoFrame) -> None:
@@ -38,9 +44,9 @@ class FrameOutput:
         check_pixels(frame.width, frame.height, self.settings.limits, self.facts)
         if self.facts.rotation_deg is None:
             self.facts.rotation_deg, _ = orientation(frame)
-            size = (frame.width, frame.height)
-            self.facts.width, self.facts.height = size[::-1] if self.facts.rotation_deg % 180 else size
-        rgb = to_rgb(frame, self.settings.input, self._scaler)
+            size = shown_size(frame.width, frame.height, self.facts.rotation_deg, self.pixel_shape, self.crop)
+            self.facts.width, self.facts.height = size
+        rgb = to_rgb(frame, self.settings.input, self._scaler, self.crop)
         self.last_index = index
         if index in self.context and self.context_sink is not None:
             self.context_sink(index, pts_s, rgb)
@@ -50,11 +56,14 @@ class FrameOutput:
             self._frames += 1
 
     def set_timeline(self, *, frames: int, sampled: int, duration_s: float) -> None:
-        """Notes the frames and length of the whole video; raises DecodeError where it is too long."""
+        """Notes the frames and length of the whole video."""
         self.facts.frames_in_video, self.facts.frames_sampled = frames, sampled
         self.facts.duration_s = duration_s
         self.facts.fps = frames / duration_s if duration_s > 0 else None
-        check_duration(duration_s, self.settings.limits, self.facts)
+
+    def show_as(self, video: OpenVideo) -> None:
+        """Takes over how the container of the video has players show its frames."""
+        self.crop, self.pixel_shape = video.cropping, video.pixel_shape
 
     def finish(self, *, may_be_empty: bool = False) -> VideoFacts:
         """The facts; raises DecodeError where no frame was delivered, unless it ``may_be_empty``, as a slice may."""

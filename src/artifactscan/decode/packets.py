@@ -5,49 +5,16 @@ HEVC sub-layer non-reference pictures of the highest layer), and whatever follow
 to the next packet where decoding can restart without changing any frame.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-import av
-
-from artifactscan.decode.containers import OpenVideo
+from artifactscan.decode.packet_notes import PacketNote
 from artifactscan.decode.sampling import sampled_frames, samples_per_tick
 
-SELECTIVE_CODECS: tuple[str, ...] = ("h264", "hevc", "mpeg4", "mjpeg")
-"""Codecs of which packets may be left out: each frame is one packet, and its first bytes show what it depends on.
-Others (VP8, VP9 and AV1 with hidden frames, GIF with its canvas) are decoded in full."""
-
-_H264_SLICE, _H264_IDR, _H264_PARAMETERS = 1, 5, frozenset({7, 8})
-_H264_PICTURES = frozenset(range(1, 6))
-_HEVC_PICTURES, _HEVC_RESTARTS = frozenset(range(32)), frozenset(range(16, 22))
-_HEVC_NON_REFERENCE, _HEVC_PARAMETERS = frozenset(range(0, 16, 2)), frozenset({32, 33, 34})
-_MPEG4_INTRA = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PacketNote:
-    """Properties of one packet, from its flags and first bytes."""
-
-    pts: int | None
-    """Presentation time in ticks of the stream's time base."""
-    duration: int = 0
-    """Ticks; 0 where unknown."""
-    shown: bool = True
-    """False where an edit list cuts the frame off: decoded if others need it, never presented."""
-    intact: bool = True
-    """False where the container marks the packet as corrupt, or lists it but cannot read it."""
-    keyframe: bool = False
-    """According to the container, which may be wrong."""
-    restart: bool = False
-    """Decoding can start here: frames presented from here on are exact."""
-    disposable: bool = False
-    """No other frame refers to this one (HEVC: none of its own or a lower temporal layer)."""
-    layer: int = 0
-    """HEVC temporal layer."""
-    parameters: bool = False
-    """Contains parameter sets that later packets may need."""
+SELECTIVE_CODECS: tuple[str, ...] = ("h264", "hevc", "mpeg4", "mjpeg", "vp8", "vp9", "av1")
+"""Codecs of which packets may be left out: each packet has one presented frame, or none, and its first bytes show what
+it depends on. Others (MPEG-1 and MPEG-2, GIF with its canvas, …) are decoded in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +42,8 @@ class DecodePlan:
     end: int
     """End of the last frame, in ticks."""
     frames_in_video: int
+    stray_parameters: bool = False
+    """Parameter sets change between restarts, so that a decoder has to be given all packets in order."""
     context: frozenset[int] = frozenset()
     """Indices of its frames that belong to other slices of the video and only surround those of this one."""
 
@@ -85,8 +54,11 @@ def plan_decoding(
     """The plan for a video's packets, given in decoding order.
 
     ``frame_ticks``: duration of the last frame where its packet has none. None where the packets do not determine
-    which frame is on screen when: times are missing or not unique, or decoding cannot start at the first packet.
+    which frame is on screen when: times are missing or not unique, several frames come out of one packet, or decoding
+    cannot start at the first packet.
     """
+    if any(note.frames > 1 for note in notes):
+        return None
     shown = sorted((note.pts, number) for number, note in enumerate(notes) if note.shown and note.pts is not None)
     times = [time for time, _ in shown]
     if not times or len(set(times)) < len(times) or any(note.pts is None for note in notes) or not notes[0].restart:
@@ -105,7 +77,19 @@ def plan_decoding(
         start=times[0],
         end=end,
         frames_in_video=len(times),
+        stray_parameters=_has_stray_parameters(notes),
     )
+
+
+def times_are_made_up(notes: list[PacketNote], *, reorders: bool = False) -> bool:
+    """Whether the presentation times are those of decoding, though frames are presented in another order.
+
+    AVI stores no presentation times, and files that were made from AVI may have made-up ones. ``reorders``: the
+    decoder says that it changes the order (H.264 and MPEG-4 show it in the packets).
+    """
+    times = [note.pts for note in notes if note.pts is not None]
+    in_order = all(earlier < later for earlier, later in pairwise(times))
+    return in_order and (reorders or any(note.bidirectional for note in notes))
 
 
 def groups_are_closed(notes: list[PacketNote]) -> bool:
@@ -131,11 +115,14 @@ def _groups(notes: list[PacketNote], packet_of_frame: dict[int, int]) -> list[Gr
     return groups
 
 
+def _has_stray_parameters(notes: list[PacketNote]) -> bool:
+    """Whether some packets bring parameter sets, but not all of those where decoding can start, and only those."""
+    return any(note.parameters for note in notes) and any(note.parameters != note.restart for note in notes)
+
+
 def _closed_group_starts(notes: list[PacketNote]) -> list[int]:
     """Numbers of the packets that start a closed group: no later packet needs an earlier one."""
-    restarts = [note.restart for note in notes]
-    parameters = [note.parameters for note in notes]
-    if any(parameters) and parameters != restarts:
+    if _has_stray_parameters(notes):
         return [0]
     # Backwards: a group is closed if nothing after its start in the file is presented before its start.
     cuts, earliest = [], None
@@ -147,95 +134,3 @@ def _closed_group_starts(notes: list[PacketNote]) -> list[int]:
             cuts.append(number)
         earliest = note.pts if earliest is None else min(earliest, note.pts)
     return cuts[::-1] if cuts and cuts[-1] == 0 else [0, *cuts[::-1]]
-
-
-def note_packets(packets: Iterable[av.Packet], video: OpenVideo) -> Iterator[PacketNote]:
-    """The properties of the packets of a video in one of SELECTIVE_CODECS."""
-    codec = video.stream.codec_context.codec.canonical_name
-    extradata = video.stream.codec_context.extradata or b""
-    length_bytes = _length_bytes(codec, extradata)
-    describe = _DESCRIBE[codec]
-    for packet in packets:
-        yield PacketNote(
-            pts=packet.pts,
-            duration=packet.duration or 0,
-            shown=not packet.is_discard,
-            intact=not packet.is_corrupt,
-            keyframe=packet.is_keyframe,
-            **describe(packet, length_bytes),
-        )
-
-
-def _note_mjpeg(packet: av.Packet, _: int) -> dict:
-    return {"restart": True}
-
-
-def _note_mpeg4(packet: av.Packet, _: int) -> dict:
-    data = bytes(packet)
-    picture = data.find(b"\0\0\1\xb6") + 4
-    return {"restart": packet.is_keyframe and 3 < picture < len(data) and data[picture] >> 6 == _MPEG4_INTRA}
-
-
-def _note_h264(packet: av.Packet, length_bytes: int) -> dict:
-    headers = _nal_headers(packet, length_bytes)
-    pictures = [first for first, _ in headers if first & 31 in _H264_PICTURES]
-    parameters = any(first & 31 in _H264_PARAMETERS for first, _ in headers)
-    return {
-        "restart": packet.is_keyframe and bool(pictures) and all(first & 31 == _H264_IDR for first in pictures),
-        "disposable": bool(pictures) and not parameters and all(first & 127 == _H264_SLICE for first in pictures),
-        "parameters": parameters,
-    }
-
-
-def _note_hevc(packet: av.Packet, length_bytes: int) -> dict:
-    # Layer ids above 0 (depth, alpha, second eye) are not decoded.
-    headers = [
-        (first >> 1 & 63, second & 7)
-        for first, second in _nal_headers(packet, length_bytes)
-        if not _above_base_layer(first, second)
-    ]
-    pictures = [(kind, layer) for kind, layer in headers if kind in _HEVC_PICTURES]
-    parameters = any(kind in _HEVC_PARAMETERS for kind, _ in headers)
-    return {
-        "restart": packet.is_keyframe and bool(pictures) and all(kind in _HEVC_RESTARTS for kind, _ in pictures),
-        "disposable": bool(pictures) and not parameters and all(kind in _HEVC_NON_REFERENCE for kind, _ in pictures),
-        "layer": max((layer for _, layer in pictures), default=0),
-        "parameters": parameters,
-    }
-
-
-_DESCRIBE = {"h264": _note_h264, "hevc": _note_hevc, "mpeg4": _note_mpeg4, "mjpeg": _note_mjpeg}
-
-
-def _above_base_layer(first: int, second: int) -> bool:
-    return bool(first & 1 or second >> 3)
-
-
-def _length_bytes(codec: str, extradata: bytes) -> int:
-    """Bytes of the length field before each NAL unit (ISO/IEC 14496-15); 0 where start codes separate them."""
-    if codec == "h264" and len(extradata) > 4 and extradata[0] == 1:
-        return (extradata[4] & 3) + 1
-    if codec == "hevc" and len(extradata) > 21 and extradata[0] == 1:
-        return (extradata[21] & 3) + 1
-    return 0
-
-
-def _nal_headers(packet: av.Packet, length_bytes: int) -> list[tuple[int, int]]:
-    """First two bytes of each NAL unit; empty where the packet is not a valid sequence of units."""
-    data = bytes(packet)
-    headers = []
-    if not length_bytes:
-        start = data.find(b"\0\0\1") + 3
-        while start > 2 and start + 1 < len(data):
-            headers.append((data[start], data[start + 1]))
-            start = data.find(b"\0\0\1", start) + 3
-    else:
-        start = 0
-        while start < len(data):
-            size = int.from_bytes(data[start : start + length_bytes], "big")
-            start += length_bytes
-            if size < 1 or start + size > len(data):
-                return []
-            headers.append((data[start], data[start + 1] if size > 1 else 0))
-            start += size
-    return [] if any(first & 128 for first, _ in headers) else headers

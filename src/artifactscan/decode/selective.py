@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import dropwhile, takewhile
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from av.error import FFmpegError
 
 from artifactscan.decode.containers import OpenVideo, open_video
 from artifactscan.decode.output import FrameOutput
-from artifactscan.decode.packets import DecodePlan, GroupOfPictures, PacketNote, note_packets, plan_decoding
+from artifactscan.decode.packet_notes import PacketNote, PacketReader
+from artifactscan.decode.packets import DecodePlan, GroupOfPictures, plan_decoding, times_are_made_up
+from artifactscan.decode.size_limits import check_duration
 from artifactscan.decode.slices import Slice, restrict_plan
 from artifactscan.decode.video import DecodeSettings, VideoFacts
 
@@ -19,15 +22,17 @@ _KEEP_BYTES = 64 << 20
 
 
 class _PlanMismatchError(Exception):
-    """An undamaged video gave other frames than its packets announced."""
+    """A video gave other frames than its packets announced, or cannot be decoded in parts."""
 
 
 def decode_selectively(
-    path: str, video: OpenVideo, settings: DecodeSettings, slice: Slice, output: FrameOutput
+    packets: "PlannedPackets", video: OpenVideo, settings: DecodeSettings, slice: Slice, output: FrameOutput
 ) -> bool:
     """Decodes the packets that the sampled frames need; False where everything has to be decoded instead."""
-    packets = _Packets(path, video, settings)
-    notes = packets.notes + _notes_on_missing_packets(packets.notes, video)
+    missing = _notes_on_missing_packets(packets.notes, video)
+    notes = packets.notes + missing if missing else _held_to_the_end(packets.notes, video)
+    if packets.made_up_times:
+        return False
     plan = plan_decoding(notes, video.time_base, settings.sample_fps, video.frame_ticks)
     if plan is None:
         return False
@@ -53,6 +58,17 @@ def decode_selectively(
     return True
 
 
+def _held_to_the_end(notes: list[PacketNote], video: OpenVideo) -> list[PacketNote]:
+    """``notes``, the last frame of which stays on screen as long as samples without a frame follow it."""
+    shown = [(note.pts, number) for number, note in enumerate(notes) if note.shown and note.pts is not None]
+    if not shown:
+        return notes
+    (first, _), (last, number) = min(shown), max(shown)
+    note = notes[number]
+    ticks = video.last_frame_ticks(first, last, note.duration or video.frame_ticks)
+    return [*notes[:number], replace(note, duration=ticks), *notes[number + 1 :]]
+
+
 def _notes_on_missing_packets(notes: list[PacketNote], video: OpenVideo) -> list[PacketNote]:
     """Notes for the packets that the file lacks, evenly spaced after the last one that could be read."""
     times = [note.pts for note in notes if note.pts is not None and note.shown] or [0]
@@ -60,15 +76,26 @@ def _notes_on_missing_packets(notes: list[PacketNote], video: OpenVideo) -> list
     return [PacketNote(pts=max(times) + n * step, duration=step, intact=False) for n in range(1, missing + 1)]
 
 
-class _Packets:
-    """A video's packets by number: kept in memory if the file is small, else read from the file again."""
+class PlannedPackets:
+    """A video's packets by number: kept in memory if the file is small, else read from the file again.
 
-    def __init__(self, path: str, video: OpenVideo, settings: DecodeSettings):
+    Raises DecodeError TOO_LARGE where their times exceed the limit.
+    """
+
+    def __init__(self, path: str, video: OpenVideo, settings: DecodeSettings, facts: VideoFacts):
         self._path, self._limits = path, settings.limits
         self._kept: list[av.Packet] | None = [] if Path(path).stat().st_size <= _KEEP_BYTES else None
-        self.notes = list(note_packets(self._first_pass(video), video))
+        self._reader = PacketReader(video.stream.codec_context)
+        self.notes = list(self._reader.notes(self._first_pass(video)))
         self._stream: Iterator[tuple[int, av.Packet]] = iter(())
         self._position = len(self.notes)
+        self.bare = False
+        """Without SEI messages and the like, which the decoder refused."""
+        times = [note.pts for note in self.notes if note.pts is not None and note.shown] or [0]
+        check_duration(float((max(times) - min(times)) * video.time_base), settings.limits, facts)
+        # H.264 and MPEG-4 show in their packets that frames are out of order, HEVC in its parameter sets.
+        reorders = facts.codec == "hevc" and bool(video.stream.codec_context.has_b_frames)
+        self.made_up_times = times_are_made_up(self.notes, reorders=reorders)
 
     def _first_pass(self, video: OpenVideo) -> Iterator[av.Packet]:
         for packet in video.packets():
@@ -79,7 +106,13 @@ class _Packets:
     def read(self, numbers: Sequence[int]) -> Iterator[tuple[int, av.Packet]]:
         """The packets with these numbers, ascending."""
         for number in numbers:
-            yield number, self._kept[number] if self._kept is not None else self._read_again(number)
+            packet = self._kept[number] if self._kept is not None else self._read_again(number)
+            yield number, (self.bare and self._reader.without_messages(packet)) or packet
+
+    def have_messages(self, number: int) -> bool:
+        """Whether this packet holds more than the picture."""
+        [(_, packet)] = self.read([number])
+        return self._reader.without_messages(packet) is not None
 
     def _read_again(self, wanted: int) -> av.Packet:
         if wanted < self._position:
@@ -99,7 +132,7 @@ class _GroupDecoder:
     """Decodes one group and delivers its sampled frames."""
 
     def __init__(
-        self, packets: _Packets, plan: DecodePlan, group: GroupOfPictures, video: OpenVideo, output: FrameOutput
+        self, packets: PlannedPackets, plan: DecodePlan, group: GroupOfPictures, video: OpenVideo, output: FrameOutput
     ):
         self.packets, self.plan, self.group = packets, plan, group
         self.decoder, self.time_base = video.stream.codec_context, video.time_base
@@ -114,6 +147,11 @@ class _GroupDecoder:
             refused = self._run(numbers)
             if refused is None:
                 break
+            if not self.packets.bare and self.plan.notes[refused].intact and self.packets.have_messages(refused):
+                self.packets.bare = True
+                continue
+            if self.plan.stray_parameters:
+                raise _PlanMismatchError  # going back, the decoder would have parameter sets of later packets
             self.damaged = True
             self.output.damaged.add(refused)
             # Once more, up to the damage: the decoder still held back good frames. Damage often begins in the packet

@@ -2,7 +2,8 @@
 
 Its limits: decord stops at a damaged packet, or silently returns another frame in its place, so losses are not counted
 in full; it converts every frame as BT.601; it cannot open GIF and AV1. Its seeks land on wrong frames where groups of
-pictures are open or an edit list cuts: such files are read from front to back, slowly.
+pictures are open or an edit list cuts: such files are read from front to back, slowly. Files of which it would take
+another stream, or miss or count other frames, and those with cropping are refused; docs/media.md has the table.
 """
 
 import os
@@ -13,12 +14,13 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from artifactscan.decode.containers import OpenVideo, open_video
 from artifactscan.decode.output import Sink
-from artifactscan.decode.packets import SELECTIVE_CODECS, groups_are_closed, note_packets
-from artifactscan.decode.pixels import to_rgb
+from artifactscan.decode.packet_notes import PacketReader
+from artifactscan.decode.packets import SELECTIVE_CODECS, groups_are_closed
+from artifactscan.decode.pixels import shown_size, to_full_range, to_rgb
 from artifactscan.decode.sampling import sampled_frames, samples_per_tick
 from artifactscan.decode.size_limits import check_duration, check_pixels
 from artifactscan.decode.slices import WHOLE, NotSliceableError, Slice
@@ -31,6 +33,8 @@ _TICKS_PER_S = 10_000
 _NO_TIME_S = 1e9
 """decord reports a missing time as a number far above this."""
 
+_SEEKABLE_CODECS = ("h264", "hevc", "mpeg4", "mjpeg")
+"""Others are read from front to back."""
 _BMFF_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _MAGIC_BYTES = 12
 
@@ -50,13 +54,15 @@ def decode_decord(
     facts = VideoFacts(decoder="decord")
     with open_video(path, settings.limits, facts) as video:
         _check_container(path, facts)
-        exact_seeks = _seeks_are_exact(video, facts)
+        source = _Source(video, facts)
+        if video.cropping:
+            raise DecodeError(Outcome.UNDECODABLE, "decord ignores that the container crops its frames", facts)
     decord.logging.set_level(decord.logging.QUIET)
     # decord's FFmpeg gets this path, so the file's own name has no meaning for it.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         reader = decord.VideoReader(f"/dev/fd/{descriptor}", num_threads=1)
-        _decode(reader, settings, sink, facts, exact_seeks)
+        _decode(reader, settings, sink, facts, source)
     except (decord.DECORDError, StopIteration, IndexError) as error:
         if not facts.frames_decoded:
             reason = f"decord could not decode it: {_first_line(error)}"
@@ -66,20 +72,48 @@ def decode_decord(
     return facts
 
 
-def _decode(reader: Any, settings: DecodeSettings, sink: Sink, facts: VideoFacts, exact_seeks: bool) -> None:
+class _Source:
+    """What the file says of the stream that decord should give."""
+
+    def __init__(self, video: OpenVideo, facts: VideoFacts):
+        context = video.stream.codec_context
+        notes = list(PacketReader(context).notes(video.packets()))
+        self.exact_seeks = facts.codec in _SEEKABLE_CODECS and groups_are_closed(notes)
+        self.frames = sum(note.shown for note in notes) if facts.codec in SELECTIVE_CODECS else None
+        """Frames presented; None where the packets do not show it."""
+        self.size, self.pixel_shape = (context.width, context.height), video.pixel_shape
+        is_grey = (context.pix_fmt or "").startswith("gray")
+        self.limited_grey = is_grey and context.color_range == ColorRange.MPEG
+
+    def check_frames(self, counted: int) -> None:
+        """Raises IndexError where decord counts other frames: it shows another stream, or not all of this one."""
+        if self.frames is not None and counted != self.frames:
+            raise IndexError(f"it counts {counted} frames, the file has {self.frames}")
+
+    def shown_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height as shown of decord's pictures, which it has rotated."""
+        rotated = width != height and (height, width) == self.size
+        coded = (height, width) if rotated else (width, height)
+        return shown_size(*coded, 90 if rotated else 0, self.pixel_shape, None)
+
+
+def _decode(reader: Any, settings: DecodeSettings, sink: Sink, facts: VideoFacts, source: _Source) -> None:
     starts, end = _timeline(reader)
+    source.check_frames(len(starts))
     sampled = sampled_frames(starts, end, samples_per_tick(Fraction(1, _TICKS_PER_S), settings.sample_fps))
     facts.frames_in_video, facts.frames_sampled = len(starts), len(sampled)
     facts.duration_s = (end - starts[0]) / _TICKS_PER_S
     facts.fps = len(starts) / facts.duration_s
-    check_duration(facts.duration_s, settings.limits, facts)
+    check_duration((starts[-1] - starts[0]) / _TICKS_PER_S, settings.limits, facts)
 
     facts.frames_decoded = 0
     scaler = VideoReformatter()
-    for index, picture in _pictures(reader, sampled, exact_seeks):
+    for index, picture in _pictures(reader, sampled, source.exact_seeks):
         height, width = picture.shape[:2]
-        facts.width, facts.height = width, height
         check_pixels(width, height, settings.limits, facts)
+        facts.width, facts.height = source.shown_size(width, height)
+        if source.limited_grey:
+            picture = to_full_range(picture)
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         seconds = (starts[index] - starts[0]) / _TICKS_PER_S
         sink(index, seconds, to_rgb(frame, settings.input, scaler))
@@ -118,10 +152,6 @@ def _unpadded(picture: np.ndarray) -> np.ndarray:
     """Removes the padding that decord leaves in narrow frames, where it looks like more channels."""
     height, width = picture.shape[:2]
     return np.ascontiguousarray(picture.reshape(height, -1)[:, : width * 3].reshape(height, width, 3))
-
-
-def _seeks_are_exact(video: OpenVideo, facts: VideoFacts) -> bool:
-    return facts.codec in SELECTIVE_CODECS and groups_are_closed(list(note_packets(video.packets(), video)))
 
 
 def _check_container(path: str, facts: VideoFacts) -> None:

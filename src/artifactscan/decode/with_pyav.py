@@ -3,11 +3,13 @@
 Both ways give the same frames, bit for bit.
 """
 
+from contextlib import suppress
+
 from artifactscan.decode.containers import open_video
-from artifactscan.decode.full import decode_fully
+from artifactscan.decode.full import MessagesRefusedError, check_times, decode_fully
 from artifactscan.decode.output import FrameOutput, Sink
 from artifactscan.decode.packets import SELECTIVE_CODECS
-from artifactscan.decode.selective import decode_selectively
+from artifactscan.decode.selective import PlannedPackets, decode_selectively
 from artifactscan.decode.slices import WHOLE, NotSliceableError, Slice
 from artifactscan.decode.video import DecodeError, DecodeSettings, VideoFacts
 from artifactscan.outcomes import Outcome
@@ -26,24 +28,42 @@ def decode_pyav(
     """
     facts = VideoFacts(decoder="pyav")
     output = FrameOutput(settings, sink, facts, context_sink)
+    made_up_times = None
     with open_video(path, settings.limits, facts) as video:
-        if facts.codec in SELECTIVE_CODECS and decode_selectively(path, video, settings, slice, output):
-            if output.context_frames < len(output.context):  # the whole video takes another frame in its place
-                raise DecodeError(Outcome.UNDECODABLE, "a frame next to this slice cannot be decoded", facts)
-            return output.finish(may_be_empty=slice != WHOLE)
+        output.show_as(video)
+        if facts.codec in SELECTIVE_CODECS:
+            packets = PlannedPackets(path, video, settings, facts)
+            made_up_times = packets.made_up_times
+            if decode_selectively(packets, video, settings, slice, output):
+                if output.context_frames < len(output.context):  # the whole video takes another frame in its place
+                    raise DecodeError(Outcome.UNDECODABLE, "a frame next to this slice cannot be decoded", facts)
+                return output.finish(may_be_empty=slice != WHOLE)
     if slice != WHOLE:
         if facts.frames_sampled is not None:  # there was a plan, and the other slices follow it
             raise DecodeError(Outcome.UNDECODABLE, "its frames are not those that its packets promise", facts)
         raise NotSliceableError
-    return _decode_whole(path, settings, output)
+    return _decode_whole(path, settings, output, made_up_times)
 
 
 def full_decode_pyav(path: str, settings: DecodeSettings, sink: Sink) -> VideoFacts:
     """The same as decode_pyav, by decoding every packet."""
-    return _decode_whole(path, settings, FrameOutput(settings, sink, VideoFacts(decoder="pyav")))
+    return _decode_whole(path, settings, FrameOutput(settings, sink, VideoFacts(decoder="pyav")), None)
 
 
-def _decode_whole(path: str, settings: DecodeSettings, output: FrameOutput) -> VideoFacts:
-    with open_video(path, settings.limits, output.facts) as video:
-        decode_fully(video, settings, output)
+def _decode_whole(path: str, settings: DecodeSettings, output: FrameOutput, made_up_times: bool | None) -> VideoFacts:
+    """``made_up_times``: of the packets; None where they were not looked at."""
+    facts = output.facts
+    if made_up_times is None and (facts.codec is None or (facts.duration_s or 0.0) > settings.limits.max_video_s):
+        with open_video(path, settings.limits, facts) as video:
+            if facts.codec in SELECTIVE_CODECS:
+                made_up_times = PlannedPackets(path, video, settings, facts).made_up_times
+            elif (facts.duration_s or 0.0) > settings.limits.max_video_s:
+                check_times(video, settings, facts)
+    for bare in (False, True):
+        with open_video(path, settings.limits, facts) as video, suppress(MessagesRefusedError):
+            output.show_as(video)
+            # AVI has no presentation times; which of its frames are out of order, packets of SELECTIVE_CODECS show.
+            made_up = facts.container == "avi" if made_up_times is None else made_up_times
+            decode_fully(video, settings, output, made_up_times=made_up, bare=bare)
+            break
     return output.finish()

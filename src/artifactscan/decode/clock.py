@@ -1,0 +1,98 @@
+"""Mends the clock of recordings that were joined: times go on where the clock of a container starts anew.
+
+Players do the same: a file made with ``cat one.ts two.ts`` shows both, one after the other.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+import av
+from av.container import InputContainer
+
+_BACKWARD_S = 0.1
+"""Decoding times that run backwards further than this belong to another recording, as in FFmpeg's own program."""
+_FORWARD_S = 10.0
+"""So do those further ahead than this, in containers whose clock may jump: FFmpeg's ``-dts_delta_threshold``."""
+_REORDERED_FRAMES = 17
+"""Frames by which presentation can never be out of decoding order (H.264 and HEVC hold at most 16 pictures)."""
+_REORDERED_S = 2.0
+"""At least so long, as the frame rate may be wrong."""
+_FLAGGED_BEFORE_JOIN = 2
+"""Packets before a join that FFmpeg marks as corrupt because MPEG-TS counts its packets anew there."""
+
+_CLOCK_JUMPS = 0x200
+"""AVFMT_TS_DISCONT (libavformat/avformat.h): MPEG-TS, MPEG-PS and Ogg."""
+_WITHOUT_DTS = ("matroska", "asf")
+"""Containers without decoding times: FFmpeg guesses them."""
+
+
+class Clock:
+    """Gives the packets of a stream times on one clock; ``frame_ticks`` is the duration of a frame without one."""
+
+    def __init__(self, container: InputContainer, ticks_per_s: float, frame_ticks: int):
+        self._may_jump = bool(container.format.flags & _CLOCK_JUMPS)
+        self._has_dts = not container.format.name.startswith(_WITHOUT_DTS)
+        self._backward = round(_BACKWARD_S * ticks_per_s)
+        self._forward = round(_FORWARD_S * ticks_per_s)
+        self._window = max(round(_REORDERED_S * ticks_per_s), _REORDERED_FRAMES * frame_ticks)
+        self._frame_ticks = frame_ticks
+        self._shift = 0
+        self._join: int | None = None
+        """Presentation time of the first packet after a join, until the next keyframe."""
+        self._undecodable = False
+        """What comes after a join, up to a keyframe, refers to frames that are not in the file."""
+        self._dts: int | None = None
+        """Decoding time of the last packet."""
+        self._latest: int | None = None
+        """The latest presentation time of this recording."""
+        self._end = 0
+        """End of the latest frame, in ticks."""
+
+    def mend(self, packets: Iterable[av.Packet], restarts: Callable[[av.Packet], bool]) -> Iterator[av.Packet]:
+        """Yields the packets, in file order, with their times changed in place.
+
+        ``restarts``: whether decoding can start at a packet. After a join, frames before the first one of the new
+        recording are left out, as by a decoder that starts there; packets before its first keyframe are marked as
+        corrupt.
+        """
+        held: deque[av.Packet] = deque()
+        for packet in packets:
+            if self._begins_anew(packet, restarts):
+                self._shift = self._end - (packet.pts if packet.pts is not None else packet.dts or 0)
+                self._dts = self._latest = None
+                self._join, self._undecodable = self._end, not packet.is_keyframe
+                for before in held:
+                    before.is_corrupt = False
+            elif packet.is_keyframe:
+                self._join, self._undecodable = None, False
+            if self._shift:
+                packet.pts = None if packet.pts is None else packet.pts + self._shift
+                packet.dts = None if packet.dts is None else packet.dts + self._shift
+            if self._join is not None and packet.pts is not None and packet.pts < self._join:
+                continue
+            if self._undecodable:
+                packet.is_corrupt = True
+            self._note(packet)
+            held.append(packet)
+            if len(held) > _FLAGGED_BEFORE_JOIN:
+                yield held.popleft()
+        yield from held
+
+    def _begins_anew(self, packet: av.Packet, restarts: Callable[[av.Packet], bool]) -> bool:
+        """Whether this packet is the first of another recording."""
+        if self._has_dts:
+            if packet.dts is None or self._dts is None:
+                return False
+            step = packet.dts + self._shift - self._dts
+            return step < -self._backward or (self._may_jump and step > self._forward)
+        if packet.pts is None or self._latest is None:
+            return False
+        step = packet.pts + self._shift - self._latest
+        return step < -self._window or (step < 0 and packet.is_keyframe and restarts(packet))
+
+    def _note(self, packet: av.Packet) -> None:
+        if packet.dts is not None:
+            self._dts = packet.dts
+        if packet.pts is not None:
+            self._latest = packet.pts if self._latest is None else max(self._latest, packet.pts)
+            self._end = max(self._end, packet.pts + (packet.duration or self._frame_ticks))
