@@ -13,12 +13,10 @@ _BACKWARD_S = 0.1
 """Decoding times that run backwards further than this belong to another recording, as in FFmpeg's own program."""
 _FORWARD_S = 10.0
 """So do those further ahead than this, in containers whose clock may jump: FFmpeg's ``-dts_delta_threshold``."""
-_REORDERED_FRAMES = 17
-"""Frames by which presentation can never be out of decoding order (H.264 and HEVC hold at most 16 pictures)."""
-_REORDERED_S = 2.0
-"""At least so long, as the frame rate may be wrong."""
 _FLAGGED_BEFORE_JOIN = 2
-"""Packets before a join that FFmpeg marks as corrupt because MPEG-TS counts its packets anew there."""
+"""Packets before a join, or a pause, that FFmpeg marks as corrupt because MPEG-TS counts its packets anew there."""
+_PAUSE_FRAMES = 1.5
+"""Frames after which a keyframe counts as the first one after a pause."""
 
 _CLOCK_JUMPS = 0x200
 """AVFMT_TS_DISCONT (libavformat/avformat.h): MPEG-TS, MPEG-PS and Ogg."""
@@ -34,7 +32,6 @@ class Clock:
         self._has_dts = not container.format.name.startswith(_WITHOUT_DTS)
         self._backward = round(_BACKWARD_S * ticks_per_s)
         self._forward = round(_FORWARD_S * ticks_per_s)
-        self._window = max(round(_REORDERED_S * ticks_per_s), _REORDERED_FRAMES * frame_ticks)
         self._frame_ticks = frame_ticks
         self._shift = 0
         self._join: int | None = None
@@ -48,23 +45,30 @@ class Clock:
         self._end = 0
         """End of the latest frame, in ticks."""
 
-    def mend(self, packets: Iterable[av.Packet], restarts: Callable[[av.Packet], bool]) -> Iterator[av.Packet]:
+    def mend(
+        self, packets: Iterable[av.Packet], restarts: Callable[[av.Packet], bool], *, joined: bool = False
+    ) -> Iterator[av.Packet]:
         """Yields the packets, in file order, with their times changed in place.
 
-        ``restarts``: whether decoding can start at a packet. After a join, frames before the first one of the new
-        recording are left out, as by a decoder that starts there; packets before its first keyframe are marked as
-        corrupt.
+        ``restarts``: whether decoding can start at a packet; ``joined``: the first one begins another recording. After
+        a join, frames before the first one of the new recording are left out, as by a decoder that starts there;
+        packets before its first keyframe are marked as corrupt.
         """
         held: deque[av.Packet] = deque()
         for packet in packets:
-            if self._begins_anew(packet, restarts):
+            if joined or self._begins_anew(packet, restarts):
+                joined = False
                 self._shift = self._end - (packet.pts if packet.pts is not None else packet.dts or 0)
                 self._dts = self._latest = None
                 self._join, self._undecodable = self._end, not packet.is_keyframe
-                for before in held:
-                    before.is_corrupt = False
+                unflagged = held
             elif packet.is_keyframe:
                 self._join, self._undecodable = None, False
+                unflagged = held if self._follows_a_pause(packet) else ()
+            else:
+                unflagged = ()
+            for before in unflagged:
+                before.is_corrupt = False
             if self._shift:
                 packet.pts = None if packet.pts is None else packet.pts + self._shift
                 packet.dts = None if packet.dts is None else packet.dts + self._shift
@@ -87,8 +91,15 @@ class Clock:
             return step < -self._backward or (self._may_jump and step > self._forward)
         if packet.pts is None or self._latest is None:
             return False
-        step = packet.pts + self._shift - self._latest
-        return step < -self._window or (step < 0 and packet.is_keyframe and restarts(packet))
+        # Frames that come later are never shown before one where decoding can start, those before it never after it.
+        return packet.pts + self._shift < self._latest and packet.is_keyframe and restarts(packet)
+
+    def _follows_a_pause(self, packet: av.Packet) -> bool:
+        return (
+            packet.dts is not None
+            and self._dts is not None
+            and (packet.dts + self._shift - self._dts > _PAUSE_FRAMES * (packet.duration or self._frame_ticks))
+        )
 
     def _note(self, packet: av.Packet) -> None:
         if packet.dts is not None:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from io import FileIO
@@ -18,7 +18,8 @@ from av.video.stream import VideoStream
 
 from artifactscan.decode.clock import Clock
 from artifactscan.decode.header_fields import Cropping, is_truncated, read_cropping
-from artifactscan.decode.packet_notes import PacketReader
+from artifactscan.decode.packet_notes import PacketReader, add_extradata
+from artifactscan.decode.recordings import FilePart, find_recordings
 from artifactscan.decode.size_limits import check_pixels
 from artifactscan.decode.video import DecodeError, DecodeLimits, VideoFacts
 from artifactscan.outcomes import Outcome
@@ -56,12 +57,15 @@ _DURATION_TAG = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)")
 class OpenVideo:
     """An open container and its video stream."""
 
+    path: str
     container: InputContainer
     stream: VideoStream
     truncated: bool
     """The file is shorter than its container says: WebM, Matroska and AVI only."""
     cropping: Cropping | None = None
     """What the container has players cut off the coded frames."""
+    joined: tuple[tuple[int, int], ...] = ()
+    """Where other recordings follow in the file: from byte to byte."""
 
     @property
     def time_base(self) -> Fraction:
@@ -113,8 +117,8 @@ class OpenVideo:
 
         Longer, up to the declared end of the stream, where empty samples follow it.
         """
-        entries = self.stream.index_entries if "mp4" in self.container.format.name else ()
-        if len(entries) and not entries[-1].size:
+        entries = self.stream.index_entries
+        if "mp4" in self.container.format.name and len(entries) and not entries[len(entries) - 1].size:
             return max(duration, first + (self.stream.duration or 0) - last)
         return duration
 
@@ -136,19 +140,43 @@ class OpenVideo:
         return ratio if ratio and 1 / _MAX_PIXEL_SHAPE <= ratio <= _MAX_PIXEL_SHAPE else Fraction(1)
 
     def packets(self) -> Iterator[av.Packet]:
-        """The stream's packets in file order, on one clock; packets that cannot be read are skipped."""
-        clock = Clock(self.container, float(1 / self.time_base), self.frame_ticks)
-        return clock.mend(self._packets(), PacketReader(self.stream.codec_context).restarts)
+        """The stream's packets in file order, on one clock; packets that cannot be read are skipped.
 
-    def _packets(self) -> Iterator[av.Packet]:
-        for _ in range(_MAX_DEMUX_ERRORS):
-            try:
-                for packet in self.container.demux(self.stream):
-                    if packet.size:
-                        yield packet
-                return
-            except FFmpegError:
-                continue  # the error ended the generator; the demuxer goes on after the packet it could not read
+        After its own recording those of others that were joined to it, which bring their parameter sets with them.
+        """
+        clock = Clock(self.container, float(1 / self.time_base), self.frame_ticks)
+        restarts = PacketReader(self.stream.codec_context).restarts
+        yield from clock.mend(_packets(self.container, self.stream), restarts)
+        for part in self.joined:
+            yield from clock.mend(self._packets_of(part), restarts, joined=True)
+
+    def _packets_of(self, part: tuple[int, int]) -> Iterator[av.Packet]:
+        """The packets of another recording in the file; those of another codec are marked as corrupt."""
+        with suppress(DecodeError), _open(self.path, VideoFacts(), {}, part) as container:
+            stream = _video_stream(container, VideoFacts())
+            context, own = stream.codec_context, self.stream.codec_context
+            extradata = bytes(context.extradata or b"")
+            ticks = (stream.time_base or self.time_base) / self.time_base
+            for number, packet in enumerate(_packets(container, stream)):
+                if not number and extradata and extradata != own.extradata:
+                    add_extradata(packet, extradata)
+                packet.is_corrupt = packet.is_corrupt or context.codec.id != own.codec.id
+                if ticks != 1:
+                    packet.pts = None if packet.pts is None else round(packet.pts * ticks)
+                    packet.dts = None if packet.dts is None else round(packet.dts * ticks)
+                    packet.duration = round((packet.duration or 0) * ticks)
+                yield packet
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    for _ in range(_MAX_DEMUX_ERRORS):
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    yield packet
+            return
+        except FFmpegError:
+            continue  # the error ended the generator; the demuxer goes on after the packet it could not read
 
 
 @contextmanager
@@ -158,16 +186,18 @@ def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[O
     Raises DecodeError: UNDECODABLE where it holds no video, TOO_LARGE where the frames exceed a limit; OSError where
     the file cannot be read. The duration in the headers is no reason: recorders get it wrong.
     """
+    first, *joined = find_recordings(path)
+    part = first if joined else None
     # FFmpeg decodes a frame here if the headers are incomplete; max_pixels limits that too.
-    with _open(path, facts, {"max_pixels": str(limits.max_pixels)}) as container:
+    with _open(path, facts, {"max_pixels": str(limits.max_pixels)}, part) as container:
         stream = _video_stream(container, facts)
         _read_headers(container, stream, facts)
         if facts.width is None:
-            with _open(path, facts, _NO_DECODER) as undecoded:
+            with _open(path, facts, _NO_DECODER, part) as undecoded:
                 _read_headers(undecoded, _video_stream(undecoded, facts), facts)
         check_pixels(facts.width or 0, facts.height or 0, limits, facts)
         cropping = read_cropping(path, stream.id, container.streams.video.index(stream))
-        yield OpenVideo(container, stream, is_truncated(path), cropping)
+        yield OpenVideo(path, container, stream, is_truncated(path), cropping, tuple(joined))
 
 
 def _read_headers(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> None:
@@ -181,14 +211,18 @@ def _read_headers(container: InputContainer, stream: VideoStream, facts: VideoFa
 
 
 @contextmanager
-def _open(path: str, facts: VideoFacts, options: dict[str, str]) -> Iterator[InputContainer]:
+def _open(
+    path: str, facts: VideoFacts, options: dict[str, str], part: tuple[int, int] | None = None
+) -> Iterator[InputContainer]:
+    """``part``: of the file, from byte to byte; None is all of it."""
     options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "", **options}
     # FFmpeg sees a stream of bytes without a name: neither the name nor the content can make it open another file.
     with FileIO(os.open(path, os.O_RDONLY)) as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise DecodeError(Outcome.UNDECODABLE, "the file is empty", facts)
         try:
-            container = av.open(file, mode="r", options=options, io_open=_refuse_to_open, metadata_errors="replace")
+            source = file if part is None else FilePart(file, *part)
+            container = av.open(source, mode="r", options=options, io_open=_refuse_to_open, metadata_errors="replace")
         except ArgumentError:
             # FFmpeg's error for a demuxer that is not on the allow-list.
             reason = "its container format is not one that is read: a playlist, script or image, not a video file"

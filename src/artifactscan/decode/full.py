@@ -32,6 +32,9 @@ def decode_fully(
     number = -1
     for number, packet in enumerate(video.packets()):
         timeline.expect(packet)
+        if packet.is_corrupt:
+            timeline.add_damage(number)
+            continue
         try:
             frames = decoder.decode((bare and reader.without_messages(packet)) or packet)
         except MemoryError:
@@ -128,9 +131,11 @@ class _Timeline:
 
     def finish(self, *, read: int) -> None:
         """Ends the timeline after ``read`` packets; packets that the file lacks are counted as damaged."""
-        self._add_lost_before(inf)
-        while self.times:
-            self._show(self.times.popleft(), None, 0)
+        if self.made_up_times:
+            while self.times:
+                self._show(self.times.popleft(), None, 0)
+        else:
+            self._add_lost_before(inf)
         missing, step = self.video.missing(read, self.start or 0, self.end)
         if self.frames and not missing:
             last, _ = self.on_screen

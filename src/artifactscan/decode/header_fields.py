@@ -15,7 +15,7 @@ import numpy as np
 
 _MAX_RIFF_CHUNKS = 64
 """Most chunks read in an AVI file; in larger OpenDML files each holds a gigabyte."""
-_EBML, _SEGMENT, _CLUSTER, _TRACKS = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0x1654AE6B
+_EBML, SEGMENT, _CLUSTER, _TRACKS = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0x1654AE6B
 """Ids of elements of a Matroska file (RFC 9559)."""
 _TRACK_ENTRY, _TRACK_TYPE, _VIDEO, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0xAE, 0x83, 0xE0, 0xB0, 0xBA
 _VIDEO_TRACK = 1
@@ -59,15 +59,15 @@ def is_truncated(path: str) -> bool:
                 return True
             file.seek(length + length % 2 - 4, os.SEEK_CUR)
         file.seek(0)
-        if (ebml := _read_ebml_header(file)) is None or ebml[0] != _EBML or ebml[1] is None or ebml[1] > size:
+        if (ebml := read_ebml_header(file)) is None or ebml[0] != _EBML or ebml[1] is None or ebml[1] > size:
             return False
         file.seek(ebml[1], os.SEEK_CUR)
-        if (segment := _read_ebml_header(file)) is None or segment[0] != _SEGMENT or segment[1] is None:
+        if (segment := read_ebml_header(file)) is None or segment[0] != SEGMENT or segment[1] is None:
             return False
         return file.tell() + segment[1] > size
 
 
-def _read_ebml_header(file: BinaryIO) -> tuple[int, int | None] | None:
+def read_ebml_header(file: BinaryIO) -> tuple[int, int | None] | None:
     """Id and content size of the element that begins here (RFC 8794); size None where it is declared unknown."""
     numbers = []
     for most in (4, 8):
@@ -103,7 +103,7 @@ def read_cropping(path: str, track: int, position: int) -> Cropping | None:
 
 def _matroska_cropping(file: BinaryIO, position: int) -> Cropping | None:
     for name, size in _elements(file):
-        if name == _SEGMENT:
+        if name == SEGMENT:
             continue  # its content follows, at once
         if name == _CLUSTER or size is None:
             return None  # tracks stand before the first cluster
@@ -124,7 +124,7 @@ def _matroska_cropping(file: BinaryIO, position: int) -> Cropping | None:
 def _elements(file: BinaryIO) -> Iterator[tuple[int, int | None]]:
     """Id and size of each EBML element; the caller reads or skips the content before the next one."""
     for _ in range(_MAX_ELEMENTS):
-        if (header := _read_ebml_header(file)) is None:
+        if (header := read_ebml_header(file)) is None:
             return
         yield header
 

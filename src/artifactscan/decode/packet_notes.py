@@ -4,12 +4,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import av
+from av.packet import PacketSideData
 from av.video.codeccontext import VideoCodecContext
 
+_NEW_EXTRADATA = 1
+"""AV_PKT_DATA_NEW_EXTRADATA, libavcodec/packet.h."""
 _H264_SLICE, _H264_IDR, _H264_SEI, _H264_PARAMETERS = 1, 5, frozenset({6}), frozenset({7, 8})
 _H264_PICTURES = frozenset(range(1, 6))
 _HEVC_PICTURES, _HEVC_RESTARTS = frozenset(range(32)), frozenset(range(16, 22))
-_HEVC_NON_REFERENCE, _HEVC_PARAMETERS, _HEVC_SEI = frozenset(range(0, 16, 2)), frozenset({32, 33, 34}), frozenset({39, 40})
+_HEVC_NON_REFERENCE, _HEVC_PARAMETERS, _HEVC_SEI = (
+    frozenset(range(0, 16, 2)),
+    frozenset({32, 33, 34}),
+    frozenset({39, 40}),
+)
 _DISPLAY_ORIENTATION = 47
 """Type of the SEI message that asks for a rotation (H.264 D.2.27, HEVC D.2.14)."""
 _MPEG4_INTRA, _MPEG4_BIDIRECTIONAL = 0, 2
@@ -65,8 +72,11 @@ class PacketReader:
 
     def note(self, packet: av.Packet) -> PacketNote:
         """The properties of the next packet."""
+        changed = packet.has_sidedata("new_extradata")
+        if changed:
+            self._length_bytes = _length_bytes(self.codec, bytes(packet.get_sidedata("new_extradata")))
         found = self._describe(packet)
-        if packet.has_sidedata("new_extradata"):
+        if changed:
             found["parameters"] = True
         shown = found.pop("shown", True) and not packet.is_discard
         return PacketNote(
@@ -98,7 +108,12 @@ class PacketReader:
             return None
         bare = av.Packet(kept)
         bare.stream, bare.time_base = packet.stream, packet.time_base
-        bare.pts, bare.dts, bare.duration, bare.is_keyframe = packet.pts, packet.dts, packet.duration, packet.is_keyframe
+        bare.pts, bare.dts, bare.duration, bare.is_keyframe = (
+            packet.pts,
+            packet.dts,
+            packet.duration,
+            packet.is_keyframe,
+        )
         if packet.has_sidedata("new_extradata"):
             bare.set_sidedata(packet.get_sidedata("new_extradata"))
         return bare
@@ -120,6 +135,13 @@ class PacketReader:
             "parameters": bool(volume and known and volume != known),
             "bidirectional": kind == _MPEG4_BIDIRECTIONAL,
         }
+
+
+def add_extradata(packet: av.Packet, extradata: bytes) -> None:
+    """Gives a packet the parameter sets that it and the ones after it need."""
+    side_data = PacketSideData(_NEW_EXTRADATA, len(extradata))  # type: ignore[call-arg]
+    side_data.update(extradata)
+    packet.set_sidedata(side_data)
 
 
 def _mpeg4_volume(data: bytes) -> bytes:

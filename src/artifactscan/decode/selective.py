@@ -154,9 +154,10 @@ class _GroupDecoder:
                 raise _PlanMismatchError  # going back, the decoder would have parameter sets of later packets
             self.damaged = True
             self.output.damaged.add(refused)
-            # Once more, up to the damage: the decoder still held back good frames. Damage often begins in the packet
-            # before the refused one, so that one is left out too.
-            self._run([number for number in numbers if number < refused - 1])
+            # Once more, up to the damage: the decoder still held back good frames. Damage that the decoder finds often
+            # begins in the packet before the refused one, so that one is left out too.
+            end = refused - 1 if self.plan.notes[refused].intact else refused
+            self._run([number for number in numbers if number < end])
             numbers = self._from_next_restart(refused)
         if self.due and not self.damaged:
             raise _PlanMismatchError

@@ -62,8 +62,6 @@ def _decode_whole(path: str, settings: DecodeSettings, output: FrameOutput, made
     for bare in (False, True):
         with open_video(path, settings.limits, facts) as video, suppress(MessagesRefusedError):
             output.show_as(video)
-            # AVI has no presentation times; which of its frames are out of order, packets of SELECTIVE_CODECS show.
-            made_up = facts.container == "avi" if made_up_times is None else made_up_times
-            decode_fully(video, settings, output, made_up_times=made_up, bare=bare)
+            decode_fully(video, settings, output, made_up_times=bool(made_up_times), bare=bare)
             break
     return output.finish()

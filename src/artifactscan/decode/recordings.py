@@ -1,0 +1,99 @@
+"""Finds the recordings in a file that was joined of several, as with ``cat one.mkv two.mkv``: FLV and Matroska.
+
+FFmpeg stops at the header of the second one in an FLV, and reads the second one in a Matroska file with the parameter
+sets of the first. MPEG-TS, MPEG-PS and AVI it reads as one; of joined mp4 files every player shows the first.
+"""
+
+import os
+import re
+from io import FileIO
+
+from artifactscan.decode.header_fields import SEGMENT, read_ebml_header
+
+_FLV_HEADER = re.compile(rb"FLV\x01[\x00\x01\x04\x05]\x00\x00\x00\x09\x00\x00\x00\x00")
+"""The header and the size of the tag before the first one (Adobe Flash Video File Format, annex E.2 and E.3)."""
+_EBML_HEADER = re.compile(rb"\x1a\x45\xdf\xa3.{1,64}?\x42\x82.(?:matroska|webm)", re.DOTALL)
+"""An EBML header with the types of document that are read (RFC 8794, 11.2; RFC 9559, 4)."""
+_HEADER_BYTES = 96
+"""More than the longest match of either."""
+_CHUNK_BYTES = 8 << 20
+_MAX_RECORDINGS = 1000
+
+
+class FilePart:
+    """A part of a file, for reading by FFmpeg."""
+
+    def __init__(self, file: FileIO, start: int, end: int):
+        self._file, self._start, self._size = file, start, end - start
+        self._position = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes; none at the end of the part."""
+        most = max(0, self._size - self._position)
+        self._file.seek(self._start + self._position)
+        data = self._file.read(most if size < 0 else min(size, most))
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Moves to a position in the part, and returns it."""
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """The position in the part."""
+        return self._position
+
+
+def find_recordings(path: str) -> list[tuple[int, int]]:
+    """Start and end in bytes of each recording in a file; the whole file where it is not one of several."""
+    with FileIO(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(4)
+        if head == b"FLV\x01":
+            starts = _matches(file, _FLV_HEADER, 1)
+        elif head == b"\x1a\x45\xdf\xa3":
+            starts = _matroska_starts(file, size)
+        else:
+            starts = []
+    starts = [0, *starts[:_MAX_RECORDINGS]]
+    return list(zip(starts, [*starts[1:], size], strict=True))
+
+
+def _matroska_starts(file: FileIO, size: int) -> list[int]:
+    """Where later EBML headers are: each at the end of the segment before, where that declares its size."""
+    starts: list[int] = []
+    start = 0
+    while len(starts) < _MAX_RECORDINGS:
+        file.seek(start)
+        ebml = read_ebml_header(file)
+        if ebml is None or ebml[1] is None or file.tell() + ebml[1] > size:
+            return starts
+        file.seek(ebml[1], os.SEEK_CUR)
+        segment = read_ebml_header(file)
+        if segment is None or segment[0] != SEGMENT:
+            return starts
+        if segment[1] is None:
+            return starts + _matches(file, _EBML_HEADER, file.tell())
+        start = file.tell() + segment[1]
+        if start + _HEADER_BYTES > size:
+            return starts
+        file.seek(start)
+        if not _EBML_HEADER.match(file.read(_HEADER_BYTES)):
+            return starts
+        starts.append(start)
+    return starts
+
+
+def _matches(file: FileIO, pattern: re.Pattern[bytes], start: int) -> list[int]:
+    """Where ``pattern`` is found from ``start`` on."""
+    found: list[int] = []
+    tail = b""
+    file.seek(start)
+    while (chunk := file.read(_CHUNK_BYTES)) and len(found) < _MAX_RECORDINGS:
+        data = tail + chunk
+        positions = [start - len(tail) + match.start() for match in pattern.finditer(data)]
+        found += [position for position in positions if not found or position > found[-1]]
+        start += len(chunk)
+        tail = data[-_HEADER_BYTES:]
+    return found

@@ -1,0 +1,448 @@
+"""Odd media of real recorders, phones and muxers: the right frames, none called lost that is there."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from decoded import SETTINGS, assert_identical, decode, failure
+from media import draw_frame, read_number, truncate, write_clip
+from odd_media import (
+    B_FRAMES,
+    clean_aperture,
+    empty_sample,
+    flv_with_duration,
+    green_bar,
+    join,
+    joined,
+    long_sei,
+    motion_photo,
+    pixel_crop,
+    remux,
+    two_descriptions,
+    write_second_half,
+)
+
+from artifactscan.decode.input_spec import InputSpec
+from artifactscan.decode.sampling import EVERY_FRAME_FPS
+from artifactscan.decode.slices import Slice
+from artifactscan.decode.video import DecodeLimits, DecodeSettings
+from artifactscan.outcomes import Outcome
+
+TWO_SECONDS = [0, 12, 24, 36]
+FOUR_SECONDS = [0, 12, 24, 36, 48, 60, 72, 84]
+EVERY_FRAME = DecodeSettings(input=SETTINGS.input, sample_fps=EVERY_FRAME_FPS)
+
+
+def numbers(path: Path, settings: DecodeSettings = SETTINGS) -> list[int]:
+    """The numbers on the sampled frames; fails where any is lost, or where a full decode gives others."""
+    frames, facts = assert_identical(path, settings)
+    assert (facts.frames_sampled, facts.packets_damaged) == (len(frames), 0)
+    return [read_number(pixels) for _, _, pixels in frames]
+
+
+# Messages that the decoder cannot read
+
+
+@pytest.mark.parametrize(
+    ("name", "clip"),
+    [
+        ("clip.mp4", {}),
+        ("b-frames.mp4", {"options": B_FRAMES}),
+        ("clip.mkv", {}),
+        ("clip.ts", {"annex_b": True}),
+        ("hevc.mp4", {"codec": "libx265"}),
+        ("hevc.ts", {"codec": "libx265", "annex_b": True}),
+    ],
+)
+def test_messages_longer_than_their_unit_cost_no_frame(tmp_path: Path, name: str, clip: dict) -> None:
+    path = long_sei(tmp_path / name, **clip)
+    assert numbers(path) == TWO_SECONDS
+    assert numbers(path, EVERY_FRAME) == list(range(48))
+
+
+def test_comments_in_a_jpeg_that_cannot_be_read_cost_no_frame(tmp_path: Path) -> None:
+    broken = b"\xff\xe1\x00\x02\xff\xe2\x00\x04\x00\x00"
+    source = write_clip(tmp_path / "plain.avi", codec="mjpeg", pix_fmt="yuvj420p")
+    path = remux(source, tmp_path / "clip.avi", lambda _, data: data[:2] + broken + data[2:])
+    assert numbers(path) == TWO_SECONDS
+
+
+def test_damage_beside_a_broken_message_is_still_lost(tmp_path: Path) -> None:
+    def noise(number: int, data: bytes) -> bytes:
+        return data if number != 13 else data[:40] + bytes(reversed(data[40:]))
+
+    path = remux(long_sei(tmp_path / "sei.mp4", options={"g": "12", "bf": "0"}), tmp_path / "clip.mp4", noise)
+    frames, facts = decode(path, EVERY_FRAME)
+    lost = set(range(48)) - {index for index, _, _ in frames}
+    assert lost == set(range(13, 24)) or lost == set(range(12, 24))
+    assert [read_number(pixels) for _, _, pixels in frames] == [index for index, _, _ in frames]
+    assert facts.packets_damaged
+
+
+# Samples without a frame
+
+
+@pytest.mark.parametrize("number", [36, 1, 47])
+def test_an_empty_sample_is_no_lost_frame(tmp_path: Path, number: int) -> None:
+    path = empty_sample(tmp_path / "clip.mp4", number)
+    assert numbers(path) == [35 if frame == number else frame for frame in TWO_SECONDS]
+    _, facts = decode(path)
+    assert (facts.frames_in_video, facts.duration_s) == (47, 2.0)
+
+
+def test_samples_that_a_truncated_file_lacks_are_counted_beside_empty_ones(tmp_path: Path) -> None:
+    path = empty_sample(tmp_path / "clip.mp4")
+    fast = remux(path, tmp_path / "fast.mp4", movflags="faststart")
+    _, facts = decode(truncate(fast, keep=0.6))
+    assert facts.frames_in_video == 47
+    assert facts.frames_decoded is not None and facts.frames_decoded < 4
+
+
+# Clocks that start anew
+
+
+@pytest.mark.parametrize(
+    ("name", "clip"),
+    [
+        ("b-frames.ts", {"options": B_FRAMES}),
+        ("hevc.ts", {"codec": "libx265"}),
+        ("mpeg2.ts", {"codec": "mpeg2video", "options": B_FRAMES}),
+        ("mpeg2.mpg", {"codec": "mpeg2video", "options": B_FRAMES}),
+        ("b-frames.mkv", {"options": B_FRAMES}),
+        ("mpeg4.mkv", {"codec": "mpeg4", "options": {"bf": "2"}}),
+        ("vp8.webm", {"codec": "libvpx"}),
+        ("vp9.webm", {"codec": "libvpx-vp9"}),
+        ("av1.mkv", {"codec": "libsvtav1"}),
+        ("b-frames.flv", {"options": B_FRAMES}),
+        ("mpeg4.avi", {"codec": "mpeg4"}),
+    ],
+)
+def test_joined_recordings_follow_each_other(tmp_path: Path, name: str, clip: dict) -> None:
+    path = joined(tmp_path / name, **clip)
+    assert numbers(path) == FOUR_SECONDS
+    frames, facts = decode(path)
+    assert [seconds for _, seconds, _ in frames] == pytest.approx([n / 2 for n in range(8)], abs=0.01)
+    assert facts.duration_s == pytest.approx(4.0, abs=0.01)
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mkv", "flv"])
+def test_joined_recordings_have_parameter_sets_of_their_own(tmp_path: Path, suffix: str) -> None:
+    first = write_clip(tmp_path / f"first.{suffix}", options=B_FRAMES)
+    options = {"g": "24", "bf": "0", "profile": "baseline", "x264-params": "cabac=0"}
+    second = write_second_half(tmp_path / f"second.{suffix}", options=options, width=320, height=192)
+    path = join(tmp_path / f"joined.{suffix}", first, second)
+    assert numbers(path) == FOUR_SECONDS
+    assert numbers(path, EVERY_FRAME) == list(range(96))
+
+
+def test_a_joined_recording_of_another_codec_is_counted_as_lost(tmp_path: Path) -> None:
+    first = write_clip(tmp_path / "first.mkv")
+    path = join(tmp_path / "joined.mkv", first, write_second_half(tmp_path / "second.mkv", codec="libx265"))
+    frames, facts = decode(path)
+    assert [read_number(pixels) for _, _, pixels in frames] == TWO_SECONDS
+    assert (facts.frames_sampled, facts.frames_decoded, facts.frames_in_video) == (8, 4, 96)
+
+
+def test_a_recording_of_unknown_length_may_be_followed_by_another(tmp_path: Path) -> None:
+    """As live recorders write them: the size of the segment is not known."""
+    path = joined(tmp_path / "clip.mkv", muxer={"live": "1"})
+    assert numbers(path) == FOUR_SECONDS
+
+
+@pytest.mark.parametrize(("seconds", "gap_s"), [(25_000, 0), (15, 0), (5, 3)])
+def test_a_clock_that_jumps_is_another_recording_and_a_short_pause_is_not(
+    tmp_path: Path, seconds: float, gap_s: float
+) -> None:
+    """In MPEG-TS; a jump of more than ten seconds is one of the clock."""
+    options = {"bf": "0", "x264-params": "bframes=0"}
+    first = write_clip(tmp_path / "first.ts", options=options)
+    offset = {"output_ts_offset": str(seconds)}
+    second = write_second_half(tmp_path / "second.ts", options=options, muxer=offset)
+    frames, facts = assert_identical(join(tmp_path / "clip.ts", first, second))
+    held = [47] if gap_s else []
+    assert [read_number(pixels) for _, _, pixels in frames] == [*FOUR_SECONDS[:4], *held, *FOUR_SECONDS[4:]]
+    assert (facts.duration_s, facts.packets_damaged) == (pytest.approx(4.0 + gap_s, abs=0.01), 0)
+    assert frames[-4][1] == pytest.approx(2.0 + gap_s, abs=0.01)
+
+
+def test_a_pause_in_a_container_with_a_steady_clock_is_kept(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mkv", pts_s=[n / 24 + 100 * (n > 23) for n in range(48)])
+    frames, facts = assert_identical(path)
+    assert [read_number(pixels) for _, _, pixels in frames] == [0, 12, 23, 24, 36]
+    assert facts.duration_s == pytest.approx(102.0, abs=0.1)
+
+
+def test_a_clock_of_33_bits_may_wrap(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.ts", options=B_FRAMES, muxer={"output_ts_offset": str(2**33 / 90_000 - 1)})
+    assert numbers(path) == TWO_SECONDS
+
+
+def test_frames_after_a_join_that_refer_to_what_is_not_there_are_lost(tmp_path: Path) -> None:
+    """The second recording begins between keyframes."""
+    first = write_clip(tmp_path / "first.ts")
+    whole = write_second_half(tmp_path / "whole.ts", options={"g": "24", "bf": "0"})
+    second = remux(whole, tmp_path / "second.ts", lambda number, data: data if number >= 6 else None)
+    frames, facts = decode(join(tmp_path / "clip.ts", first, second), EVERY_FRAME)
+    shown = [read_number(pixels) for _, _, pixels in frames]
+    assert shown == [*range(48), *range(72, 96)]
+    assert facts.packets_damaged
+
+
+# What a header claims
+
+
+@pytest.mark.parametrize(
+    ("name", "clip"),
+    [("clip.mkv", {}), ("clip.webm", {"codec": "libvpx-vp9"}), ("clip.flv", {}), ("clip.ts", {"options": B_FRAMES})],
+)
+def test_a_clock_that_starts_late_does_not_make_a_video_long(tmp_path: Path, name: str, clip: dict) -> None:
+    path = write_clip(tmp_path / name, pts_s=[20_000 + n / 24 for n in range(48)], **clip)
+    assert numbers(path) == TWO_SECONDS
+    assert decode(path)[1].duration_s == pytest.approx(2.0, abs=0.01)
+
+
+@pytest.mark.parametrize("seconds", [86_400.0, 1e12, -5.0])
+def test_a_wrong_duration_in_the_header_is_no_reason(tmp_path: Path, seconds: float) -> None:
+    assert numbers(flv_with_duration(tmp_path / "clip.flv", seconds)) == TWO_SECONDS
+
+
+def test_what_a_truncated_file_claims_to_miss_does_not_make_it_too_large(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mkv")
+    data = path.read_bytes().replace(b"00:00:02.0", b"24:00:02.0")
+    path.write_bytes(data[: len(data) - 200])
+    frames, facts = decode(path)
+    assert [read_number(pixels) for _, _, pixels in frames][:4] == TWO_SECONDS
+    assert facts.frames_sampled is not None and facts.frames_sampled > len(frames)
+
+
+def test_a_last_frame_that_is_held_long_does_not_make_a_video_too_large(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", options={"bf": "0"})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"stts") + 4 + 4
+    count, samples, ticks = struct.unpack_from(">III", data, at)
+    assert (count, samples) == (1, 48)
+    duration = data.index(b"mdhd") + 4 + 12
+    scale = struct.unpack_from(">I", data, duration)[0]
+    assert ticks * 24 == scale
+    frames, _ = decode(path, DecodeSettings(input=SETTINGS.input, limits=DecodeLimits(max_video_s=1.99)))
+    assert len(frames) == 4
+
+
+@pytest.mark.parametrize("name", ["long.mp4", "long.mkv", "long.ts", "long.gif", "long.webm"])
+def test_what_is_there_is_held_against_the_limit(tmp_path: Path, name: str) -> None:
+    clips: dict[str, dict] = {"gif": {"codec": "gif", "pix_fmt": "rgb8"}, "webm": {"codec": "libvpx-vp9"}}
+    clip = clips.get(name.split(".")[1], {})
+    path = write_clip(tmp_path / name, pts_s=[5.0 * n for n in range(5)], width=64, height=64, **clip)
+    error = failure(path, DecodeLimits(max_video_s=19))
+    assert (error.outcome, error.reason) == (Outcome.TOO_LARGE, "a video of 20 s is over the limit of 19 s")
+    assert error.facts.duration_s == pytest.approx(20.0, abs=0.1)
+    assert decode(path, DecodeSettings(input=SETTINGS.input, limits=DecodeLimits(max_video_s=20)))[0]
+
+
+# Several parameter sets, several tracks
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "flv"])
+@pytest.mark.parametrize("change", [12, 24, 36])
+def test_parameter_sets_may_change(tmp_path: Path, suffix: str, change: int) -> None:
+    path = two_descriptions(tmp_path / f"clip.{suffix}", change=change)
+    assert numbers(path) == TWO_SECONDS
+    assert numbers(path, EVERY_FRAME)[:46] == list(range(46))
+
+
+def test_damage_beside_changing_parameter_sets_costs_one_group(tmp_path: Path) -> None:
+    def noise(number: int, data: bytes) -> bytes:
+        return data if number != 40 else data[:20] + bytes(reversed(data[20:]))
+
+    source = two_descriptions(tmp_path / "source.mp4", change=24)
+    frames, facts = decode(remux(source, tmp_path / "clip.mp4", noise), EVERY_FRAME)
+    shown = [read_number(pixels) for _, _, pixels in frames]
+    assert shown == [index for index, _, _ in frames]
+    assert set(range(36)) <= set(shown)
+    assert facts.packets_damaged
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mov", "clip.mkv"])
+@pytest.mark.parametrize("default", [True, False])
+def test_a_still_beside_a_clip_is_not_the_video(tmp_path: Path, name: str, default: bool) -> None:
+    if name == "clip.mkv" and not default:
+        pytest.skip("Matroska does not say that a track is a still: the larger default track is taken")
+    path = motion_photo(tmp_path / name, default=default)
+    assert numbers(path) == TWO_SECONDS
+    assert decode(path)[1].width == 160
+
+
+# Times that a muxer made up
+
+
+@pytest.mark.parametrize(
+    ("name", "clip"),
+    [
+        ("h264.avi", {"options": B_FRAMES}),
+        ("h264.mkv", {"options": B_FRAMES}),
+        ("pyramid.mp4", {"options": {"g": "24", "bf": "3", "x264-params": "b-pyramid=normal"}}),
+        ("open.mp4", {"options": {"g": "24", "x264-params": "open-gop=1:bframes=3"}}),
+        ("mpeg4.mkv", {"codec": "mpeg4", "options": {"bf": "2"}}),
+        ("mpeg4.avi", {"codec": "mpeg4", "options": {"bf": "2"}}),
+        ("hevc.mkv", {"codec": "libx265", "options": {"x265-params": "keyint=24:bframes=4"}}),
+    ],
+)
+def test_times_in_decoding_order_are_given_to_frames_in_the_order_shown(tmp_path: Path, name: str, clip: dict) -> None:
+    path = tmp_path / name
+    if name == "h264.avi":
+        write_clip(path, **clip)
+    else:
+        remux(write_clip(tmp_path / "source.mp4", **clip), path, made_up_times=True)
+    assert numbers(path) == TWO_SECONDS
+    frames, facts = decode(path)
+    assert [seconds for _, seconds, _ in frames] == pytest.approx([0, 0.5, 1.0, 1.5], abs=0.01)
+    assert facts.frames_in_video == 48
+
+
+def test_damage_where_times_are_made_up_costs_one_group(tmp_path: Path) -> None:
+    def noise(number: int, data: bytes) -> bytes:
+        return data if number != 27 else data[:20] + bytes(reversed(data[20:]))
+
+    source = write_clip(tmp_path / "source.mp4", seconds=4, options=B_FRAMES)
+    path = remux(source, tmp_path / "clip.mkv", noise, made_up_times=True)
+    frames, facts = decode(path, EVERY_FRAME)
+    shown = [read_number(pixels) for _, _, pixels in frames]
+    assert shown == [index for index, _, _ in frames]
+    assert set(range(24)) | set(range(48, 96)) <= set(shown)
+    assert facts.packets_damaged
+
+
+def test_mpeg_2_in_avi_has_times_of_its_own(tmp_path: Path) -> None:
+    assert numbers(write_clip(tmp_path / "clip.avi", codec="mpeg2video", options=B_FRAMES)) == TWO_SECONDS
+
+
+# Pixels as shown
+
+
+def shown(path: Path, height: int, width: int) -> np.ndarray:
+    """The second sampled frame at that size, frame 12."""
+    frames, facts = assert_identical(path, DecodeSettings(input=InputSpec(height=height, width=width)))
+    assert (facts.height, facts.width) == (height, width)
+    assert [read_number(pixels) for _, _, pixels in frames] == TWO_SECONDS
+    return frames[1][2].astype(int)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_matroska_crops_its_frames(tmp_path: Path, codec: str) -> None:
+    picture = shown(pixel_crop(tmp_path / "clip.mkv", bottom=24, codec=codec, draw=green_bar), 72, 160)
+    assert np.abs(picture[4:-4] - draw_frame(12, 160, 72)[4:-4]).mean() < 12
+
+
+def test_all_sides_are_cropped(tmp_path: Path) -> None:
+    path = pixel_crop(tmp_path / "clip.mkv", bottom=24, top=6, left=3, draw=green_bar)
+    picture = shown(path, 66, 157)
+    assert np.abs(picture[4:-4] - draw_frame(12, 160, 72)[6:, 3:][4:-4]).mean() < 12
+
+
+@pytest.mark.parametrize(("name", "codec"), [("clip.mp4", "libx264"), ("clip.mov", "libx264"), ("h.mp4", "libx265")])
+def test_a_clean_aperture_crops_frames(tmp_path: Path, name: str, codec: str) -> None:
+    picture = shown(clean_aperture(tmp_path / name, 160, 72, down=-12, codec=codec, draw=green_bar), 72, 160)
+    assert np.abs(picture[4:-4] - draw_frame(12, 160, 72)[4:-4]).mean() < 12
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_what_the_decoder_cropped_is_not_cropped_again(tmp_path: Path, codec: str) -> None:
+    """Frames of 90 rows are coded as 96, which a container may say as well."""
+    cropped = pixel_crop(tmp_path / "cropped.mkv", bottom=6, height=90, codec=codec)
+    data = bytearray(cropped.read_bytes())
+    at = data.index(b"\xba\x81\x5a", data.index(b"\x54\xb2\x81\x04") - 20)
+    data[at + 2] = 96
+    cropped.write_bytes(data)
+    picture = shown(cropped, 90, 160)
+    assert np.abs(picture[4:-4] - draw_frame(12, 160, 90)[4:-4]).mean() < 12
+
+
+def test_a_rotated_clip_is_cropped_before_it_is_turned(tmp_path: Path) -> None:
+    path = clean_aperture(tmp_path / "clip.mp4", 160, 72, down=-12, rotation=90, draw=green_bar)
+    frames, facts = assert_identical(path, DecodeSettings(input=InputSpec(height=160, width=72)))
+    assert (facts.width, facts.height, facts.rotation_deg) == (72, 160, 90)
+    upright = np.rot90(frames[1][2].astype(int))
+    assert np.abs(upright[4:-4] - draw_frame(12, 160, 72)[4:-4]).mean() < 12
+
+
+@pytest.mark.parametrize("clap", [(0, 72), (160, 0), (4000, 72), (160, 4000), (2**31 - 1, 2**31 - 1)])
+def test_an_impossible_cropping_is_ignored(tmp_path: Path, clap: tuple[int, int]) -> None:
+    _, facts = decode(clean_aperture(tmp_path / "clip.mp4", *clap))
+    assert (facts.width, facts.height) == (160, 96)
+
+
+@pytest.mark.parametrize(
+    ("name", "clip", "width"),
+    [
+        ("h264.mp4", {"options": {"x264-params": "sar=64/45"}}, 228),
+        ("h264.mkv", {"options": {"x264-params": "sar=64/45"}}, 228),
+        ("h264.ts", {"options": {"x264-params": "sar=64/45"}}, 228),
+        ("hevc.mp4", {"codec": "libx265", "options": {"x265-params": "sar=5"}}, 194),
+        ("narrow.mp4", {"options": {"x264-params": "sar=8/9"}}, 142),
+        ("mpeg2.ts", {"codec": "mpeg2video", "options": {"aspect": "16/15"}}, 171),
+        ("nonsense.mp4", {"options": {"x264-params": "sar=1/60"}}, 160),
+    ],
+)
+def test_pixels_that_are_not_square(tmp_path: Path, name: str, clip: dict, width: int) -> None:
+    path = write_clip(tmp_path / name, **clip)
+    _, facts = assert_identical(path)
+    assert (facts.width, facts.height) == (width, 96)
+
+
+def test_pixels_that_are_not_square_in_a_rotated_clip(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", rotation=90, options={"x264-params": "sar=64/45"})
+    _, facts = decode(path)
+    assert (facts.width, facts.height) == (96, 228)
+
+
+@pytest.mark.parametrize(
+    ("name", "clip", "dark", "light"),
+    [
+        ("hevc.mp4", {"codec": "libx265", "pix_fmt": "gray"}, 0, 255),
+        ("hevc10.mp4", {"codec": "libx265", "pix_fmt": "gray10le"}, 0, 255),
+        ("hevc-full.mp4", {"codec": "libx265", "pix_fmt": "gray", "options": {"x265-params": "range=full"}}, 16, 235),
+        ("h264.mp4", {"pix_fmt": "gray"}, 0, 255),
+        ("h264-full.mp4", {"pix_fmt": "gray", "options": {"x264-params": "fullrange=on"}}, 16, 235),
+        ("lossless.mkv", {"codec": "ffv1", "pix_fmt": "gray"}, 16, 235),
+        ("raw.avi", {"codec": "rawvideo", "pix_fmt": "gray"}, 16, 235),
+        ("jpeg.avi", {"codec": "mjpeg", "pix_fmt": "yuvj420p"}, 16, 235),
+        ("h264-yuvj.mp4", {"pix_fmt": "yuvj420p"}, 16, 235),
+    ],
+)
+def test_light_and_dark_of_grey_and_full_range_clips(
+    tmp_path: Path, name: str, clip: dict, dark: int, light: int
+) -> None:
+    """The bars of the code are coded as 235 and 16, which are white and black in limited range."""
+    path = write_clip(tmp_path / name, **clip)
+    frames, _ = assert_identical(path, DecodeSettings(input=InputSpec(height=96, width=160)))
+    for index, _, pixels in frames:
+        bars = pixels[2:10].astype(int).reshape(8, 8, 20, 3)[:, :, 6:14].mean(axis=(0, 2, 3))
+        expected = [light if index >> bit & 1 else dark for bit in range(8)]
+        assert np.abs(bars - expected).max() <= 4
+
+
+# Codecs with hidden frames
+
+
+@pytest.mark.parametrize(
+    ("name", "clip"),
+    [
+        ("vp8.webm", {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16", "g": "24"}}),
+        ("vp9.webm", {"codec": "libvpx-vp9", "options": {"auto-alt-ref": "1", "lag-in-frames": "16", "g": "24"}}),
+        ("vp9.mp4", {"codec": "libvpx-vp9", "options": {"g": "24"}}),
+        ("av1.mp4", {"codec": "libsvtav1", "options": {"svtav1-params": "keyint=24"}}),
+        ("av1.mkv", {"codec": "libsvtav1", "options": {"svtav1-params": "keyint=24:pred-struct=1"}}),
+        ("av1-grain.mp4", {"codec": "libsvtav1", "options": {"svtav1-params": "keyint=24:film-grain=20"}}),
+    ],
+)
+def test_slices_of_codecs_with_hidden_frames(tmp_path: Path, name: str, clip: dict) -> None:
+    path = write_clip(tmp_path / name, seconds=6, width=192, height=128, **clip)
+    whole, facts = assert_identical(path)
+    assert [read_number(pixels) for _, _, pixels in whole] == list(range(0, 144, 12))
+    parts = [decode(path, slice=Slice(number, 3)) for number in range(3)]
+    assert all(part for part, _ in parts)
+    frames = [frame for part, _ in parts for frame in part]
+    assert [frame[:2] for frame in frames] == [frame[:2] for frame in whole]
+    assert all(np.array_equal(one[2], other[2]) for one, other in zip(frames, whole, strict=True))
+    assert sum(part.frames_sampled or 0 for _, part in parts) == facts.frames_sampled
