@@ -8,7 +8,18 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parts import attempt, failure, manifest_row, open_work, record, score, settle_run, write_manifest, write_part
+from parts import (
+    attempt,
+    failure,
+    manifest_row,
+    open_work,
+    record,
+    score,
+    settle_run,
+    slice_of,
+    write_manifest,
+    write_part,
+)
 
 from artifactscan.errors import LedgerError
 from artifactscan.labels import SCORE_COLUMNS
@@ -105,6 +116,35 @@ def test_an_attempt_with_fewer_frames_than_its_verdict_says_is_not_complete(stor
     write_part(store, RUN, "one", [{**rows[0], "frames": rows[0]["frames"][:1]}, rows[1]])
     with pytest.raises(LedgerError, match="1 of 1 listed objects have no outcome"):
         settle_run(store, RUN)
+
+
+@pytest.mark.parametrize("slices", [1, 4])
+def test_the_rows_of_a_film_are_copied_a_few_times_however_many_there_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch, slices: int
+) -> None:
+    """Four hours at 24 samples a second are 5,400 segments."""
+    segments = 2_000
+    rows: list[dict] = []
+    for number in range(slices):
+        each = segments // slices
+        of = attempt("/film", [1] * each, name=f"a{number}")
+        rows += slice_of(of, number, slices, first_frame=number * each) if slices > 1 else of
+    write_manifest(store, RUN, [manifest_row("/film")])
+    for part in range(20):
+        write_part(store, RUN, f"part{part:02d}", rows[part::20])
+    copied = 0
+    concat_tables = pa.concat_tables
+
+    def counting(tables, *args, **options):
+        nonlocal copied
+        tables = list(tables)
+        copied += sum(table.num_rows for table in tables)
+        return concat_tables(tables, *args, **options)
+
+    monkeypatch.setattr(pa, "concat_tables", counting)
+    totals = settle_run(store, RUN)
+    assert (totals.frames, totals.outcomes) == (segments, {"scored": 1})
+    assert copied < 6 * segments
 
 
 def test_a_missing_video_keeps_the_ledger_open(store: Store) -> None:

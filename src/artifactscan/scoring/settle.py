@@ -105,17 +105,40 @@ def _add_rates(rates: dict[str, Any], segments: pa.Table, last: pa.Table) -> Non
     rates["frames"] = rates.get("frames", 0) + (pc.sum(pc.list_value_length(timed["frames"])).as_py() or 0)
 
 
+@dataclass
+class _UnfinishedVideo:
+    """The segments of a video that have been read so far; each row is copied once, however many there are."""
+
+    tables: list[pa.Table] = field(default_factory=list)
+    segments: int = 0
+    slices_ended: int = 0
+    expected: int = 0
+    """Segments of the slices that have ended."""
+
+    def count(self, segment: int, *, last: bool) -> None:
+        """Notes another segment; ``last``: of its slice."""
+        self.segments += 1
+        self.slices_ended += last
+        self.expected += segment + 1 if last else 0
+
+    def is_whole(self, slices: int) -> bool:
+        """Whether these are all segments of the video."""
+        return self.slices_ended == slices and self.segments == self.expected
+
+
 def _read_whole_videos(attempts: CompleteAttempts) -> Iterator[pa.Table]:
     """The segments to keep, each once, in tables of about FRAMES_PER_FILE frames that never split a video.
 
     Each part is read once. Only the segments of videos that are not complete yet are held beyond a table.
     """
     seen: set[tuple[str, int, int]] = set()
-    waiting: dict[str, list[pa.Table]] = {}
+    waiting: dict[str, _UnfinishedVideo] = {}
     ready: list[pa.Table] = []
     frames = 0
     for table in map_in_order(_read_part, attempts.parts):
         single: list[int] = []  # rows that are a whole video each
+        rows: dict[str, list[int]] = {}  # of the other videos
+        whole: list[str] = []
         names = ("video_id", "slice", "slices", "attempt", "segment", "last")
         for row, (video, slice, slices, attempt, segment, last) in enumerate(
             zip(*(table[name].to_pylist() for name in names), strict=True)
@@ -126,15 +149,18 @@ def _read_whole_videos(attempts: CompleteAttempts) -> Iterator[pa.Table]:
             if segment == 0 and last and video in attempts.whole:
                 single.append(row)
                 continue
-            waiting.setdefault(video, []).append(table.slice(row, 1))
-            segments = pa.concat_tables(waiting[video])
-            if _is_whole(segments, slices):
-                ready.append(slicing.merge_slices(segments))
-                frames += pc.sum(pc.list_value_length(segments["frames"])).as_py() or 0
-                del waiting[video]
-        taken = table.take(pa.array(single, pa.int64()))
-        ready.append(taken)
-        frames += pc.sum(pc.list_value_length(taken["frames"])).as_py() or 0
+            rows.setdefault(video, []).append(row)
+            unfinished = waiting.setdefault(video, _UnfinishedVideo())
+            unfinished.count(segment, last=last)
+            if unfinished.is_whole(slices):
+                whole.append(video)
+        for video, numbers in rows.items():
+            waiting[video].tables.append(table.take(pa.array(numbers, pa.int64())))
+        for video in whole:
+            ready.append(slicing.merge_slices(pa.concat_tables(waiting.pop(video).tables)))
+            frames += _count_frames(ready[-1])
+        ready.append(table.take(pa.array(single, pa.int64())))
+        frames += _count_frames(ready[-1])
         if frames >= FRAMES_PER_FILE:
             yield pa.concat_tables(ready)
             ready, frames = [], 0
@@ -142,10 +168,8 @@ def _read_whole_videos(attempts: CompleteAttempts) -> Iterator[pa.Table]:
         yield pa.concat_tables(ready)
 
 
-def _is_whole(segments: pa.Table, slices: int) -> bool:
-    """Whether these distinct segments of one video are all of its segments."""
-    last = segments.filter(segments["last"])
-    return last.num_rows == slices and segments.num_rows == pc.sum(pc.add(last["segment"], 1)).as_py()
+def _count_frames(segments: pa.Table) -> int:
+    return pc.sum(pc.list_value_length(segments["frames"])).as_py() or 0
 
 
 def _read_part(part: str) -> pa.Table:

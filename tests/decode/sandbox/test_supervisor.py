@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -77,6 +78,19 @@ def test_any_file_name(name: str, clip: str, tmp_path: Path) -> None:
     path.symlink_to(clip)
     with SandboxedDecoder(SETTINGS) as process:
         assert_scored(list(process.decode(str(path))), "pyav")
+
+
+@pytest.mark.parametrize("entry", ["", "."])
+def test_nothing_is_imported_from_the_working_directory(
+    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    """As of a shell in a folder of downloads: ``python -c`` and interactive drivers have it in sys.path."""
+    for name in ("json", "resource", "av"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the working directory')")
+    monkeypatch.setattr(sys, "path", [entry, *sys.path, str(tmp_path)])
+    monkeypatch.chdir(tmp_path)
+    with SandboxedDecoder(SETTINGS) as process:
+        assert_scored(list(process.decode(clip)), "pyav")
 
 
 def test_lost_frames_make_a_partial_result_with_counts(fault: Callable[[str], str]) -> None:

@@ -38,6 +38,8 @@ STDERR_BYTES = 4096
 """Bytes kept of the end of the child's stderr."""
 
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_HOME = Path(__file__).resolve().parents[3]
+"""Where artifactscan is imported from."""
 _OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
 _PIPE_BYTES = 1 << 16
 
@@ -209,9 +211,19 @@ def _signal_name(number: int) -> str:
 def _child_environment() -> dict[str, str]:
     """Only the variables that a decoder needs: the parent's environment may hold credentials."""
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    import_path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+    import_path = os.pathsep.join(_import_path())
     # A child uses one core: thread pools and malloc arenas would only cost start-up time and address space.
     return {**kept, "PYTHONPATH": import_path, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+def _import_path() -> list[str]:
+    """This process's sys.path without its working directory, from which ``-P`` keeps the child as well.
+
+    It stays where artifactscan itself is imported from there.
+    """
+    working_directory = Path.cwd().resolve()
+    entries = [Path(entry).absolute() for entry in sys.path]
+    return [str(entry) for entry in entries if entry.resolve() != working_directory or entry.resolve() == _HOME]
 
 
 def _pipe() -> tuple[FileIO, FileIO]:
