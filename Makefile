@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
-.PHONY: help install docs demo audit-demo builtin test test-long test-cluster test-all check format bench bench-scale sbom lock clean
+.PHONY: help install docs demo audit-demo builtin test test-long test-cluster test-all check format bench bench-scale media-table sbom lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -86,6 +86,13 @@ bench: $(INSTALLED) ## measure this job against its bound and its peers in one r
 bench-scale: $(INSTALLED) ## the job on up to 8 simulated nodes, over 100,000 videos, its tail; `ray job submit` (an hour)
 	$(PY) benchmarks/scale_cluster.py
 	$(PY) benchmarks/submit.py
+
+MEDIA_TOOLS := build/media-tools
+
+media-table: $(INSTALLED) ## what PyAV alone, decord, torchcodec and artifactscan make of odd media (three minutes)
+	@$(PYTHON) -m venv $(MEDIA_TOOLS)  # of its own: torchcodec is no dependency; without it its column stays empty
+	@$(MEDIA_TOOLS)/bin/python -m pip install --quiet --no-deps torchcodec==0.17.0 || true
+	$(PY) benchmarks/media_table.py --torchcodec $(MEDIA_TOOLS)
 
 SBOM_TOOLS := build/sbom-tools
 

@@ -199,7 +199,7 @@ def test_numbers_are_those_of_the_code() -> None:
     assert (node_wait.NODE_WAIT_S, progress.LOG_INTERVAL_S, ray_data.NO_PROGRESS_TIMEOUT_S) == (15 * 60, 30, 1800)
     assert (lease.RENEW_S, lease.STALE_S, node_watch.STUCK_S, rounds.MOST_LOST) == (15, 90, 45, 20)
     assert (RetryLimits().attempts, RetryLimits().total_wait_s) == (10, 120)
-    assert SELECTIVE_CODECS == ("h264", "hevc", "mpeg4", "mjpeg")
+    assert SELECTIVE_CODECS == ("h264", "hevc", "mpeg4", "mjpeg", "vp8", "vp9", "av1")
 
 
 def test_the_picture_has_what_the_text_has() -> None:

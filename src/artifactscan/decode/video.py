@@ -7,7 +7,7 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import ArtifactscanError
 from artifactscan.outcomes import Outcome
 
-DECODING_VERSION = 2
+DECODING_VERSION = 3
 """Part of the spec digest: raised whenever the same video and settings would give other pixels or other frames."""
 
 DECODERS: tuple[str, ...] = ("auto", "pyav", "decord")
@@ -34,7 +34,7 @@ class DecodeLimits:
     max_pixels: int = 36_000_000
     """Pixels per frame; 8K UHD has 33.2 million."""
     max_video_s: float = 14_400.0
-    """Seconds of presentation time: enough for films, which are decoded in slices."""
+    """Seconds from the first frame to the last that is in the file: enough for films, which are decoded in slices."""
     max_object_bytes: int = 4 << 30
     """Bytes of the stored object."""
 
@@ -64,9 +64,9 @@ class VideoFacts:
     container: str | None = None
     codec: str | None = None
     width: int | None = None
-    """Pixels as shown: after rotation."""
+    """Square pixels as shown: after cropping, rotation, and the aspect ratio of the pixels."""
     height: int | None = None
-    """Pixels as shown: after rotation."""
+    """Square pixels as shown: after cropping, rotation, and the aspect ratio of the pixels."""
     rotation_deg: int | None = None
     """Clockwise degrees the container asks a player to turn the coded frames: 0, 90, 180 or 270."""
     fps: float | None = None

@@ -19,7 +19,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from artifactscan.decode.containers import OpenVideo, open_video
 from artifactscan.decode.output import Sink
 from artifactscan.decode.packet_notes import PacketReader
-from artifactscan.decode.packets import SELECTIVE_CODECS, groups_are_closed
+from artifactscan.decode.packets import SELECTIVE_CODECS, groups_are_closed, times_are_made_up
 from artifactscan.decode.pixels import shown_size, to_full_range, to_rgb
 from artifactscan.decode.sampling import sampled_frames, samples_per_tick
 from artifactscan.decode.size_limits import check_duration, check_pixels
@@ -57,6 +57,9 @@ def decode_decord(
         source = _Source(video, facts)
         if video.cropping:
             raise DecodeError(Outcome.UNDECODABLE, "decord ignores that the container crops its frames", facts)
+        if source.made_up_times:
+            reason = "decord shows frames in the wrong order where their times are those of decoding"
+            raise DecodeError(Outcome.UNDECODABLE, reason, facts)
     decord.logging.set_level(decord.logging.QUIET)
     # decord's FFmpeg gets this path, so the file's own name has no meaning for it.
     descriptor = os.open(path, os.O_RDONLY)
@@ -81,6 +84,8 @@ class _Source:
         self.exact_seeks = facts.codec in _SEEKABLE_CODECS and groups_are_closed(notes)
         self.frames = sum(note.shown for note in notes) if facts.codec in SELECTIVE_CODECS else None
         """Frames presented; None where the packets do not show it."""
+        reorders = facts.codec == "hevc" and bool(context.has_b_frames)
+        self.made_up_times = self.frames is not None and times_are_made_up(notes, reorders=reorders)
         self.size, self.pixel_shape = (context.width, context.height), video.pixel_shape
         is_grey = (context.pix_fmt or "").startswith("gray")
         self.limited_grey = is_grey and context.color_range == ColorRange.MPEG
