@@ -29,6 +29,7 @@ from media import draw_frame, read_number, write_clip
 from odd_media import (
     B_FRAMES,
     clean_aperture,
+    edit_list,
     empty_sample,
     flv_with_duration,
     green_bar,
@@ -157,6 +158,12 @@ KINDS: tuple[Kind, ...] = (
         "edit.mp4",
         lambda path: write_clip(path, pts_s=[-0.6 + n / 24 for n in range(72)], options=B_FRAMES),
         (15, 27, 39, 51, 63),
+    ),
+    Kind(
+        "mp4: an edit list shows the second half first",
+        "edits.mp4",
+        lambda path: edit_list(path, (1, 1), (1, 0)),
+        (24, 36, 0, 12),
     ),
     Kind(
         "Matroska: open groups of pictures",

@@ -42,6 +42,12 @@ def test_each_video_is_decoded_at_its_own_size(decoder: NativeResolutionDecoder,
         assert (pixels(again) == pixels(list(plain.decode(str(wide))))).all()
 
 
+def test_pixels_that_are_not_square_are_made_square(decoder: NativeResolutionDecoder, tmp_path: Path) -> None:
+    clip = {"seconds": 1, "options": {"x264-params": "sar=64/45"}}
+    assert sizes(list(decoder.decode(str(write_clip(tmp_path / "wide.mp4", **clip))))) == {(96, 228)}
+    assert sizes(list(decoder.decode(str(write_clip(tmp_path / "tall.mp4", rotation=90, **clip))))) == {(228, 96)}
+
+
 def test_a_file_that_is_no_video_is_undecodable(decoder: NativeResolutionDecoder, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     [segment] = decoder.decode(str(tmp_path / "text.mp4"))

@@ -10,6 +10,7 @@ from media import draw_frame, read_number, truncate, write_clip
 from odd_media import (
     B_FRAMES,
     clean_aperture,
+    edit_list,
     empty_sample,
     flv_with_duration,
     green_bar,
@@ -78,6 +79,18 @@ def test_damage_beside_a_broken_message_is_still_lost(tmp_path: Path) -> None:
     assert lost == set(range(13, 24)) or lost == set(range(12, 24))
     assert [read_number(pixels) for _, _, pixels in frames] == [index for index, _, _ in frames]
     assert facts.packets_damaged
+
+
+@pytest.mark.parametrize("cut", [1, 4])
+def test_parameter_sets_with_more_than_they_should_hold_cost_no_frame(tmp_path: Path, cut: int) -> None:
+    """Their last fields, on display, run over the end."""
+    path = write_clip(tmp_path / "clip.mp4")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"avcC") + 10
+    end = at + 2 + int.from_bytes(data[at : at + 2], "big")
+    data[end - cut : end] = b"\xff" * cut
+    path.write_bytes(data)
+    assert numbers(path) == TWO_SECONDS
 
 
 # Samples without a frame
@@ -187,6 +200,22 @@ def test_frames_after_a_join_that_refer_to_what_is_not_there_are_lost(tmp_path: 
     shown = [read_number(pixels) for _, _, pixels in frames]
     assert shown == [*range(48), *range(72, 96)]
     assert facts.packets_damaged
+
+
+@pytest.mark.parametrize(
+    ("edits", "frames"),
+    [
+        (((1, 0), (1, 0)), [0, 12, 0, 12]),
+        (((1, 1), (1, 0)), [24, 36, 0, 12]),
+        (((3, -1), (2, 0)), TWO_SECONDS),
+        (((1, 0.5),), [12, 24]),
+    ],
+    ids=["a part twice", "the second half first", "a pause first", "the middle"],
+)
+def test_edit_lists(tmp_path: Path, edits: tuple, frames: list[int]) -> None:
+    path = edit_list(tmp_path / "clip.mp4", *edits)
+    assert numbers(path) == frames
+    assert [seconds for _, seconds, _ in decode(path)[0]] == pytest.approx([n / 2 for n in range(len(frames))])
 
 
 # What a header claims

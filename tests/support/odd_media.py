@@ -157,6 +157,29 @@ def clean_aperture(path: Path, width: int, height: int, right: int = 0, down: in
     return path
 
 
+def edit_list(path: Path, *edits: tuple[float, float], **clip) -> Path:
+    """An mp4 that shows these parts of a clip: seconds to show, and where they begin in it (-1: nothing is shown)."""
+    data = write_clip(path, **{"options": {"bf": "0"}, **clip}).read_bytes()
+    movie_ticks, media_ticks = (
+        struct.unpack_from(">I", data, data.index(name) + 4 + 12)[0] for name in (b"mvhd", b"mdhd")
+    )
+    entries = b"".join(
+        struct.pack(">IiHH", round(seconds * movie_ticks), round(start * media_ticks) if start >= 0 else -1, 1, 0)
+        for seconds, start in edits
+    )
+    table = struct.pack(">II", 0, len(edits)) + entries
+    table = struct.pack(">I4s", 8 + len(table), b"elst") + table
+    old = data.index(b"edts") - 4
+    size = struct.unpack_from(">I", data, old)[0]
+    grown = bytearray(data[:old] + data[old + size :])
+    for name in (b"moov", b"trak"):
+        at = grown.index(name) - 4
+        struct.pack_into(">I", grown, at, struct.unpack_from(">I", grown, at)[0] - size)
+    box = struct.pack(">I4s", 8 + len(table), b"edts") + table
+    path.write_bytes(insert_box(bytes(grown), (b"moov", b"trak"), box))
+    return path
+
+
 def pixel_crop(path: Path, *, bottom: int = 0, top: int = 0, left: int = 0, **clip) -> Path:
     """A Matroska file whose PixelCrop elements say that the last rows, first rows or first columns are not shown."""
     sides = ((0x54AA, bottom), (0x54BB, top), (0x54CC, left))

@@ -29,6 +29,7 @@ class Clock:
 
     def __init__(self, container: InputContainer, ticks_per_s: float, frame_ticks: int):
         self._may_jump = bool(container.format.flags & _CLOCK_JUMPS)
+        self._is_steady = "mp4" in container.format.name
         self._has_dts = not container.format.name.startswith(_WITHOUT_DTS)
         self._backward = round(_BACKWARD_S * ticks_per_s)
         self._forward = round(_FORWARD_S * ticks_per_s)
@@ -84,6 +85,8 @@ class Clock:
 
     def _begins_anew(self, packet: av.Packet, restarts: Callable[[av.Packet], bool]) -> bool:
         """Whether this packet is the first of another recording."""
+        if self._is_steady:  # edit lists may show a part twice, with times that FFmpeg has worked out
+            return False
         if self._has_dts:
             if packet.dts is None or self._dts is None:
                 return False
