@@ -24,6 +24,7 @@ from odd_media import (
     write_second_half,
 )
 
+from artifactscan.decode import with_pyav
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
 from artifactscan.decode.slices import Slice
@@ -163,11 +164,11 @@ def test_a_recording_of_unknown_length_may_be_followed_by_another(tmp_path: Path
     assert numbers(path) == FOUR_SECONDS
 
 
-@pytest.mark.parametrize(("seconds", "gap_s"), [(25_000, 0), (15, 0), (5, 3)])
+@pytest.mark.parametrize(("seconds", "gap_s"), [(25_000, 0), (70, 0), (30, 28), (5, 3)])
 def test_a_clock_that_jumps_is_another_recording_and_a_short_pause_is_not(
     tmp_path: Path, seconds: float, gap_s: float
 ) -> None:
-    """In MPEG-TS; a jump of more than ten seconds is one of the clock."""
+    """In MPEG-TS; a jump of more than a minute is one of the clock."""
     options = {"bf": "0", "x264-params": "bframes=0"}
     first = write_clip(tmp_path / "first.ts", options=options)
     offset = {"output_ts_offset": str(seconds)}
@@ -177,6 +178,13 @@ def test_a_clock_that_jumps_is_another_recording_and_a_short_pause_is_not(
     assert [read_number(pixels) for _, _, pixels in frames] == [*FOUR_SECONDS[:4], *held, *FOUR_SECONDS[4:]]
     assert (facts.duration_s, facts.packets_damaged) == (pytest.approx(4.0 + gap_s, abs=0.01), 0)
     assert frames[-4][1] == pytest.approx(2.0 + gap_s, abs=0.01)
+
+
+def test_pictures_that_are_shown_long_in_mpeg_ts_keep_their_times(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.ts", pts_s=[20.0 * n for n in range(6)])
+    frames, facts = assert_identical(path)
+    assert [(read_number(pixels), seconds) for _, seconds, pixels in frames] == [(n, 20.0 * n) for n in range(6)]
+    assert facts.packets_damaged == 0
 
 
 def test_a_pause_in_a_container_with_a_steady_clock_is_kept(tmp_path: Path) -> None:
@@ -258,14 +266,20 @@ def test_a_last_frame_that_is_held_long_does_not_make_a_video_too_large(tmp_path
     assert len(frames) == 4
 
 
-@pytest.mark.parametrize("name", ["long.mp4", "long.mkv", "long.ts", "long.gif", "long.webm"])
-def test_what_is_there_is_held_against_the_limit(tmp_path: Path, name: str) -> None:
-    clips: dict[str, dict] = {"gif": {"codec": "gif", "pix_fmt": "rgb8"}, "webm": {"codec": "libvpx-vp9"}}
+@pytest.mark.parametrize("name", ["long.mp4", "long.mkv", "long.ts", "long.gif", "long.webm", "long.mov"])
+def test_what_is_there_is_held_against_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    clips: dict[str, dict] = {
+        "gif": {"codec": "gif", "pix_fmt": "rgb8"},
+        "webm": {"codec": "libvpx-vp9"},
+        "mov": {"codec": "prores_ks", "pix_fmt": "yuv422p10le"},
+    }
     clip = clips.get(name.split(".")[1], {})
     path = write_clip(tmp_path / name, pts_s=[5.0 * n for n in range(5)], width=64, height=64, **clip)
+    monkeypatch.setattr(with_pyav, "decode_fully", lambda *_, **__: pytest.fail("decoded before it was looked at"))
     error = failure(path, DecodeLimits(max_video_s=19))
     assert (error.outcome, error.reason) == (Outcome.TOO_LARGE, "a video of 20 s is over the limit of 19 s")
     assert error.facts.duration_s == pytest.approx(20.0, abs=0.1)
+    monkeypatch.undo()
     assert decode(path, DecodeSettings(input=SETTINGS.input, limits=DecodeLimits(max_video_s=20)))[0]
 
 

@@ -11,8 +11,9 @@ from av.container import InputContainer
 
 _BACKWARD_S = 0.1
 """Decoding times that run backwards further than this belong to another recording, as in FFmpeg's own program."""
-_FORWARD_S = 10.0
-"""So do those further ahead than this, in containers whose clock may jump: FFmpeg's ``-dts_delta_threshold``."""
+_FORWARD_S = 60.0
+"""So do those of a keyframe further ahead than this, in containers whose clock may jump. FFmpeg's program takes ten
+seconds for a jump, and so shortens pictures that are shown longer."""
 _FLAGGED_BEFORE_JOIN = 2
 """Packets before a join, or a pause, that FFmpeg marks as corrupt because MPEG-TS counts its packets anew there."""
 _PAUSE_FRAMES = 1.5
@@ -43,7 +44,7 @@ class Clock:
         """Decoding time of the last packet."""
         self._latest: int | None = None
         """The latest presentation time of this recording."""
-        self._end = 0
+        self._end: int | None = None
         """End of the latest frame, in ticks."""
 
     def mend(
@@ -59,9 +60,9 @@ class Clock:
         for packet in packets:
             if joined or self._begins_anew(packet, restarts):
                 joined = False
-                self._shift = self._end - (packet.pts if packet.pts is not None else packet.dts or 0)
+                self._join, self._undecodable = self._end or 0, not packet.is_keyframe
+                self._shift = self._join - (packet.pts if packet.pts is not None else packet.dts or 0)
                 self._dts = self._latest = None
-                self._join, self._undecodable = self._end, not packet.is_keyframe
                 unflagged = held
             elif packet.is_keyframe:
                 self._join, self._undecodable = None, False
@@ -91,7 +92,7 @@ class Clock:
             if packet.dts is None or self._dts is None:
                 return False
             step = packet.dts + self._shift - self._dts
-            return step < -self._backward or (self._may_jump and step > self._forward)
+            return step < -self._backward or (self._may_jump and packet.is_keyframe and step > self._forward)
         if packet.pts is None or self._latest is None:
             return False
         # Frames that come later are never shown before one where decoding can start, those before it never after it.
@@ -109,4 +110,5 @@ class Clock:
             self._dts = packet.dts
         if packet.pts is not None:
             self._latest = packet.pts if self._latest is None else max(self._latest, packet.pts)
-            self._end = max(self._end, packet.pts + (packet.duration or self._frame_ticks))
+            end = packet.pts + (packet.duration or self._frame_ticks)
+            self._end = end if self._end is None else max(self._end, end)

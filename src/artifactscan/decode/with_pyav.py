@@ -28,7 +28,7 @@ def decode_pyav(
     """
     facts = VideoFacts(decoder="pyav")
     output = FrameOutput(settings, sink, facts, context_sink)
-    made_up_times = None
+    made_up_times = False
     with open_video(path, settings.limits, facts) as video:
         output.show_as(video)
         if facts.codec in SELECTIVE_CODECS:
@@ -38,30 +38,32 @@ def decode_pyav(
                 if output.context_frames < len(output.context):  # the whole video takes another frame in its place
                     raise DecodeError(Outcome.UNDECODABLE, "a frame next to this slice cannot be decoded", facts)
                 return output.finish(may_be_empty=slice != WHOLE)
+        elif slice == WHOLE:
+            check_times(video, settings, facts)
     if slice != WHOLE:
         if facts.frames_sampled is not None:  # there was a plan, and the other slices follow it
             raise DecodeError(Outcome.UNDECODABLE, "its frames are not those that its packets promise", facts)
         raise NotSliceableError
-    return _decode_whole(path, settings, output, made_up_times)
+    return _decode_whole(path, settings, output, made_up_times=made_up_times)
 
 
 def full_decode_pyav(path: str, settings: DecodeSettings, sink: Sink) -> VideoFacts:
     """The same as decode_pyav, by decoding every packet."""
-    return _decode_whole(path, settings, FrameOutput(settings, sink, VideoFacts(decoder="pyav")), None)
+    output = FrameOutput(settings, sink, VideoFacts(decoder="pyav"))
+    made_up_times = False
+    with open_video(path, settings.limits, output.facts) as video:
+        if output.facts.codec in SELECTIVE_CODECS:
+            made_up_times = PlannedPackets(path, video, settings, output.facts).made_up_times
+        else:
+            check_times(video, settings, output.facts)
+    return _decode_whole(path, settings, output, made_up_times=made_up_times)
 
 
-def _decode_whole(path: str, settings: DecodeSettings, output: FrameOutput, made_up_times: bool | None) -> VideoFacts:
-    """``made_up_times``: of the packets; None where they were not looked at."""
+def _decode_whole(path: str, settings: DecodeSettings, output: FrameOutput, *, made_up_times: bool) -> VideoFacts:
     facts = output.facts
-    if made_up_times is None and (facts.codec is None or (facts.duration_s or 0.0) > settings.limits.max_video_s):
-        with open_video(path, settings.limits, facts) as video:
-            if facts.codec in SELECTIVE_CODECS:
-                made_up_times = PlannedPackets(path, video, settings, facts).made_up_times
-            elif (facts.duration_s or 0.0) > settings.limits.max_video_s:
-                check_times(video, settings, facts)
     for bare in (False, True):
         with open_video(path, settings.limits, facts) as video, suppress(MessagesRefusedError):
             output.show_as(video)
-            decode_fully(video, settings, output, made_up_times=bool(made_up_times), bare=bare)
+            decode_fully(video, settings, output, made_up_times=made_up_times, bare=bare)
             break
     return output.finish()
