@@ -22,6 +22,7 @@ HEADS = st.sampled_from([b"FLV\x01", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x80
 def test_each_recording_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, chunk_bytes: int) -> None:
     """In chunks of any size: a header may lie across two."""
     monkeypatch.setattr(recordings, "_CHUNK_BYTES", chunk_bytes)
+    recordings._find_recordings.cache_clear()
     codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
     muxer = {"live": "1"} if name == "live.mkv" else {}
     part = write_clip(tmp_path / name, seconds=0.2, muxer=muxer, codec=codec)

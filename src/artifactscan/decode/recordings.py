@@ -6,7 +6,9 @@ sets of the first. MPEG-TS, MPEG-PS and AVI it reads as one; of joined mp4 files
 
 import os
 import re
+from functools import lru_cache
 from io import FileIO
+from pathlib import Path
 
 from artifactscan.decode.header_fields import SEGMENT, read_ebml_header
 
@@ -47,8 +49,13 @@ class FilePart:
 
 def find_recordings(path: str) -> list[tuple[int, int]]:
     """Start and end in bytes of each recording in a file; the whole file where it is not one of several."""
+    status = Path(path).stat()
+    return list(_find_recordings(path, status.st_size, status.st_mtime_ns, status.st_ino))
+
+
+@lru_cache(maxsize=2)  # a file is opened several times, and an FLV is read to its end for this
+def _find_recordings(path: str, size: int, _modified_ns: int, _inode: int) -> tuple[tuple[int, int], ...]:
     with FileIO(path) as file:
-        size = os.fstat(file.fileno()).st_size
         head = file.read(4)
         if head == b"FLV\x01":
             starts = _matches(file, _FLV_HEADER, 1)
@@ -57,7 +64,7 @@ def find_recordings(path: str) -> list[tuple[int, int]]:
         else:
             starts = []
     starts = [0, *starts[:_MAX_RECORDINGS]]
-    return list(zip(starts, [*starts[1:], size], strict=True))
+    return tuple(zip(starts, [*starts[1:], size], strict=True))
 
 
 def _matroska_starts(file: FileIO, size: int) -> list[int]:
