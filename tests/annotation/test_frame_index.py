@@ -41,6 +41,12 @@ def test_a_frame_is_found_by_the_name_that_a_tool_returns() -> None:
         f"/data/local-files/?d=some/folder/{name}",
         f"/data/upload/3/0a1b2c3d-{name}",
         f"s3://bucket/out/{image}",
+        name.replace(".png", "_1.png"),
+        f"train/{name.replace('.png', '_12.png')}",
+        f"{name.removesuffix('.png')}_1",
+        name.replace(".png", "-2.png"),
+        name.replace(".png", " (1).png"),
+        f"/data/upload/3/0a1b2c3d-{name.replace('.png', '_1.png')}",
     ):
         assert lookup.find(given_back) == ("a b.mp4", 12)
     with pytest.raises(UsageError) as raised:

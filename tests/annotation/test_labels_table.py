@@ -74,6 +74,33 @@ def test_an_invalid_cell_is_named(tmp_path: Path, line: str, said: str) -> None:
     assert refusal(read_labels, path).startswith(f"labels {path}: {said}")
 
 
+def test_spaces_around_cells_are_no_part_of_them(tmp_path: Path) -> None:
+    rows = [" a.mp4 , 3, 1,0 ,0,0, anna", "a.mp4,3,1,0,0,0,anna ", '"b .mp4",0,0,1,0,0,', " , , , , , , "]
+    path = csv_file(tmp_path, *rows, header=f" {HEADER.replace(',', ' , ')},annotator ")
+    found = [label_row("a.mp4", 3, "1000", "anna"), label_row("b .mp4", 0, "0100")]
+    assert read_labels(path).to_pylist() == found
+    assert read_filled_labels(path)[0].to_pylist() == found
+    assert read_filled_labels(path)[1] == 0
+
+
+@pytest.mark.parametrize(("separator", "word"), [(";", "semicolons"), ("\t", "tabs")])
+def test_another_separator_is_named(tmp_path: Path, separator: str, word: str) -> None:
+    path = csv_file(
+        tmp_path, separator.join(["a.mp4", "0", "0", "0", "0", "1,5"]), header=HEADER.replace(",", separator)
+    )
+    said = f"labels {path} cannot be read: its columns are separated by {word}; save it as CSV with commas"
+    assert refusal(read_labels, path) == said
+    assert refusal(read_filled_labels, path) == said
+
+
+def test_a_decimal_comma_is_named(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, 'a.mp4,0,"1,5",0,0,0', header=f"file,frame_index,{GRADES}")
+    assert refusal(read_labels, path) == (
+        f"labels {path}: row 1 has severity_boundary '1,5', which has a comma before its decimals where a point is "
+        "needed; correct it or remove the row"
+    )
+
+
 def test_grades_give_the_labels_that_a_row_does_not_have(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "a.mp4,3,0,1,2,3", "a.mp4,4,1.5,1.25,0,0.0", header=f"file,frame_index,{GRADES}")
     assert read_labels(path).to_pylist() == [

@@ -65,6 +65,38 @@ def test_one_annotator_grades_a_frame_once(rule: Rule) -> None:
     assert merge(ANNA, ANNA, rule=rule) == [ANNA], "the same grades twice are one vote"
 
 
+@pytest.mark.parametrize("rule", ["error", "any", "all", "majority", "keep"])
+def test_one_annotator_has_one_vote(rule: Rule) -> None:
+    """Two rows of one annotator outvoted another's one, as ballots were told apart by labels too."""
+    rows = [label_row("a.mp4", 0, labels, name) for labels, name in (("1100", "anna"), ("0000", "ben"))]
+    again = label_row("a.mp4", 0, "1000", "anna")
+    said = "label frame 0 of 'a.mp4' differently (texture 1 and 0), both by 'anna'; keep the one that holds"
+    order = [rows[0], again, rows[1]] if rule == "error" else [*rows, again]
+    assert refusal(*order, rule=rule).endswith(said)
+    third = label_row("a.mp4", 0, "0100", "cleo")
+    if rule != "error":
+        assert merge(*rows, rows[0], third, rule=rule) == merge(*rows, third, rule=rule)
+
+
+@pytest.mark.parametrize("rule", ["any", "all", "majority"])
+def test_a_graded_and_an_ungraded_row_of_one_annotator_are_one_vote(rule: Rule) -> None:
+    ungraded = label_row("a.mp4", 0, "1010", "anna")
+    assert merge(ANNA, ungraded, BEN, rule=rule) == merge(ANNA, BEN, rule=rule)
+    assert "differently (motion 1 and 0), both by 'anna'" in refusal(
+        ANNA, label_row("a.mp4", 0, "1000", "anna"), BEN, rule=rule
+    )
+
+
+@pytest.mark.parametrize("rule", ["error", "any", "all", "majority"])
+def test_an_annotator_of_a_merged_row_counts_in_no_other_row(rule: Rule) -> None:
+    both = graded_row("a.mp4", 0, [2, 0.5, 2, 0], "anna; ben")
+    assert refusal(both, CLEO, BEN, rule=rule) == (
+        "labels given: rows 1 and 3 both count 'ben' in frame 0 of 'a.mp4', by 'anna; ben' and 'ben'; "
+        "merge each annotator's own labels once"
+    )
+    assert merge(both, both, rule=rule) == [both]
+
+
 def test_rows_without_an_annotator_are_each_one_annotators() -> None:
     rows = [graded_row("a.mp4", 0, grades) for grades in ("3000", "3000", "0000")]
     assert merge(*rows) == [graded_row("a.mp4", 0, [2, 0, 0, 0])]

@@ -65,6 +65,15 @@ def test_grades_of_cvats_tags_decide_the_labels() -> None:
     assert list(from_cvat(xml)) == [graded_row("a.mp4", 0, "0103"), graded_row("a.mp4", 12, "0000")]
 
 
+def test_an_image_of_two_cvat_tasks_is_one_frame() -> None:
+    again = NAMES[0].replace(".png", "_1.png")
+    both = cvat(image(NAMES[0]), image(again, tag("motion")), image(NAMES[1]), image(NAMES[1].replace(".", "_2.")))
+    assert list(from_cvat(both, "skip")) == [label_row("a.mp4", 0, "0010"), None]
+    assert refusal(from_cvat(cvat(image("x_1.png", tag("motion"))))).startswith(
+        "export names the image 'x_1.png', which is not in the index"
+    )
+
+
 def test_what_an_image_without_a_tag_means_in_cvat() -> None:
     xml = cvat(image(NAMES[0]))
     assert list(from_cvat(xml, "clean")) == [label_row("a.mp4", 0, "0000")]

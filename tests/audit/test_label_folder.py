@@ -75,6 +75,15 @@ def test_several_people_vote_and_a_tie_counts_as_shown(folder: LabelFolder, tmp_
     assert motion(found[PEOPLE]) == {("id-x/a.mp4", 0): 0, ("id-x/a.mp4", 6): 1}
 
 
+def test_one_person_in_two_tables_has_one_vote(folder: LabelFolder) -> None:
+    row = "x/a.mp4,0,0,0,{},0,{},\n"
+    for name, rows in (("first", [(0, "anna"), (0, "ben")]), ("again", [(0, "anna")]), ("carl", [(1, "carl")])):
+        Path(folder.imported, f"{name}.csv").write_text(HEADER + "".join(row.format(*one) for one in rows))
+    Path(folder.sheet).write_text(HEADER + row.format(1, "dora"))
+    found, _ = labels_by_source(SAMPLE, folder, human_labels=None)
+    assert motion(found[PEOPLE]) == {("id-x/a.mp4", 0): 1}, "two against two, not three"
+
+
 def test_a_judge_is_kept_apart_from_people(folder: LabelFolder) -> None:
     Path(folder.judge_labels).write_text(f"{HEADER}x/a.mp4,0,0,0,0,0,judge:m,\nb.mp4,3,0,0,1,0,judge:m,\n")
     Path(folder.sheet).write_text(f"{HEADER}x/a.mp4,0,0,0,1,0,,\n")

@@ -73,7 +73,9 @@ def write_csv(tmp_path: Path, text: str) -> str:
 
 
 def test_a_table_is_joined_on_uri_or_path(tmp_path: Path) -> None:
-    table = write_csv(tmp_path, "uri,model,version\ns3://bucket/videos/a.mp4,sora,1.10\nx/b.mp4,veo,\n7.mp4,1,007\n")
+    table = write_csv(
+        tmp_path, "uri, model,version\ns3://bucket/videos/a.mp4,sora ,1.10\n x/b.mp4,veo, \n7.mp4,1,007\n"
+    )
     assert assigned(load_grouping(None, table), "a.mp4", "x/b.mp4", "7.mp4", "c.mp4") == [
         ["model=sora", "version=1.10"],
         ["model=veo", "version=none"],
@@ -92,6 +94,10 @@ def test_a_table_is_joined_on_uri_or_path(tmp_path: Path) -> None:
         ("uri\na\n", "has the columns uri; it needs `uri` and at least one more"),
         ("uri,model\na,b\na,c\n", "names a twice"),
         ("", "cannot be read"),
+        (
+            "uri;model\na;b\n",
+            "cannot be read: its columns are separated by semicolons; save it as CSV with commas; give",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_used(tmp_path: Path, text: str, why: str) -> None:

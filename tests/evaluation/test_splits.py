@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from predicted import labels_of, names_of
 
 from artifactscan.errors import UsageError
-from artifactscan.evaluation.splits import SplitSettings, check_split, make_splits
+from artifactscan.evaluation.splits import SplitSettings, check_split, hold_out, make_splits
 
 VIDEOS = names_of(20)
 Y = labels_of(VIDEOS)
@@ -49,6 +49,25 @@ def test_folds_have_about_as_many_frames_and_positives_of_each_label() -> None:
     assert [len(split.tune) / (len(split.fit) + len(split.tune)) for split in splits] == pytest.approx(
         [0.2] * 4, abs=0.07
     )
+
+
+@pytest.mark.parametrize("share", [0.04, 0.1, 0.15, 0.2, 0.25, 0.3, 1 / 3, 0.4, 0.45, 0.5])
+def test_the_kept_share_is_the_one_asked_for(share: float) -> None:
+    """0.4 kept a half, as folds were counted by 1 / share."""
+    videos = names_of(100, 4)
+    y = labels_of(videos)
+    kept = hold_out(videos, y, share=share, seed=0)
+    assert len({videos[one] for one in kept.tune}) == pytest.approx(100 * share, abs=1)
+    assert len(kept.tune) / len(videos) == pytest.approx(share, abs=0.015)
+    assert sorted([*kept.fit, *kept.tune]) == list(range(len(videos)))
+    split = make_splits(videos, y, SplitSettings(folds=4, tune_share=share))[0]
+    assert len(split.tune) / (len(split.fit) + len(split.tune)) == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.1, 1), (0.2, 1), (0.3, 1), (0.4, 1), (0.5, 2)])
+def test_of_few_videos_at_least_one_is_kept(share: float, kept: int) -> None:
+    y = np.array([[1, 0, 1, 0], [0, 1, 0, 1]] * 2)
+    assert len(hold_out(list("abcd"), y, share=share, seed=0).tune) == kept
 
 
 def test_the_frames_protocol_is_one_random_split_of_80_to_20() -> None:

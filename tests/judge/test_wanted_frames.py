@@ -21,7 +21,7 @@ def index(tmp_path: Path) -> pa.Table:
 
 def test_all_frames_of_the_index_or_those_that_a_table_names(index: pa.Table, tmp_path: Path) -> None:
     assert read_wanted("", index) == [("a.mp4", 0), ("b.mp4", 0), ("b.mp4", 12)]
-    (tmp_path / "only.csv").write_text("note,frame_index,file\nx,12,b.mp4\ny,12,b.mp4\n")
+    (tmp_path / "only.csv").write_text("note,frame_index, file\nx,12,b.mp4 \ny,12.0,b.mp4\n")
     pq.write_table(pa.table({"file": ["b.mp4"], "frame_index": [12], "p": [0.5]}), tmp_path / "only.parquet")
     for name in ("only.csv", "only.parquet"):
         assert read_wanted(str(tmp_path / name), index) == [("b.mp4", 12)]
@@ -34,6 +34,7 @@ def test_all_frames_of_the_index_or_those_that_a_table_names(index: pa.Table, tm
         ("file\na.mp4\n", r"only\.csv cannot be read: .*frame_index"),
         ("file,frame_index\na.mp4,x\n", r"only\.csv cannot be read"),
         ("file,frame_index\na.mp4,\n", r"only\.csv cannot be read: a row has no file or no frame_index"),
+        ("file;frame_index\na.mp4;0\n", r"only\.csv cannot be read: its columns are separated by semicolons; save it"),
         ("file,frame_index\n", r"only\.csv names no frame"),
         ("file,frame_index\nc.mp4,0\n", "labels 'c.mp4', a file of which the index has no frame"),
         (

@@ -78,10 +78,12 @@ def write_cvat(index: pa.Table, *, labels: Mapping[tuple[str, int], Mapping[str,
 def read_cvat(data: bytes, lookup: FrameLookup, *, untagged: Untagged) -> Iterator[dict[str, Any] | None]:
     """Rows of the labels table from annotations.xml or the ZIP around it; None for each frame not labelled yet.
 
+    An image that several tasks hold is one frame, labelled if one of them labels it.
+
     UsageError for a damaged file, another format, an unknown image or label, shapes, a clean frame with a defect, and
     grades that FrameLookup.row refuses.
     """
-    source = lookup.source
+    source, labelled, skipped = lookup.source, set(), set()
     for image in _parse(_unpack(data, source), source).iter("image"):
         name = image.get("name") or ""
         if shape := next((child.tag for child in image if child.tag in _SHAPES), None):
@@ -95,12 +97,12 @@ def read_cvat(data: bytes, lookup: FrameLookup, *, untagged: Untagged) -> Iterat
         if CLEAN in tags and len(tags) > 1:
             raise UsageError(f"{source} tags the image {name!r} {' and '.join(sorted(tags))}; remove what is wrong")
         if not tags and untagged == "skip":
-            lookup.find(name)
-            yield None
+            skipped.add(lookup.find(name))
             continue
         grades = list(_grades(image))
         if wrong := [grade for label, grade in grades if label == CLEAN and grade != "0"]:
             raise UsageError(f"{source} tags the image {name!r} {CLEAN} with severity {wrong[0]}; remove what is wrong")
+        labelled.add(lookup.find(name))
         notes = [attribute.text for attribute in image.iter("attribute") if attribute.get("name") == "note"]
         yield lookup.row(
             name,
@@ -108,6 +110,7 @@ def read_cvat(data: bytes, lookup: FrameLookup, *, untagged: Untagged) -> Iterat
             severities=[(label, grade) for label, grade in grades if label != CLEAN] if grades else None,
             note="; ".join(dict.fromkeys(note for note in notes if note)),
         )
+    yield from (None for _ in skipped - labelled)
 
 
 def _attributes(label: str) -> list[dict[str, Any]]:

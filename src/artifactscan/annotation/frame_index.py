@@ -41,6 +41,9 @@ _STEM_CHARS = 40
 _DIGEST_BYTES = 8
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
+_COPY = re.compile(r"(-[0-9a-f]{16}-[0-9]{6,})(?:[_-][0-9]+| ?\([0-9]+\))(?=\.|$)")
+"""An image name with the number that a tool appends where the same image is there twice: CVAT _1 for a second task's,
+FiftyOne -2, browsers (1)."""
 
 
 def image_name(file: str, video_id: str, frame_index: int, suffix: str) -> str:
@@ -81,12 +84,13 @@ class FrameLookup:
         self._by_stem = {PurePosixPath(name).stem: name for name in self._frames}
 
     def find(self, image: str) -> tuple[str, int]:
-        """``file`` and ``frame_index`` of an image, given by path, name, stem or upload URL.
+        """``file`` and ``frame_index`` of an image, given by path, name, stem, upload URL or a tool's name for a copy.
 
         UsageError for an image that is not in the index.
         """
         name = PurePosixPath(unquote(image.rpartition("?d=")[2])).name
-        for candidate in (name, _UPLOAD_PREFIX.sub("", name)):
+        original = _COPY.sub(r"\1", name)
+        for candidate in (name, _UPLOAD_PREFIX.sub("", name), original, _UPLOAD_PREFIX.sub("", original)):
             for known in (candidate, self._by_stem.get(candidate, "")):
                 if known in self._frames:
                     return self._frames[known]

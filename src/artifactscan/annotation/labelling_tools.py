@@ -1,7 +1,5 @@
 """Exports frames to labelling tools, and imports their results as labels table rows."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
@@ -16,6 +14,7 @@ from artifactscan.annotation.labels_table import LABELLED, merge_labels, read_fi
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SCORE_COLUMNS, SEVERITY_COLUMNS
 from artifactscan.storage import storage_errors
+from artifactscan.storage.csv_text import write_text_cells
 
 Tool = Literal["csv", "cvat", "label-studio", "fiftyone"]
 TOOLS: tuple[str, ...] = get_args(Tool)
@@ -58,12 +57,8 @@ def export_frames(
 
 def _sheet(index: pa.Table, given: Mapping[tuple[str, int], Mapping[str, Any]]) -> bytes:
     """A CSV to fill in by hand, with scores beside the labels; frames not labelled yet have empty cells."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _SHEET_COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in index.to_pylist():
-        writer.writerow({**row, **given.get((row["file"], row["frame_index"]), {})})
-    return text.getvalue().encode()
+    rows = [{**row, **given.get((row["file"], row["frame_index"]), {})} for row in index.to_pylist()]
+    return write_text_cells([_SHEET_COLUMNS, *([row.get(column) for column in _SHEET_COLUMNS] for row in rows)])
 
 
 def import_labels(

@@ -3,8 +3,7 @@
 Results of every labelling tool become this table; training and agreement read nothing else.
 """
 
-import csv
-import io
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -12,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 
 from artifactscan import storage
 from artifactscan.annotation.merge_rows import SEVERAL, LabelRow, Rule, labels_of_severities, merge_rows
@@ -20,6 +18,7 @@ from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
 from artifactscan.storage import storage_errors
+from artifactscan.storage.csv_text import CsvTextError, read_text_cells, write_text_cells
 from artifactscan.storage.parquet import open_plain, parquet_bytes
 
 LABELLED = pa.schema(
@@ -44,17 +43,17 @@ JUDGE_PREFIX = "judge:"
 """What the annotator of a judge's labels begins with; merged rows name their annotators with SEVERAL between them."""
 _MAX_FRAME_INDEX = 2**31 - 1
 _LOOKUP_THREADS = 32
-_CSV = pa_csv.ParseOptions(newlines_in_values=True)
 
 
 def read_labels(uri: str, *, rule: Rule = "error") -> pa.Table:
     """Reads labels from a .csv or .parquet file, local or s3://, and returns LABELLED rows sorted by frame.
 
-    Other columns are ignored. A row with severities needs no labels: they are 1 from SEVERITY_POSITIVE on. Rows of one
-    frame with the same labels are merged; ``rule`` is for those that differ. UsageError, naming the file and the row,
-    for a file that cannot be read, a missing column or value, a label other than 0 and 1, a severity outside 0 to 3, a
-    row with some severities only, a label that its severity contradicts (but in a row of several annotators), different
-    grades of a frame by one annotator, and an invalid frame_index.
+    Other columns are ignored, and spaces around the cells of a CSV, unless they are in quotes. A row with severities
+    needs no labels: they are 1 from SEVERITY_POSITIVE on. Rows of one frame with the same labels are merged; ``rule``
+    is for those that differ. UsageError, naming the file and the row, for a file that cannot be read, a missing column
+    or value, a label other than 0 and 1, a severity outside 0 to 3, a row with some severities only, a label that its
+    severity contradicts (but in a row of several annotators), different grades of a frame by one annotator, and an
+    invalid frame_index.
     """
     return _to_table(merge_rows([_check_read_row(*row, uri) for row in _read_rows(uri)], rule, uri))
 
@@ -102,11 +101,7 @@ def write_labels(table: pa.Table, uri: str) -> None:
     if table["generator"].null_count == table.num_rows:
         table = table.drop_columns(["generator"])
     if uri.lower().endswith(".csv"):
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(table.column_names)
-        writer.writerows(zip(*table.to_pydict().values(), strict=True))
-        data = text.getvalue().encode()
+        data = write_text_cells([table.column_names, *zip(*table.to_pydict().values(), strict=True)])
     elif uri.lower().endswith(".parquet"):
         data = parquet_bytes(table)
     else:
@@ -147,7 +142,7 @@ def _read_rows(uri: str) -> list[tuple[int, dict[str, Any]]]:
     """The unchecked rows of a .csv or .parquet file with their numbers; UsageError for a file that is neither."""
     try:
         table = _read(storage.normalise(uri))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, CsvTextError, OSError) as error:
         raise UsageError(f"labels {uri} cannot be read: {_reason(error, uri)}") from None
     graded = [column for column in SEVERITY_COLUMNS if column in table.column_names]
     if graded and (missing := [column for column in SEVERITY_COLUMNS if column not in graded]):
@@ -173,9 +168,8 @@ def _read(uri: str) -> pa.Table:
         return open_plain(path, filesystem=files).read()
     if not uri.lower().endswith(".csv"):
         raise UsageError(f"labels {uri}: the name does not tell the format; end it in .csv or .parquet")
-    as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(LABELLED.names, pa.string()))
     with files.open_input_stream(path) as stream:
-        return pa_csv.read_csv(stream, parse_options=_CSV, convert_options=as_text)
+        return read_text_cells(stream.read(), needed=_KEY_COLUMNS)
 
 
 def _check_read_row(number: int, cells: Mapping[str, Any], source: str) -> LabelRow:
@@ -236,6 +230,8 @@ def _severities(number: int, cells: Mapping[str, Any], source: str) -> tuple[flo
         )
     severities = tuple(_as_float(cells[column]) for column in SEVERITY_COLUMNS)
     for column, severity in zip(SEVERITY_COLUMNS, severities, strict=True):
+        if severity is None and re.fullmatch(r"\d+,\d+", str(cells[column])):
+            raise _refusal(number, cells, column, source, "has a comma before its decimals where a point is needed")
         if severity is None or not 0 <= severity <= MAX_SEVERITY:
             raise _refusal(number, cells, column, source, f"is not a grade from 0 to {MAX_SEVERITY}")
     return cast(tuple[float, ...], severities)

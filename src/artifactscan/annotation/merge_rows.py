@@ -1,7 +1,7 @@
 """Rows of the labels table that belong to one frame, merged by a rule."""
 
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import combinations, groupby
 from statistics import fmean
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,8 @@ the mean."""
 
 SEVERAL = "; "
 """Stands between the annotators of a merged row."""
+_NOT_NAMED = "not named"
+"""Stands for an annotator without a name among those of a merged row."""
 
 
 class LabelRow(NamedTuple):
@@ -46,8 +48,9 @@ def labels_of_severities(severities: Iterable[float]) -> tuple[int, ...]:
 def merge_rows(rows: Iterable[LabelRow], rule: Rule, source: str) -> list[LabelRow]:
     """One row per frame, or with ``keep`` per frame and annotator, sorted by frame; ``source`` names them in errors.
 
-    A row without an annotator counts as another annotator's. UsageError for rows that the rule cannot merge, and for
-    one annotator's different grades of a frame under every rule.
+    A row without an annotator counts as another annotator's. UsageError for rows that the rule cannot merge, under
+    every rule for one annotator's different labels or grades of a frame, and where votes or grades are counted for a
+    merged row that has an annotator in common with another row.
     """
     merged: list[LabelRow] = []
     for _, same_frame in groupby(sorted(rows, key=lambda row: (row.frame, row.number)), key=lambda row: row.frame):
@@ -55,17 +58,22 @@ def merge_rows(rows: Iterable[LabelRow], rule: Rule, source: str) -> list[LabelR
         graded = _one_per_grader(group, source)
         if rule == "keep":
             merged += _one_per_annotator(group, source)
-        elif len(group) == 1:
+            continue
+        if rule != "error":
+            _refuse_shared_annotators(group, source)
+        elif len(graded) > 1:
+            _refuse_shared_annotators(graded, source)
+        if len(group) == 1:
             merged += group
         else:
             severities = tuple(map(fmean, zip(*(row.severities or () for row in graded), strict=True))) or None
             if rule == "error":
                 labels = _agreed_labels(group, graded, severities, source)
             else:
-                labels = _vote(group, rule, severities if all(row.severities for row in group) else None, source)
+                labels = _vote(_ballots(group, source), rule, severities, source)
             annotator, note = _join(row.annotator for row in group), _join(row.note for row in group)
             if severities and labels != labels_of_severities(severities) and SEVERAL not in (annotator or ""):
-                annotator = SEVERAL.join(row.annotator or "not named" for row in group)  # read back as a merged row
+                annotator = SEVERAL.join(row.annotator or _NOT_NAMED for row in group)  # read back as a merged row
             maker = _one_generator(group, source)
             merged.append(
                 group[0]._replace(labels=labels, severities=severities, annotator=annotator, note=note, generator=maker)
@@ -100,7 +108,7 @@ def _one_per_annotator(group: list[LabelRow], source: str) -> list[LabelRow]:
         unnamed = (None, row.labels if row.severities is None else row.number)
         first = distinct.setdefault((row.annotator,) if row.annotator else unnamed, row)
         if first.labels != row.labels:
-            raise UsageError(f"{_contradiction(first, row, source)}; keep the one that holds")
+            raise UsageError(_two_ways(first, row, source))
     return list(distinct.values())
 
 
@@ -112,29 +120,53 @@ def _agreed_labels(
     if severities and len(graded) > 1:
         first = first._replace(labels=labels_of_severities(severities))
     if other := next((row for row in group if row.severities is None and row.labels != first.labels), None):
+        if other.annotator and other.annotator == first.annotator:
+            raise UsageError(_two_ways(first, other, source))
         way_out = "give a rule to merge them: --label-rule any, all or majority"
         raise UsageError(f"{_contradiction(first, other, source)}; {way_out}")
     return first.labels
 
 
-def _vote(group: list[LabelRow], rule: Rule, severities: tuple[float, ...] | None, source: str) -> tuple[int, ...]:
-    """The labels of one frame by a rule; equal rows of one annotator are one vote.
+def _ballots(group: list[LabelRow], source: str) -> list[LabelRow]:
+    """The rows of one frame, one per annotator, a graded one where there is one; UsageError where labels differ."""
+    first_of: dict[str | int, LabelRow] = {}
+    for row in sorted(group, key=lambda row: row.severities is None):
+        first = first_of.setdefault(row.annotator or row.number, row)
+        if first.labels != row.labels:
+            raise UsageError(_two_ways(first, row, source))
+    return list(first_of.values())
 
-    ``severities``: the means that decide a tie; None where a row has no grades.
+
+def _refuse_shared_annotators(group: list[LabelRow], source: str) -> None:
+    """UsageError for a merged row that has some annotators in common with another: these would count twice."""
+    names = {row.annotator: row for row in group if row.annotator}
+    for one, other in combinations(names, 2):
+        if both := sorted(set(one.split(SEVERAL)) & set(other.split(SEVERAL)) - {_NOT_NAMED}):
+            raise UsageError(
+                f"labels {source}: rows {names[one].number} and {names[other].number} both count {_quoted(both[0])} in "
+                f"frame {group[0].frame_index} of {_quoted(group[0].file)}, by {_quoted(one)} and {_quoted(other)}; "
+                "merge each annotator's own labels once"
+            )
+
+
+def _vote(ballots: list[LabelRow], rule: Rule, means: tuple[float, ...] | None, source: str) -> tuple[int, ...]:
+    """The labels of one frame by a rule, from one row per annotator.
+
+    ``means``: of the grades, which decide a tie where every ballot has grades.
     """
-    ballots = {(row.annotator or row.number, row.labels) for row in group}
-    yes = [sum(labels[n] for _, labels in ballots) for n in range(len(LABELS))]
+    yes = [sum(row.labels[n] for row in ballots) for n in range(len(LABELS))]
     if rule == "any":
         return tuple(int(votes > 0) for votes in yes)
     if rule == "all":
         return tuple(int(votes == len(ballots)) for votes in yes)
     tied = [2 * votes == len(ballots) for votes in yes]
-    if severities is None and any(tied):
+    if any(tied) and not all(row.severities for row in ballots):
         raise UsageError(
-            f"labels {source}: {LABELS[tied.index(True)]} of frame {group[0].frame_index} of {_quoted(group[0].file)} "
-            "has as many votes for 0 as for 1, so there is no majority; add a vote, or use the rule any or all"
+            f"labels {source}: {LABELS[tied.index(True)]} of frame {ballots[0].frame_index} of "
+            f"{_quoted(ballots[0].file)} has as many votes for 0 as for 1, so there is no majority; "
+            "add a vote, or use the rule any or all"
         )
-    by_mean = labels_of_severities(severities or ())
+    by_mean = labels_of_severities(means or ())
     return tuple(by_mean[n] if tied[n] else int(2 * yes[n] > len(ballots)) for n in range(len(LABELS)))
 
 
@@ -148,6 +180,10 @@ def _one_generator(group: list[LabelRow], source: str) -> str | None:
             "keep the one that holds"
         )
     return named[0].generator if named else None
+
+
+def _two_ways(first: LabelRow, second: LabelRow, source: str) -> str:
+    return f"{_contradiction(first, second, source)}, both by {_quoted(first.annotator or '')}; keep the one that holds"
 
 
 def _contradiction(first: LabelRow, second: LabelRow, source: str) -> str:

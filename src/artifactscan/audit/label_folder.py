@@ -70,7 +70,8 @@ def labels_by_source(
     """Who labelled → SAMPLE_LABELS, people first, and a note for each table that cannot be read or is left out in part.
 
     ``sample``: LABEL_SAMPLE; labels of other frames are left out. ``human_labels``: one more labels table, by path
-    below the corpus as the others. Of several people most decide; where as many say 1 as 0, the frame counts as 1.
+    below the corpus as the others. Of several people most decide, each with one vote, whichever tables have their rows;
+    where as many say 1 as 0, the frame counts as 1.
     Rows that were merged from labels by people and by a judge are neither's and left out.
     """
     tables, notes = [LABELLED.empty_table()], []
@@ -79,7 +80,7 @@ def labels_by_source(
             tables.append(read_filled_labels(uri)[0])
         except UsageError as error:
             notes.append(f"{error}; until then it counts for no estimate")
-    rows = pa.concat_tables(tables)
+    rows = _one_row_per_annotator(pa.concat_tables(tables))
     rows = rows.set_column(rows.column_names.index("annotator"), "annotator", pc.fill_null(rows["annotator"], PEOPLE))
     by_judge = labelled_by_judge(rows)
     sources = {PEOPLE: rows.filter(pc.invert(by_judge))}
@@ -94,6 +95,16 @@ def labels_by_source(
             )
     found = {source: _of_sample(sample, labels) for source, labels in sources.items()}
     return {source: labels for source, labels in found.items() if labels.num_rows}, notes
+
+
+def _one_row_per_annotator(rows: pa.Table) -> pa.Table:
+    """Frames and labels of LABELLED rows, one per frame and named annotator: the mean of theirs."""
+    named = rows.filter(pc.is_valid(rows["annotator"]))
+    keys = ["file", "frame_index", "annotator"]
+    means = named.group_by(keys).aggregate([(label, "mean") for label in LABELS]).rename_columns([*keys, *LABELS])
+    columns = means.schema.names
+    without_name = rows.filter(pc.is_null(rows["annotator"])).select(columns).cast(means.schema)
+    return pa.concat_tables([means, without_name])
 
 
 def _of_sample(sample: pa.Table, labels: pa.Table) -> pa.Table:

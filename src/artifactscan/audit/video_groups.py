@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 
 from artifactscan import storage
 from artifactscan.audit.night_tables import ALL
@@ -14,6 +13,7 @@ from artifactscan.corpus.path_pattern import check_pattern, match_paths, pattern
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
 from artifactscan.storage import storage_errors
+from artifactscan.storage.csv_text import CsvTextError, read_text_cells
 from artifactscan.storage.parquet import open_plain
 
 MAX_VALUES = 200
@@ -131,10 +131,9 @@ def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
 
 
 def _read_csv(data: bytes) -> pa.Table:
-    """All columns as text, so that versions 1.1 and 1.10 stay different."""
-    names = pa_csv.open_csv(pa.BufferReader(data)).schema.names
-    types = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True)
-    return pa_csv.read_csv(pa.BufferReader(data), convert_options=types)
+    """All columns as text, so that versions 1.1 and 1.10 stay different; empty cells are null."""
+    table = read_text_cells(data, needed=["uri"])
+    return pa.table([pc.if_else(pc.equal(column, ""), None, column) for column in table.columns], table.column_names)
 
 
 def _read_metadata(uri: str) -> pa.Table:
@@ -142,7 +141,7 @@ def _read_metadata(uri: str) -> pa.Table:
         files, path = storage.filesystem(uri)
         with files.open_input_file(path) as file:
             table = _read_csv(file.read()) if uri.lower().endswith(".csv") else open_plain(file).read()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, CsvTextError, OSError) as error:
         words = storage_errors.describe(error, uri) if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(
             f"--metadata {uri} cannot be read: {words}; give a .csv or .parquet with a column uri"

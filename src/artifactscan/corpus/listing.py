@@ -22,6 +22,7 @@ from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.schemas import LISTING
 from artifactscan.storage import storage_errors
+from artifactscan.storage.csv_text import other_separator
 from artifactscan.storage.parquet import open_plain
 from artifactscan.storage.s3 import microseconds
 
@@ -381,5 +382,7 @@ _CSV = pa_csv.ParseOptions(newlines_in_values=True)
 
 def _manifest_columns(uri: str, names: list[str]) -> list[str]:
     if "uri" not in names:
+        if said := other_separator(names, ["uri"]):
+            raise UsageError(f"manifest {uri} cannot be read: {said}")
         raise UsageError(f"manifest {uri} has no column `uri`; its columns are {', '.join(names) or 'none'}")
     return [name for name in _MANIFEST_TYPES if name in names]

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,10 @@ PROTOCOLS: dict[str, str] = {
     "generators": "one maker of clips left out at a time; none of its clips is trained on",
 }
 """Protocol → what it means, as printed in every table."""
+
+_FINEST_FOLDS = 20
+"""Most folds that a share is made of, but for a smaller share: within a fortieth of any share, at folds large enough to
+be balanced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +94,7 @@ def hold_out(videos: Sequence[str], y: np.ndarray, *, share: float, seed: int) -
     names, count = np.asarray(videos, dtype=object), len(set(videos))
     if count < 2:
         raise UsageError("the labels are of one clip, so none can be kept to tune on; label more, or --tune-share 0")
-    fit, tune = video_folds(names, np.asarray(y), min(round(1 / share), count), seed)[0]
+    fit, tune = _share_of_videos(names, np.asarray(y), share, seed)
     split = Split(protocol="videos", fold=0, fit=fit, tune=tune, test=tune[:0])
     check_split(names, y, split)
     return split
@@ -180,14 +185,25 @@ def _keep_videos_to_tune(
     """Divides the training side of a fold into the positions to fit on and those to tune on, by whole videos."""
     if not settings.tune_share:
         return train, train[:0]
-    inner = min(round(1 / settings.tune_share), len(set(videos[train])))
-    if inner < 2:
+    if len(set(videos[train])) < 2:
         raise UsageError(
             f"fold {fold} has only one video to train on, so none can be kept for calibration and thresholds; "
             "label more videos, or set the tune share to 0"
         )
-    fit, tune = video_folds(videos[train], y[train], inner, settings.seed)[0]
+    fit, tune = _share_of_videos(videos[train], y[train], settings.tune_share, settings.seed)
     return train[fit], train[tune]
+
+
+def _share_of_videos(videos: np.ndarray, y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the other videos' frames and of those of about ``share`` of the videos, at least two there are.
+
+    The share is made of whole folds, 2 of 5 for 0.4, as folds are balanced and single videos are not.
+    """
+    most = min(max(_FINEST_FOLDS, round(1 / share)), len(set(videos)))
+    nearest = Fraction(share).limit_denominator(most) or Fraction(1, most)
+    folds = video_folds(videos, y, nearest.denominator, seed)
+    part = np.sort(np.concatenate([fold for _, fold in folds[: nearest.numerator]]))
+    return np.setdiff1d(np.arange(len(videos)), part), part
 
 
 def video_folds(videos: np.ndarray, y: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

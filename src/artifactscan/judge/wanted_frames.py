@@ -1,13 +1,14 @@
 """Which frames are to be judged, and which questions are open."""
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
+import pyarrow.compute as pc
 
 from artifactscan import storage
 from artifactscan.annotation.frame_index import FrameLookup
 from artifactscan.errors import UsageError
 from artifactscan.judge.frames_to_judge import FrameKey
 from artifactscan.storage import storage_errors
+from artifactscan.storage.csv_text import read_text_cells
 from artifactscan.storage.parquet import arrow_reason, read_table
 
 _COLUMNS = ["file", "frame_index"]
@@ -49,17 +50,17 @@ def _read(uri: str) -> pa.Table:
     place = storage.normalise(uri)
     if not uri.lower().endswith(".csv"):
         return read_table(place, _COLUMNS)
-    options = pa_csv.ConvertOptions(include_columns=_COLUMNS, column_types={"file": pa.string()})
     files, path = storage.filesystem(place)
     with files.open_input_stream(path) as stream:
-        return pa_csv.read_csv(
-            stream, parse_options=pa_csv.ParseOptions(newlines_in_values=True), convert_options=options
-        )
+        return read_text_cells(stream.read(), needed=_COLUMNS).select(_COLUMNS)
 
 
 def _keys(table: pa.Table) -> list[FrameKey]:
     """file and frame_index of each frame, once."""
-    files, indices = table["file"].cast(pa.string()).to_pylist(), table["frame_index"].cast(pa.int32()).to_pylist()
-    if None in files or None in indices:
+    indices = table["frame_index"]
+    if pa.types.is_string(indices.type):  # a CSV's
+        indices = pc.if_else(pc.equal(indices, ""), None, indices).cast(pa.float64())
+    files, indices = table["file"].cast(pa.string()).to_pylist(), indices.cast(pa.int32()).to_pylist()
+    if not all(files) or None in indices:
         raise ValueError("a row has no file or no frame_index")
     return sorted(set(zip(files, indices, strict=True)))
