@@ -1,6 +1,7 @@
 """How often the audit notices that a corpus got worse, and how often it says so of one that did not.
 
     python benchmarks/audit_power.py [--nights 200]
+    python benchmarks/audit_power.py --consecutive 300
 
 A corpus is three groups (generator=a, b, c), four labels in each; 5 % of the videos have an event of a label,
 independently. Per simulated night the real ``measure_rates`` and ``judge_night`` compare it with 14 baseline nights
@@ -13,6 +14,10 @@ under the default policy, with canaries that do not move. On a change night the 
   log-odds), each label's and group's on its own, in the baseline as well.
 - restless_2: the same with about 2 points.
 
+With ``--consecutive`` nights follow each other, so that one which fails by chance has its effect on the baselines of
+the next (``consecutive_nights.py``): per corpus the share of quiet nights that fail in ten sequences, the largest share
+in one of them, and the smallest rise of one label in one generator that a night finds with 80 %.
+
 ``error`` is the standard error of a share at 200 nights or how many there are; ``rightly`` says of how many change
 nights the headline names the label and group that changed.
 """
@@ -20,10 +25,11 @@ nights the headline names the label and group that changed.
 import argparse
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
+from consecutive_nights import Corpus, least_rise_found, quiet_rate
 
 from artifactscan.audit.night import EXIT_PASS
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES
@@ -125,6 +131,31 @@ def run(variant: Variant, nights: int, seed: int) -> dict[str, object]:
     }
 
 
+CORPORA = tuple(
+    Corpus(groups=groups, videos=videos, own=own, common=common)
+    for groups in ("flat", "nested")
+    for videos in (50, 500, 5000)
+    for own, common in ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2))
+)
+SEQUENCES = 10
+
+
+def run_consecutive(corpus: Corpus, nights: int, seed: int) -> dict[str, object]:
+    """Shares of quiet nights that fail, and what is still found."""
+    begun = time.monotonic()
+    shares = quiet_rate(corpus, nights=nights, sequences=SEQUENCES, seed=seed)
+    least = least_rise_found(corpus, sequences=30, seed=seed)
+    return {
+        **asdict(corpus),
+        "nights": nights * SEQUENCES,
+        "quiet_nights_failed": round(float(np.mean(shares)), 4),
+        "error": round(float(np.std(shares) / np.sqrt(SEQUENCES - 1)), 4),
+        "most_in_a_sequence": round(max(shares), 4),
+        "found_with_80_percent": least,
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+
+
 def _canaries() -> pa.Table:
     """One that stands still."""
     row = {"clip": "c", "label": CHANGED, "frames": 8, "planted": True, "score": 0.9, "reference": 0.9, "shift": 0.0}
@@ -134,9 +165,14 @@ def _canaries() -> pa.Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nights", type=int, default=200, help="simulated nights of each kind")
+    parser.add_argument("--consecutive", type=int, metavar="NIGHTS", help="so many nights in a row instead")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--variants", nargs="+", choices=[one.name for one in VARIANTS], metavar="NAME")
     arguments = parser.parse_args()
+    if arguments.consecutive:
+        for corpus in CORPORA:
+            print(json.dumps(run_consecutive(corpus, arguments.consecutive, arguments.seed)), flush=True)
+        return
     for number, variant in enumerate(VARIANTS):
         if not arguments.variants or variant.name in arguments.variants:
             print(json.dumps(run(variant, arguments.nights, arguments.seed + number)), flush=True)

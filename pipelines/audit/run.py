@@ -13,7 +13,7 @@ from artifactscan import storage
 from artifactscan.annotation.labels_table import read_labels
 from artifactscan.audit import canaries
 from artifactscan.audit.audit_store import AuditStore, new_night_id
-from artifactscan.audit.baseline import baseline_nights
+from artifactscan.audit.baseline import baseline_nights, worse_runs
 from artifactscan.audit.measure_night import MeasureSettings, NightTables
 from artifactscan.audit.night import Night
 from artifactscan.audit.night_tables import ESTIMATES, PICTURES, SAMPLING
@@ -99,6 +99,7 @@ def _prepare(settings: AuditSettings, store: AuditStore, out: Console) -> AuditJ
         _check_same_spec(last, spec, request.spec.digest)
         scorer = last.scorer
     baseline = [] if settings.accept_corpus else _baseline(nights, policy, scorer, settings.baseline)
+    runs = worse_runs(nights, policy, scorer, settings.baseline)
     if (clips := canaries.count_clips(store.canary)) not in (None, settings.canary_clips):
         out.print(f"the store has {clips} canary clips, not {settings.canary_clips}, and keeps them", style="yellow")
     thresholds, events = dict(checkpoint.card.thresholds), EventSettings()
@@ -112,6 +113,7 @@ def _prepare(settings: AuditSettings, store: AuditStore, out: Console) -> AuditJ
         nights=tuple(nights),
         scorer=scorer,
         baseline=tuple(baseline),
+        worse_runs=() if settings.accept_corpus else tuple(map(tuple, runs)),
         checkpoint=checkpoint,
         request=request,
         grouping=grouping,

@@ -1,5 +1,6 @@
 """The scoring stages of a night: canaries, what is new, retries of failed videos, a share at double the rate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -60,6 +61,8 @@ class AuditJob:
     scorer: str
     """The night whose canary scores are the reference."""
     baseline: tuple[Night, ...]
+    worse_runs: tuple[tuple[Night, ...], ...]
+    """Nights in a row that are left out of the baseline as worse."""
     checkpoint: Checkpoint
     request: Request
     grouping: Grouping
@@ -143,8 +146,14 @@ def score_and_measure(job: AuditJob, results: StageResults) -> NightTables:
     results.label_sample = _draw_label_sample(job, arrivals, results)
     measuring = replace(measuring, labelled=_human_labels(job, ledger, results))
     baseline = job.baseline if arrivals.num_rows else ()
-    earlier = {night.night: regroup(store.table(night, "arrivals", ARRIVALS), grouping) for night in baseline}
-    return measure_night(measuring, job.night, arrivals, events, earlier)
+    earlier = _arrivals_of(store, baseline, grouping)
+    worse_runs = [_arrivals_of(store, run, grouping) for run in job.worse_runs if arrivals.num_rows]
+    return measure_night(measuring, job.night, arrivals, events, earlier, worse_runs)
+
+
+def _arrivals_of(store: AuditStore, nights: Sequence[Night], grouping: Grouping) -> dict[str, pa.Table]:
+    """Night → ARRIVALS, with the groups of tonight."""
+    return {night.night: regroup(store.table(night, "arrivals", ARRIVALS), grouping) for night in nights}
 
 
 def _retry_failed(job: AuditJob, quarantine: pa.Table, results: StageResults) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import pytest
 from nights import a_night
 
-from artifactscan.audit.baseline import baseline_nights
+from artifactscan.audit.baseline import baseline_nights, worse_runs
 from artifactscan.audit.night import Night, Verdict
 from artifactscan.audit.policy import Policy
 
@@ -31,12 +31,40 @@ def test_the_last_nights_of_the_same_scorer_that_had_arrivals() -> None:
     assert chosen([]) == []
 
 
-def test_a_worse_night_is_no_baseline() -> None:
-    failed_otherwise = {**SAME, "verdict": Verdict(code=1, headline="too many files without a score")}
-    assert chosen(nights(SAME, {**SAME, "verdict": WORSE}, failed_otherwise, {**SAME, "verdict": WORSE})) == [
-        "n0",
-        "n2",
-    ]
+def verdicts(letters: str) -> list[Night]:
+    """A night for each letter: w worse, p passed, f failed for another reason."""
+    of = {"w": WORSE, "p": Verdict(code=0, headline=""), "f": Verdict(code=1, headline="too many without a score")}
+    return nights(*({**SAME, "verdict": of[letter]} for letter in letters))
+
+
+@pytest.mark.parametrize(
+    ("letters", "expected", "runs"),
+    [
+        ("pfw", ["n0", "n1"], []),
+        ("pwf", ["n0", "n1", "n2"], []),
+        ("pwpw", ["n0", "n1", "n2"], []),
+        ("pwwp", ["n0", "n3"], [["n1", "n2"]]),
+        ("pwwpwpwww", ["n0", "n3", "n4", "n5"], [["n1", "n2"], ["n6", "n7", "n8"]]),
+        ("pwwwww", ["n0"], [["n1", "n2", "n3", "n4", "n5"]]),
+    ],
+)
+def test_worse_nights_in_a_row_are_no_baseline_and_a_single_one_is(
+    letters: str, expected: list[str], runs: list[list[str]]
+) -> None:
+    policy = Policy(baseline_nights=9)
+    assert chosen(verdicts(letters), policy=policy) == expected
+    found = worse_runs(verdicts(letters), policy, "s")
+    assert [[night.night for night in run] for run in found] == runs
+
+
+def test_runs_of_worse_nights_are_those_among_the_last_nights_of_the_scorer() -> None:
+    assert [len(run) for run in worse_runs(verdicts("pwwwww"), POLICY, "s")] == [3]
+    assert worse_runs(verdicts("pwwppp"), POLICY, "s") == []
+    assert worse_runs(verdicts("pwww"), POLICY, "s", "n0") == []
+    assert worse_runs(nights(SAME, *[{"scorer": "other", "verdict": WORSE}] * 3), POLICY, "s") == []
+    idle = {**SAME, "outcomes": {"unreadable": 1}}
+    found = worse_runs(nights(SAME, {**SAME, "verdict": WORSE}, idle, {**SAME, "verdict": WORSE}), POLICY, "s")
+    assert [[night.night for night in run] for run in found] == [["n1", "n3"]]
 
 
 def test_an_accepted_corpus_begins_a_new_baseline() -> None:

@@ -1,6 +1,7 @@
 """Which nights a night is compared with."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from artifactscan.audit.night import Night
 from artifactscan.audit.policy import Policy
@@ -9,15 +10,41 @@ from artifactscan.audit.policy import Policy
 def baseline_nights(nights: Sequence[Night], policy: Policy, scorer: str, named: str | None = None) -> list[Night]:
     """The last nights of the same scorer that scored arrivals, or the night with the id or run ``named``.
 
-    Nights that were worse are left out, since the next would look no worse against them; so are the nights before one
-    that accepted the corpus as it is.
+    Nights before one that accepted the corpus as it is are left out. So are nights that were worse, since the next
+    would look no worse against them, but for a single one between two that were not: about one in 20 nights fails by
+    chance, and without these the baseline would be too low and its nights too much alike.
     """
     if named is not None:
         return [night for night in nights if named in (night.night, *night.runs)]
+    comparable = _comparable(nights, scorer)
+    left_out = {night.night for run in _runs_left_out(comparable) for night in run}
+    return [night for night in comparable if night.night not in left_out][-policy.baseline_nights :]
+
+
+def worse_runs(nights: Sequence[Night], policy: Policy, scorer: str, named: str | None = None) -> list[list[Night]]:
+    """Nights in a row that ``baseline_nights`` leaves out as worse, two or more each, as far back as the policy looks.
+
+    How much nights of one run differ tells how much nights differ by themselves, whatever the level of the run.
+    """
+    if named is not None:
+        return []
+    comparable = _comparable(nights, scorer)
+    recent = {night.night for night in comparable[-policy.baseline_nights :]}
+    runs = [[night for night in run if night.night in recent] for run in _runs_left_out(comparable)]
+    return [run for run in runs if len(run) > 1]
+
+
+def _comparable(nights: Sequence[Night], scorer: str) -> list[Night]:
+    """The nights of a scorer that scored arrivals, since the corpus was last accepted as it is."""
     since: list[Night] = []
     for night in nights:
         if night.settings.get("accept_corpus"):
             since = []
         since.append(night)
-    usable = [night for night in since if night.scorer == scorer and night.has_scores and not night.verdict.worse]
-    return usable[-policy.baseline_nights :]
+    return [night for night in since if night.scorer == scorer and night.has_scores]
+
+
+def _runs_left_out(comparable: Sequence[Night]) -> list[list[Night]]:
+    """Runs of nights that were worse: several in a row, or the last night."""
+    runs = [list(run) for worse, run in groupby(comparable, key=lambda night: night.verdict.worse) if worse]
+    return [run for run in runs if len(run) > 1 or run[-1] is comparable[-1]]

@@ -1,6 +1,6 @@
 """A night's tables from stored scores: the same for an audit and for a report written again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,10 +68,16 @@ _SCHEMAS = {"arrivals": ARRIVALS, "events": EVENTS, "cells": CELLS, "sampling": 
 
 
 def measure_night(
-    settings: MeasureSettings, night: str, arrivals: pa.Table, events: pa.Table, baseline: Mapping[str, pa.Table]
+    settings: MeasureSettings,
+    night: str,
+    arrivals: pa.Table,
+    events: pa.Table,
+    baseline: Mapping[str, pa.Table],
+    worse_runs: Sequence[Mapping[str, pa.Table]] = (),
 ) -> NightTables:
-    """All tables of a night; ``baseline``: night → ARRIVALS of the nights to compare with."""
-    cells = add_drift(measure_rates(arrivals, baseline, settings.policy), arrivals, baseline)
+    """All tables of a night; ``baseline``: night → ARRIVALS of the nights to compare with; ``worse_runs`` likewise."""
+    rates = measure_rates(arrivals, baseline, settings.policy, worse_runs=worse_runs)
+    cells = add_drift(rates, arrivals, baseline)
     labelled = settings.labelled
     return NightTables(
         arrivals=arrivals,

@@ -48,13 +48,13 @@ class RateLimit:
 class RiseLimit:
     """Which rise of a label's rate in a group fails a night.
 
-    A rise that stays fails every night, since a worse night is no baseline for the next, until the corpus is accepted
+    A rise that stays fails every night, since worse nights in a row are no baseline, until the corpus is accepted
     (``--accept-corpus``).
     """
 
     significance: float = 0.05
     """The largest q value (Benjamini–Hochberg over all tests of a night) that fails: of nights on which nothing changed
-    at most this share fails."""
+    about this share fails, see docs/audit.md."""
     at_least: float = 0.0
     """The smallest rise that fails, as a share: 0.01 is one percentage point. With very many videos a night tiny rises
     are significant; this says which of them matter."""

@@ -10,7 +10,7 @@ from artifactscan import storage
 from artifactscan.audit import canaries
 from artifactscan.audit.arrivals import gather_arrivals, regroup
 from artifactscan.audit.audit_store import AuditStore
-from artifactscan.audit.baseline import baseline_nights
+from artifactscan.audit.baseline import baseline_nights, worse_runs
 from artifactscan.audit.human_labels import labels_with_flags
 from artifactscan.audit.measure_night import MeasureSettings, NightTables, measure_night
 from artifactscan.audit.night import Night, Verdict
@@ -194,7 +194,8 @@ def _measure(
         labelled=labelled,
     )
     baseline = {name: regroup(arrivals[name], grouping) for name in _baseline(night, current, by.policy)}
-    return measure_night(settings, night.night, arrivals[night.night], events, baseline)
+    runs = [{name: regroup(arrivals[name], grouping) for name in run} for run in _worse_runs(night, current, by.policy)]
+    return measure_night(settings, night.night, arrivals[night.night], events, baseline, runs)
 
 
 def _judge(
@@ -225,8 +226,20 @@ def _baseline(night: Night, current: Mapping[str, Night], policy: Policy) -> lis
     """The nights to compare with, by the new verdicts of those before it."""
     if night.settings["accept_corpus"]:
         return []
-    earlier = [one for one in current.values() if one.night < night.night]
+    earlier = _before(night, current)
     return [one.night for one in baseline_nights(earlier, policy, night.scorer, night.settings["baseline"])]
+
+
+def _worse_runs(night: Night, current: Mapping[str, Night], policy: Policy) -> list[list[str]]:
+    """The runs of worse nights before it, by their new verdicts."""
+    if night.settings["accept_corpus"]:
+        return []
+    runs = worse_runs(_before(night, current), policy, night.scorer, night.settings["baseline"])
+    return [[one.night for one in run] for run in runs]
+
+
+def _before(night: Night, current: Mapping[str, Night]) -> list[Night]:
+    return [one for one in current.values() if one.night < night.night]
 
 
 def _table_or_none(store: AuditStore, night: Night, name: str, schema: pa.Schema) -> pa.Table | None:

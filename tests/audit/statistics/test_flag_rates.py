@@ -126,6 +126,19 @@ def test_dispersion_makes_the_test_stricter_and_the_interval_wider() -> None:
     )
 
 
+def test_worse_nights_in_a_row_tell_how_much_nights_differ() -> None:
+    """Their level does not: it may be a rise that stays."""
+    before = nights(20, 22, 18, 20)
+    steady, restless = (list(nights(*flagged).values()) for flagged in ((60, 61, 59, 60), (30, 90, 35, 85)))
+    alone = cell(measure_rates(many(100, 35), before, Policy()))
+    for run, wider in ((steady, False), (restless, True)):
+        named = [{f"worse{n}": arrivals for n, arrivals in enumerate(run)}]
+        row = cell(measure_rates(many(100, 35), before, Policy(), worse_runs=named))
+        assert (row["base_videos"], row["base_flagged"], row["change"]) == (400, 80, alone["change"])
+        assert (row["dispersion"] > 5) == (row["p_value"] > 0.05) == wider
+    assert alone["p_value"] < 0.01
+
+
 def test_one_baseline_night_has_no_dispersion() -> None:
     row = cell(measure_rates(many(100, 15), nights(5), Policy()))
     assert row["dispersion"] is None

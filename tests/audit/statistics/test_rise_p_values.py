@@ -91,6 +91,50 @@ def test_one_dispersed_cell_does_not_affect_the_others() -> None:
     assert np.mean(chi_square) / 13 > 1.5
 
 
+def test_a_step_between_runs_is_no_dispersion() -> None:
+    rng = np.random.default_rng(2)
+    videos = np.full((12, 16), 500)
+    flagged = rng.binomial(500, np.repeat([0.05, 0.10], 6)[:, None] * np.ones(16))
+    assert dispersion(flagged, videos)[0].min() > 2
+    spread, degrees = dispersion(flagged, videos, runs=np.repeat([0, 1], 6))
+    assert spread.max() < 1.3
+    assert np.isinf(degrees).all()
+    flagged[:, 0] = [5, 45] * 6
+    spread, degrees = dispersion(flagged, videos, runs=np.repeat([0, 1], 6))
+    halves = [
+        stats.chi2_contingency(np.stack([part, 500 - part])).statistic for part in (flagged[:6, 0], flagged[6:, 0])
+    ]
+    assert (spread[0], degrees[0]) == (pytest.approx(sum(halves) / 10), 10)
+    assert np.isnan(dispersion(flagged[:2], videos[:2], runs=np.array([0, 1]))[0]).all()
+
+
+def test_nested_cells_are_found_dispersed_no_more_often_than_others() -> None:
+    """Of 1,000 quiet corpora, where every cell is there three times, as a group with one version is."""
+    rng, found = np.random.default_rng(3), {"kinds": 0, "none": 0}
+    for _ in range(1000):
+        flagged, videos = (np.tile(counts[:-1, :4], 3) for counts in quiet(rng, 4))
+        kinds = np.repeat([0, 1, 2], 4)
+        alone = stats.chi2.sf([stats.chi2_contingency([one, 500 - one])[0] for one in flagged[:, :4].T], 13) < 0.01
+        if not alone.any():
+            found["kinds"] += dispersion(flagged, videos, kinds=kinds)[0].max() > 1
+            found["none"] += dispersion(flagged, videos)[0].max() > 1
+    assert found["kinds"] < 60
+    assert found["none"] > 100
+
+
+def test_a_large_group_is_as_dispersed_as_the_groups_of_its_kind() -> None:
+    """Where rates of the whole corpus move, the cells of all videos are more dispersed than those of a part."""
+    rng = np.random.default_rng(5)
+    odds = 0.05 / 0.95 * np.exp(rng.normal(0, 0.42, (14, 4, 1)))
+    thirds = rng.binomial(167, np.broadcast_to(odds / (1 + odds), (14, 4, 3))).reshape(14, 12)
+    flagged = np.concatenate([thirds.reshape(14, 4, 3).sum(axis=2), thirds], axis=1)
+    videos = np.broadcast_to(np.repeat([501, 167], [4, 12]), flagged.shape)
+    together = dispersion(flagged, videos)[0]
+    by_kind = dispersion(flagged, videos, kinds=np.repeat([0, 1], [4, 12]))[0]
+    assert (by_kind >= together).all()
+    assert by_kind[:4].min() > together[:4].min()
+
+
 def test_cells_without_information_have_dispersion_1() -> None:
     never, always, single = [0, 0, 0], [9, 8, 7], [4, 0, 0]
     spread, degrees = dispersion(np.array([never, always, single]).T, np.array([[9, 8, 7], always, [9, 0, 0]]).T)

@@ -22,15 +22,17 @@ def measure_rates(
     baseline: Mapping[str, pa.Table],
     policy: Policy,
     *,
+    worse_runs: Sequence[Mapping[str, pa.Table]] = (),
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> pa.Table:
     """The CELLS of a night, without the columns that ``drift.add_drift`` fills.
 
     ``tonight`` is ARRIVALS, ``baseline`` night → ARRIVALS; only videos with a scored frame count. One row per label and
-    group of tonight's arrivals, and ALL. Rises are tested as in the module rise, q values are those of Benjamini and
-    Hochberg (1995) over all tested cells. The interval of a change in rate is wider by the root of the dispersion, as
-    its test is stricter.
+    group of tonight's arrivals, and ALL. Rises are tested as in the module rise_p_values, q values are those of
+    Benjamini and Hochberg (1995) over all tested cells. ``worse_runs``, as ``baseline``: runs of nights that are no
+    baseline, but tell how much nights differ. The interval of a change in rate is wider by the root of the dispersion,
+    as its test is stricter.
     """
     groups = group_names(tonight)
     now, nights = _count(tonight, groups), [_count(arrivals, groups) for arrivals in baseline.values()]
@@ -41,7 +43,8 @@ def measure_rates(
     ]
     tested = np.tile([reason is None for reason in untested], len(LABELS))
     figures = _figures(now, base)
-    figures |= _tests(figures, nights, tested)
+    runs = [nights, *([_count(arrivals, groups) for arrivals in run.values()] for run in worse_runs)]
+    figures |= _tests(figures, runs, _kinds(groups), tested)
     for name in ("change", "frame_change"):
         figures[name] = np.where(tested, figures[name], np.nan)
     figures |= _intervals(now, base, figures, tested, np.random.default_rng(seed), resamples)
@@ -148,12 +151,23 @@ def _figures(now: _Counts, base: _Counts) -> dict[str, np.ndarray]:
     return figures | rates
 
 
-def _tests(figures: Mapping[str, np.ndarray], nights: Sequence[_Counts], tested: np.ndarray) -> dict[str, np.ndarray]:
+def _kinds(groups: Sequence[str]) -> np.ndarray:
+    """int (groups,): a number for each kind of group, such as generator; a video is in one group of a kind."""
+    return np.unique([group.partition("=")[0] for group in groups], return_inverse=True)[1].reshape(-1)
+
+
+def _tests(
+    figures: Mapping[str, np.ndarray], runs: Sequence[Sequence[_Counts]], kinds: np.ndarray, tested: np.ndarray
+) -> dict[str, np.ndarray]:
+    """``runs``: the baseline's nights, then runs of worse ones; ``kinds``: int (groups,)."""
     tests = {name: np.full(len(tested), np.nan) for name in ("dispersion", "p_value", "q_value")}
     if tested.any():
+        nights = [night for run in runs for night in run]
         found, degrees = dispersion(
             np.stack([night.flagged.ravel()[tested] for night in nights]),
             np.stack([np.tile(night.videos, len(LABELS))[tested] for night in nights]),
+            kinds=np.tile(kinds, len(LABELS))[tested],
+            runs=np.repeat(np.arange(len(runs)), [len(run) for run in runs]),
         )
         counts = (figures[name][tested] for name in ("flagged", "videos", "base_flagged", "base_videos"))
         p_values = rise_p_values(*counts, dispersion=found, degrees=degrees)
