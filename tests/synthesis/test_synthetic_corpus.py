@@ -1,10 +1,15 @@
 """The command, end to end: clips that decode as the tables say, and one sentence for what cannot be done."""
 
 import csv
+import ctypes
+import mmap
 import os
+import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +24,7 @@ from artifactscan.jobs.synthesise import main
 from artifactscan.labels import LABELS
 from artifactscan.synthesis.artifact import CLIP_VARIANTS, SCENE_VARIANTS
 from artifactscan.synthesis.corpus import BOX_COLUMNS, LABEL_COLUMNS, SynthesisSettings, _is_clean, _plan, make_clip
-from artifactscan.synthesis.footage import read_stretch
+from artifactscan.synthesis.footage import read_stretch, write_video
 
 SMALL = ["--height", "64", "--width", "96", "--seconds", "1.5", "--fps", "12"]
 
@@ -90,6 +95,41 @@ def test_the_same_seed_writes_the_same_bytes_and_a_longer_corpus_begins_alike(co
     assert read(tmp_path / "labels.csv") == read(corpus / "labels.csv")[:6]
     assert main(["--output", str(tmp_path / "other"), "--count", "1", "--seed", "2", *SMALL]) == 0
     assert (tmp_path / "other/clips/00000.mp4").read_bytes() != (corpus / "clips/00000.mp4").read_bytes()
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="MMX registers are x86's")
+def test_registers_that_a_codec_left_in_use_change_no_clip(corpus: Path, tmp_path: Path) -> None:
+    """MMX instructions without a following EMMS let the next x87 ones compute NaN, among them those of C's fmod."""
+    with machine_code(b"\x0f\xef\xc0\xc3") as use_mmx, machine_code(b"\x0f\x77\xc3") as leave_mmx:
+        settings = SynthesisSettings(output="", count=8, seed=1, height=64, width=96, seconds=1.5, fps=12)
+        try:
+            for number in range(8):
+                use_mmx()
+                clips, fps = make_clip(settings, [], number)
+                use_mmx()
+                write_video(tmp_path / "clip.mp4", clips[f"{number:05d}"].frames, fps)
+                assert (tmp_path / "clip.mp4").read_bytes() == (corpus / f"clips/{number:05d}.mp4").read_bytes()
+        finally:
+            leave_mmx()
+
+
+@contextmanager
+def machine_code(instructions: bytes) -> Iterator[Callable[[], None]]:
+    """A function without arguments, from its machine code."""
+    memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    memory.write(instructions)
+    first = ctypes.c_char.from_buffer(memory)
+    yield ctypes.CFUNCTYPE(None)(ctypes.addressof(first))
+    del first
+
+
+def test_memory_that_was_used_before_changes_no_clip(corpus: Path, tmp_path: Path) -> None:
+    """What is allocated and freed is filled, and large blocks are reused, too, instead of fresh zeros each time."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "MALLOC_PERTURB_": "85", "MALLOC_MMAP_MAX_": "0"}
+    command = [sys.executable, "-m", "artifactscan", "synthesise", "--output", str(tmp_path), "--count", "2"]
+    subprocess.run([*command, "--seed", "1", *SMALL], check=True, env=env, capture_output=True)
+    for name in ("00000.mp4", "00001.mp4"):
+        assert (tmp_path / "clips" / name).read_bytes() == (corpus / "clips" / name).read_bytes()
 
 
 def test_twins_show_the_same_but_for_the_artifact(tmp_path: Path) -> None:

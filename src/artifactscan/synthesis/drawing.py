@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
-from artifactscan.synthesis.images import sample
+from artifactscan.synthesis.images import fraction, sample
 
 PATTERN_SIDE = 128
 """Pixels."""
@@ -16,12 +16,12 @@ _LIGHT = -0.6 - 0.8j
 
 LAYOUTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "plain": lambda x, y: np.zeros(np.broadcast_shapes(x.shape, y.shape)),
-    "stripes": lambda x, y: (y % 1 < 0.4) + 0 * x,
-    "checks": lambda x, y: (x % 1 < 0.5) != (y % 1 < 0.5),
+    "stripes": lambda x, y: (fraction(y) < 0.4) + 0 * x,
+    "checks": lambda x, y: (fraction(x) < 0.5) != (fraction(y) < 0.5),
     "dots": lambda x, y: np.hypot(np.sin(np.pi * x), np.sin(np.pi * y)) < 0.45,
-    "bricks": lambda x, y: ((2 * y) % 1 < 0.12) | ((x + 0.5 * (np.floor(2 * y) % 2)) % 1 < 0.06),
-    "planks": lambda x, y: (y % 1 < 0.08) | ((x / 3 + np.floor(y) * 0.4) % 1 < 0.015),
-    "slabs": lambda x, y: (x % 1 < 0.04) | (y % 1 < 0.04),
+    "bricks": lambda x, y: (fraction(2 * y) < 0.12) | (fraction(x + fraction(np.floor(2 * y) / 2)) < 0.06),
+    "planks": lambda x, y: (fraction(y) < 0.08) | (fraction(x / 3 + np.floor(y) * 0.4) < 0.015),
+    "slabs": lambda x, y: (fraction(x) < 0.04) | (fraction(y) < 0.04),
 }
 """Name → where a surface shows its second colour; x and y in repetitions."""
 

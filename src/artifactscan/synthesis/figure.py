@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from artifactscan.synthesis.drawing import Part, Pattern, make_limb, random_colour, random_pattern
+from artifactscan.synthesis.images import fraction
 
 # Lengths as shares of the figure's height; an ordinary adult.
 _HIP, _SHOULDER, _NECK, _HEAD = 0.53, 0.80, 0.84, 0.925
@@ -79,7 +80,7 @@ class Figure:
         shoulder = pelvis + 0.9 * lean - 1j * (_SHOULDER - _HIP) * tall
         legs, arms = [], []
         for side in (0.0, 0.5):
-            ahead, lift = _place_foot((cycle + side) % 1, stride, tall)
+            ahead, lift = _place_foot(float(fraction(cycle + side)), stride, tall)
             ankle = ground + facing * ahead - 1j * (_ANKLE * tall + lift)
             legs.append((pelvis, _find_knee(pelvis, ankle, _THIGH * tall, _SHANK * tall, -facing), ankle))
             swing = 0.5 * np.sin(2 * np.pi * (cycle + side + 0.55))

@@ -4,6 +4,15 @@ import numpy as np
 from scipy import ndimage
 
 
+def fraction(value: np.ndarray | float):
+    """What is left of ``value``, a number or an array, modulo 1: from 0 on and below 1.
+
+    Not with ``%``: its fmod computes in x87 registers, and gives NaN where a library has left them in the state of MMX
+    instructions, as FFmpeg's and its codecs' may.
+    """
+    return value - np.floor(value)
+
+
 def blur(picture: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur over the first two axes; ``sigma`` in pixels."""
     return ndimage.gaussian_filter(picture, (sigma, sigma, 0)[: picture.ndim], mode="nearest", truncate=3)
