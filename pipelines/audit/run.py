@@ -26,7 +26,7 @@ from artifactscan.audit.settings import SECRETS, AuditSettings
 from artifactscan.audit.verdict import judge_night, remarks, scorer_moved
 from artifactscan.audit.video_groups import check_matches, load_grouping
 from artifactscan.audit.write_pages import write_latest, write_pages
-from artifactscan.corpus.listing import list_corpus
+from artifactscan.corpus.listing import check_apart, check_input, list_corpus
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.messages.console import console
@@ -63,8 +63,9 @@ def audit(settings: AuditSettings) -> int:
         check_cluster(settings.corpus, settings.store, shared_filesystem=settings.shared_filesystem)
         store = AuditStore(storage.normalise(settings.store))
         store.check(settings.corpus)
+        check_apart(settings.store, settings.corpus, output_flag="store", input_flag="corpus")
         storage.check_writable(store.root)
-        with Lease(store.lease) as lease:
+        with storage.no_new_folder_on_usage_error(store.root), Lease(store.lease) as lease:
             job = _prepare(settings, store, out)
             add_job_metadata(run=job.night, store=store.root, verdict="under way")
             with as_cut_off_errors():
@@ -85,6 +86,7 @@ def _prepare(settings: AuditSettings, store: AuditStore, out: Console) -> AuditJ
     policy, grouping = load_policy(settings.policy), load_grouping(settings.groups, settings.metadata)
     if settings.human_labels:
         read_labels(settings.human_labels, rule="majority")
+    check_input(settings.corpus, settings.listing())
     check_matches(grouping, settings.corpus, list_corpus(settings.corpus, settings.listing()))
     scored_by = (run.checkpoint for run in reversed(store.scores.committed()))
     checkpoint = load_checkpoint(settings.checkpoint).known_in(scored_by)

@@ -88,7 +88,12 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
         )
         ceiling = ceiling_of(labelled.annotators, settings.bootstrap())
         notes = (*_note_on_seen_clips(checkpoint, labelled), *evaluation.notes)
-        evaluation = replace(evaluation, ceiling=ceiling.estimates if ceiling else {}, notes=notes)
+        evaluation = replace(
+            evaluation,
+            ceiling=ceiling.estimates if ceiling else {},
+            notes=notes,
+            trained_on=_count_seen_clips(checkpoint, labelled),
+        )
         write_table(predictions, storage.join(root, "predictions.parquet"))
         write_evaluation(evaluation, root)
     print_evaluation(evaluation, out)
@@ -96,9 +101,14 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     return EXIT_OK
 
 
+def _count_seen_clips(checkpoint: Checkpoint, labelled: LabelledFrames) -> int:
+    """The number of clips that the checkpoint was trained on."""
+    return sum(clip.name in checkpoint.card.trained_on for clip in labelled.clips.values())
+
+
 def _note_on_seen_clips(checkpoint: Checkpoint, labelled: LabelledFrames) -> tuple[str, ...]:
     """A note where the checkpoint was trained on some of the clips."""
-    seen = sum(clip.name in checkpoint.card.trained_on for clip in labelled.clips.values())
+    seen = _count_seen_clips(checkpoint, labelled)
     if not seen:
         return ()
     return (

@@ -12,9 +12,9 @@ from artifactscan.annotation.frame_index import FRAMES_FOLDER
 from artifactscan.annotation.labelling_tools import EXPORT_FOLDER, export_frames
 from artifactscan.annotation.labels_table import LABELLED, read_labels
 from artifactscan.cli.exit_codes import failures_exit_code
-from artifactscan.corpus.listing import list_corpus
+from artifactscan.corpus.listing import check_apart, list_corpus
 from artifactscan.errors import UsageError
-from artifactscan.extract.extraction_tables import make_index, make_ledger, make_work
+from artifactscan.extract.extraction_tables import EXTRACTED_WHOLE, make_index, make_ledger, make_work
 from artifactscan.extract.print_extraction import print_extraction, print_reviewed
 from artifactscan.extract.settings import ExtractSettings
 from artifactscan.extract.write_frames import ImageWriter
@@ -22,7 +22,7 @@ from artifactscan.labels import LABELS
 from artifactscan.messages.console import console
 from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import DEFAULT_THRESHOLD, Checkpoint, load_checkpoint
-from artifactscan.outcomes import HAS_FRAMES, Outcome
+from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.pipelines.extract.choose_frames import choose_frames
 from artifactscan.pipelines.extract.extractor import FrameExtractor
 from artifactscan.pipelines.ray_cluster.submission import check_paths
@@ -40,6 +40,7 @@ def extract(settings: ExtractSettings) -> int:
     """
     check_paths(settings, "input", "output", "labels", "scores")
     out, root = console(), storage.normalise(settings.output)
+    check_apart(settings.output, settings.input)
     storage.check_writable(root)
     _check_output(root, replace=settings.replace)
     checkpoints = {source: load_checkpoint(source) for source in settings.checkpoint}
@@ -69,7 +70,7 @@ def extract(settings: ExtractSettings) -> int:
     print_extraction(index, ledger, outputs, out, choose=settings.choose, lost=lost)
     if settings.labels:
         print_reviewed(settings.labels, index, labels, out)
-    failed = sum(Outcome(outcome) not in HAS_FRAMES for outcome in ledger["outcome"].to_pylist())
+    failed = sum(outcome not in {*HAS_FRAMES, EXTRACTED_WHOLE} for outcome in ledger["outcome"].to_pylist())
     return failures_exit_code(failed, ledger.num_rows, settings.max_failed, "gave no frame")
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.cli.exit_codes import EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
-from artifactscan.corpus.listing import is_manifest, list_corpus
+from artifactscan.corpus.listing import check_apart, check_input, is_manifest, list_corpus
 from artifactscan.errors import UsageError
 from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.messages.console import console
@@ -64,6 +64,7 @@ def score(settings: ScoreSettings) -> int:
     out = console()
     with record_failure(cut_off="cut off" if settings.plan else "cut off: the same command continues it"):
         _check_settings(settings)
+        check_apart(settings.output, settings.input)
         checkpoint = load_checkpoint(settings.checkpoint)
         print_checkpoint_quality(settings.checkpoint, checkpoint, out)
         job = make_job(settings, checkpoint, out)
@@ -136,7 +137,7 @@ def _show_plan(job: ScoringJob) -> int:
 
 def _score(job: ScoringJob) -> ScoringResult:
     """Finishes the run that was cut off, if there is one, and then does what is new."""
-    list_corpus(job.settings.input, job.settings.listing())  # refuses a missing input before the store's folder is made
+    check_input(job.settings.input, job.settings.listing())  # before the store's folder is made
     storage.check_writable(job.store.root)
     runs: list[RunRecord] = []
     with Lease(job.store.lease) as lease, temporary_folder() as folder:

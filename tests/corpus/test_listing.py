@@ -1,7 +1,9 @@
 """Listing local folders and files, patterns and limits."""
 
 import os
+import re
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 
 import pyarrow as pa
@@ -12,7 +14,7 @@ from limits import without_privileges
 from listed import ODD_NAMES, list_all, make, names, uris
 
 from artifactscan.corpus import listing
-from artifactscan.corpus.listing import ListSettings, list_corpus, video_id
+from artifactscan.corpus.listing import ListSettings, check_apart, check_input, list_corpus, video_id
 from artifactscan.errors import UsageError
 
 # Folders
@@ -150,6 +152,51 @@ def test_limit_and_since(tmp_path):
     assert (listing.skipped_older, listing.skipped_by_pattern) == (1, 1)
     (tmp_path / "broken.mp4").unlink()
     assert names(tmp_path, since=datetime(2030, 1, 1, tzinfo=UTC)) == []  # nothing new tonight is no mistake
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("clips", "--input and --output are both {t}/clips"),
+        ("clips/", "are both"),
+        ("link", "are both"),
+        ("clips/day/../out", "lies in --input {t}/clips, whose clips what is written would join"),
+        (".", "--input {t}/clips lies in --output"),
+        ("out", None),
+        ("clips2", None),
+    ],
+)
+def test_an_output_is_apart_from_its_input(tmp_path, output, said):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "clips")
+    check = partial(check_apart, f"{tmp_path}/{output}", f"{tmp_path}/clips")
+    if said is None:
+        check()
+    else:
+        with pytest.raises(UsageError, match=re.escape(said.format(t=tmp_path))):
+            check()
+
+
+def test_a_bucket_s_prefixes_are_apart_and_a_single_file_may_lie_in_the_output(tmp_path):
+    check_apart("s3://b/out", "s3://b/clips")
+    check_apart("s3://b/clips2", "s3://b/clips")
+    check_apart("s3://b", "s3://b/list.parquet")
+    (tmp_path / "a.mp4").touch()
+    check_apart(str(tmp_path), str(tmp_path / "a.mp4"))
+    for output, input in (("s3://b/clips/", "s3://b/clips"), ("s3://b/out", "s3://b"), ("s3://b", "s3://b/clips")):
+        with pytest.raises(UsageError, match="give the output a place of its own"):
+            check_apart(output, input)
+
+
+def test_an_input_is_checked_without_looking_up_a_manifest_s_entries(tmp_path, monkeypatch):
+    (tmp_path / "list.csv").write_text("uri\na.mp4\n")
+    (tmp_path / "bad.csv").write_text("url\na.mp4\n")
+    (tmp_path / "notes.txt").touch()
+    monkeypatch.setattr(listing, "_manifest_entry", None)
+    check_input(str(tmp_path / "list.csv"), ListSettings())
+    for name, said in (("bad.csv", "no column `uri`"), ("gone", "cannot be read"), ("", "holds no videos")):
+        with pytest.raises(UsageError, match=said):
+            check_input(str(tmp_path / name), ListSettings())
 
 
 def test_batches_are_bounded(tmp_path, monkeypatch):

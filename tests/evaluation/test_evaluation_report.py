@@ -84,6 +84,14 @@ def test_every_table_names_its_protocol(videos: Evaluation, frames: Evaluation) 
         assert markdown(evaluation).count(protocol) == markdown(evaluation).count("|---|") == tables
 
 
+def test_a_table_of_clips_trained_on_does_not_promise_unseen_ones(videos: Evaluation) -> None:
+    for seen, words in ((videos.videos, f"all of these {videos.videos}"), (3, f"3 of these {videos.videos}")):
+        evaluation = replace(videos, trained_on=seen)
+        said = f"protocol videos (the checkpoint was trained on {words} clips)"
+        assert markdown(evaluation).count(said) == markdown(evaluation).count("|---|") == 3
+        assert "no video on both sides" not in shown(evaluation, 160) + json.dumps(as_record(evaluation))
+
+
 def test_the_papers_figure_stands_beside_the_macro_accuracy_of_frames_only(
     videos: Evaluation, frames: Evaluation
 ) -> None:

@@ -100,7 +100,7 @@ def test_the_record_has_the_settings(corpus: Path, extracted: Path) -> None:
 def test_the_ledger_has_every_listed_file(extracted: Path) -> None:
     assert pq.read_schema(extracted / "ledger.parquet").remove_metadata().equals(LEDGER)
     ledger = pd.read_parquet(extracted / "ledger.parquet").set_index("file")
-    assert ledger["outcome"].to_dict() == {ODD: "scored", TALL: "scored", "text.mp4": "undecodable"}
+    assert ledger["outcome"].to_dict() == {ODD: "extracted", TALL: "extracted", "text.mp4": "undecodable"}
     assert ledger["frames_written"].to_dict() == {ODD: 4, TALL: 6, "text.mp4": 0}
     assert "not a readable video file" in ledger.loc["text.mp4", "reason"]
     assert ledger.loc[TALL, ["rotation_deg", "duration_s"]].tolist() == [90, 3.0]
@@ -201,7 +201,7 @@ def test_spread_out_as_jpeg_of_one_size_from_and_to_s3(corpus: Path, _s3_server:
     annotated = {(task["data"]["file"], task["data"]["frame_index"]) for task in tasks if "annotations" in task}
     assert annotated == {(ODD, 24)}
     ledger = pd.read_parquet(io.BytesIO(read("out/ledger.parquet"))).set_index("file")
-    assert ledger["outcome"].to_dict() == {ODD: "scored", TALL: "scored", "text.mp4": "undecodable"}
+    assert ledger["outcome"].to_dict() == {ODD: "extracted", TALL: "extracted", "text.mp4": "undecodable"}
 
 
 def test_one_checkpoint_named_twice_is_refused(
@@ -231,7 +231,10 @@ def test_where_checkpoints_disagree_most(
     chosen = index[["video_id", "frame_index"]].merge(means, on=["video_id", "frame_index"])
     assert np.allclose(index[list(SCORE_COLUMNS)], chosen[list(SCORE_COLUMNS)], atol=1e-6)
     ledger = pd.read_parquet(tmp_path / "ledger.parquet").set_index("file")
-    assert ledger["outcome"].to_dict() == {ODD: "scored", TALL: "scored", "text.mp4": "undecodable"}
+    assert ledger["outcome"].to_dict() == {
+        **{file: "extracted" if ledger["frames_written"][file] else "scored" for file in (ODD, TALL)},
+        "text.mp4": "undecodable",
+    }
     assert ledger["frames_written"].sum() == 3
     tasks = json.loads((tmp_path / "export/label-studio/tasks.json").read_text())
     assert {task["predictions"][0]["model_version"].count("test_resnet") for task in tasks} == {2}

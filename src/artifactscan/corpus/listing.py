@@ -1,6 +1,7 @@
 """Lists the objects of a corpus: a folder, a single file, an s3:// prefix or a manifest of uris.
 
-The listing is a stream in constant memory, apart from a digest per manifest entry to find duplicates.
+The listing is a stream: in memory are a page of a bucket's keys, or the entries of one local folder and of those above
+it, which are sorted, and a digest per manifest entry to find duplicates.
 """
 
 import os
@@ -79,6 +80,36 @@ def is_manifest(uri: str) -> bool:
     return uri.lower().endswith(_MANIFEST_SUFFIXES)
 
 
+def check_input(input: str, settings: ListSettings) -> None:
+    """UsageError for an input that cannot be listed or whose first BATCH_ROWS objects show that it has no videos.
+
+    No entry of a manifest is looked up.
+    """
+    listing = list_corpus(input, settings)
+    next(_manifest_batches(storage.normalise(input)) if listing.of_manifest else iter(listing), None)
+
+
+def check_apart(output: str, input: str, *, output_flag: str = "output", input_flag: str = "input") -> None:
+    """UsageError for an output that is its input, lies in it, or holds it; a single file or manifest may lie in it."""
+    given, place = storage.normalise(input), storage.normalise(output)
+    if not storage.is_remote(given):
+        given, place = (os.path.realpath(path) if path.startswith("/") else path for path in (given, place))
+    given, place = given.rstrip("/"), place.rstrip("/")
+    if given == place:
+        raise UsageError(f"--{input_flag} and --{output_flag} are both {input}; give the output a place of its own")
+    if place.startswith(f"{given}/"):
+        raise UsageError(
+            f"--{output_flag} {output} lies in --{input_flag} {input}, whose clips what is written would join; "
+            "give the output a place of its own"
+        )
+    single = is_manifest(given) or (Path(given).is_file() if not storage.is_remote(given) else False)
+    if given.startswith(f"{place}/") and not single:
+        raise UsageError(
+            f"--{input_flag} {input} lies in --{output_flag} {output}, where files are written and removed; "
+            "give the output a place of its own"
+        )
+
+
 def list_corpus(input: str, settings: ListSettings) -> "Listing":
     """Lists an input; iterating the listing gives record batches of the LISTING schema.
 
@@ -126,6 +157,10 @@ class Listing:
         self._include = _Globs(include or ("**",), "--include")
         self._exclude = _Globs(settings.exclude, "--exclude")
         self._seen: set[bytes] | None = set() if may_repeat else None
+
+    @property
+    def of_manifest(self) -> bool:
+        return self._seen is not None
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         left = self._settings.limit

@@ -11,7 +11,6 @@ from artifactscan import storage
 from artifactscan.errors import CutOffError
 from artifactscan.evaluation.label_metrics import EXACT_MATCH, LABEL_METRICS, MACRO, OVERALL
 from artifactscan.evaluation.metric_table import ALL, Evaluation, MetricEstimate
-from artifactscan.evaluation.splits import PROTOCOLS
 from artifactscan.evaluation.text_table import CellText, TextTable
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
@@ -47,7 +46,7 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
             figures.setdefault(row["label"], {})[row["metric"]] = kept
     return {
         "protocol": evaluation.protocol,
-        "protocol_means": PROTOCOLS[evaluation.protocol],
+        "protocol_means": evaluation.protocol_means(),
         "frames": evaluation.frames,
         "videos": evaluation.videos,
         "folds": evaluation.folds,
@@ -116,7 +115,7 @@ def _tables(evaluation: Evaluation) -> list[TextTable]:
 
 
 def _protocol(evaluation: Evaluation) -> str:
-    return f"protocol {evaluation.protocol} ({PROTOCOLS[evaluation.protocol]})"
+    return f"protocol {evaluation.protocol} ({evaluation.protocol_means()})"
 
 
 def _metrics_table(evaluation: Evaluation) -> TextTable:

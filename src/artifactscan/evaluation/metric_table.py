@@ -68,6 +68,15 @@ class Evaluation:
     """Metric and label → what one annotator's grade scores on another's label; empty without several graded tables."""
     notes: tuple[str, ...] = ()
     """What limits the metrics, one sentence each."""
+    trained_on: int = 0
+    """Of the ``videos``, those that the evaluated checkpoint was trained on."""
+
+    def protocol_means(self) -> str:
+        """The protocol in words; what it promises does not hold where the checkpoint was trained on test clips."""
+        if not self.trained_on:
+            return PROTOCOLS[self.protocol]
+        some = "all" if self.trained_on == self.videos else f"{self.trained_on:,}"
+        return f"the checkpoint was trained on {some} of these {self.videos:,} clips"
 
     def estimate(self, metric: str, label: str = MACRO, fold: str = ALL) -> MetricEstimate:
         """One row of the table; KeyError where there is none."""

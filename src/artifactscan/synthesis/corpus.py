@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from artifactscan.corpus.listing import ListSettings, list_corpus
+from artifactscan.corpus.listing import ListSettings, check_apart, list_corpus
 from artifactscan.decode.sampling import sampled_frames, samples_per_tick
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
@@ -114,15 +114,17 @@ def write_corpus(settings: SynthesisSettings) -> Iterator[Path]:
     sources = _list_sources(settings)
     if is_remote(settings.output):
         raise UsageError(f"--output {settings.output} is not a local folder; write to one and copy it")
+    if settings.clips is not None:
+        check_apart(settings.output, settings.clips, input_flag="clips")
     if (folder / "labels.csv").exists():
         raise UsageError(f"--output {settings.output} holds labels.csv already; give a new folder")
     check_writable(settings.output)
     label_rows: list[_Row] = []
     box_rows: list[_Row] = []
     try:
-        (folder / "clips").mkdir(parents=True, exist_ok=True)
         for number in range(settings.count):
             twins, fps = make_clip(settings, sources, number)
+            (folder / "clips").mkdir(parents=True, exist_ok=True)
             for name, clip in twins.items():
                 path = folder / "clips" / f"{name}.mp4"
                 write_video(path, clip.frames, fps)
