@@ -22,6 +22,8 @@ from artifactscan import storage
 from artifactscan.cli.exit_codes import report_errors, unknown_name
 from artifactscan.cli.flags import parse_settings
 from artifactscan.errors import UsageError
+from artifactscan.storage.lease import LEASE_NAME, Lease
+from artifactscan.storage.storage_errors import as_cut_off_errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +62,13 @@ def _init(settings: InitSettings) -> None:
     from artifactscan.model.backbone import initialise  # loads torch
     from artifactscan.model.checkpoint import CARD_NAME, save_checkpoint
 
-    if storage.exists(storage.join(storage.normalise(settings.output), CARD_NAME)):
-        raise UsageError(f"--output {settings.output} holds a checkpoint already; give a new folder")
+    root = storage.normalise(settings.output)
+    storage.check_writable(root)
     checkpoint = initialise(settings.backbone, height=settings.height, width=settings.width, seed=settings.seed)
-    save_checkpoint(checkpoint, settings.output)
+    with as_cut_off_errors("the same command does it again"), Lease(storage.join(root, LEASE_NAME), what="checkpoint"):
+        if storage.exists(storage.join(root, CARD_NAME)):
+            raise UsageError(f"--output {settings.output} holds a checkpoint already; give a new folder")
+        save_checkpoint(checkpoint, settings.output)
     size = checkpoint.card.input
     print(f"{settings.output}: {settings.backbone}, {size.height}x{size.width}, {checkpoint.card.origin}")
     unproven = ", ".join(checkpoint.card.unproven())

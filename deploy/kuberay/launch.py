@@ -28,8 +28,6 @@ IDENTITY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 SERVER = "https://kubernetes.default.svc"
 TIMEOUT_S = 30.0
 POLL_S = 15.0
-LEASE_S = 100.0
-"""After a night that was cut off: the store's lease is void after 90 s, and until then a new audit would be refused."""
 LATER = (404, 408, 409, 429)
 """Of Kubernetes' 4xx answers, those that a later try need not get."""
 
@@ -74,12 +72,13 @@ def launch(
     job: str,
     job_uid: str,
     poll_s: float = POLL_S,
-    lease_s: float = LEASE_S,
 ) -> int:
-    """Has one RayJob run to its end for the Job ``job`` and returns the audit's exit code."""
+    """Has one RayJob run to its end for the Job ``job`` and returns the audit's exit code.
+
+    One that continues a night that was cut off waits for the lease of that night to become void.
+    """
     started = max(rayjobs.of_job(job), key=lambda rayjob: rayjob["metadata"]["creationTimestamp"], default=None)
     if started is None or exit_code(started) == EXIT_CUT_OFF:
-        time.sleep(lease_s if started else 0)
         started = rayjobs.create(_owned(template, job, job_uid))
     return _wait(rayjobs, started, poll_s)
 
@@ -133,9 +132,7 @@ def _refused(error: requests.RequestException) -> int:
     return EXIT_USAGE if 400 <= status < 500 and status not in LATER else EXIT_CUT_OFF
 
 
-def main(
-    arguments: list[str], rayjobs: RayJobs | None = None, *, poll_s: float = POLL_S, lease_s: float = LEASE_S
-) -> int:
+def main(arguments: list[str], rayjobs: RayJobs | None = None, *, poll_s: float = POLL_S) -> int:
     """Runs the launcher and returns its exit code."""
     try:
         template = yaml.safe_load(Path(arguments[0]).read_text())
@@ -144,7 +141,7 @@ def main(
         print(f"error: usage: JOB_NAME=… JOB_UID=… launch.py rayjob.yaml ({error!r})", file=sys.stderr)
         return EXIT_USAGE
     try:
-        return launch(rayjobs or RayJobs(), template, job=job, job_uid=job_uid, poll_s=poll_s, lease_s=lease_s)
+        return launch(rayjobs or RayJobs(), template, job=job, job_uid=job_uid, poll_s=poll_s)
     except requests.RequestException as error:
         return _refused(error)
 

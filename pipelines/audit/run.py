@@ -174,6 +174,7 @@ def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
         results.notes += notes
         if any(map(storage.is_remote, worst["uri"].to_pylist())) and storage.credentials_are_temporary():
             results.notes.append("the links to videos are signed with temporary credentials and end when those do")
+    results.notes += lease.notes
     others = {"canaries": results.canaries, "pictures": pictures, "label_sample": results.label_sample}
     folder = job.store.write_tables(job.night, {**tables.by_name(), **others})
     night = _record(job, results, tables, folder)

@@ -24,6 +24,7 @@ from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.pipelines.ray_cluster.submission import check_paths
+from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.parquet import write_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
@@ -69,7 +70,7 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     card = checkpoint.card
     if not card.trained:
         out.print(f"checkpoint {settings.checkpoint}: not trained, its figures mean nothing", style="yellow")
-    with as_cut_off_errors():
+    with as_cut_off_errors(), Lease(storage.join(root, LEASE_NAME), what="evaluation") as lease:
         logits = _logits(settings, checkpoint, labelled, root, out)
         predictions = predictions_table(
             files=labelled.files,
@@ -94,6 +95,7 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
             notes=notes,
             trained_on=_count_seen_clips(checkpoint, labelled),
         )
+        lease.check()
         write_table(predictions, storage.join(root, "predictions.parquet"))
         write_evaluation(evaluation, root)
     print_evaluation(evaluation, out)

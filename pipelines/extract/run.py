@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 
 import numpy as np
@@ -27,6 +28,7 @@ from artifactscan.pipelines.extract.choose_frames import choose_frames
 from artifactscan.pipelines.extract.extractor import FrameExtractor
 from artifactscan.pipelines.ray_cluster.submission import check_paths
 from artifactscan.schemas import LISTING
+from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.parquet import write_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
 
@@ -39,7 +41,7 @@ def extract(settings: ExtractSettings) -> int:
     The index is written last: a folder without one holds an extraction that was cut off, and is written again.
     """
     check_paths(settings, "input", "output", "labels", "scores")
-    out, root = console(), storage.normalise(settings.output)
+    root = storage.normalise(settings.output)
     check_apart(settings.output, settings.input)
     storage.check_writable(root)
     _check_output(root, replace=settings.replace)
@@ -49,11 +51,27 @@ def extract(settings: ExtractSettings) -> int:
     listing = _list_videos(settings)
     labels = _read_labels(settings, listing)
     extractor = FrameExtractor(settings)
+    with _as_cut_off(), Lease(storage.join(root, LEASE_NAME), what="extraction") as lease:
+        _check_output(root, replace=settings.replace)  # another job may have written it since
+        return _extract(settings, checkpoints, listing, labels, extractor, lease)
+
+
+def _extract(
+    settings: ExtractSettings,
+    checkpoints: Mapping[str, Checkpoint],
+    listing: pa.Table,
+    labels: pa.Table,
+    extractor: FrameExtractor,
+    lease: Lease,
+) -> int:
+    """Chooses and writes the frames, prints what was written and returns the exit code."""
+    out, root = console(), storage.normalise(settings.output)
     choice = choose_frames(settings, checkpoints, listing, extractor)
     work = make_work(listing, choice.frames)
     if work.num_rows:
         extractor.prepare_cluster()  # one that cannot be used is refused before anything is replaced
-    with as_cut_off_errors("the same command does it again"):
+    with _as_cut_off():
+        lease.check()
         storage.write_bytes(storage.join(root, RECORD_NAME), _record(settings, checkpoints))
         for earlier in (INDEX_NAME, LEDGER_NAME, FRAMES_FOLDER, EXPORT_FOLDER):
             storage.remove_tree(storage.join(root, earlier))
@@ -62,6 +80,7 @@ def extract(settings: ExtractSettings) -> int:
         index, ledger = make_index(extracted, choice.frames), make_ledger(listing, extracted, choice.verdicts)
         write_table(ledger, storage.join(root, LEDGER_NAME))
         exports = _export(settings, checkpoints, index, labels, root)
+        lease.check()
         write_table(index, storage.join(root, INDEX_NAME))
     names = {"frames": FRAMES_FOLDER, "index": INDEX_NAME, "ledger": LEDGER_NAME}
     outputs = [(what, storage.join(root, name)) for what, name in names.items()]
@@ -72,6 +91,10 @@ def extract(settings: ExtractSettings) -> int:
         print_reviewed(settings.labels, index, labels, out)
     failed = sum(outcome not in {*HAS_FRAMES, EXTRACTED_WHOLE} for outcome in ledger["outcome"].to_pylist())
     return failures_exit_code(failed, ledger.num_rows, settings.max_failed, "gave no frame")
+
+
+def _as_cut_off() -> AbstractContextManager[None]:
+    return as_cut_off_errors("the same command does it again")
 
 
 def _check_output(root: str, *, replace: bool) -> None:

@@ -54,13 +54,20 @@ def build_frame_table(
     """
     table = find_frame_table(folder, labelled, spec)
     if not table.exists():
-        with Lease(table.lease):  # a second job with this cache would delete the parts of the first
-            _decode(labelled, spec, table, pools=pools, limits=limits)
+        with Lease(table.lease, what="frame table") as lease:  # a second job would delete the parts of the first
+            if not table.exists():  # another job may have written it since
+                _decode(labelled, spec, table, lease, pools=pools, limits=limits)
     return table
 
 
 def _decode(
-    labelled: LabelledFrames, spec: InputSpec, table: FrameTable, *, pools: PoolSizes, limits: DecodeLimits
+    labelled: LabelledFrames,
+    spec: InputSpec,
+    table: FrameTable,
+    lease: Lease,
+    *,
+    pools: PoolSizes,
+    limits: DecodeLimits,
 ) -> None:
     storage.remove_tree(table.root)  # parts of an interrupted run
     filesystem, parts = storage.filesystem(table.parts)
@@ -93,6 +100,7 @@ def _decode(
     except BaseException:
         storage.remove_tree(table.root)
         raise
+    lease.check()
     table.write_index(index)
 
 

@@ -119,8 +119,10 @@ def embed_labelled_frames(
     stored = cache.read()
     clips = clips_to_embed(labelled, stored)
     if clips.num_rows:
-        with Lease(f"{cache.root}.lease.json"):
-            _embed(clips, checkpoint, cache.root, start(), limits=limits, device=device, bf16=bf16)
+        with Lease(f"{cache.root}.lease.json", what="folder of embeddings"):
+            clips = clips_to_embed(labelled, cache.read())  # another job may have embedded some since
+            if clips.num_rows:
+                _embed(clips, checkpoint, cache.root, start(), limits=limits, device=device, bf16=bf16)
         stored = cache.read()
     return gather_windows(labelled, stored, probe.tile_count)
 

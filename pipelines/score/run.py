@@ -244,8 +244,8 @@ def _do_run(
         lease.check()
         with watch.stage("settle"):
             totals = settle(store, run, attempts, _scored_by(job))
-        record = _make_record(job, run, totals, notes, watch, started)
         lease.check()
+        record = _make_record(job, run, totals, notes.union(lease.notes), watch, started)
         store.commit(record)
     print_run(store, record, checkpoint.card.thresholds, job.out, unproven=checkpoint.card.unproven())
     if not checkpoint.card.trained:

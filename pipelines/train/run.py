@@ -43,7 +43,7 @@ from artifactscan.pipelines.train.results import (
     write_checkpoint,
 )
 from artifactscan.storage.digest import digest
-from artifactscan.storage.lease import Lease
+from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.versions import versions_of
 from artifactscan.training.backbone_cost import measure_backbone_cost
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 TrainBackbone = Callable[[str, Checkpoint], tuple[dict[str, Evaluation], Checkpoint]]
 """Trains a backbone by name from its initial weights; returns evaluations by protocol and the checkpoint."""
-RECORD_NAME, COMPARISON_NAME, LEASE_NAME = "finetune.json", "comparison.md", "lease.json"
+RECORD_NAME, COMPARISON_NAME = "finetune.json", "comparison.md"
 FINAL = "final"
 _NOT_IN_DIGEST = (
     "quiet",
@@ -88,7 +88,7 @@ def finetune(settings: FinetuneSettings) -> int:
     first, *others = settings.backbones()
     initial = _load_initial(settings, first, labelled)  # fails early for an unknown backbone or a missing file
     request = _describe_request(settings, labelled, initial)
-    with as_cut_off_errors(), Lease(storage.join(root, LEASE_NAME)) as lease:
+    with as_cut_off_errors(), Lease(storage.join(root, LEASE_NAME), what="fine-tuning") as lease:
         if _already_finished(root, request):
             out.print(f"nothing to do: {root} holds this fine-tuning, finished")
             return EXIT_OK

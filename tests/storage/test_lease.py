@@ -1,10 +1,16 @@
 """Leases: one process works on a store; the next one is refused, or takes over from a dead one."""
 
 import json
+import logging
+import os
+import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,15 +19,24 @@ from s3_server import S3Server
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.storage import lease, retries
-from artifactscan.storage.lease import STALE_S, Lease
+from artifactscan.storage.lease import Lease, LeaseHolder
+from artifactscan.storage.process_identity import ProcessIdentity
 
 HOLD = """
-import sys
-from artifactscan.storage.lease import Lease
-with Lease(sys.argv[1]):
-    print("held", flush=True)
-    sys.stdin.read()
+import sys, time
+from artifactscan.storage import lease
+lease.RENEW_S, lease.STALE_S, lease.POLL_S = 0.1, 2.0, 0.1
+time.time = lambda: 1e9  # a clock that is wrong by years, and stands
+try:
+    with lease.Lease(sys.argv[1]) as held:
+        print("held", flush=True)
+        sys.stdin.read()
+        held.check()
+        print("still held", flush=True)
+except Exception as error:
+    print(type(error).__name__, error, flush=True)
 """
+CONTAINER = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child", "--uts")
 
 
 @pytest.fixture
@@ -29,31 +44,80 @@ def uri(tmp_path: Path) -> str:
     return str(tmp_path / "store" / "lease.json")
 
 
-def held(uri: str) -> subprocess.Popen:
-    """Another process that holds the lease until its standard input is closed."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, uri], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holders are believed dead soon."""
+    monkeypatch.setattr(lease, "STALE_S", 2.0)
+    monkeypatch.setattr(lease, "POLL_S", 0.1)
+
+
+def start(uri: str, *prefix: str) -> subprocess.Popen[str]:
+    """Another process that takes the lease and holds it until its standard input is closed."""
+    return subprocess.Popen(
+        [*prefix, sys.executable, "-c", HOLD, uri], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+
+
+def held(uri: str, *prefix: str) -> subprocess.Popen[str]:
+    process = start(uri, *prefix)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
+
+
+@pytest.fixture(scope="module")
+def container() -> tuple[str, ...]:
+    """What starts a program in namespaces of its own, under a host name that all of them have."""
+    if shutil.which("unshare") is None or subprocess.run([*CONTAINER, "true"], capture_output=True).returncode:
+        pytest.skip("unshare cannot make namespaces here")
+    return (*CONTAINER, "sh", "-c", 'hostname worker && exec "$@"', "sh")
 
 
 def change(uri: str, **values: object) -> None:
     storage.write_bytes(uri, json.dumps({**json.loads(storage.read_bytes(uri)), **values}).encode())
 
 
+def leave_behind(uri: str, **values: object) -> None:
+    """The lease of a process that was killed; by default one of this machine."""
+    with held(uri) as other:
+        other.kill()
+    change(uri, **values)
+
+
+def move_elsewhere(uri: str) -> None:
+    """Makes the lease say that its holder is a process of another container."""
+    process = json.loads(storage.read_bytes(uri))["process"]
+    change(uri, host="elsewhere", process={**process, "namespaces": "pid:[1] time:[1]"})
+
+
+@pytest.fixture(params=["local", "s3"])
+def anywhere(request: pytest.FixtureRequest) -> str:
+    if request.param == "local":
+        return str(request.getfixturevalue("tmp_path") / "store" / "lease.json")
+    return request.getfixturevalue("s3").uri("store/lease.json")
+
+
 def test_the_file_exists_while_the_lease_is_held(uri: str) -> None:
     with Lease(uri) as held:
         held.check()
         assert Path(uri).exists()
-    assert not Path(uri).exists()
+        assert held.notes == ()
+    assert storage.list_names(str(Path(uri).parent)) == [], "neither the lease nor what it was written with"
 
 
 def test_a_lease_in_a_bucket(s3: S3Server) -> None:
     uri = s3.uri("store/lease.json")
-    with Lease(uri), pytest.raises(UsageError, match="is working on this store"), Lease(uri):
-        pass
+    with Lease(uri) as taken:
+        taken.check()
+        with pytest.raises(UsageError, match="is working on this store"), Lease(uri):
+            pass
     assert s3.keys() == []
+    writes = [request.headers for request in s3.faults.requests if request.method == "PUT"]
+    assert all("If-Match" in headers or headers.get("If-None-Match") == "*" for headers in writes)
+
+
+def test_what_is_worked_on_is_named(uri: str) -> None:
+    with Lease(uri), pytest.raises(UsageError, match=r"is working on this extraction \(lease"):
+        Lease(uri, what="extraction").__enter__()
 
 
 def test_an_error_of_the_work_is_not_hidden_by_one_of_the_storage(s3: S3Server) -> None:
@@ -79,64 +143,229 @@ def test_leaving_does_not_wait_for_an_unreachable_storage(s3: S3Server, monkeypa
     assert waited == []
 
 
-def test_a_lease_held_by_another_process_is_refused(uri: str) -> None:
+def test_a_lease_held_by_another_process_is_refused_at_once(uri: str) -> None:
     with held(uri) as other:
+        begun = time.monotonic()
         with pytest.raises(UsageError) as raised, Lease(uri):
             pass
+        assert time.monotonic() - begun < lease.RENEW_S
         assert str(raised.value).startswith(f"process {other.pid} on ")
-        assert f"(lease {uri}, renewed " in str(raised.value)
-        other.communicate()
+        assert f"(lease {uri}, taken at " in str(raised.value)
+        assert other.communicate()[0] == "still held\n"
     with Lease(uri):
         pass
 
 
-def test_the_lease_of_a_killed_process_on_this_machine_is_void(uri: str) -> None:
-    with held(uri) as other:
-        other.kill()
-    assert Path(uri).exists()
+def test_the_lease_of_a_killed_process_of_this_container_is_void_at_once(uri: str) -> None:
+    leave_behind(uri)
+    begun = time.monotonic()
+    with Lease(uri) as taken:
+        taken.check()
+    assert time.monotonic() - begun < lease.POLL_S
+
+
+def test_the_lease_of_a_killed_process_that_nobody_has_waited_for_is_void_too(uri: str) -> None:
+    """As in a container whose first process does not wait for orphans."""
+    with held(uri) as zombie:
+        os.kill(zombie.pid, 9)
+        end = time.monotonic() + 20
+        while Path(f"/proc/{zombie.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        with Lease(uri):
+            pass
+
+
+def test_the_lease_of_a_process_whose_pid_was_reused_is_void(uri: str) -> None:
+    this = ProcessIdentity.of_this_process()
+    earlier = replace(this, started_ticks=this.started_ticks - 1)
+    storage.write_bytes(uri, LeaseHolder(token="a", host="b", process=earlier, since="").encode())
     with Lease(uri) as taken:
         taken.check()
 
 
-def test_the_lease_of_a_process_whose_pid_was_reused_is_void(uri: str) -> None:
-    with held(uri) as other:
-        change(uri, started_s=1.0)
-        with Lease(uri):
-            pass
-        other.communicate()
+@pytest.mark.usefixtures("quick")
+def test_a_holder_elsewhere_that_shows_no_sign_of_life_is_taken_over(
+    anywhere: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Lease(anywhere):
+        content = json.loads(storage.read_bytes(anywhere))
+    storage.write_bytes(anywhere, json.dumps({**content, "host": "elsewhere"}).encode())
+    move_elsewhere(anywhere)
+    begun = time.monotonic()
+    with caplog.at_level(logging.WARNING), Lease(anywhere) as taken:
+        taken.check()
+        assert time.monotonic() - begun >= lease.STALE_S
+    asked, taken_over = (record.getMessage() for record in caplog.records)
+    assert "on elsewhere may be working on this store" in asked
+    assert asked.endswith("waiting up to 2 s for a sign of life")
+    assert taken_over.endswith("on elsewhere gave no sign of life for 2 s; its lease is taken over")
 
 
-def test_the_lease_of_another_machine_holds_until_it_is_stale(uri: str) -> None:
-    with held(uri) as other:
-        other.kill()
-    change(uri, host="elsewhere")
-    with pytest.raises(UsageError, match="on elsewhere"), Lease(uri):
+@pytest.mark.usefixtures("quick")
+def test_a_holder_elsewhere_is_not_taken_over_while_it_renews(anywhere: str) -> None:
+    """Whatever its clock says, which is years behind and stands."""
+    leave_behind(anywhere)
+    move_elsewhere(anywhere)
+    renewal = threading.Timer(1.0, lambda: change(anywhere, renewals=99))
+    renewal.start()
+    with pytest.raises(UsageError, match=r"on elsewhere is working on this store .*taken at 2"), Lease(anywhere):
         pass
-    change(uri, renewed_s=time.time() - STALE_S - 1)
+    renewal.join()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lease_that_is_given_up_while_it_is_watched_is_free(uri: str) -> None:
+    leave_behind(uri)
+    move_elsewhere(uri)
+    threading.Timer(0.3, lambda: storage.remove_tree(uri)).start()
+    begun = time.monotonic()
     with Lease(uri):
-        pass
+        assert time.monotonic() - begun < lease.STALE_S
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_lease_of_an_earlier_version_is_watched(uri: str) -> None:
+    old = {"token": "a", "host": "worker", "pid": os.getpid(), "started_s": 1.0, "renewed_s": time.time() - 3600}
+    storage.write_bytes(uri, json.dumps(old).encode())
+    begun = time.monotonic()
+    with Lease(uri):
+        assert time.monotonic() - begun >= lease.STALE_S
+
+
+def test_two_containers_with_one_host_name_do_not_take_each_others_store(
+    anywhere: str, container: tuple[str, ...]
+) -> None:
+    with held(anywhere, *container) as first:
+        holder = LeaseHolder.decode(storage.read_bytes(anywhere))
+        assert holder is not None and holder.host == "worker"
+        with start(anywhere, *container) as second:
+            said = second.communicate()[0]
+        assert said.startswith(f"UsageError process {holder.process.pid} on worker is working on this store")
+        assert first.communicate()[0] == "still held\n"
+
+
+def test_the_lease_of_a_container_that_was_killed_is_taken_over(anywhere: str, container: tuple[str, ...]) -> None:
+    with held(anywhere, *container) as first:
+        first.kill()
+    begun = time.monotonic()
+    with held(anywhere, *container) as second:
+        assert time.monotonic() - begun > 2
+        second.communicate()
+
+
+@pytest.mark.usefixtures("quick")
+def test_of_many_that_take_a_void_lease_one_gets_it(uri: str) -> None:
+    for leave in (lambda: None, lambda: leave_behind(uri)):
+        leave()
+        begin, got, refused = threading.Barrier(8), [], []
+
+        def take(begin: threading.Barrier = begin, got: list[Lease] = got, refused: list[str] = refused) -> None:
+            begin.wait()
+            try:
+                got.append(Lease(uri).__enter__())
+            except UsageError as error:
+                refused.append(str(error))
+
+        threads = [threading.Thread(target=take) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(got), len(refused)) == (1, 7)
+        got[0].check()
+        got[0].__exit__(None, None, None)
+
+
+def test_who_is_late_to_take_a_void_lease_does_not_get_it(anywhere: str) -> None:
+    storage.write_bytes(anywhere, b"left behind")
+    early, late = Lease(anywhere), Lease(anywhere)
+    void = late._await_free()
+    with early:
+        assert not late._take(void)
+        early.check()
+
+
+@pytest.fixture(params=["ignored", "refused"])
+def unconditional(request: pytest.FixtureRequest, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A lease in a storage without conditional writes."""
+    monkeypatch.setattr(lease, "SETTLE_S", 0.2)
+    (s3.faults.ignore_conditions if request.param == "ignored" else s3.faults.refuse_conditions)("*")
+    return s3.uri("store/lease.json")
+
+
+def test_a_storage_without_conditional_writes_is_said_and_the_last_writer_wins(
+    unconditional: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING), Lease(unconditional) as taken:
+        taken.check()
+        assert [record.getMessage() for record in caplog.records] == list(taken.notes)
+        assert "has no conditional writes" in taken.notes[0]
+        with pytest.raises(UsageError, match="is working on this store"), Lease(unconditional):
+            pass
+        change(unconditional, token="another's")
+        with pytest.raises(CutOffError, match="another process has taken over"):
+            taken.check()
+
+
+def test_a_storage_with_weak_etags_has_no_conditional_writes(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "SETTLE_S", 0.2)
+    s3.faults.weaken("*", compares=False)
+    with Lease(s3.uri("store/lease.json")) as taken:
+        taken.check()
+        assert taken.notes
+    assert s3.keys() == []
+
+
+def test_a_renewal_whose_answer_was_lost_counts(s3: S3Server) -> None:
+    uri = s3.uri("store/lease.json")
+    with Lease(uri) as taken:
+        change(uri, renewals=7)  # what this process wrote, as far as its token tells
+        taken.check()
+        taken.check()
 
 
 def test_an_invalid_lease_file_is_ignored(uri: str) -> None:
-    for content in (b"", b"{}", b"not json", b'{"token": 1}', b"[]"):
+    for content in (b"", b"{}", b"not json", b'{"token": 1}', b"[]", b"null"):
         storage.write_bytes(uri, content)
         with Lease(uri):
             pass
 
 
-def test_a_lease_is_renewed(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_renewed(anywhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEW_S", 0.01)
-    with Lease(uri):
-        first = json.loads(storage.read_bytes(uri))
+    with Lease(anywhere):
+        first = json.loads(storage.read_bytes(anywhere))
         end = time.monotonic() + 20
-        while json.loads(storage.read_bytes(uri)) == first and time.monotonic() < end:
+        while json.loads(storage.read_bytes(anywhere)) == first and time.monotonic() < end:
             time.sleep(0.01)
-        assert json.loads(storage.read_bytes(uri))["renewed_s"] > first["renewed_s"]
+        assert json.loads(storage.read_bytes(anywhere))["renewals"] > first["renewals"]
 
 
-def test_a_holder_that_was_taken_over_gets_an_error_and_keeps_the_new_lease(uri: str) -> None:
-    with Lease(uri) as lost:
-        change(uri, token="another's")
+def test_a_holder_that_was_taken_over_gets_an_error_and_keeps_the_new_lease(anywhere: str) -> None:
+    with Lease(anywhere) as lost:
+        change(anywhere, token="another's")
         with pytest.raises(CutOffError, match="another process has taken over the lease"):
             lost.check()
-    assert json.loads(storage.read_bytes(uri))["token"] == "another's"
+    assert json.loads(storage.read_bytes(anywhere))["token"] == "another's"
+
+
+@pytest.fixture
+def locked(uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A lock file that a process left when it was killed between reading and replacing the lease."""
+    from artifactscan.storage import compare_and_swap
+
+    monkeypatch.setattr(compare_and_swap, "LOCK_STALE_S", 0.5)
+    lock = Path(uri).with_name(".lease.json.lock")
+    lock.parent.mkdir()
+    lock.write_bytes(b"left behind")
+    yield lock
+    assert storage.list_names(str(lock.parent)) == []
+
+
+def test_a_lock_file_that_was_left_behind_delays_and_is_removed(locked: Path, uri: str) -> None:
+    begun = time.monotonic()
+    with Lease(uri) as taken:
+        taken.check()
+    assert not locked.exists()
+    assert time.monotonic() - begun >= 0.5

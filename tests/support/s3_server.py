@@ -33,6 +33,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 HOST = "127.0.0.1"
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect", "date", "server"}
+_CONDITIONS = {"if-match", "if-none-match"}
 _CODES = {
     403: "AccessDenied",
     404: "NoSuchKey",
@@ -52,6 +53,7 @@ class _Fault:
     code: str = ""
     after_bytes: int = 0
     seconds: float = 0.0
+    compares: bool = True
 
 
 @dataclass
@@ -86,6 +88,18 @@ class Faults:
     def delay(self, key: str, seconds: float, *, times: int = -1) -> None:
         """Answers requests for ``key`` after a delay."""
         self._rules.append(_Fault(key, "delay", times, (), seconds=seconds))
+
+    def ignore_conditions(self, key: str) -> None:
+        """Drops If-Match and If-None-Match of PUTs for ``key``, as storages without conditional writes do."""
+        self._rules.append(_Fault(key, "ignore conditions", -1, ("PUT",)))
+
+    def refuse_conditions(self, key: str) -> None:
+        """Answers 501 to PUTs for ``key`` with If-Match or If-None-Match."""
+        self._rules.append(_Fault(key, "refuse conditions", -1, ("PUT",)))
+
+    def weaken(self, key: str, *, compares: bool = True) -> None:
+        """Answers with weak etags for ``key``; without ``compares`` no If-Match holds, as RFC 9110 has it for those."""
+        self._rules.append(_Fault(key, "weaken", -1, (), compares=compares))
 
     def clear(self) -> None:
         """Removes all faults and recorded requests."""
@@ -149,13 +163,24 @@ class _Proxy(_Quiet):
             return
         if fault and fault.kind == "delay":
             time.sleep(fault.seconds)
-        upstream = http.client.HTTPConnection(*self.upstream)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
+        conditions = {name for name in headers if name.lower() in _CONDITIONS}
+        if fault and fault.kind == "refuse conditions" and conditions:
+            self.answer_error(501, "NotImplemented")
+            return
+        if fault and fault.kind == "weaken" and not fault.compares and "If-Match" in headers:
+            self.answer_error(412, "PreconditionFailed")
+            return
+        if fault and fault.kind == "ignore conditions":
+            headers = {name: value for name, value in headers.items() if name not in conditions}
+        upstream = http.client.HTTPConnection(*self.upstream)
         upstream.request(self.command, self.path, body=body, headers=headers)
         response = upstream.getresponse()
         content = response.read()
         upstream.close()
         kept = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_HEADERS}
+        if fault and fault.kind == "weaken" and "ETag" in kept:
+            kept["ETag"] = f"W/{kept['ETag']}"
         promised = int(response.getheader("Content-Length") or 0) if self.command == "HEAD" else len(content)
         if fault and fault.kind == "cut" and response.status < 300:
             content = content[: fault.after_bytes]

@@ -27,6 +27,7 @@ from artifactscan.audit.night import NIGHT_VERSION, Night, Verdict
 from artifactscan.audit.night_tables import LABEL_SAMPLE
 from artifactscan.errors import UsageError
 from artifactscan.storage.concurrent import map_in_order
+from artifactscan.storage.lease import LEASE_NAME
 from artifactscan.storage.parquet import arrow_reason, read_table, write_table
 from artifactscan.store.layout import Store, new_run_id
 
@@ -57,7 +58,7 @@ class AuditStore:
 
     @property
     def lease(self) -> str:
-        return storage.join(self.root, "lease.json")
+        return storage.join(self.root, LEASE_NAME)
 
     def folder(self, night: str) -> str:
         return storage.join(self.root, "nights", night)

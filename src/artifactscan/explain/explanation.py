@@ -23,6 +23,7 @@ from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.model.classifier import Classifier
 from artifactscan.schemas import EXPLANATIONS
 from artifactscan.storage import storage_errors
+from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.parquet import write_table
 
 INDEX_NAME, SHEET_NAME = "index.parquet", "sheet.png"
@@ -56,7 +57,8 @@ def explain_video(settings: ExplainSettings) -> Explanation:
         scored = scored_frames(fetched, uri, settings, checkpoint.card, classifier)
     constants = {"video_id": identity, "uri": uri, "checkpoint": checkpoint.digest}
     try:
-        return _write(output, scored, settings.label_indices(), checkpoint, mapper, constants)
+        with Lease(storage.join(output, LEASE_NAME), what="explanation") as lease:
+            return _write(output, scored, settings.label_indices(), checkpoint, mapper, constants, lease)
     except OSError as error:
         raise CutOffError(f"output {output} cannot be written: {storage_errors.describe(error)}") from None
 
@@ -68,6 +70,7 @@ def _write(
     checkpoint: Checkpoint,
     mapper: HeatMapper,
     constants: dict[str, str],
+    lease: Lease,
 ) -> Explanation:
     """``constants``: the columns of the index that are the same in each row."""
     card = checkpoint.card
@@ -91,6 +94,7 @@ def _write(
     heading = f"{constants['uri'].rsplit('/', 1)[-1]} · {card.backbone}, checkpoint {checkpoint.digest}"
     storage.write_bytes(storage.join(output, SHEET_NAME), contact_sheet(sheet, heading))
     index = pa.Table.from_pylist(rows, EXPLANATIONS)
+    lease.check()
     write_table(index, storage.join(output, INDEX_NAME))
     notes = () if card.trained else ("the checkpoint is not trained: its scores and heat maps mean nothing",)
     return Explanation(index=index, sheet=storage.join(output, SHEET_NAME), notes=notes)

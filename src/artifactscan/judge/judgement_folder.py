@@ -16,6 +16,7 @@ from artifactscan.annotation.labels_table import write_labels
 from artifactscan.errors import UsageError
 from artifactscan.judge.judgement_tables import ANSWERS, FAILED, merge_answers
 from artifactscan.storage.concurrent import map_in_order
+from artifactscan.storage.lease import LEASE_NAME
 from artifactscan.storage.parquet import parquet_files, read_table, write_table
 
 _RECORD, _LABELS, _ANSWERS, _OUTCOMES = "judge.json", "labels.csv", "answers.parquet", "outcomes.parquet"
@@ -33,7 +34,7 @@ class JudgementFolder:
 
     @property
     def lease(self) -> str:
-        return storage.join(self.root, "lease.json")
+        return storage.join(self.root, LEASE_NAME)
 
     @property
     def labels(self) -> str:

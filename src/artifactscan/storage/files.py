@@ -17,8 +17,15 @@ from pathlib import Path
 from pyarrow import fs
 
 from artifactscan.errors import UsageError
-from artifactscan.storage.retries import BODY_ERRORS, S3_ATTEMPTS, RetryBudget, RetryLimits
-from artifactscan.storage.s3 import list_objects, microseconds, s3_client, s3_filesystem
+from artifactscan.storage.retries import S3_ATTEMPTS
+from artifactscan.storage.s3 import (
+    list_objects,
+    microseconds,
+    plain_etag,
+    read_versioned_object,
+    s3_client,
+    s3_filesystem,
+)
 from artifactscan.storage.storage_errors import describe, s3_errors
 from artifactscan.storage.uris import is_remote, join, normalise, split_bucket
 from artifactscan.storage.write_errors import named_write_errors
@@ -33,7 +40,8 @@ class ObjectStat:
 
     size_bytes: int
     etag: str
-    """S3's etag without quotes; for a local file its modification time in nanoseconds and its size."""
+    """S3's etag without quotes and the mark of a weak one; of a local file its modification time in nanoseconds and its
+    size."""
     modified_us: int
     """Microseconds since 1970, UTC."""
 
@@ -57,7 +65,7 @@ def stat(uri: str) -> ObjectStat:
             head = s3_client().head_object(Bucket=bucket, Key=key)
         return ObjectStat(
             size_bytes=head["ContentLength"],
-            etag=head["ETag"].strip('"'),
+            etag=plain_etag(head["ETag"]),
             modified_us=microseconds(head["LastModified"]),
         )
     found = Path(uri).stat()
@@ -91,16 +99,7 @@ def read_bytes(uri: str, *, attempts: int = S3_ATTEMPTS) -> bytes:
     """The whole content of one object or file; an S3 object is read with ``attempts`` tries."""
     if not is_remote(uri):
         return Path(uri).read_bytes()
-    bucket, key = split_bucket(uri)
-    budget = RetryBudget(RetryLimits(attempts=attempts))
-    while True:
-        with s3_errors(uri):
-            body = s3_client(attempts=attempts).get_object(Bucket=bucket, Key=key)["Body"]
-            try:
-                return body.read()
-            except BODY_ERRORS:  # boto3 retries only until the body begins
-                if not budget.wait():
-                    raise
+    return read_versioned_object(uri, attempts=attempts)[0]
 
 
 def write_bytes(uri: str, data: bytes, *, attempts: int = S3_ATTEMPTS) -> None:

@@ -1,76 +1,110 @@
 """A lease on a store: one process works on it at a time.
 
-A JSON file that its holder renews. It is void once it has not been renewed for STALE_S, or at once where its process
-is found to be dead; then the next command takes over.
+A JSON file that its holder renews; each write of it succeeds only where nobody else has written since. Another process
+takes it over at once where it knows that the holder's process has ended, and otherwise after it has seen it unchanged
+for STALE_S. No clock is compared with that of another machine.
 """
 
 import json
-import os
+import logging
+import math
 import secrets
 import socket
 import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from types import TracebackType
-
-import psutil
+from typing import NoReturn
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
+from artifactscan.storage.compare_and_swap import (
+    ConditionsUnsupportedError,
+    Versioned,
+    read_versioned,
+    remove_if,
+    write_if,
+)
+from artifactscan.storage.process_identity import ProcessIdentity
 from artifactscan.storage.retries import S3_ATTEMPTS
 
+LEASE_NAME = "lease.json"
+"""Name of the file in a folder that one job at a time may write to."""
 RENEW_S = 15.0
 STALE_S = 90.0
-"""Several renewals, so that no lease is lost to a storage that throttles; clocks may differ by some seconds."""
+"""Several renewals, so that no lease is lost to a storage that throttles."""
+POLL_S = 3.0
+SETTLE_S = 2.0
+"""Where a storage has no conditional writes: wait before reading which of several writers was the last."""
+
+_log = logging.getLogger("artifactscan.storage")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseHolder:
-    """The process that holds a lease."""
+    """What a lease says of the process that holds it."""
 
     token: str
     """Unique to one lease."""
     host: str
-    pid: int
-    started_s: float
-    """When the process started, seconds since 1970; tells it from a later process with the same pid."""
-    renewed_s: float
-    """When the lease was last renewed, seconds since 1970."""
+    process: ProcessIdentity
+    since: str
+    """When it was taken, by the holder's clock; for people only."""
+    renewals: int = 0
 
-    @property
-    def alive(self) -> bool:
-        if time.time() - self.renewed_s > STALE_S:
-            return False
-        return self.host != socket.gethostname() or self._runs_here()
+    def encode(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
 
-    def _runs_here(self) -> bool:
+    @staticmethod
+    def decode(data: bytes) -> "LeaseHolder | None":
+        """None for what is no lease; one that an earlier version wrote says nothing of the process but its pid."""
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started_s) < 1
-        except psutil.Error:
-            return False
+            values = json.loads(data)
+            process = values.get("process") or {"pid": values["pid"]}
+            return LeaseHolder(
+                token=str(values["token"]),
+                host=str(values["host"]),
+                process=ProcessIdentity(**process),
+                since=str(values.get("since", "an unknown time")),
+                renewals=int(values.get("renewals", 0)),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+    def __str__(self) -> str:
+        return f"process {self.process.pid} on {self.host}"
 
 
 class Lease:
     """Context manager that holds the lease at ``uri``; raises UsageError where another process holds it.
 
-    Two processes that enter at the same moment may both get it; ``check`` raises for all but the last.
+    Entering takes at most STALE_S longer where it cannot be seen whether the holder's process has ended.
+    ``what``: what is worked on, for messages.
     """
 
-    def __init__(self, uri: str):
-        self._uri = uri
+    def __init__(self, uri: str, *, what: str = "store"):
+        self._uri, self._what = uri, what
         self._token = secrets.token_hex(8)
+        self._since = datetime.now(UTC).isoformat(timespec="seconds")
+        self._renewals = 0
+        self._version = ""
+        self._renewed_s = 0.0
+        self._conditional = True
         self._lost = False
         self._stop = threading.Event()
-        self._renewer = threading.Thread(target=self._renew, daemon=True, name="lease")
+        self._writing = threading.Lock()
+        self._renewer = threading.Thread(target=self._keep_renewing, daemon=True, name="lease")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what differed from an ordinary lease, for the record of the run."""
+        return () if self._conditional else (self._without_conditions(),)
 
     def __enter__(self) -> "Lease":
-        if (holder := _read(self._uri)) is not None and holder.alive:
-            raise UsageError(
-                f"process {holder.pid} on {holder.host} is working on this store (lease {self._uri}, renewed "
-                f"{max(0.0, time.time() - holder.renewed_s):.0f} s ago); let it end first, or stop it"
-            )
-        self._write()
+        while not self._take(self._await_free()):
+            pass  # another process was quicker; whether it lives is looked at as before
         self._renewer.start()
         return self
 
@@ -80,47 +114,143 @@ class Lease:
         self._stop.set()
         self._renewer.join()
         with suppress(OSError):  # the error that ended the work matters more; a lease left behind is void soon
-            if not self._lost and self._ours(attempts=1):
-                storage.remove_tree(self._uri, attempts=1)
+            if not self._lost and self._renew(attempts=1):  # so that nobody takes it while it is removed
+                remove_if(self._uri, self._version)
 
     def check(self) -> None:
-        """Raises CutOffError where another process has taken over, or may have."""
-        if self._lost or not self._ours():
+        """Renews the lease; raises CutOffError where another process has taken it over, or may have."""
+        if self._lost or not self._renew():
             raise CutOffError(f"another process has taken over the lease {self._uri}; it goes on with the work")
 
-    def _ours(self, *, attempts: int = S3_ATTEMPTS) -> bool:
-        holder = _read(self._uri, attempts=attempts)
-        return holder is not None and holder.token == self._token
+    def _await_free(self) -> Versioned | None:
+        """The lease of a process that has ended, or None where there is none; UsageError while a process holds it."""
+        found = _read(self._uri)
+        holder = LeaseHolder.decode(found.data) if found else None
+        if found is None or holder is None:
+            return found
+        running = holder.process.is_running()
+        if running:
+            self._refuse(holder)
+        if running is None:
+            _log.warning(
+                "%s may be working on this %s (lease %s); waiting up to %.0f s for a sign of life",
+                holder,
+                self._what,
+                self._uri,
+                STALE_S,
+            )
+            # Times are counted, not measured: while this machine stood still, the other one may have too.
+            for _ in range(math.ceil(STALE_S / POLL_S)):
+                time.sleep(POLL_S)
+                now = _read(self._uri)
+                if now is None:
+                    return None
+                if now.version != found.version:
+                    self._refuse(LeaseHolder.decode(now.data) or holder)
+            _log.warning("%s gave no sign of life for %.0f s; its lease is taken over", holder, STALE_S)
+        return found
 
-    def _write(self, *, attempts: int = S3_ATTEMPTS) -> None:
-        holder = LeaseHolder(
-            token=self._token,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            started_s=psutil.Process().create_time(),
-            renewed_s=time.time(),
+    def _refuse(self, holder: LeaseHolder) -> NoReturn:
+        raise UsageError(
+            f"{holder} is working on this {self._what} (lease {self._uri}, taken at {holder.since} by its clock); "
+            "let it end first, or stop it"
         )
-        storage.write_bytes(self._uri, json.dumps(asdict(holder)).encode(), attempts=attempts)
 
-    def _renew(self) -> None:
+    def _take(self, found: Versioned | None) -> bool:
+        """Writes the first content in place of ``found``; False where another process was quicker."""
+        started_s = _clock_s()
+        version = self._swap(found.version if found else None)
+        if version is None:
+            return False
+        if storage.is_remote(self._uri) and self._conditional and self._is_overwritten_unasked():
+            self._give_up_conditions()
+            time.sleep(SETTLE_S)
+            version = self._own_version()
+            if version is None:
+                return False
+        self._version, self._renewed_s = version, started_s
+        return True
+
+    def _is_overwritten_unasked(self) -> bool:
+        """Whether the storage ignores conditions: then it writes a second time what must not exist yet."""
+        try:
+            return write_if(self._uri, self._content(), version=None) is not None
+        except ConditionsUnsupportedError:
+            return True
+
+    def _renew(self, *, attempts: int = S3_ATTEMPTS) -> bool:
+        """False where the lease is another's now."""
+        with self._writing:
+            started_s = _clock_s()
+            if not self._conditional and started_s - self._renewed_s > STALE_S:
+                self._lost = True
+            version = None if self._lost else self._swap(self._version, attempts=attempts)
+            if version is None:
+                self._lost = True
+                return False
+            self._version, self._renewed_s = version, started_s
+            return True
+
+    def _keep_renewing(self) -> None:
         """Renews without retries: a renewal after long waits would be too late, and ``__exit__`` waits for it."""
-        renewed = time.monotonic()
         while not self._stop.wait(RENEW_S):
             with suppress(OSError):  # the storage may come back
-                if not self._ours(attempts=1):
-                    self._lost = True
+                if not self._renew(attempts=1):
                     return
-                if (asked := time.monotonic()) - renewed < STALE_S:
-                    self._write(attempts=1)
-                    renewed = asked
-            if time.monotonic() - renewed > STALE_S:
+            if _clock_s() - self._renewed_s > STALE_S:
                 self._lost = True
                 return
 
+    def _swap(self, version: str | None, *, attempts: int = S3_ATTEMPTS) -> str | None:
+        """Writes the lease where it still has this version; returns the new one, or None where it has not."""
+        if self._conditional:
+            try:
+                written = write_if(self._uri, self._content(), version=version, attempts=attempts)
+                # A write whose answer was lost counts: only this process writes its token.
+                return written or self._own_version(attempts=attempts)
+            except ConditionsUnsupportedError:
+                self._give_up_conditions()
+        found = _read(self._uri, attempts=attempts)
+        if (found.version if found else None) != version:
+            return None
+        storage.write_bytes(self._uri, self._content(), attempts=attempts)
+        time.sleep(0.0 if self._version else SETTLE_S)
+        return self._own_version(attempts=attempts)
 
-def _read(uri: str, *, attempts: int = S3_ATTEMPTS) -> LeaseHolder | None:
-    """The holder of the lease; None where there is no lease, or no valid one."""
+    def _own_version(self, *, attempts: int = S3_ATTEMPTS) -> str | None:
+        """The version of the lease if this process was the last to write it."""
+        found = _read(self._uri, attempts=attempts)
+        holder = LeaseHolder.decode(found.data) if found else None
+        return found.version if found and holder and holder.token == self._token else None
+
+    def _give_up_conditions(self) -> None:
+        self._conditional = False
+        _log.warning("%s", self._without_conditions())
+
+    def _without_conditions(self) -> str:
+        return (
+            f"the storage of {self._uri} has no conditional writes (If-Match, If-None-Match): of two commands that "
+            "start within a second one is only stopped before it commits; start one at a time"
+        )
+
+    def _content(self) -> bytes:
+        self._renewals += 1  # so that each renewal has another digest
+        return LeaseHolder(
+            token=self._token,
+            host=socket.gethostname(),
+            process=ProcessIdentity.of_this_process(),
+            since=self._since,
+            renewals=self._renewals,
+        ).encode()
+
+
+def _read(uri: str, *, attempts: int = S3_ATTEMPTS) -> Versioned | None:
     try:
-        return LeaseHolder(**json.loads(storage.read_bytes(uri, attempts=attempts)))
-    except (FileNotFoundError, ValueError, TypeError):
+        return read_versioned(uri, attempts=attempts)
+    except FileNotFoundError:
         return None
+
+
+def _clock_s() -> float:
+    """Seconds that no change of the clock changes; they go on while the machine is suspended, where it tells them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -15,11 +15,12 @@ from xml.etree import ElementTree
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from pyarrow import fs
 
 from artifactscan.errors import UsageError
-from artifactscan.storage.retries import S3_ATTEMPTS, retry_requests
-from artifactscan.storage.storage_errors import s3_errors
+from artifactscan.storage.retries import BODY_ERRORS, S3_ATTEMPTS, RetryBudget, RetryLimits, retry_requests
+from artifactscan.storage.storage_errors import as_os_error, s3_errors, status_of
 from artifactscan.storage.uris import split_bucket
 
 CONNECT_TIMEOUT_S = 10.0
@@ -30,6 +31,8 @@ POOL_CONNECTIONS = 64
 _AWS_HOST = re.compile(r"s3([.-][a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENTRIES = "Entries"
+WEAK = "W/"
+"""Mark of an etag of which the storage does not promise that it tells versions apart byte by byte."""
 
 
 @cache
@@ -91,6 +94,56 @@ def presigned_url(uri: str, life: timedelta) -> str:
     )
 
 
+class ConditionsUnsupportedError(OSError):
+    """The storage has no conditional writes."""
+
+
+def read_versioned_object(uri: str, *, attempts: int) -> tuple[bytes, str]:
+    """The content of an object and its etag as the storage spells it."""
+    bucket, key = split_bucket(uri)
+    budget = RetryBudget(RetryLimits(attempts=attempts))
+    while True:
+        with s3_errors(uri):
+            answer = s3_client(attempts=attempts).get_object(Bucket=bucket, Key=key)
+            try:
+                return answer["Body"].read(), answer["ETag"]
+            except BODY_ERRORS:  # boto3 retries only until the body begins
+                if not budget.wait():
+                    raise
+
+
+def write_object_if(uri: str, data: bytes, *, version: str | None, attempts: int) -> str | None:
+    """Writes an object where it still has the etag ``version``, or with None where there is none.
+
+    Returns its new etag, or None where the condition does not hold; ConditionsUnsupportedError where it is not
+    understood.
+    """
+    if version is not None and version.startswith(WEAK):
+        raise ConditionsUnsupportedError(f"{uri}: the storage compares no weak etags ({version})")
+    bucket, key = split_bucket(uri)
+    condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
+    budget = RetryBudget(RetryLimits(attempts=attempts))
+    while True:
+        try:
+            client = s3_client(attempts=attempts)
+            return client.put_object(Bucket=bucket, Key=key, Body=data, **condition)["ETag"]
+        except ClientError as error:
+            status, code = status_of(error), error.response.get("Error", {}).get("Code")
+            if status == 412 or code == "NoSuchKey":
+                return None
+            if status == 501:
+                raise ConditionsUnsupportedError(f"{uri}: {code}") from error
+            if status != 409 or not budget.wait():  # S3's answer while another conditional write is under way
+                raise as_os_error(error, uri) from error
+        except BotoCoreError as error:
+            raise as_os_error(error, uri) from error
+
+
+def plain_etag(etag: str) -> str:
+    """An etag without quotes and without the mark of a weak one, which storages and proxies add or leave out."""
+    return etag.removeprefix(WEAK).strip('"')
+
+
 def check_listable(uri: str) -> None:
     """OSError where the objects below an s3:// prefix cannot be listed."""
     bucket, key = split_bucket(uri)
@@ -138,7 +191,7 @@ def _parse_page(response_dict: dict, customized_response_dict: dict, **_event: A
             (
                 decode(child.findtext(key, "")),
                 int(child.findtext(size, "0")),
-                child.findtext(etag, "").strip('"'),
+                plain_etag(child.findtext(etag, "")),
                 microseconds(datetime.fromisoformat(child.findtext(modified, ""))),
             )
         )

@@ -58,11 +58,16 @@ def describe(error: OSError, uri: str | None = None) -> str:
     return text
 
 
+def status_of(error: boto_errors.ClientError) -> int:
+    """The HTTP status of an answer; 0 where there was none."""
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
 def as_os_error(error: Exception, uri: str) -> OSError:
     """boto3's ``error`` as the OSError of the same meaning, with ``uri`` in its message."""
     if isinstance(error, boto_errors.ClientError):
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        status = status_of(error)
         if code == "NoSuchBucket":
             return FileNotFoundError(f"{uri}: the bucket does not exist")
         if code in _CREDENTIAL_CODES:

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from artifactscan import storage
 from artifactscan.storage.concurrent import map_in_order
+from artifactscan.storage.lease import LEASE_NAME
 from artifactscan.storage.parquet import parquet_files, read_schema
 from artifactscan.store.run_records import RunRecord, StoredRuns, read_run_record, write_run_record
 
@@ -65,7 +66,7 @@ class Store:
 
     @property
     def lease(self) -> str:
-        return storage.join(self.root, "lease.json")
+        return storage.join(self.root, LEASE_NAME)
 
     def run_ids(self) -> list[str]:
         """Every run folder, committed or not, oldest first."""

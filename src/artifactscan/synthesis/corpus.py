@@ -2,9 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from artifactscan.decode.sampling import sampled_frames, samples_per_tick
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.storage.files import check_writable, write_bytes
+from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.uris import is_remote
 from artifactscan.synthesis.artifact import (
     BOXES,
@@ -116,28 +118,36 @@ def write_corpus(settings: SynthesisSettings) -> Iterator[Path]:
         raise UsageError(f"--output {settings.output} is not a local folder; write to one and copy it")
     if settings.clips is not None:
         check_apart(settings.output, settings.clips, input_flag="clips")
-    if (folder / "labels.csv").exists():
-        raise UsageError(f"--output {settings.output} holds labels.csv already; give a new folder")
     check_writable(settings.output)
-    label_rows: list[_Row] = []
-    box_rows: list[_Row] = []
     try:
-        for number in range(settings.count):
-            twins, fps = make_clip(settings, sources, number)
-            (folder / "clips").mkdir(parents=True, exist_ok=True)
-            for name, clip in twins.items():
-                path = folder / "clips" / f"{name}.mp4"
-                write_video(path, clip.frames, fps)
-                file = path.relative_to(folder).as_posix()
-                label_rows += _label_rows(file, clip, fps, settings.sample_fps)
-                box_rows += [(file, *row.values()) for row in _rounded(clip.boxes)]
-                yield path
-        _write_csv(folder / "boxes.csv", BOX_COLUMNS, box_rows)
-        _write_csv(folder / "labels.csv", LABEL_COLUMNS, label_rows)
+        clips = (make_clip(settings, sources, number) for number in range(settings.count))
+        first = next(clips)  # clips that cannot be used are refused before the folder is made
+        with Lease(str(folder / LEASE_NAME), what="folder of clips"):
+            if (folder / "labels.csv").exists():
+                raise UsageError(f"--output {settings.output} holds labels.csv already; give a new folder")
+            yield from _write_clips(settings, folder, chain([first], clips))
     except OSError as error:
         raise UsageError(
             f"--output {settings.output} cannot be written: {error.strerror or error}; free or choose another place"
         ) from None
+
+
+def _write_clips(
+    settings: SynthesisSettings, folder: Path, clips: Iterable[tuple[dict[str, SyntheticClip], float]]
+) -> Iterator[Path]:
+    label_rows: list[_Row] = []
+    box_rows: list[_Row] = []
+    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    for twins, fps in clips:
+        for name, clip in twins.items():
+            path = folder / "clips" / f"{name}.mp4"
+            write_video(path, clip.frames, fps)
+            file = path.relative_to(folder).as_posix()
+            label_rows += _label_rows(file, clip, fps, settings.sample_fps)
+            box_rows += [(file, *row.values()) for row in _rounded(clip.boxes)]
+            yield path
+    _write_csv(folder / "boxes.csv", BOX_COLUMNS, box_rows)
+    _write_csv(folder / "labels.csv", LABEL_COLUMNS, label_rows)
 
 
 def make_clip(settings: SynthesisSettings, sources: list[str], number: int) -> tuple[dict[str, SyntheticClip], float]:
