@@ -172,7 +172,8 @@ def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
         job.out.print(f"drawing the {worst.num_rows} worst videos")
         pictures, notes = draw_pictures(worst, job.settings, job.checkpoint)
         results.notes += notes
-        if any(map(storage.is_remote, worst["uri"].to_pylist())) and storage.credentials_are_temporary():
+        remote = filter(storage.is_remote, worst["uri"].to_pylist())
+        if any(map(storage.credentials_are_temporary, remote)):
             results.notes.append("the links to videos are signed with temporary credentials and end when those do")
     results.notes += lease.notes
     others = {"canaries": results.canaries, "pictures": pictures, "label_sample": results.label_sample}

@@ -12,12 +12,12 @@ from s3_server import S3Server
 from artifactscan import storage
 from artifactscan.messages import logs
 from artifactscan.storage import retries
-from artifactscan.storage.retries import S3_ATTEMPTS, RetryLimits, retry_requests
+from artifactscan.storage.retries import ATTEMPTS, RetryLimits, retry_requests
 
 GONE = EndpointConnectionError(endpoint_url="http://s3")
 
 
-def asking(tries: int = S3_ATTEMPTS) -> Any:
+def asking(tries: int = ATTEMPTS) -> Any:
     """A function that returns the handler's answer to boto3's question whether to retry."""
     events = HierarchicalEmitter()
     retry_requests(SimpleNamespace(meta=SimpleNamespace(events=events, endpoint_url="http://s3")), tries=tries)
@@ -35,10 +35,10 @@ def asking(tries: int = S3_ATTEMPTS) -> Any:
 def test_all_waits_together_outlast_a_storage_that_restarts() -> None:
     ask = asking()
     for _ in range(100):
-        waits = [ask(tried, error=GONE) for tried in range(1, S3_ATTEMPTS)]
+        waits = [ask(tried, error=GONE) for tried in range(1, ATTEMPTS)]
         assert 32 < sum(waits) < 66 < RetryLimits().total_wait_s
         assert max(waits) <= retries.LONGEST_WAIT_S
-    assert ask(S3_ATTEMPTS, error=GONE) is None
+    assert ask(ATTEMPTS, error=GONE) is None
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -70,7 +70,7 @@ def test_one_warning_after_several_tries(caplog: pytest.LogCaptureFixture, monke
     ask = asking()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            for tried in range(1, S3_ATTEMPTS):
+            for tried in range(1, ATTEMPTS):
                 ask(tried, error=GONE)
     assert caplog.messages == ["the storage at http://s3 does not answer; it is asked 5 times more"]
 
@@ -79,10 +79,10 @@ def test_clients_retry_a_busy_storage(s3: S3Server, monkeypatch: pytest.MonkeyPa
     waited: list[int] = []
     monkeypatch.setattr(retries, "wait_s", lambda failures, **_: waited.append(failures) or 0.0)
     s3.put("busy", b"there")
-    s3.faults.status("busy", 503, times=S3_ATTEMPTS - 1)
+    s3.faults.status("busy", 503, times=ATTEMPTS - 1)
     assert storage.read_bytes(s3.uri("busy")) == b"there"
-    assert waited == list(range(1, S3_ATTEMPTS))
-    s3.faults.status("busy", 503, times=S3_ATTEMPTS)
+    assert waited == list(range(1, ATTEMPTS))
+    s3.faults.status("busy", 503, times=ATTEMPTS)
     with pytest.raises(OSError, match="answered 503"):
         storage.read_bytes(s3.uri("busy"))
 

@@ -17,6 +17,7 @@ import http.client
 import json
 import logging
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -227,16 +228,21 @@ class _Server(ThreadingHTTPServer):
         pass  # a client that hangs up is part of the tests
 
 
-def _serve(handler: type[BaseHTTPRequestHandler], port: int = 0) -> _Server:
+def _serve(handler: type[BaseHTTPRequestHandler], port: int = 0, tls: ssl.SSLContext | None = None) -> _Server:
     server = _Server((HOST, port), handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
 class S3Server:
-    """An S3 server on a free port of loopback, with one empty bucket; other processes can use it too."""
+    """An S3 server on a free port of loopback, with one empty bucket; other processes can use it too.
 
-    def __init__(self) -> None:
+    ``tls``: serve HTTPS.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         from moto.server import ThreadedMotoServer
 
         logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request takes as long as the request
@@ -245,8 +251,8 @@ class S3Server:
         self.faults = Faults()
         upstream = self._moto.get_host_and_port()
         self._handler = type("Proxy", (_Proxy,), {"faults": self.faults, "upstream": upstream})
-        self._proxy = _serve(self._handler)
-        self.endpoint = f"http://{HOST}:{self._proxy.server_address[1]}"
+        self._proxy = _serve(self._handler, tls=tls)
+        self.endpoint = f"{'https' if tls else 'http'}://{HOST}:{self._proxy.server_address[1]}"
         self._direct = f"http://{HOST}:{upstream[1]}"
         self.bucket = ""
         self.new_bucket()

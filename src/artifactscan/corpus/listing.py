@@ -24,8 +24,8 @@ from artifactscan.errors import UsageError
 from artifactscan.schemas import LISTING
 from artifactscan.storage import storage_errors
 from artifactscan.storage.csv_text import other_separator
+from artifactscan.storage.object_storage import microseconds, plain_etag
 from artifactscan.storage.parquet import open_plain
-from artifactscan.storage.s3 import microseconds
 
 VIDEO_PATTERNS: tuple[str, ...] = tuple(
     f"*.{ending}"
@@ -380,7 +380,7 @@ def _manifest_entry(folder: str, entry: str, size: int | None, etag: str | None,
         uri = storage.normalise(entry if "://" in entry or entry.startswith("/") else f"{folder}/{entry}")
     except UsageError:
         return ListedObject(entry, entry)
-    etag = etag.strip('"') if etag and storage.is_remote(uri) else None  # the etag of a local file is always looked up
+    etag = plain_etag(etag) if etag and storage.is_remote(uri) else None  # the etag of a local file is always looked up
     if etag and not need_time:
         return ListedObject(entry, uri, size, etag)
     try:

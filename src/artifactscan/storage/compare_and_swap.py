@@ -1,5 +1,6 @@
-"""Writes that succeed only where nobody else has written since: on S3 as conditional requests, on a file system under a
-lock file that is created exclusively.
+"""Writes that succeed only where nobody else has written since.
+
+On object storages they are conditional requests, on a file system they happen under a lock file, created exclusively.
 
 No lock of the operating system is used, as network file systems have them only on some mounts.
 """
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artifactscan import storage
-from artifactscan.storage.retries import S3_ATTEMPTS
-from artifactscan.storage.s3 import ConditionsUnsupportedError, read_versioned_object, write_object_if
+from artifactscan.storage.object_storage import storage_of
+from artifactscan.storage.retries import ATTEMPTS
 from artifactscan.storage.uris import is_remote
 
 LOCK_POLL_S = 0.05
@@ -24,8 +25,6 @@ LOCK_STALE_S = 30.0
 """The lock file is held for milliseconds: one that is the same for so long was left by a process that was killed."""
 
 _log = logging.getLogger("artifactscan.storage")
-
-__all__ = ["ConditionsUnsupportedError", "Versioned", "read_versioned", "remove_if", "write_if"]
 
 
 @dataclass(frozen=True)
@@ -36,21 +35,21 @@ class Versioned:
     version: str
 
 
-def read_versioned(uri: str, *, attempts: int = S3_ATTEMPTS) -> Versioned:
+def read_versioned(uri: str, *, attempts: int = ATTEMPTS) -> Versioned:
     """The content of ``uri``, with the version that ``write_if`` compares; FileNotFoundError where there is none."""
     if is_remote(uri):
-        return Versioned(*read_versioned_object(uri, attempts=attempts))
+        return Versioned(*storage_of(uri).read(uri, attempts=attempts))
     return _read_file(Path(uri))
 
 
-def write_if(uri: str, data: bytes, *, version: str | None, attempts: int = S3_ATTEMPTS) -> str | None:
+def write_if(uri: str, data: bytes, *, version: str | None, attempts: int = ATTEMPTS) -> str | None:
     """Writes ``data`` where ``uri`` still has this version, or with None where there is nothing yet.
 
     Returns the new version, or None where somebody else was first. Raises ConditionsUnsupportedError where the storage
     has no conditional writes. ``data`` must be different in each call, as its digest may be the version.
     """
     if is_remote(uri):
-        return write_object_if(uri, data, version=version, attempts=attempts)
+        return storage_of(uri).write_if(uri, data, version=version, attempts=attempts)
     path = Path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     if version is None:
@@ -70,7 +69,7 @@ def remove_if(uri: str, version: str) -> None:
     if is_remote(uri):
         with suppress(FileNotFoundError):
             if read_versioned(uri, attempts=1).version == version:
-                storage.remove_tree(uri, attempts=1)
+                storage_of(uri).remove(uri, attempts=1)
         return
     path = Path(uri)
     with _locked(path) as lock:

@@ -1,7 +1,6 @@
 """Fetches one object to the local disk for decoding, and checks that it is the version that was listed."""
 
 import os
-import re
 import sys
 import tempfile
 import time
@@ -10,16 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.response import StreamingBody
-from urllib3.exceptions import HTTPError
-
 from artifactscan import storage
 from artifactscan.errors import UsageError
+from artifactscan.messages.text import without_credentials
 from artifactscan.outcomes import Outcome
 from artifactscan.storage import storage_errors
 from artifactscan.storage.node_cache import path_for_others, shared_copy
-from artifactscan.storage.retries import RETRIED_STATUS, RetryBudget, RetryLimits
+from artifactscan.storage.object_storage import ChangedError, OpenedObject, storage_of
+from artifactscan.storage.retries import RetryBudget, RetryLimits
 from artifactscan.storage.write_errors import named_write_errors
 
 _CHUNK_BYTES = 1 << 20
@@ -82,7 +79,7 @@ def fetch(
 ) -> Fetched:
     """Makes the object ``uri`` with ``etag`` readable as a local file; close it with ``with``.
 
-    A local file is read in place; an S3 object is copied into ``folder``, or the temporary folder. ``shared``: use the
+    A local file is read in place; an object is copied into ``folder``, or the temporary folder. ``shared``: use the
     copy of another process of this node if there is one, and share this one.
     Raises FetchError for faults of the object, OSError for faults of this machine: a full disk, or credentials that
     are no longer accepted, with which no other object could be fetched either.
@@ -155,7 +152,7 @@ def _download(
     budget: RetryBudget,
     place: str,
 ) -> IO[bytes]:
-    """Fills ``sink`` with one version of an S3 object, resuming where a body broke off; closes ``sink`` on failure.
+    """Fills ``sink`` with one version of an object, resuming where a body broke off; closes ``sink`` on failure.
 
     ``place``: the folder of ``sink``, which errors name.
     """
@@ -164,16 +161,16 @@ def _download(
         while received != size:
             start = received
             try:
-                answer = _get(uri, etag, start)
-                start = received = _start_of(answer)
+                opened = _open(uri, etag, start)
+                start = received = opened.start
                 sink.seek(start)
                 sink.truncate()
-                size = start + answer["ContentLength"]
+                size = opened.size_bytes
                 if listed_size not in (None, size):
                     raise FetchError(Outcome.CHANGED, f"it has {size} bytes now, {listed_size} were listed")
                 if size > max_bytes:
                     raise _too_large(size, max_bytes)
-                with closing(answer["Body"]) as body:
+                with closing(opened.body) as body:
                     while chunk := _read(body, received, size):
                         with named_write_errors(place):  # this machine's fault, so it propagates
                             sink.write(chunk)
@@ -192,38 +189,25 @@ def _download(
     return sink
 
 
-def _get(uri: str, etag: str, start: int) -> dict[str, Any]:
-    bucket, key = storage.split_bucket(uri)
-    byte_range = {"Range": f"bytes={start}-"} if start else {}
+def _open(uri: str, etag: str, start: int) -> OpenedObject:
     try:
-        client = storage.s3_client(attempts=1)  # _download retries, as only it can resume a body
-        return client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"', **byte_range)
-    except (ClientError, BotoCoreError) as error:
-        response = error.response if isinstance(error, ClientError) else {}
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if status == 412:
-            raise FetchError(Outcome.CHANGED, "the object was replaced since it was listed") from None
-        failure = storage_errors.as_os_error(error, uri)
-        if isinstance(failure, storage_errors.CredentialsError):
-            raise failure from None
-        if status in RETRIED_STATUS or isinstance(failure, ConnectionError):
-            raise _TransientError(_reason(failure, uri)) from None
-        raise FetchError(Outcome.UNREADABLE, _reason(failure, uri)) from None
+        return storage_of(uri).open_once(uri, etag, start)  # _download retries, as only it can resume a body
+    except storage_errors.CredentialsError:
+        raise
+    except ChangedError:
+        raise FetchError(Outcome.CHANGED, "the object was replaced since it was listed") from None
+    except ConnectionError as error:
+        raise _TransientError(_reason(error, uri)) from None
+    except OSError as error:
+        raise FetchError(Outcome.UNREADABLE, _reason(error, uri)) from None
 
 
-def _start_of(answer: dict[str, Any]) -> int:
-    """Offset of the body in the object: 0 where the storage sent all of it although a range was asked for."""
-    match = re.match(r"bytes (\d+)-", answer.get("ContentRange", ""))
-    return int(match.group(1)) if match else 0
-
-
-def _read(body: StreamingBody, received: int, size: int) -> bytes:
+def _read(body: Any, received: int, size: int) -> bytes:
     try:
         return body.read(_CHUNK_BYTES)
-    except (BotoCoreError, HTTPError, OSError) as error:
-        raise _TransientError(
-            f"the connection broke off after {received} of {size} bytes ({' '.join(str(error).split())})"
-        ) from None
+    except ConnectionError as error:
+        reason = without_credentials(str(error))
+        raise _TransientError(f"the connection broke off after {received} of {size} bytes ({reason})") from None
 
 
 def _why_not_listed(uri: str) -> str:

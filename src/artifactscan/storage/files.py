@@ -1,7 +1,6 @@
-"""Local paths and s3:// uris behind the same functions; another object store gets its branches here.
+"""Local paths and uris of object storages behind the same functions.
 
-boto3 does small and conditional requests, pyarrow reads and writes tables; both use the same endpoint. Errors are
-FileNotFoundError, PermissionError or another OSError, with the uri.
+Errors are FileNotFoundError, PermissionError or another OSError, with the uri.
 """
 
 import os
@@ -10,64 +9,32 @@ import shutil
 import stat as stat_bits
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from itertools import islice
+from datetime import timedelta
 from pathlib import Path
 
 from pyarrow import fs
 
 from artifactscan.errors import UsageError
-from artifactscan.storage.retries import S3_ATTEMPTS
-from artifactscan.storage.s3 import (
-    list_objects,
-    microseconds,
-    plain_etag,
-    read_versioned_object,
-    s3_client,
-    s3_filesystem,
-)
-from artifactscan.storage.storage_errors import describe, s3_errors
+from artifactscan.storage.object_storage import ObjectStat, StoredObject, storage_of
+from artifactscan.storage.retries import ATTEMPTS
+from artifactscan.storage.storage_errors import describe
 from artifactscan.storage.uris import is_remote, join, normalise, split_bucket
 from artifactscan.storage.write_errors import named_write_errors
 
-_MAX_KEYS_PER_DELETE = 1000
-"""S3's limit."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectStat:
-    """What identifies one version of a stored object."""
-
-    size_bytes: int
-    etag: str
-    """S3's etag without quotes and the mark of a weak one; of a local file its modification time in nanoseconds and its
-    size."""
-    modified_us: int
-    """Microseconds since 1970, UTC."""
-
 
 def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
-    """The pyarrow filesystem that holds ``uri``, and its path there.
-
-    pyarrow does not follow a bucket to its region as boto3 does: on AWS the region set must be the bucket's.
-    """
+    """The pyarrow filesystem that holds ``uri``, and its path there."""
     if is_remote(uri):
-        with s3_errors(uri):
-            return s3_filesystem(), "/".join(split_bucket(uri)).rstrip("/")
+        from artifactscan.storage.arrow_files import arrow_filesystem, arrow_path
+
+        return arrow_filesystem(uri), arrow_path(uri)
     return fs.LocalFileSystem(), normalise(uri)
 
 
 def stat(uri: str) -> ObjectStat:
     """Size, etag and time of one object or regular file."""
     if is_remote(uri):
-        bucket, key = split_bucket(uri)
-        with s3_errors(uri):
-            head = s3_client().head_object(Bucket=bucket, Key=key)
-        return ObjectStat(
-            size_bytes=head["ContentLength"],
-            etag=plain_etag(head["ETag"]),
-            modified_us=microseconds(head["LastModified"]),
-        )
+        return storage_of(uri).stat(uri)
     found = Path(uri).stat()
     if not stat_bits.S_ISREG(found.st_mode):
         raise OSError(f"{uri}: not a regular file")
@@ -90,24 +57,18 @@ def exists(uri: str) -> bool:
     with suppress(FileNotFoundError):
         stat(uri)
         return True
-    bucket, key = split_bucket(uri)
-    with s3_errors(uri):
-        return s3_client().list_objects_v2(Bucket=bucket, Prefix=f"{key}/", MaxKeys=1)["KeyCount"] > 0
+    return next(storage_of(uri).list_objects(uri), None) is not None
 
 
-def read_bytes(uri: str, *, attempts: int = S3_ATTEMPTS) -> bytes:
-    """The whole content of one object or file; an S3 object is read with ``attempts`` tries."""
-    if not is_remote(uri):
-        return Path(uri).read_bytes()
-    return read_versioned_object(uri, attempts=attempts)[0]
+def read_bytes(uri: str, *, attempts: int = ATTEMPTS) -> bytes:
+    """The whole content of one object or file; an object is read with ``attempts`` tries."""
+    return storage_of(uri).read(uri, attempts=attempts)[0] if is_remote(uri) else Path(uri).read_bytes()
 
 
-def write_bytes(uri: str, data: bytes, *, attempts: int = S3_ATTEMPTS) -> None:
+def write_bytes(uri: str, data: bytes, *, attempts: int = ATTEMPTS) -> None:
     """Writes ``data`` completely or not at all, and makes folders as needed; it is on the disk on return."""
     if is_remote(uri):
-        bucket, key = split_bucket(uri)
-        with s3_errors(uri):
-            s3_client(attempts=attempts).put_object(Bucket=bucket, Key=key, Body=data)
+        storage_of(uri).write(uri, data, attempts=attempts)
         return
     target = Path(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -135,18 +96,12 @@ def list_names(uri: str) -> list[str]:
             return sorted(os.listdir(uri))  # noqa: PTH208 - names are what is wanted
         except FileNotFoundError:
             return []
-    bucket, key = split_bucket(uri)
-    prefix = f"{key}/" if key else ""
-    names = set()
-    with s3_errors(uri):
-        pages = s3_client().get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
-            names.update(entry["Prefix"][len(prefix) :].rstrip("/") for entry in page.get("CommonPrefixes", ()))
-            names.update(entry["Key"][len(prefix) :] for entry in page.get("Contents", ()))
-    return sorted(names - {""})
+    level = storage_of(uri).list_level(uri)
+    keys = [*level.folders, *(found.key for found in level.objects if not found.key.endswith("/"))]
+    return sorted({key.rsplit("/", 1)[-1] for key in keys} - {""})
 
 
-def remove_tree(uri: str, *, attempts: int = S3_ATTEMPTS) -> None:
+def remove_tree(uri: str, *, attempts: int = ATTEMPTS) -> None:
     """Removes an object, a file or a folder with everything in it, if there is one."""
     if not is_remote(uri):
         path = Path(uri)
@@ -155,17 +110,30 @@ def remove_tree(uri: str, *, attempts: int = S3_ATTEMPTS) -> None:
         else:
             path.unlink(missing_ok=True)
         return
-    bucket, key = split_bucket(uri)
-    if not key:
+    if not split_bucket(uri)[1]:
         raise ValueError(f"{uri} is a whole bucket; it is not removed")
-    with s3_errors(uri):
-        s3_client(attempts=attempts).delete_object(Bucket=bucket, Key=key)
-    objects = list_objects(uri)
-    while keys := [{"Key": name} for name, *_ in islice(objects, _MAX_KEYS_PER_DELETE)]:
-        with s3_errors(uri):
-            answer = s3_client().delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-        for failed in answer.get("Errors", ()):
-            raise OSError(f"s3://{bucket}/{failed['Key']} cannot be removed ({failed['Code']})")
+    storage_of(uri).remove(uri, attempts=attempts)
+    storage_of(uri).remove_below(uri)
+
+
+def list_objects(uri: str) -> Iterator[StoredObject]:
+    """Key, size, etag and modified_us of every object below a remote prefix, in key order."""
+    return storage_of(uri).list_objects(uri)
+
+
+def check_listable(uri: str) -> None:
+    """OSError where the objects below a remote prefix cannot be listed."""
+    storage_of(uri).check_listable(uri)
+
+
+def presigned_url(uri: str, life: timedelta) -> str:
+    """A link to an object that works without credentials for ``life``."""
+    return storage_of(uri).presigned_url(uri, life)
+
+
+def credentials_are_temporary(uri: str) -> bool:
+    """Whether the credentials for a remote ``uri`` expire; links signed with them expire at the same time."""
+    return storage_of(uri).credentials_are_temporary()
 
 
 def check_writable(uri: str) -> None:
@@ -173,11 +141,11 @@ def check_writable(uri: str) -> None:
     probe = join(normalise(uri), f".artifactscan-{secrets.token_hex(8)}")
     try:
         if is_remote(uri):
-            _probe_s3(probe)
+            _probe_remote(probe)
         else:
             _probe_folder(Path(probe))
     except OSError as error:
-        way_out = "" if is_remote(uri) else "; give a folder that can be"  # S3's errors name their own way out
+        way_out = "" if is_remote(uri) else "; give a folder that can be"  # a storage's errors name their own way out
         raise UsageError(f"output {uri} cannot be written: {describe(error, probe)}{way_out}") from None
 
 
@@ -195,14 +163,9 @@ def no_new_folder_on_usage_error(uri: str) -> Iterator[None]:
         raise
 
 
-def _probe_s3(probe: str) -> None:
+def _probe_remote(probe: str) -> None:
     write_bytes(probe, b"probe")
-    try:
-        files, path = filesystem(probe)  # pyarrow writes the tables, and finds credentials and region itself
-        if files.get_file_info(path).size != len(b"probe"):
-            raise OSError("what boto3 wrote there pyarrow does not see; check AWS_ENDPOINT_URL and AWS_REGION")
-    finally:
-        remove_tree(probe)
+    storage_of(probe).remove(probe)
 
 
 def _probe_folder(probe: Path) -> None:

@@ -20,15 +20,10 @@ from typing import NoReturn
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
-from artifactscan.storage.compare_and_swap import (
-    ConditionsUnsupportedError,
-    Versioned,
-    read_versioned,
-    remove_if,
-    write_if,
-)
+from artifactscan.storage.compare_and_swap import Versioned, read_versioned, remove_if, write_if
+from artifactscan.storage.object_storage import ConditionsUnsupportedError
 from artifactscan.storage.process_identity import ProcessIdentity
-from artifactscan.storage.retries import S3_ATTEMPTS
+from artifactscan.storage.retries import ATTEMPTS
 
 LEASE_NAME = "lease.json"
 """Name of the file in a folder that one job at a time may write to."""
@@ -178,7 +173,7 @@ class Lease:
         except ConditionsUnsupportedError:
             return True
 
-    def _renew(self, *, attempts: int = S3_ATTEMPTS) -> bool:
+    def _renew(self, *, attempts: int = ATTEMPTS) -> bool:
         """False where the lease is another's now."""
         with self._writing:
             started_s = _clock_s()
@@ -201,7 +196,7 @@ class Lease:
                 self._lost = True
                 return
 
-    def _swap(self, version: str | None, *, attempts: int = S3_ATTEMPTS) -> str | None:
+    def _swap(self, version: str | None, *, attempts: int = ATTEMPTS) -> str | None:
         """Writes the lease where it still has this version; returns the new one, or None where it has not."""
         if self._conditional:
             try:
@@ -217,7 +212,7 @@ class Lease:
         time.sleep(0.0 if self._version else SETTLE_S)
         return self._own_version(attempts=attempts)
 
-    def _own_version(self, *, attempts: int = S3_ATTEMPTS) -> str | None:
+    def _own_version(self, *, attempts: int = ATTEMPTS) -> str | None:
         """The version of the lease if this process was the last to write it."""
         found = _read(self._uri, attempts=attempts)
         holder = LeaseHolder.decode(found.data) if found else None
@@ -244,7 +239,7 @@ class Lease:
         ).encode()
 
 
-def _read(uri: str, *, attempts: int = S3_ATTEMPTS) -> Versioned | None:
+def _read(uri: str, *, attempts: int = ATTEMPTS) -> Versioned | None:
     try:
         return read_versioned(uri, attempts=attempts)
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from botocore import exceptions as boto_errors
 
 from artifactscan.messages.text import without_credentials
 
-S3_ATTEMPTS = 10
+ATTEMPTS = 10
 """Tries per request, the first included; their waits, half a minute to a minute, outlast a storage that restarts."""
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 20.0
@@ -40,7 +40,7 @@ def wait_s(failures: int, *, first_s: float = FIRST_WAIT_S, longest_s: float = L
 class RetryLimits:
     """How often, and how long altogether, a request is retried."""
 
-    attempts: int = S3_ATTEMPTS
+    attempts: int = ATTEMPTS
     """Tries in a row without a new byte, the first included."""
     first_wait_s: float = FIRST_WAIT_S
     """Wait before the first retry; see ``wait_s``."""

@@ -1,25 +1,39 @@
-"""S3: the clients of boto3 and pyarrow, listing, and presigned links.
-
-The standard AWS environment applies: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_REGION, AWS_PROFILE, and the
-credential chain.
+"""S3, as `object_storage` asks for it. All requests go through boto3, tables too, so that they have one endpoint, trust
+and chain of credentials: profiles with roles, processes and SSO, instance metadata, AWS_CA_BUNDLE, AWS_ENDPOINT_URL, …
 """
 
 import os
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
-from urllib.parse import unquote_plus, urlsplit
+from itertools import islice
+from typing import IO, Any
+from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 import boto3
+from boto3.exceptions import S3UploadFailedError
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from pyarrow import fs
+from botocore.response import StreamingBody
+from urllib3.exceptions import HTTPError
 
 from artifactscan.errors import UsageError
-from artifactscan.storage.retries import BODY_ERRORS, S3_ATTEMPTS, RetryBudget, RetryLimits, retry_requests
+from artifactscan.messages.text import without_credentials
+from artifactscan.storage.object_storage import (
+    WEAK,
+    ChangedError,
+    ConditionsUnsupportedError,
+    Level,
+    ObjectStat,
+    OpenedObject,
+    StoredObject,
+    microseconds,
+    plain_etag,
+)
+from artifactscan.storage.retries import ATTEMPTS, BODY_ERRORS, RetryBudget, RetryLimits, retry_requests
 from artifactscan.storage.storage_errors import as_os_error, s3_errors, status_of
 from artifactscan.storage.uris import split_bucket
 
@@ -28,20 +42,19 @@ READ_TIMEOUT_S = 60.0
 POOL_CONNECTIONS = 64
 """Connections kept open; more than any thread pool of this package has threads."""
 
-_AWS_HOST = re.compile(r"s3([.-][a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_KEYS_PER_DELETE = 1000
+"""S3's limit."""
 _ENTRIES = "Entries"
-WEAK = "W/"
-"""Mark of an etag of which the storage does not promise that it tells versions apart byte by byte."""
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
 @cache
-def s3_client(*, attempts: int = S3_ATTEMPTS) -> Any:
+def s3_client(*, attempts: int = ATTEMPTS) -> Any:
     """The boto3 S3 client of this process, with ``attempts`` tries per request."""
     return _new_client(attempts=attempts)
 
 
-def _new_client(*, attempts: int = S3_ATTEMPTS) -> Any:
+def _new_client(*, attempts: int = ATTEMPTS) -> Any:
     """A boto3 S3 client that is not shared, for callers that add event handlers to it."""
     config = Config(
         retries={"mode": "standard", "total_max_attempts": attempts},
@@ -60,46 +73,24 @@ def _new_client(*, attempts: int = S3_ATTEMPTS) -> Any:
     try:
         client = boto3.Session().client("s3", config=config)
     except ValueError as error:
-        raise UsageError(f"no S3 client can be made ({error}); check AWS_ENDPOINT_URL and AWS_REGION") from None
+        reason = without_credentials(str(error))
+        raise UsageError(f"no S3 client can be made ({reason}); check AWS_ENDPOINT_URL and AWS_REGION") from None
     retry_requests(client, tries=attempts)
     return client
 
 
-@cache
-def s3_filesystem() -> fs.S3FileSystem:
-    meta = s3_client().meta
-    endpoint = urlsplit(meta.endpoint_url)
-    custom = not _AWS_HOST.fullmatch(endpoint.hostname or "")
-    return fs.S3FileSystem(
-        endpoint_override=endpoint.netloc if custom else None,
-        scheme=endpoint.scheme,
-        region=None if meta.region_name == "aws-global" else meta.region_name,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        request_timeout=READ_TIMEOUT_S,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
-    )
-
-
-def credentials_are_temporary() -> bool:
-    """Whether this process's credentials expire; links signed with them expire at the same time."""
-    credentials = boto3.Session().get_credentials()
-    return credentials is not None and credentials.token is not None
-
-
-def presigned_url(uri: str, life: timedelta) -> str:
-    """A link to an object that works without credentials for ``life``."""
+def stat(uri: str) -> ObjectStat:
     bucket, key = split_bucket(uri)
-    return s3_client().generate_presigned_url(
-        "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=int(life.total_seconds())
+    with s3_errors(uri):
+        head = s3_client().head_object(Bucket=bucket, Key=key)
+    return ObjectStat(
+        size_bytes=head["ContentLength"],
+        etag=plain_etag(head["ETag"]),
+        modified_us=microseconds(head["LastModified"]),
     )
 
 
-class ConditionsUnsupportedError(OSError):
-    """The storage has no conditional writes."""
-
-
-def read_versioned_object(uri: str, *, attempts: int) -> tuple[bytes, str]:
-    """The content of an object and its etag as the storage spells it."""
+def read(uri: str, *, attempts: int = ATTEMPTS) -> tuple[bytes, str]:
     bucket, key = split_bucket(uri)
     budget = RetryBudget(RetryLimits(attempts=attempts))
     while True:
@@ -112,12 +103,43 @@ def read_versioned_object(uri: str, *, attempts: int) -> tuple[bytes, str]:
                     raise
 
 
-def write_object_if(uri: str, data: bytes, *, version: str | None, attempts: int) -> str | None:
-    """Writes an object where it still has the etag ``version``, or with None where there is none.
+def read_range(uri: str, etag: str, start: int, length: int) -> bytes:
+    if length <= 0:
+        return b""
+    budget = RetryBudget(RetryLimits())
+    while True:
+        opened = _open(uri, etag, f"bytes={start}-{start + length - 1}", attempts=ATTEMPTS)
+        try:
+            with closing(opened.body):
+                if opened.start < start:  # the storage sent all of it
+                    opened.body.read(start - opened.start)
+                return opened.body.read(length)
+        except ConnectionError:  # boto3 retries only until the body begins
+            if not budget.wait():
+                raise
 
-    Returns its new etag, or None where the condition does not hold; ConditionsUnsupportedError where it is not
-    understood.
-    """
+
+def open_once(uri: str, etag: str, start: int) -> OpenedObject:
+    return _open(uri, etag, f"bytes={start}-" if start else None, attempts=1)
+
+
+def write(uri: str, data: bytes, *, attempts: int = ATTEMPTS) -> None:
+    bucket, key = split_bucket(uri)
+    with s3_errors(uri):
+        s3_client(attempts=attempts).put_object(Bucket=bucket, Key=key, Body=data)
+
+
+def write_file(uri: str, file: IO[bytes]) -> None:
+    bucket, key = split_bucket(uri)
+    file.seek(0)
+    try:
+        with s3_errors(uri):
+            s3_client().upload_fileobj(file, bucket, key)
+    except S3UploadFailedError as error:
+        raise OSError(f"{uri}: {error}") from error
+
+
+def write_if(uri: str, data: bytes, *, version: str | None, attempts: int = ATTEMPTS) -> str | None:
     if version is not None and version.startswith(WEAK):
         raise ConditionsUnsupportedError(f"{uri}: the storage compares no weak etags ({version})")
     bucket, key = split_bucket(uri)
@@ -125,8 +147,7 @@ def write_object_if(uri: str, data: bytes, *, version: str | None, attempts: int
     budget = RetryBudget(RetryLimits(attempts=attempts))
     while True:
         try:
-            client = s3_client(attempts=attempts)
-            return client.put_object(Bucket=bucket, Key=key, Body=data, **condition)["ETag"]
+            return s3_client(attempts=attempts).put_object(Bucket=bucket, Key=key, Body=data, **condition)["ETag"]
         except ClientError as error:
             status, code = status_of(error), error.response.get("Error", {}).get("Code")
             if status == 412 or code == "NoSuchKey":
@@ -139,25 +160,102 @@ def write_object_if(uri: str, data: bytes, *, version: str | None, attempts: int
             raise as_os_error(error, uri) from error
 
 
-def plain_etag(etag: str) -> str:
-    """An etag without quotes and without the mark of a weak one, which storages and proxies add or leave out."""
-    return etag.removeprefix(WEAK).strip('"')
+def remove(uri: str, *, attempts: int = ATTEMPTS) -> None:
+    bucket, key = split_bucket(uri)
+    with s3_errors(uri):
+        s3_client(attempts=attempts).delete_object(Bucket=bucket, Key=key)
+
+
+def remove_below(uri: str) -> None:
+    bucket, _ = split_bucket(uri)
+    objects = list_objects(uri)
+    while keys := [{"Key": found.key} for found in islice(objects, _MAX_KEYS_PER_DELETE)]:
+        with s3_errors(uri):
+            answer = s3_client().delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+        for failed in answer.get("Errors", ()):
+            raise OSError(f"s3://{bucket}/{failed['Key']} cannot be removed ({failed['Code']})")
+
+
+def credentials_are_temporary() -> bool:
+    credentials = boto3.Session().get_credentials()
+    return credentials is not None and credentials.token is not None
+
+
+def presigned_url(uri: str, life: timedelta) -> str:
+    bucket, key = split_bucket(uri)
+    return s3_client().generate_presigned_url(
+        "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=int(life.total_seconds())
+    )
 
 
 def check_listable(uri: str) -> None:
-    """OSError where the objects below an s3:// prefix cannot be listed."""
     bucket, key = split_bucket(uri)
     with s3_errors(uri):
         s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
 
 
-def list_objects(uri: str) -> Iterator[tuple[str, int, str, int]]:
-    """Key, size, etag and modified_us of every object below an s3:// prefix, in key order."""
+def list_objects(uri: str) -> Iterator[StoredObject]:
     bucket, key = split_bucket(uri)
     with s3_errors(uri):
         pages = _listing_client().get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=bucket, Prefix=f"{key}/" if key else ""):
             yield from page[_ENTRIES]
+
+
+def list_level(uri: str) -> Level:
+    bucket, key = split_bucket(uri)
+    level = Level([], [])
+    with s3_errors(uri):
+        pages = _listing_client().get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=bucket, Prefix=f"{key}/" if key else "", Delimiter="/"):
+            level.folders.extend(entry["Prefix"].removesuffix("/") for entry in page.get("CommonPrefixes", ()))
+            level.objects.extend(page[_ENTRIES])
+    return level
+
+
+class _Body:
+    """The body of an answer; ConnectionError where it breaks off."""
+
+    def __init__(self, body: StreamingBody):
+        self._body = body
+
+    def read(self, size: int | None = None) -> bytes:
+        try:
+            return self._body.read(size)
+        except (BotoCoreError, HTTPError, OSError) as error:
+            raise ConnectionError(" ".join(str(error).split())) from error
+
+    def close(self) -> None:
+        self._body.close()
+
+
+def _open(uri: str, etag: str, byte_range: str | None, *, attempts: int) -> OpenedObject:
+    bucket, key = split_bucket(uri)
+    client, asked = s3_client(attempts=attempts), {"Bucket": bucket, "Key": key}
+    if byte_range is not None:
+        asked["Range"] = byte_range
+    try:
+        try:
+            answer = client.get_object(**asked, IfMatch=f'"{etag}"')
+        except ClientError as error:
+            if status_of(error) != 412:
+                raise
+            answer = client.get_object(**asked)  # a weak etag matches nothing, though it may be the same
+            if not answer["ETag"].startswith(WEAK):
+                answer["Body"].close()
+                raise ChangedError(f"{uri}: the object was replaced since it was listed") from None
+    except (ClientError, BotoCoreError) as error:
+        raise as_os_error(error, uri) from None
+    if plain_etag(answer["ETag"]) != etag:  # also where a storage ignores If-Match
+        answer["Body"].close()
+        raise ChangedError(f"{uri}: the object was replaced since it was listed")
+    found = _CONTENT_RANGE.match(answer.get("ContentRange", ""))
+    start = int(found[1]) if found else 0
+    return OpenedObject(
+        start=start,
+        size_bytes=int(found[2]) if found else answer["ContentLength"],
+        body=_Body(answer["Body"]),
+    )
 
 
 @cache
@@ -188,7 +286,7 @@ def _parse_page(response_dict: dict, customized_response_dict: dict, **_event: A
             rest.append(child)
             continue
         entries.append(
-            (
+            StoredObject(
                 decode(child.findtext(key, "")),
                 int(child.findtext(size, "0")),
                 plain_etag(child.findtext(etag, "")),
@@ -197,8 +295,3 @@ def _parse_page(response_dict: dict, customized_response_dict: dict, **_event: A
         )
     customized_response_dict[_ENTRIES] = entries
     response_dict["body"] = ElementTree.tostring(rest)
-
-
-def microseconds(time: datetime) -> int:
-    """Microseconds since 1970, UTC."""
-    return (time - _EPOCH) // timedelta(microseconds=1)

@@ -1,11 +1,15 @@
 """Storage errors: boto3's exceptions become OSErrors, and OSErrors become one line of text."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore import exceptions as boto_errors
 
 from artifactscan.errors import CutOffError
+from artifactscan.messages.text import without_credentials
+from artifactscan.storage.retries import RETRIED_STATUS
+from artifactscan.storage.uris import split_bucket
 from artifactscan.storage.write_errors import describe_full
 
 
@@ -77,18 +81,37 @@ def as_os_error(error: Exception, uri: str) -> OSError:
                 f"{uri}: the AWS credentials are not accepted ({code}); "
                 "check AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
+        if code == "InvalidObjectState":
+            return OSError(f"{uri}: {_archived(error, uri)}")
         if status == 404:
             return FileNotFoundError(f"{uri}: no such object")
         if status in (401, 403):
             return PermissionError(f"{uri}: access denied ({code})")
-        message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
-        return OSError(f"{uri}: the storage answered {status} ({': '.join(filter(None, [code, message]))})")
+        message = _one_line(error.response.get("Error", {}).get("Message", ""))
+        kind = ConnectionError if status in RETRIED_STATUS else OSError
+        return kind(f"{uri}: the storage answered {status} ({': '.join(filter(None, [code, message]))})")
     if isinstance(error, _CREDENTIAL_ERRORS):
-        return CredentialsError(f"{uri}: no AWS credentials ({error}); set AWS_PROFILE or AWS_ACCESS_KEY_ID")
-    message = " ".join(str(error).split())
+        return CredentialsError(f"{uri}: no AWS credentials ({_one_line(error)}); set AWS_PROFILE or AWS_ACCESS_KEY_ID")
+    message = _one_line(error)
     if isinstance(error, _UNREACHABLE_ERRORS):
         return ConnectionError(f"{uri}: the storage cannot be reached ({message}); check AWS_ENDPOINT_URL")
     return OSError(f"{uri}: {message}")
+
+
+def _one_line(message: object) -> str:
+    """What boto3 says quotes the endpoint, which may have a user and a password in it."""
+    return without_credentials(" ".join(str(message).split()))
+
+
+def _archived(error: boto_errors.ClientError, uri: str) -> str:
+    """How to restore an object of an archive: it must be asked for, and takes minutes to days."""
+    storage_class = error.response.get("Error", {}).get("StorageClass", "an archive class")
+    request = "{}" if storage_class == "INTELLIGENT_TIERING" else "Days=7"
+    bucket, key = (shlex.quote(part) for part in split_bucket(uri))
+    return (
+        f"the object is archived ({storage_class}); restore it with `aws s3api restore-object --bucket {bucket} "
+        f"--key {key} --restore-request {request}`, and give the same command again when that is done"
+    )
 
 
 @contextmanager
