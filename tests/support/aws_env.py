@@ -18,5 +18,5 @@ def set_aws_env(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> None:
 
 def forget_clients() -> None:
     """Drops the cached clients, so that the next request uses the current environment."""
-    for cached in (s3.s3_client, s3._listing_client):
+    for cached in (s3._session, s3.s3_client, s3._listing_client):
         cached.cache_clear()

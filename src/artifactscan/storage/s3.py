@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import islice
+from threading import Lock
 from typing import IO, Any
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
@@ -48,6 +49,18 @@ _ENTRIES = "Entries"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
+_creating = Lock()
+
+
+@cache
+def _session() -> boto3.Session:
+    """One for all clients, which then share credentials: a role is assumed, and a process asked, once."""
+    # By default the metadata service is asked once, for a second, which on a busy machine gives no credentials.
+    os.environ.setdefault("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "5")
+    os.environ.setdefault("AWS_METADATA_SERVICE_TIMEOUT", "5")
+    return boto3.Session()
+
+
 @cache
 def s3_client(*, attempts: int = ATTEMPTS) -> Any:
     """The boto3 S3 client of this process, with ``attempts`` tries per request."""
@@ -67,11 +80,9 @@ def _new_client(*, attempts: int = ATTEMPTS) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    # By default the metadata service is asked once, for a second, which on a busy machine gives no credentials.
-    os.environ.setdefault("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "5")
-    os.environ.setdefault("AWS_METADATA_SERVICE_TIMEOUT", "5")
     try:
-        client = boto3.Session().client("s3", config=config)
+        with _creating:  # a session may be used by one thread at a time, unlike a client
+            client = _session().client("s3", config=config)
     except ValueError as error:
         reason = without_credentials(str(error))
         raise UsageError(f"no S3 client can be made ({reason}); check AWS_ENDPOINT_URL and AWS_REGION") from None
@@ -177,7 +188,8 @@ def remove_below(uri: str) -> None:
 
 
 def credentials_are_temporary() -> bool:
-    credentials = boto3.Session().get_credentials()
+    with _creating:
+        credentials = _session().get_credentials()
     return credentials is not None and credentials.token is not None
 
 
