@@ -102,6 +102,8 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
                 runtime_env={"env_vars": {"PYTHONPATH": import_path}},
             )
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
+        if "AF_UNIX path length" in str(error):
+            raise UsageError(_long_temporary_folder()) from None
         if local:
             raise
         raise UsageError(f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}: {_explain_join_error(error)}") from None
@@ -111,6 +113,14 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
         raise UsageError(
             "Ray did not start on this machine in time, which is too busy for it; give the same command again later"
         ) from None
+
+
+def _long_temporary_folder() -> str:
+    name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+    return (
+        f"{name} {os.environ.get(name, '')} is too long for the sockets that Ray makes below it; set RAY_TMPDIR to a "
+        "shorter folder, such as /tmp"
+    )
 
 
 def _send_ray_messages_to_stderr() -> None:

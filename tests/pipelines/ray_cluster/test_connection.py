@@ -2,7 +2,9 @@
 
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from paths import ROOT
@@ -123,3 +125,18 @@ def test_a_timeout_of_the_start_is_a_usage_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(connection.ray, "init", init)
     with pytest.raises(UsageError, match="Ray did not start on this machine in time"):
         connection._init(local=True, import_path="")
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_temporary_folder_that_is_too_long_for_sockets_is_one_sentence(tmp_path: Path, name: str) -> None:
+    long = tmp_path / ("long" * 20)
+    long.mkdir()
+    job = "from artifactscan.pipelines.ray_cluster.connection import connect\nconnect()"
+    usual = {key: value for key, value in os.environ.items() if key not in ("TMPDIR", "RAY_TMPDIR", "RAY_ADDRESS")}
+    ended = subprocess.run(
+        [sys.executable, "-c", job], env={**usual, name: str(long)}, capture_output=True, text=True, check=False
+    )
+    assert ended.stderr.splitlines()[-1] == (
+        f"artifactscan.errors.UsageError: {name} {long} is too long for the sockets that Ray makes below it; set "
+        "RAY_TMPDIR to a shorter folder, such as /tmp"
+    )
