@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Uri = str | os.PathLike[str]
-"""A local path, or an s3:// uri as text."""
+"""A local path, or an s3://, gs:// or az:// uri as text."""
 
 _COMMAND_ONLY = {
     "max_failed": "it decides the command's exit code; read `outcomes` of what this returns",

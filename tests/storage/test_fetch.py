@@ -102,7 +102,7 @@ def test_rows_without_etag_say_why(tmp_path, folder, local, s3: S3Server):
         s3.uri("missing"): "gone since it was listed",
         s3.uri("denied"): "access denied (403)",
         "http://host/a.mp4": "http://host/a.mp4 is not understood; "
-        "give a local path, file:///path or s3://bucket/prefix",
+        "give a local path, file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
         local: "it could not be read when the corpus was listed; the next run tries again",
     }
     for uri, reason in reasons.items():

@@ -32,6 +32,8 @@ def test_normalise_gives_one_spelling(monkeypatch, tmp_path):
     assert storage.normalise("-x") == f"{tmp_path}/-x"
     assert storage.normalise("s3://bucket/") == "s3://bucket"
     assert storage.normalise("S3://bucket/a//b/") == "s3://bucket/a//b"
+    assert storage.normalise("GS://bucket/a/") == "gs://bucket/a"
+    assert storage.normalise("az://container/a") == "az://container/a"
 
 
 def test_a_submitted_job_takes_no_relative_path() -> None:
@@ -43,7 +45,9 @@ def test_a_submitted_job_takes_no_relative_path() -> None:
         storage.check_uri("--input", uri, submitted=True)
 
 
-@pytest.mark.parametrize("uri", ["http://host/x", "gs://bucket/x", "s3://", "s3:///key", "file://host/x", "", "a\0b"])
+@pytest.mark.parametrize(
+    "uri", ["http://host/x", "ftp://bucket/x", "s3://", "s3:///key", "gs://", "az:///x", "file://host/x", "", "a\0b"]
+)
 def test_normalise_refuses_other_schemes(uri):
     with pytest.raises(UsageError, match=r"s3://bucket/prefix"):
         storage.normalise(uri)

@@ -38,9 +38,9 @@ class AuditSettings(SharedScoringSettings, PageSettings):
     """Scores what is new in a corpus, sets it against earlier nights, and says whether it got worse."""
 
     corpus: str
-    """Folder, s3://bucket/prefix, or a .parquet/.csv manifest with a column `uri`."""
+    """Folder, s3://, gs:// or az://bucket/prefix, or a .parquet/.csv manifest with a column `uri`."""
     store: str
-    """Where the audit keeps its scores, nights and pages: a folder or s3://bucket/prefix."""
+    """Where the audit keeps its scores, nights and pages: a folder, or s3://, gs:// or az://bucket/prefix."""
 
     policy: str | None = None
     """YAML file that says what fails a night; docs/audit.md has its keys."""

@@ -1,4 +1,4 @@
-"""Lists the objects of a corpus: a folder, a single file, an s3:// prefix or a manifest of uris.
+"""Lists the objects of a corpus: a folder, a single file, a prefix of an object storage or a manifest of uris.
 
 The listing is a stream: in memory are a page of a bucket's keys, or the entries of one local folder and of those above
 it, which are sorted, and a digest per manifest entry to find duplicates.

@@ -3,7 +3,9 @@
 import re
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s@\"']+@")
-_SIGNED = re.compile(r"(?<=[?&])((?:x-amz-(?:signature|credential|security-token)|signature|token)=)[^&\s\"']+", re.I)
+_SIGNED = re.compile(
+    r"(?<=[?&])((?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|token)=)[^&\s\"']+", re.I
+)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 

@@ -52,7 +52,7 @@ class ScoreSettings(CorpusSettings, SharedScoringSettings):
     """Scores every video of a corpus for the four artifact labels and leaves Parquet tables."""
 
     output: str
-    """Store to write to: a folder or s3://bucket/prefix."""
+    """Store to write to: a folder, or s3://, gs:// or az://bucket/prefix."""
     retry_failed: bool = False
     """Try again the videos that an earlier run found undecodable, timed out, crashed or too large."""
     plan: bool = False

@@ -105,7 +105,7 @@ class CorpusSettings(FilterSettings):
     """A corpus, and how much of it is taken."""
 
     input: str
-    """Folder, single file, s3://bucket/prefix, or a .parquet/.csv manifest with a column `uri`."""
+    """Folder, single file, s3://, gs:// or az://bucket/prefix, or a .parquet/.csv manifest with a column `uri`."""
     limit: int | None = None
     """Take at most this many files."""
     since: str | None = None

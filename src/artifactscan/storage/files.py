@@ -126,8 +126,8 @@ def check_listable(uri: str) -> None:
     storage_of(uri).check_listable(uri)
 
 
-def presigned_url(uri: str, life: timedelta) -> str:
-    """A link to an object that works without credentials for ``life``."""
+def presigned_url(uri: str, life: timedelta) -> str | None:
+    """A link to an object that works without credentials for ``life``; None where the credentials sign none."""
     return storage_of(uri).presigned_url(uri, life)
 
 

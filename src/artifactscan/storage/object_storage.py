@@ -17,7 +17,11 @@ from artifactscan.storage.retries import ATTEMPTS
 WEAK = "W/"
 """Mark of an etag of which the storage does not promise that it tells versions apart byte by byte."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MODULES = {"s3": ("artifactscan.storage.s3", "")}
+_MODULES = {
+    "s3": ("artifactscan.storage.s3", ""),
+    "gs": ("artifactscan.storage.gcs", "gcs"),
+    "az": ("artifactscan.storage.azure", "azure"),
+}
 """Scheme → its module, and the extra that installs what it imports."""
 
 
@@ -125,8 +129,8 @@ class ObjectStorage(Protocol):
         """OSError where the objects below a prefix cannot be listed."""
         ...
 
-    def presigned_url(self, uri: str, life: timedelta) -> str:
-        """A link to an object that works without credentials for ``life``."""
+    def presigned_url(self, uri: str, life: timedelta) -> str | None:
+        """A link to an object that works without credentials for ``life``; None where the credentials sign none."""
         ...
 
     def credentials_are_temporary(self) -> bool:

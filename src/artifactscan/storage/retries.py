@@ -1,10 +1,11 @@
-"""Retries of S3 requests: one limit and one back-off for boto3's requests, bodies that break off, and downloads."""
+"""Retries of requests to a storage: one limit and one back-off for requests, bodies that break off, and downloads."""
 
 import logging
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from botocore import exceptions as boto_errors
 
@@ -29,6 +30,7 @@ _WARN_AGAIN_S = 60.0
 """Many threads see the same failure."""
 
 _log = logging.getLogger("artifactscan.storage")
+Result = TypeVar("Result")
 
 
 def wait_s(failures: int, *, first_s: float = FIRST_WAIT_S, longest_s: float = LONGEST_WAIT_S) -> float:
@@ -74,6 +76,19 @@ class RetryBudget:
         self.waited_s += seconds
         self.retries += 1
         return True
+
+
+def with_retries(ask: Callable[[], Result], *, attempts: int, where: str) -> Result:
+    """What ``ask`` returns; after a ConnectionError it is asked again, and a line says so once it takes long."""
+    budget = RetryBudget(RetryLimits(attempts=attempts))
+    while True:
+        try:
+            return ask()
+        except ConnectionError:
+            if not budget.wait():
+                raise
+            if budget.failures == _WARN_AFTER_TRIES:
+                _log.warning("%s does not answer; it is asked %d times more", where, attempts - budget.failures)
 
 
 def retry_requests(client: Any, *, tries: int) -> None:

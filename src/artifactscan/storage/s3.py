@@ -257,6 +257,8 @@ def _open(uri: str, etag: str, byte_range: str | None, *, attempts: int) -> Open
                 answer["Body"].close()
                 raise ChangedError(f"{uri}: the object was replaced since it was listed") from None
     except (ClientError, BotoCoreError) as error:
+        if isinstance(error, ClientError) and status_of(error) == 412:
+            raise ChangedError(f"{uri}: the object was replaced since it was listed") from None
         raise as_os_error(error, uri) from None
     if plain_etag(answer["ETag"]) != etag:  # also where a storage ignores If-Match
         answer["Body"].close()

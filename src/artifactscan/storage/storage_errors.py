@@ -87,19 +87,19 @@ def as_os_error(error: Exception, uri: str) -> OSError:
             return FileNotFoundError(f"{uri}: no such object")
         if status in (401, 403):
             return PermissionError(f"{uri}: access denied ({code})")
-        message = _one_line(error.response.get("Error", {}).get("Message", ""))
+        message = one_line(error.response.get("Error", {}).get("Message", ""))
         kind = ConnectionError if status in RETRIED_STATUS else OSError
         return kind(f"{uri}: the storage answered {status} ({': '.join(filter(None, [code, message]))})")
     if isinstance(error, _CREDENTIAL_ERRORS):
-        return CredentialsError(f"{uri}: no AWS credentials ({_one_line(error)}); set AWS_PROFILE or AWS_ACCESS_KEY_ID")
-    message = _one_line(error)
+        return CredentialsError(f"{uri}: no AWS credentials ({one_line(error)}); set AWS_PROFILE or AWS_ACCESS_KEY_ID")
+    message = one_line(error)
     if isinstance(error, _UNREACHABLE_ERRORS):
         return ConnectionError(f"{uri}: the storage cannot be reached ({message}); check AWS_ENDPOINT_URL")
     return OSError(f"{uri}: {message}")
 
 
-def _one_line(message: object) -> str:
-    """What boto3 says quotes the endpoint, which may have a user and a password in it."""
+def one_line(message: object) -> str:
+    """A library's message in one line, without the user and password that an endpoint may have in it."""
     return without_credentials(" ".join(str(message).split()))
 
 

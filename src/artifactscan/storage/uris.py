@@ -1,4 +1,4 @@
-"""Uris: which schemes there are, which of them name an object store (so far S3), and how a uri is spelled."""
+"""Uris: which schemes there are, which of them name an object storage, and how a uri is spelled."""
 
 import os
 import re
@@ -6,12 +6,16 @@ from urllib.parse import unquote
 
 from artifactscan.errors import UsageError
 
+REMOTE_SCHEMES = ("s3", "gs", "az")
+"""S3, Google Cloud Storage and Azure Blob Storage."""
+_REMOTE = tuple(f"{scheme}://" for scheme in REMOTE_SCHEMES)
+_PLACES = "s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 
 
 def is_remote(uri: str) -> bool:
-    """True for objects and prefixes of an object store (s3://); everything else is a local path."""
-    return uri.startswith("s3://")
+    """True for objects and prefixes of an object storage; everything else is a local path."""
+    return uri.startswith(_REMOTE)
 
 
 def split_bucket(uri: str) -> tuple[str, str]:
@@ -21,23 +25,23 @@ def split_bucket(uri: str) -> tuple[str, str]:
 
 
 def normalise(uri: str) -> str:
-    """The uri in its only spelling: an absolute local path, or s3://bucket/key without a slash at the end.
+    """The uri in its only spelling: an absolute local path, or scheme://bucket/key without a slash at the end.
 
     Accepts file:// too; raises UsageError for any other scheme.
     """
     scheme = _SCHEME.match(uri)
     if scheme is None:
         if not uri or "\0" in uri:
-            raise UsageError(f"{uri!r} is not a path; give a local path or s3://bucket/prefix")
+            raise UsageError(f"{uri!r} is not a path; give a local path, {_PLACES}")
         return os.path.abspath(uri)  # noqa: PTH100 - resolve() would follow links, and Path drops nothing else
     name, rest = scheme.group().lower(), uri[scheme.end() + 3 :]
     if name == "file" and rest.startswith("/"):
         return normalise(unquote(rest))
-    if name == "s3" and not rest.startswith("/") and rest:
-        return f"s3://{rest.rstrip('/')}"
-    if name == "s3":
-        raise UsageError(f"{uri} names no bucket; write s3://bucket/prefix")
-    raise UsageError(f"{uri} is not understood; give a local path, file:///path or s3://bucket/prefix")
+    if name in REMOTE_SCHEMES and not rest.startswith("/") and rest:
+        return f"{name}://{rest.rstrip('/')}"
+    if name in REMOTE_SCHEMES:
+        raise UsageError(f"{uri} names no bucket; write {_PLACES}")
+    raise UsageError(f"{uri} is not understood; give a local path, file:///path, {_PLACES}")
 
 
 def check_uri(flag: str, uri: str, *, submitted: bool) -> None:
@@ -48,7 +52,7 @@ def check_uri(flag: str, uri: str, *, submitted: bool) -> None:
     location = normalise(uri)
     if submitted and not is_remote(location) and not uri.startswith(("/", "file:")):
         raise UsageError(
-            f"{flag} {uri} is relative, but a submitted job runs in a copy; give an absolute or s3:// path"
+            f"{flag} {uri} is relative, but a submitted job runs in a copy; give an absolute path, or s3://, gs://, az://"
         )
 
 
