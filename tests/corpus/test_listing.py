@@ -238,4 +238,4 @@ def test_inputs_that_cannot_be_read_are_refused(tmp_path):
         with pytest.raises(UsageError, match=r"a\.mp4 cannot be read: Permission denied$"):
             uris(folder / "a.mp4")
     with pytest.raises(UsageError, match="is not understood"):
-        uris("gs://bucket/x")
+        uris("ftp://bucket/x")
