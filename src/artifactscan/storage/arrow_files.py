@@ -11,9 +11,9 @@ from pyarrow import fs
 from artifactscan.storage.object_storage import ObjectStat, StoredObject, storage_of
 from artifactscan.storage.uris import split_bucket
 
-READ_WHOLE_BYTES = 64 << 20
+READ_WHOLE_BYTES = 8 << 20
 """Objects up to this size are read with one request; of larger ones the parts that are asked for."""
-BUFFER_BYTES = 4 << 20
+BUFFER_BYTES = 1 << 20
 """Least bytes of a request for a part."""
 SPOOL_BYTES = 64 << 20
 """Bytes of an object to write that are kept in memory; more go to the temporary folder."""
