@@ -151,6 +151,12 @@ def test_an_object_replaced_after_listing_is_changed(s3: S3Server, folder):
     assert (error.outcome, error.reason) == (Outcome.CHANGED, "the object was replaced since it was listed")
 
 
+def test_a_storage_that_says_412_to_whatever_is_asked_has_another_version(s3: S3Server, folder):
+    etag = s3.put("a.mp4", b"video")
+    s3.faults.status("a.mp4", 412, methods=("GET",))
+    assert refusal(s3.uri("a.mp4"), etag, folder=folder).outcome is Outcome.CHANGED
+
+
 def test_an_object_of_another_size_than_listed_is_changed(s3: S3Server, folder):
     etag = s3.put("a.mp4", b"12345")
     error = refusal(s3.uri("a.mp4"), etag, 6, folder=folder)
