@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
-.PHONY: help install docs demo audit-demo builtin test test-long test-cluster test-all check format bench bench-scale media-table sbom lock clean
+.PHONY: help install docs demo audit-demo builtin test test-long test-cluster test-all check format bench bench-scale bench-audit media-table sbom lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -93,6 +93,9 @@ media-table: $(INSTALLED) ## what PyAV alone, decord, torchcodec and artifactsca
 	@$(PYTHON) -m venv $(MEDIA_TOOLS)  # of its own: torchcodec is no dependency; without it its column stays empty
 	@$(MEDIA_TOOLS)/bin/python -m pip install --quiet --no-deps torchcodec==0.17.0 || true
 	$(PY) benchmarks/media_table.py --torchcodec $(MEDIA_TOOLS)
+
+bench-audit: $(INSTALLED) ## how often quiet nights in a row fail, and which rises are found (half an hour)
+	$(PY) benchmarks/audit_power.py --consecutive 300
 
 SBOM_TOOLS := build/sbom-tools
 
