@@ -54,11 +54,14 @@ def end_own_ray() -> None:
     """
     atexit.unregister(end_own_ray)
     while _started:
-        session = _started.pop()
+        session = _started[-1]  # it stays there meanwhile, as a shutdown that hangs ends in _kill_own_ray
         with _stop_signals_ignored():
-            ray.shutdown()
-            session.end_processes(grace_s=GRACE_S)
-            session.close()
+            try:
+                ray.shutdown()
+            finally:
+                session.end_processes(grace_s=GRACE_S)
+                session.close()
+                _started.remove(session)
 
 
 def _kill_own_ray() -> None:

@@ -147,3 +147,15 @@ def test_in_a_larger_program_the_handlers_are_those_from_before() -> None:
         signal.pause()
     assert job_exit.code == 3
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+@pytest.mark.parametrize("fault", ["1 / 0", "os.close(2)", "sys.stdout.close()"])
+def test_nothing_keeps_a_job_from_being_ended(fault: str) -> None:
+    script = (
+        "import os, sys, time; from artifactscan.cli import interruption; interruption.STOP_LIMIT_S = 0.1; "
+        f"interruption.before_hard_exit(lambda: {fault}); interruption._end_in_time(3); time.sleep(60)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, timeout=50, env={"PYTHONPATH": str(ROOT / "src")}
+    )
+    assert done.returncode == 3

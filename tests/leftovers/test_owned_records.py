@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -39,8 +40,26 @@ def test_a_record_is_taken_once_its_owner_was_killed(tmp_path: Path, folder: Pat
         assert len(list(folder.iterdir())) == 1
         owner.send_signal(signal.SIGKILL)
     assert list(take_abandoned_records("another kind")) == []
-    assert list(take_abandoned_records("thing")) == [{"kind": "thing", "number": 2}]
+    [facts] = take_abandoned_records("thing")
+    assert (facts["kind"], facts["number"]) == ("thing", 2)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("machine", "taken"),
+    [
+        ({"host": "another", "boot": "another"}, False),
+        ({"host": "another"}, False),
+        (None, False),
+        ({"host": socket.gethostname(), "boot": "before it was started again"}, True),
+        ({"host": "another container", "boot": owned_records._machine()["boot"]}, True),
+    ],
+)
+def test_a_record_of_another_machine_stays(folder: Path, machine: dict[str, str] | None, taken: bool) -> None:
+    """The lock of its owner may not be seen from here."""
+    OwnedRecord("thing", machine=machine).close()
+    assert len(list(take_abandoned_records("thing"))) == taken
+    assert len(list(folder.iterdir())) == (not taken)
 
 
 def test_only_one_process_takes_a_record(folder: Path) -> None:

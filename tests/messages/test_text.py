@@ -24,6 +24,8 @@ def test_any_text_becomes_printable_and_fits(text: str, width: int) -> None:
     ("text", "shown"),
     [
         ("no answer from http://me:secret@host:9000/b", "no answer from http://…@host:9000/b"),
+        ("no answer from https://AK:a/b@c+d@127.0.0.1:9/ here", "no answer from https://…@127.0.0.1:9/ here"),
+        ("Custom endpoint `https://AKIA:wJalr/XUtn@h:9/`", "Custom endpoint `https://…@h:9/`"),
         ('input s3://me:secret@bucket/videos: "s3://me:secret@b"', 'input s3://…@bucket/videos: "s3://…@b"'),
         ("https://h/x?X-Amz-Signature=abc&t=1", "https://h/x?X-Amz-Signature=…&t=1"),
         ("s3://bucket/a@b.mp4 of me@host is whole?token", "s3://bucket/a@b.mp4 of me@host is whole?token"),

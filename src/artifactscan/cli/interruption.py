@@ -5,7 +5,6 @@ Imports little: it is loaded first, as Ctrl-C may come while the rest is being i
 
 import os
 import signal
-import sys
 import threading
 import time
 
@@ -94,8 +93,9 @@ def _end_in_time(code: int) -> None:
 
 def _exit_after_limit(code: int) -> None:
     time.sleep(STOP_LIMIT_S)
-    for do in _before_hard_exit:
-        do()
-    os.write(2, f"error: the job took more than {STOP_LIMIT_S:.0f} s to stop, and was ended\n".encode())
-    sys.stdout.flush()
-    os._exit(code)
+    try:
+        for do in _before_hard_exit:
+            do()
+        os.write(2, f"error: the job took more than {STOP_LIMIT_S:.0f} s to stop, and was ended\n".encode())
+    finally:  # without a flush of stdout, which could block
+        os._exit(code)

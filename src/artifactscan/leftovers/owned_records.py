@@ -1,13 +1,15 @@
 """Records of what a process has begun on its machine and must end: each a file that is locked while its owner lives.
 
 The kernel drops the lock however the owner ends. So a record that can be locked belongs to a process that is dead, even
-where process ids were given out again, or belong to another container that shares the folder.
+where process ids were given out again, or belong to another container that shares the folder. File systems of a network
+may keep locks to one machine, so that a record counts only where its owner ran on this one.
 """
 
 import fcntl
 import json
 import os
 import secrets
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -37,7 +39,7 @@ class OwnedRecord:
 
     def __init__(self, kind: str, **facts: Any):
         """Writes the record; ``kind`` says what the facts are about."""
-        self.facts = {"kind": kind, **facts}
+        self.facts = {"kind": kind, "machine": _machine(), **facts}
         self._file: IO[str] | None = None
         self._path: Path | None = None
         if (folder := records_folder()) is None:
@@ -94,11 +96,29 @@ def take_abandoned_records(kind: str) -> Iterator[dict[str, Any]]:
         with suppress(OSError), path.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError where the owner lives
             facts = _parse(file.read())
+            if facts and not _ran_here(facts.get("machine")):
+                continue
             if facts.get("kind") == kind:
                 yield facts
                 path.unlink(missing_ok=True)
             elif not facts:  # cut off by a full disk
                 path.unlink(missing_ok=True)
+
+
+def _machine() -> dict[str, str]:
+    """Host name, and the random id of the running kernel."""
+    boot = ""
+    with suppress(OSError):  # no Linux
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return {"host": socket.gethostname(), "boot": boot}
+
+
+def _ran_here(machine: Any) -> bool:
+    """Whether a record is of this kernel, or of this host before it was started again."""
+    here = _machine()
+    if not isinstance(machine, dict):
+        return False
+    return machine.get("host") == here["host"] or (bool(here["boot"]) and machine.get("boot") == here["boot"])
 
 
 def _parse(text: str) -> dict[str, Any]:

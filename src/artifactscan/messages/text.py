@@ -2,7 +2,8 @@
 
 import re
 
-_USER_INFO = re.compile(r"(?<=://)[^/\s@\"']+@")
+_USER_INFO = re.compile(r"(?:(?<=http://)|(?<=https://))[^\s\"'`]+@|(?<=://)[^/\s@\"']+@")
+"""In web addresses up to the last @: keys and passwords hold slashes and more of these."""
 _SIGNED = re.compile(
     r"(?<=[?&])((?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|token)=)[^&\s\"']+", re.I
 )
