@@ -92,6 +92,7 @@ def test_a_folder_without_write_permission_is_one_sentence(
         import_module(f"artifactscan.{module}")  # while this process may read everything
     with without_privileges() as folder:
         (folder / "clips").mkdir()
+        (folder / "clips" / "one.mp4").touch()
         folder.chmod(0o500)
         monkeypatch.chdir(folder)
         assert main(arguments) == 2
