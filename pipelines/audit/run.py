@@ -40,7 +40,7 @@ from artifactscan.pipelines.audit.stages import (
     scoring_settings,
 )
 from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, check_paths, record_failure
-from artifactscan.pipelines.score.request import make_request
+from artifactscan.pipelines.score.request import make_job
 from artifactscan.pipelines.score.run import as_usage_errors, check_cluster, print_checkpoint_quality
 from artifactscan.scoring.events import EventSettings
 from artifactscan.storage.lease import Lease
@@ -88,13 +88,14 @@ def _prepare(settings: AuditSettings, store: AuditStore, out: Console) -> AuditJ
         read_labels(settings.human_labels, rule="majority")
     check_input(settings.corpus, settings.listing())
     check_matches(grouping, settings.corpus, list_corpus(settings.corpus, settings.listing()))
-    scored_by = (run.checkpoint for run in reversed(store.scores.committed()))
-    checkpoint = load_checkpoint(settings.checkpoint).known_in(scored_by)
+    scoring = make_job(
+        scoring_settings(settings, settings.corpus, store.scores.root), load_checkpoint(settings.checkpoint), out
+    ).with_runs(store.scores.read_runs())
+    checkpoint, request = scoring.checkpoint, scoring.request
     print_checkpoint_quality(settings.checkpoint, checkpoint, out)
     nights = store.nights()
     store.discard_uncommitted(nights)
     night = new_night_id(nights)
-    request = make_request(scoring_settings(settings, settings.corpus, store.scores.root), checkpoint)
     spec, last = asdict(request.spec), nights[-1] if nights else None
     scorer = night
     if last is not None and not settings.accept_scorer:

@@ -43,10 +43,7 @@ def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
         checkpoint_digest=checkpoint.digest,
     )
     scope = digest([storage.normalise(settings.input), asdict(settings.listing())])
-    limits = asdict(settings.limits())
-    if note_on_decoders(settings):  # what failed here may succeed where the second decoder is
-        limits["decoders"] = decoders_to_try(settings.decoder)
-    return Request(spec=spec, scope=scope, limits=digest(limits))
+    return Request(spec=spec, scope=scope, limits=digest(asdict(settings.limits())))
 
 
 def note_on_decoders(settings: ScoreSettings) -> str | None:
@@ -76,10 +73,11 @@ class ScoringJob:
         """The same job once its store was read: it goes on under the digest that the store has the scores under."""
         checkpoint = self.checkpoint.known_in(run.checkpoint for run in reversed(stored.committed))
         job = replace(self, checkpoint=checkpoint, earlier=stored.committed)
+        if any(run.checkpoint.get("digest") == checkpoint.digest for run in stored.committed):
+            return job
+        # Version 0.1.0 may have begun a run and committed none.
         older = replace(job, checkpoint=replace(checkpoint, known_as=checkpoint.digest_with_thresholds()))
-        if job.cut_off_run(stored) is None and older.cut_off_run(stored):
-            return older
-        return job
+        return older if older.cut_off_run(stored) else job
 
     def cut_off_run(self, stored: StoredRuns) -> str | None:
         """The latest run of the same request that was cut off, or None."""

@@ -14,6 +14,7 @@ from rich.text import Text
 from artifactscan import storage
 from artifactscan.cli.exit_codes import EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
 from artifactscan.corpus.listing import check_apart, check_input, is_manifest, list_corpus
+from artifactscan.decode.video import decoders_to_try
 from artifactscan.errors import UsageError
 from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.messages.console import console
@@ -144,7 +145,7 @@ def _score(job: ScoringJob) -> ScoringResult:
         stored = job.store.read_runs()
         job = job.with_runs(stored)
         job.store.discard_tables(stored.uncommitted)
-        job = _flag_anew(job)
+        job = _flag_anew(job, lease)
         if run := job.cut_off_run(stored):
             job.out.print(f"continuing run {run}, which was cut off")
             frames_per_byte = assumed_frames_per_byte(job.settings.sample_fps)
@@ -171,12 +172,16 @@ def _score(job: ScoringJob) -> ScoringResult:
     return ScoringResult(code=code, plan=plan, runs=tuple(runs))
 
 
-def _flag_anew(job: ScoringJob) -> ScoringJob:
+def _flag_anew(job: ScoringJob, lease: Lease) -> ScoringJob:
     """Computes flags and events of earlier runs of the spec anew where these are by other thresholds."""
     if not (outdated := _runs_by_other_thresholds(job)):
         return job
     job.out.print(Text(_note_on_thresholds(job, outdated)), soft_wrap=True)
-    anew = {run.run: flag_anew(job.store, run, job.checkpoint.card.thresholds) for run in outdated}
+    anew = {}
+    with as_cut_off_errors():
+        for run in outdated:
+            lease.check()
+            anew[run.run] = flag_anew(job.store, run, job.checkpoint.card.thresholds)
     return replace(job, earlier=tuple(anew.get(run.run, run) for run in job.earlier))
 
 
@@ -274,6 +279,7 @@ def _make_plan(job: ScoringJob, manifest: Path) -> Plan:
         scope=request.scope,
         limits=request.limits,
         retry_failed=settings.retry_failed,
+        both_decoders=len(decoders_to_try(settings.decoder)) > 1,
     )
     return make_plan(
         list_corpus(settings.input, settings.listing()),

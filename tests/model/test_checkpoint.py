@@ -87,6 +87,16 @@ def test_a_checkpoint_is_known_by_the_digest_that_a_run_recorded(checkpoint: Che
     assert other.known_in([older]) is other
 
 
+def test_of_several_digests_that_of_the_cards_own_thresholds_counts(checkpoint: Checkpoint) -> None:
+    own = {"digest": checkpoint.digest_with_thresholds(), "thresholds": dict(checkpoint.card.thresholds)}
+    then = dict.fromkeys(LABELS, 0.25)
+    newer = {"digest": checkpoint.digest_with_thresholds(then), "thresholds": then}
+    assert checkpoint.known_in([newer, own]).digest == own["digest"]
+    # A run of this version under the older digest, since when the thresholds changed again:
+    other = replace(checkpoint, card=replace(checkpoint.card, thresholds=dict.fromkeys(LABELS, 0.75)))
+    assert other.known_in([{**own, "thresholds": then}, own]).digest == own["digest"]
+
+
 def test_builtin_is_trained_measured_under_all_protocols_and_small() -> None:
     builtin = load_checkpoint("builtin")
     assert builtin.card.backbone == "tf_efficientnet_lite2"

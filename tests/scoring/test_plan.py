@@ -1,6 +1,7 @@
 """The plan: what is new, changed, tried again, settled or gone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from parts import attempt, failure, manifest_row, record, settle_run, write_mani
 from artifactscan.schemas import LISTING
 from artifactscan.scoring.plan import Plan, load_settled_videos, make_plan, without_frames
 from artifactscan.store.layout import Store
+from artifactscan.store.versions import NOT_INSTALLED
 
 
 @pytest.fixture
@@ -73,6 +75,16 @@ def test_failures_are_settled_only_under_the_same_limits(store: Store, tmp_path:
     for asked in ({"limits": "larger"}, {"retry_failed": True}):
         _, status = plan_for(store, tmp_path, {"kept": "1", "broken": "1"}, **asked)
         assert (status["/kept"], status["/broken"]) == ("settled", "again")
+
+
+def test_what_failed_without_decord_is_tried_again_where_it_is(store: Store, tmp_path: Path) -> None:
+    etags = {"kept": "1", "broken": "1"}
+    _, status = plan_for(store, tmp_path, etags, both_decoders=True)
+    assert status["/broken"] == "settled", "run1 does not say that it lacked one"
+    store.commit(replace(record("run1"), versions={"decord": NOT_INSTALLED}))
+    for both, wanted in ((True, "again"), (False, "settled")):
+        _, status = plan_for(store, tmp_path, etags, both_decoders=both)
+        assert (status["/kept"], status["/broken"]) == ("settled", wanted)
 
 
 def test_runs_of_another_spec_settle_nothing(store: Store, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def replay(settings: WhySettings) -> Replay:
     store, thresholds, event_settings = _scoring_store(storage.normalise(settings.store))
     run, row = _ledger_row(store, settings.uri)
     uri = row["uri"]
-    checkpoint = _checkpoint(settings, run)
+    checkpoint = _checkpoint(settings, run, store)
     asked = _settings_of_run(run)
     thresholds = thresholds or dict(checkpoint.card.thresholds)
     _check_object(uri, row)
@@ -136,9 +136,11 @@ def _ledger_row(store: Store, named: str) -> tuple[RunRecord, dict]:
     )
 
 
-def _checkpoint(settings: WhySettings, run: RunRecord) -> Checkpoint:
+def _checkpoint(settings: WhySettings, run: RunRecord, store: Store) -> Checkpoint:
     source = settings.checkpoint or run.settings["checkpoint"]
-    checkpoint = load_checkpoint(source).known_in([run.checkpoint])
+    checkpoint = load_checkpoint(source).known_in(
+        [run.checkpoint, *(one.checkpoint for one in reversed(store.committed()))]
+    )
     if checkpoint.digest != run.checkpoint["digest"]:
         raise UsageError(
             f"checkpoint {source} has digest {checkpoint.digest}, the video was scored by {run.checkpoint['digest']} "

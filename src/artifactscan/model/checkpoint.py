@@ -144,14 +144,16 @@ class Checkpoint:
     def known_in(self, recorded: Iterable[Mapping[str, Any]]) -> "Checkpoint":
         """This checkpoint under the digest that one of the runs which scored with it recorded; itself without one.
 
-        ``recorded``: ``checkpoint`` of run.json (digest, and thresholds where they are known), the newest run first.
+        ``recorded``: ``checkpoint`` of run.json (digest, and thresholds where they are known), the newest run first. Of
+        several digests that of the card's own thresholds counts, else the newest.
         """
+        own, found = self.digest_with_thresholds(), []
         for record in recorded:
-            if record["digest"] == self.digest:
-                return self
-            if record["digest"] == self.digest_with_thresholds(record.get("thresholds")):
-                return replace(self, known_as=record["digest"])
-        return self
+            if record["digest"] in (self.digest, own, self.digest_with_thresholds(record.get("thresholds"))):
+                found.append(record["digest"])
+        if not found or self.digest == (chosen := own if own in found else found[0]):
+            return self
+        return replace(self, known_as=chosen)
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each tensor by name; UsageError for a damaged file."""

@@ -15,6 +15,7 @@ from artifactscan.schemas import MANIFEST, outcomes_with_frames
 from artifactscan.storage.parquet import parquet_files, read_batches
 from artifactscan.store.layout import Store
 from artifactscan.store.run_records import RunRecord
+from artifactscan.store.versions import NOT_INSTALLED
 
 FRAMES_PER_MEGABYTE = 12.0
 """Sampled frames per 10⁶ bytes of clip at 2 per second, as measured on Sora's clips."""
@@ -41,17 +42,25 @@ class SettledVideos:
 
 
 def load_settled_videos(
-    store: Store, runs: Sequence[RunRecord], *, spec: str, scope: str, limits: str, retry_failed: bool
+    store: Store,
+    runs: Sequence[RunRecord],
+    *,
+    spec: str,
+    scope: str,
+    limits: str,
+    retry_failed: bool,
+    both_decoders: bool = False,
 ) -> SettledVideos:
     """Reads the ledgers of the committed ``runs`` of one spec.
 
     Transient outcomes do not settle a video. Failures settle it only under the same limits and without
-    ``retry_failed``.
+    ``retry_failed``; with ``both_decoders``, whether this machine has two, only where the run had both.
     """
     settled = SettledVideos()
     pairs: dict[tuple[str, str], tuple[str, str]] = {}  # one tuple object per run and outcome saves memory
     for record in (run for run in runs if run.spec_digest == spec):
-        failures_count = record.limits_digest == limits and not retry_failed
+        had_fewer = both_decoders and record.versions.get("decord") == NOT_INSTALLED
+        failures_count = record.limits_digest == limits and not retry_failed and not had_fewer
         columns = ["video_id", "outcome", "size_bytes", "frames_sampled"]
         for file in store.ledger_files(record.run):
             for batch in read_batches(file, columns):

@@ -6,6 +6,7 @@ from platform import python_version
 
 from artifactscan import __version__
 
+NOT_INSTALLED = "not installed"
 _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av", "decord", "pyarrow", "numpy")
 
 
@@ -23,4 +24,4 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
