@@ -22,8 +22,8 @@ def test_a_head_that_was_started_with_block_ends_alone(how: signal.Signals) -> N
         names = {process.name() for process in processes}
         assert {"gcs_server", "raylet"} <= names
         mine.head.send_signal(how)
-        mine.head.wait(30)
-        _, left = psutil.wait_procs(processes, timeout=30)
+        mine.head.wait(120)
+        _, left = psutil.wait_procs(processes, timeout=120)
         assert [process.name() for process in left] == []
         assert other.alive() == 1
     finally:
