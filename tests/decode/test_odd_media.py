@@ -3,11 +3,13 @@
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from decoded import SETTINGS, assert_identical, decode, failure
 from media import read_number, truncate, write_clip
 from odd_media import (
     B_FRAMES,
+    drop_ts_packets,
     edit_list,
     empty_sample,
     flv_with_duration,
@@ -114,7 +116,6 @@ def test_samples_that_a_truncated_file_lacks_are_counted_beside_empty_ones(tmp_p
     ("name", "clip"),
     [
         ("b-frames.ts", {"options": B_FRAMES}),
-        ("hevc.ts", {"codec": "libx265"}),
         ("mpeg2.ts", {"codec": "mpeg2video", "options": B_FRAMES}),
         ("mpeg2.mpg", {"codec": "mpeg2video", "options": B_FRAMES}),
         ("b-frames.mkv", {"options": B_FRAMES}),
@@ -132,6 +133,39 @@ def test_joined_recordings_follow_each_other(tmp_path: Path, name: str, clip: di
     frames, facts = decode(path)
     assert [seconds for _, seconds, _ in frames] == pytest.approx([n / 2 for n in range(8)], abs=0.01)
     assert facts.duration_s == pytest.approx(4.0, abs=0.01)
+
+
+def test_hevc_loses_the_last_frames_before_a_join_in_mpeg_ts(tmp_path: Path) -> None:
+    """FFmpeg marks them as at a loss of packets, and its HEVC decoder does not notice a frame that lacks its end."""
+    path = joined(tmp_path / "hevc.ts", codec="libx265")
+    frames, facts = decode(path)
+    assert [read_number(pixels) for _, _, pixels in frames] == FOUR_SECONDS
+    assert [seconds for _, seconds, _ in frames] == pytest.approx([n / 2 for n in range(8)], abs=0.01)
+    assert facts.duration_s == pytest.approx(4.0, abs=0.01)
+    frames, facts = decode(path, EVERY_FRAME)
+    assert [read_number(pixels) for _, _, pixels in frames] == [*range(46), *range(48, 96)]
+    assert (facts.frames_in_video, facts.packets_damaged) == (96, 1)
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx265", {"x265-params": "keyint=24:bframes=0:scenecut=0:qp=12"}),
+        ("libx264", {"g": "24", "bf": "0", "qp": "8"}),
+        ("mpeg2video", {"g": "24", "qmin": "1", "qmax": "1"}),
+    ],
+)
+def test_packets_lost_before_a_keyframe_are_no_pause(tmp_path: Path, codec: str, options: dict, keep: int) -> None:
+    """The end of a frame and all of the next one."""
+    whole = write_clip(tmp_path / "whole.ts", codec=codec, options=options, width=640, height=384)
+    expected = {index: pixels for index, _, pixels in decode(whole, EVERY_FRAME)[0]}
+    path = drop_ts_packets(whole, tmp_path / "clip.ts", 22, keep=keep, until=24)
+    frames, facts = decode(path, EVERY_FRAME)
+    shown = [read_number(pixels) for _, _, pixels in frames]
+    assert all(np.array_equal(pixels, expected[number]) for number, (_, _, pixels) in zip(shown, frames, strict=True))
+    assert shown[:20] == list(range(20)) and not {22, 23} & set(shown)
+    assert facts.packets_damaged
 
 
 @pytest.mark.parametrize("suffix", ["ts", "mkv", "flv"])
@@ -201,6 +235,15 @@ def test_frames_after_a_join_that_refer_to_what_is_not_there_are_lost(tmp_path: 
     frames, facts = decode(join(tmp_path / "clip.ts", first, second), EVERY_FRAME)
     shown = [read_number(pixels) for _, _, pixels in frames]
     assert shown == [*range(48), *range(72, 96)]
+    assert facts.packets_damaged
+
+
+def test_a_recording_without_a_keyframe_between_two_others_is_lost(tmp_path: Path) -> None:
+    first = write_clip(tmp_path / "first.ts")
+    whole = write_second_half(tmp_path / "whole.ts", options={"g": "24", "bf": "0"})
+    part = remux(whole, tmp_path / "part.ts", lambda number, data: data if 6 <= number < 8 else None)
+    frames, facts = decode(join(tmp_path / "clip.ts", first, part, whole), EVERY_FRAME)
+    assert [read_number(pixels) for _, _, pixels in frames] == list(range(96))
     assert facts.packets_damaged
 
 

@@ -203,3 +203,21 @@ def green_bar(number: int, width: int, height: int) -> np.ndarray:
     picture[:] = (0, 255, 0)
     picture[: height * 3 // 4] = draw_frame(number, width, height * 3 // 4)
     return picture
+
+
+def drop_ts_packets(source: Path, path: Path, frame: int, *, keep: int, until: int) -> Path:
+    """An MPEG-TS of one video stream that lacks the end of ``frame`` and all further frames before ``until``.
+
+    ``keep``: packets of 188 bytes that are left of ``frame``.
+    """
+    data = source.read_bytes()
+    kept, number, left = [], -1, 0
+    for start in range(0, len(data), 188):
+        packet = data[start : start + 188]
+        if int.from_bytes(packet[1:3], "big") & 0x1FFF == 0x100:  # FFmpeg's first elementary stream
+            number, left = (number + 1, keep) if packet[1] & 0x40 else (number, left - 1)
+            if (number == frame and left <= 0) or frame < number < until:
+                continue
+        kept.append(packet)
+    path.write_bytes(b"".join(kept))
+    return path

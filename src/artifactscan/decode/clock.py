@@ -18,6 +18,9 @@ _FLAGGED_BEFORE_JOIN = 2
 """Packets before a join, or a pause, that FFmpeg marks as corrupt because MPEG-TS counts its packets anew there."""
 _PAUSE_FRAMES = 1.5
 """Frames after which a keyframe counts as the first one after a pause."""
+_NOTICES_CUT_OFF_FRAMES = ("h264", "mpeg2video")
+"""Codecs whose decoders refuse a frame that lacks its end. For others the mark is the only sign that packets of the
+transport stream were lost, which looks like a join or a pause where a whole frame is gone too."""
 
 _CLOCK_JUMPS = 0x200
 """AVFMT_TS_DISCONT (libavformat/avformat.h): MPEG-TS, MPEG-PS and Ogg."""
@@ -26,9 +29,14 @@ _WITHOUT_DTS = ("matroska", "asf")
 
 
 class Clock:
-    """Gives the packets of a stream times on one clock; ``frame_ticks`` is the duration of a frame without one."""
+    """Gives the packets of a stream of ``codec`` (canonical name) times on one clock.
 
-    def __init__(self, container: InputContainer, ticks_per_s: float, frame_ticks: int):
+    ``frame_ticks``: duration of a frame without one.
+    """
+
+    def __init__(self, container: InputContainer, codec: str, ticks_per_s: float, frame_ticks: int):
+        self._codec = codec
+        self._counts_packets = container.format.name == "mpegts"
         self._may_jump = bool(container.format.flags & _CLOCK_JUMPS)
         self._is_steady = "mp4" in container.format.name
         self._has_dts = not container.format.name.startswith(_WITHOUT_DTS)
@@ -60,17 +68,16 @@ class Clock:
         for packet in packets:
             if joined or self._begins_anew(packet, restarts):
                 joined = False
+                if self._codec in _NOTICES_CUT_OFF_FRAMES:
+                    self._unflag(held)
                 self._join, self._undecodable = self._end or 0, not packet.is_keyframe
                 self._shift = self._join - (packet.pts if packet.pts is not None else packet.dts or 0)
                 self._dts = self._latest = None
-                unflagged = held
             elif packet.is_keyframe:
+                # Otherwise frames may follow that refer to one before the pause, which may be a lost one.
+                if self._codec == "h264" and restarts(packet) and self._follows_a_pause(packet):
+                    self._unflag(held)
                 self._join, self._undecodable = None, False
-                unflagged = held if self._follows_a_pause(packet) else ()
-            else:
-                unflagged = ()
-            for before in unflagged:
-                before.is_corrupt = False
             if self._shift:
                 packet.pts = None if packet.pts is None else packet.pts + self._shift
                 packet.dts = None if packet.dts is None else packet.dts + self._shift
@@ -83,6 +90,12 @@ class Clock:
             if len(held) > _FLAGGED_BEFORE_JOIN:
                 yield held.popleft()
         yield from held
+
+    def _unflag(self, held: Iterable[av.Packet]) -> None:
+        """Takes back the marks that FFmpeg has set, and no others."""
+        if self._counts_packets and not self._undecodable:
+            for packet in held:
+                packet.is_corrupt = False
 
     def _begins_anew(self, packet: av.Packet, restarts: Callable[[av.Packet], bool]) -> bool:
         """Whether this packet is the first of another recording."""

@@ -144,7 +144,8 @@ class OpenVideo:
 
         After its own recording those of others that were joined to it, which bring their parameter sets with them.
         """
-        clock = Clock(self.container, float(1 / self.time_base), self.frame_ticks)
+        codec = self.stream.codec_context.codec.canonical_name
+        clock = Clock(self.container, codec, float(1 / self.time_base), self.frame_ticks)
         restarts = PacketReader(self.stream.codec_context).restarts
         yield from clock.mend(_packets(self.container, self.stream), restarts)
         for part in self.joined:
