@@ -178,6 +178,32 @@ def test_joined_recordings_have_parameter_sets_of_their_own(tmp_path: Path, suff
     assert numbers(path, EVERY_FRAME) == list(range(96))
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "flv"])
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_recording_after_one_with_other_parameter_sets_has_its_own(tmp_path: Path, suffix: str, codec: str) -> None:
+    """The third one has those of the first again."""
+    if (suffix, codec) == ("flv", "libx265"):
+        pytest.skip("FLV has no HEVC before its extension")
+    first = write_clip(tmp_path / f"first.{suffix}", codec=codec)
+    options = {"bf": "0", "profile": "baseline", "x264-params": "cabac=0"} if codec == "libx264" else {}
+    second = write_second_half(tmp_path / f"second.{suffix}", codec=codec, options=options, width=320, height=192)
+    path = join(tmp_path / f"joined.{suffix}", first, second, first)
+    assert numbers(path, EVERY_FRAME) == [*range(96), *range(48)]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "flv"])
+def test_a_joined_recording_that_begins_between_keyframes_has_its_own_parameter_sets(
+    tmp_path: Path, suffix: str
+) -> None:
+    first = write_clip(tmp_path / f"first.{suffix}", options={"g": "24", "bf": "0"})
+    options = {"g": "24", "bf": "0", "profile": "baseline", "x264-params": "cabac=0"}
+    whole = write_second_half(tmp_path / f"whole.{suffix}", options=options, width=320, height=192)
+    second = remux(whole, tmp_path / f"second.{suffix}", lambda number, data: data if number >= 6 else None)
+    frames, facts = decode(join(tmp_path / f"clip.{suffix}", first, second), EVERY_FRAME)
+    assert [read_number(pixels) for _, _, pixels in frames] == [*range(48), *range(72, 96)]
+    assert facts.packets_damaged
+
+
 def test_a_joined_recording_of_another_codec_is_counted_as_lost(tmp_path: Path) -> None:
     first = write_clip(tmp_path / "first.mkv")
     path = join(tmp_path / "joined.mkv", first, write_second_half(tmp_path / "second.mkv", codec="libx265"))

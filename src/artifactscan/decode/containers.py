@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -148,25 +148,42 @@ class OpenVideo:
         clock = Clock(self.container, codec, float(1 / self.time_base), self.frame_ticks)
         restarts = PacketReader(self.stream.codec_context).restarts
         yield from clock.mend(_packets(self.container, self.stream), restarts)
+        own = self.stream.codec_context
+        given = bytes(own.extradata or b"")
         for part in self.joined:
-            yield from clock.mend(self._packets_of(part), restarts, joined=True)
+            with suppress(DecodeError), _open(self.path, VideoFacts(), {}, part) as container:
+                stream = _video_stream(container, VideoFacts())
+                extradata = bytes(stream.codec_context.extradata or b"") or given
+                other_codec = stream.codec_context.codec.id != own.codec.id
+                if other_codec or extradata == given:
+                    packets = self._packets_of(container, stream, other_codec=other_codec)
+                else:
+                    packets = _with_extradata(self._packets_of(container, stream), extradata)
+                    given = extradata
+                yield from clock.mend(packets, restarts, joined=True)
 
-    def _packets_of(self, part: tuple[int, int]) -> Iterator[av.Packet]:
+    def _packets_of(
+        self, container: InputContainer, stream: VideoStream, *, other_codec: bool = False
+    ) -> Iterator[av.Packet]:
         """The packets of another recording in the file; those of another codec are marked as corrupt."""
-        with suppress(DecodeError), _open(self.path, VideoFacts(), {}, part) as container:
-            stream = _video_stream(container, VideoFacts())
-            context, own = stream.codec_context, self.stream.codec_context
-            extradata = bytes(context.extradata or b"")
-            ticks = (stream.time_base or self.time_base) / self.time_base
-            for number, packet in enumerate(_packets(container, stream)):
-                if not number and extradata and extradata != own.extradata:
-                    add_extradata(packet, extradata)
-                packet.is_corrupt = packet.is_corrupt or context.codec.id != own.codec.id
-                if ticks != 1:
-                    packet.pts = None if packet.pts is None else round(packet.pts * ticks)
-                    packet.dts = None if packet.dts is None else round(packet.dts * ticks)
-                    packet.duration = round((packet.duration or 0) * ticks)
-                yield packet
+        ticks = (stream.time_base or self.time_base) / self.time_base
+        for packet in _packets(container, stream):
+            packet.is_corrupt = packet.is_corrupt or other_codec
+            if ticks != 1:
+                packet.pts = None if packet.pts is None else round(packet.pts * ticks)
+                packet.dts = None if packet.dts is None else round(packet.dts * ticks)
+                packet.duration = round((packet.duration or 0) * ticks)
+            yield packet
+
+
+def _with_extradata(packets: Iterable[av.Packet], extradata: bytes) -> Iterator[av.Packet]:
+    """Gives each packet the parameter sets, up to the first intact keyframe: what comes before it is not decoded."""
+    is_given = False
+    for packet in packets:
+        if not is_given:
+            add_extradata(packet, extradata)
+            is_given = packet.is_keyframe and not packet.is_corrupt
+        yield packet
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:

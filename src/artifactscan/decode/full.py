@@ -79,6 +79,8 @@ class _Timeline:
         """Frames presented before this time depend on damaged packets."""
         self.pending: dict[int, bool] = {}
         """Packets in the decoder: presentation time to whether the frame is lost."""
+        self.cut_off: set[int] = set()
+        """Times of packets whose frames an edit list cuts off: the decoder shows them where it got a copy of a packet."""
         self.times: deque[int] = deque()
         """Made-up times that no frame has taken yet, ascending."""
         self.keyframes: list[int] = []
@@ -93,10 +95,13 @@ class _Timeline:
             self.intact_from = packet.pts
         if packet.pts is not None and not packet.is_discard:
             self.pending[packet.pts] = packet.is_corrupt or packet.pts < self.intact_from
+            self.cut_off.discard(packet.pts)
             if self.made_up_times:
                 self.times.append(packet.pts)
                 if packet.is_keyframe:
                     self.keyframes.append(packet.pts)
+        elif packet.pts is not None:
+            self.cut_off.add(packet.pts)
 
     def add_damage(self, number: int) -> None:
         """Packet ``number`` is damaged: all frames up to the next keyframe are lost."""
@@ -110,6 +115,8 @@ class _Timeline:
             self.add_damage(number)
         lost = self.intact_from == inf
         pts = frame.pts
+        if pts in self.cut_off:
+            return
         if pts is None:
             self.guessed = True
         else:
