@@ -25,6 +25,7 @@ from odd_media import (
 from artifactscan.decode import with_pyav
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
+from artifactscan.decode.with_pyav import full_decode_pyav
 from artifactscan.outcomes import Outcome
 
 TWO_SECONDS = [0, 12, 24, 36]
@@ -287,6 +288,17 @@ def test_edit_lists(tmp_path: Path, edits: tuple, frames: list[int]) -> None:
     path = edit_list(tmp_path / "clip.mp4", *edits)
     assert numbers(path) == frames
     assert [seconds for _, seconds, _ in decode(path)[0]] == pytest.approx([n / 2 for n in range(len(frames))])
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_what_an_edit_list_cuts_off_is_not_shown_where_messages_are_left_out(tmp_path: Path, codec: str) -> None:
+    options = {"g": "24", "bf": "0", "x265-params": "keyint=24:bframes=0"}
+    source = long_sei(tmp_path / "source.mp4", codec, every=1, options=options)
+    path = edit_list(tmp_path / "clip.mp4", (1, 0.5), source=source)
+    frames, facts = decode(path, EVERY_FRAME, full_decode_pyav)
+    assert [read_number(pixels) for _, _, pixels in frames] == list(range(12, 36))
+    assert (facts.frames_in_video, facts.packets_damaged) == (24, 0)
+    assert numbers(path) == [12, 24]
 
 
 # What a header claims

@@ -157,9 +157,12 @@ def clean_aperture(path: Path, width: int, height: int, right: int = 0, down: in
     return path
 
 
-def edit_list(path: Path, *edits: tuple[float, float], **clip) -> Path:
-    """An mp4 that shows these parts of a clip: seconds to show, and where they begin in it (-1: nothing is shown)."""
-    data = write_clip(path, **{"options": {"bf": "0"}, **clip}).read_bytes()
+def edit_list(path: Path, *edits: tuple[float, float], source: Path | None = None, **clip) -> Path:
+    """An mp4 that shows these parts of a clip: seconds to show, and where they begin in it (-1: nothing is shown).
+
+    ``source``: an mp4 that is taken in place of a new clip.
+    """
+    data = (source or write_clip(path, **{"options": {"bf": "0"}, **clip})).read_bytes()
     movie_ticks, media_ticks = (
         struct.unpack_from(">I", data, data.index(name) + 4 + 12)[0] for name in (b"mvhd", b"mdhd")
     )

@@ -80,7 +80,7 @@ class _Timeline:
         self.pending: dict[int, bool] = {}
         """Packets in the decoder: presentation time to whether the frame is lost."""
         self.cut_off: set[int] = set()
-        """Times of packets whose frames an edit list cuts off: the decoder shows them where it got a copy of a packet."""
+        """Times of frames that an edit list cuts off; they come out where the decoder was given a copy of the packet."""
         self.times: deque[int] = deque()
         """Made-up times that no frame has taken yet, ascending."""
         self.keyframes: list[int] = []
@@ -95,7 +95,6 @@ class _Timeline:
             self.intact_from = packet.pts
         if packet.pts is not None and not packet.is_discard:
             self.pending[packet.pts] = packet.is_corrupt or packet.pts < self.intact_from
-            self.cut_off.discard(packet.pts)
             if self.made_up_times:
                 self.times.append(packet.pts)
                 if packet.is_keyframe:
@@ -115,7 +114,7 @@ class _Timeline:
             self.add_damage(number)
         lost = self.intact_from == inf
         pts = frame.pts
-        if pts in self.cut_off:
+        if pts in self.cut_off and pts not in self.pending:
             return
         if pts is None:
             self.guessed = True
