@@ -60,6 +60,16 @@ def test_messages_longer_than_their_unit_cost_no_frame(tmp_path: Path, name: str
     assert numbers(path, EVERY_FRAME) == list(range(48))
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_recovery_point_beside_a_message_that_cannot_be_read_starts_a_video(tmp_path: Path, suffix: str) -> None:
+    """Without it FFmpeg waits for an IDR picture."""
+    options = {"g": "24", "bf": "2", "x264-params": "open-gop=1:b-adapt=0:scenecut=0"}
+    whole = long_sei(tmp_path / f"whole.{suffix}", every=1, seconds=3, options=options)
+    # Frame 24 is decoded as number 22, and the two after it refer to what is before it.
+    path = remux(whole, tmp_path / f"clip.{suffix}", lambda number, data: data if number == 22 or number > 24 else None)
+    assert numbers(path) == [24, 36, 48, 60]
+
+
 def test_comments_in_a_jpeg_that_cannot_be_read_cost_no_frame(tmp_path: Path) -> None:
     broken = b"\xff\xe1\x00\x02\xff\xe2\x00\x04\x00\x00"
     source = write_clip(tmp_path / "plain.avi", codec="mjpeg", pix_fmt="yuvj420p")

@@ -1,5 +1,6 @@
 """What one packet of a video is, from its flags and first bytes, without decoding it."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,8 +18,9 @@ _HEVC_NON_REFERENCE, _HEVC_PARAMETERS, _HEVC_SEI = (
     frozenset({32, 33, 34}),
     frozenset({39, 40}),
 )
-_DISPLAY_ORIENTATION = 47
-"""Type of the SEI message that asks for a rotation (H.264 D.2.27, HEVC D.2.14)."""
+_RECOVERY_POINT, _DISPLAY_ORIENTATION = 6, 47
+"""Types of the SEI messages that say where decoding can start (H.264 D.2.8, HEVC D.2.8) and that ask for a rotation
+(H.264 D.2.27, HEVC D.2.14)."""
 _MPEG4_INTRA, _MPEG4_BIDIRECTIONAL = 0, 2
 _JPEG_SCAN, _JPEG_COMMENT = 0xDA, 0xFE
 _JPEG_APPLICATION = frozenset(range(0xE1, 0xF0)) - {0xEE}
@@ -95,7 +97,8 @@ class PacketReader:
     def without_messages(self, packet: av.Packet) -> av.Packet | None:
         """The packet without what describes the pictures and is not part of them; None where it has none of that.
 
-        Left out are SEI messages of H.264 and HEVC, but for rotations, and application data and comments of JPEG.
+        Left out are SEI messages of H.264 and HEVC, but for recovery points and rotations, and application data and
+        comments of JPEG.
         """
         data = bytes(packet)
         if self.codec in ("h264", "hevc"):
@@ -324,9 +327,30 @@ def _without_sei(data: bytes, length_bytes: int, *, hevc: bool) -> bytes:
     kept = []
     for begin, start, end in _nal_units(data, length_bytes):
         kind, payload = (data[start] >> 1 & 63, start + 2) if hevc else (data[start] & 31, start + 1)
-        is_message = kind in (_HEVC_SEI if hevc else _H264_SEI)
-        if not is_message or data[payload : payload + 1] == bytes([_DISPLAY_ORIENTATION]):
+        if kind not in (_HEVC_SEI if hevc else _H264_SEI):
             kept.append(data[begin:end])
+        elif messages := _kept_messages(data[payload:end].replace(b"\0\0\3", b"\0\0")):
+            unit = data[start:payload] + re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", messages) + b"\x80"
+            kept.append((len(unit).to_bytes(length_bytes, "big") if length_bytes else b"\0\0\1") + unit)
+    return b"".join(kept)
+
+
+def _kept_messages(data: bytes) -> bytes:
+    """The recovery points and rotations of an SEI unit without emulation prevention bytes (H.264 7.3.2.3.1)."""
+    kept, at = [], 0
+    while at < len(data):
+        start, numbers = at, [0, 0]
+        for field in (0, 1):
+            while data[at : at + 1] == b"\xff":
+                numbers[field], at = numbers[field] + 255, at + 1
+            numbers[field] += int.from_bytes(data[at : at + 1], "big")
+            at += 1
+        kind, size = numbers
+        at += size
+        if at > len(data):
+            break
+        if kind in (_RECOVERY_POINT, _DISPLAY_ORIENTATION):
+            kept.append(data[start:at])
     return b"".join(kept)
 
 
