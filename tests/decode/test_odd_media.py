@@ -264,11 +264,13 @@ def test_a_clock_of_33_bits_may_wrap(tmp_path: Path) -> None:
     assert numbers(path) == TWO_SECONDS
 
 
-def test_frames_after_a_join_that_refer_to_what_is_not_there_are_lost(tmp_path: Path) -> None:
-    """The second recording begins between keyframes."""
+@pytest.mark.parametrize("seconds", [0, 25_000])
+def test_frames_after_a_join_that_refer_to_what_is_not_there_are_lost(tmp_path: Path, seconds: int) -> None:
+    """The second recording begins between keyframes, at ``seconds`` by its clock."""
     first = write_clip(tmp_path / "first.ts")
     whole = write_second_half(tmp_path / "whole.ts", options={"g": "24", "bf": "0"})
-    second = remux(whole, tmp_path / "second.ts", lambda number, data: data if number >= 6 else None)
+    offset = {"output_ts_offset": str(seconds)}
+    second = remux(whole, tmp_path / "second.ts", lambda number, data: data if number >= 6 else None, **offset)
     frames, facts = decode(join(tmp_path / "clip.ts", first, second), EVERY_FRAME)
     shown = [read_number(pixels) for _, _, pixels in frames]
     assert shown == [*range(48), *range(72, 96)]

@@ -12,8 +12,8 @@ from av.container import InputContainer
 _BACKWARD_S = 0.1
 """Decoding times that run backwards further than this belong to another recording, as in FFmpeg's own program."""
 _FORWARD_S = 60.0
-"""So do those of a keyframe further ahead than this, in containers whose clock may jump. FFmpeg's program takes ten
-seconds for a jump, and so shortens pictures that are shown longer."""
+"""So do those further ahead than this, in containers whose clock may jump. FFmpeg's program takes ten seconds for a
+jump, and so shortens pictures that are shown longer."""
 _FLAGGED_BEFORE_JOIN = 2
 """Packets before a join, or a pause, that FFmpeg marks as corrupt because MPEG-TS counts its packets anew there."""
 _PAUSE_FRAMES = 1.5
@@ -105,7 +105,7 @@ class Clock:
             if packet.dts is None or self._dts is None:
                 return False
             step = packet.dts + self._shift - self._dts
-            return step < -self._backward or (self._may_jump and packet.is_keyframe and step > self._forward)
+            return step < -self._backward or (self._may_jump and step > self._forward)
         if packet.pts is None or self._latest is None:
             return False
         # Frames that come later are never shown before one where decoding can start, those before it never after it.

@@ -80,7 +80,7 @@ class _Timeline:
         self.pending: dict[int, bool] = {}
         """Packets in the decoder: presentation time to whether the frame is lost."""
         self.cut_off: set[int] = set()
-        """Times of frames that an edit list cuts off; they come out where the decoder was given a copy of the packet."""
+        """Times of frames that an edit list cuts off; they come out where the decoder got a copy of the packet."""
         self.times: deque[int] = deque()
         """Made-up times that no frame has taken yet, ascending."""
         self.keyframes: list[int] = []

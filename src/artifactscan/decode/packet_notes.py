@@ -21,6 +21,8 @@ _HEVC_NON_REFERENCE, _HEVC_PARAMETERS, _HEVC_SEI = (
 _RECOVERY_POINT, _DISPLAY_ORIENTATION = 6, 47
 """Types of the SEI messages that say where decoding can start (H.264 D.2.8, HEVC D.2.8) and that ask for a rotation
 (H.264 D.2.27, HEVC D.2.14)."""
+_MAX_MESSAGES = 100
+"""Most messages looked at in an SEI unit."""
 _MPEG4_INTRA, _MPEG4_BIDIRECTIONAL = 0, 2
 _JPEG_SCAN, _JPEG_COMMENT = 0xDA, 0xFE
 _JPEG_APPLICATION = frozenset(range(0xE1, 0xF0)) - {0xEE}
@@ -338,7 +340,7 @@ def _without_sei(data: bytes, length_bytes: int, *, hevc: bool) -> bytes:
 def _kept_messages(data: bytes) -> bytes:
     """The recovery points and rotations of an SEI unit without emulation prevention bytes (H.264 7.3.2.3.1)."""
     kept, at = [], 0
-    while at < len(data):
+    for _ in range(_MAX_MESSAGES):
         start, numbers = at, [0, 0]
         for field in (0, 1):
             while data[at : at + 1] == b"\xff":
@@ -347,7 +349,7 @@ def _kept_messages(data: bytes) -> bytes:
             at += 1
         kind, size = numbers
         at += size
-        if at > len(data):
+        if at > len(data):  # the trailing bits, or a message that runs over the end
             break
         if kind in (_RECOVERY_POINT, _DISPLAY_ORIENTATION):
             kept.append(data[start:at])
