@@ -93,6 +93,18 @@ def test_nothing_is_imported_from_the_working_directory(
         assert_scored(list(process.decode(clip)), "pyav")
 
 
+def test_a_removed_working_directory_hinders_nothing(
+    clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", ["", *map(os.path.abspath, sys.path)])
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with SandboxedDecoder(SETTINGS) as process:
+        assert_scored(list(process.decode(clip)), "pyav")
+
+
 def test_lost_frames_make_a_partial_result_with_counts(fault: Callable[[str], str]) -> None:
     with SandboxedDecoder(DECORD) as process:
         path = fault(say(done_message(frames_sampled=20, packets_damaged=2)))

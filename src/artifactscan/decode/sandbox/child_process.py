@@ -221,7 +221,10 @@ def _import_path() -> list[str]:
 
     It stays where artifactscan itself is imported from there.
     """
-    working_directory = Path.cwd().resolve()
+    try:
+        working_directory = Path.cwd().resolve()
+    except FileNotFoundError:  # it was removed: nothing can be imported from it, nor from paths relative to it
+        return [entry for entry in sys.path if Path(entry).is_absolute()]
     entries = [Path(entry).absolute() for entry in sys.path]
     return [str(entry) for entry in entries if entry.resolve() != working_directory or entry.resolve() == _HOME]
 
