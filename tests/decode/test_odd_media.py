@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from decoded import SETTINGS, assert_identical, decode, failure
+from decoded import SETTINGS, Decoder, assert_identical, decode, failure
 from media import read_number, truncate, write_clip
 from odd_media import (
     B_FRAMES,
@@ -23,9 +23,10 @@ from odd_media import (
 )
 
 from artifactscan.decode import with_pyav
+from artifactscan.decode.recordings import find_recordings
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
-from artifactscan.decode.with_pyav import full_decode_pyav
+from artifactscan.decode.with_pyav import decode_pyav, full_decode_pyav
 from artifactscan.outcomes import Outcome
 
 TWO_SECONDS = [0, 12, 24, 36]
@@ -227,6 +228,26 @@ def test_a_recording_of_unknown_length_may_be_followed_by_another(tmp_path: Path
     """As live recorders write them: the size of the segment is not known."""
     path = joined(tmp_path / "clip.mkv", muxer={"live": "1"})
     assert numbers(path) == FOUR_SECONDS
+
+
+@pytest.mark.parametrize("decoder", [decode_pyav, full_decode_pyav])
+@pytest.mark.parametrize(("name", "codec"), [("clip.mkv", "libx264"), ("clip.webm", "libvpx-vp9")])
+def test_what_a_truncated_last_recording_lacks_is_counted_as_lost(
+    tmp_path: Path, name: str, codec: str, decoder: Decoder
+) -> None:
+    path = joined(tmp_path / name, codec=codec)
+    data, end_of_first = path.read_bytes(), find_recordings(str(path))[1][0]
+    path.write_bytes(data[: (end_of_first + len(data)) // 2])
+    frames, facts = decode(path, EVERY_FRAME, decoder)
+    shown = [read_number(pixels) for _, _, pixels in frames]
+    assert shown == list(range(len(shown))) and 48 < len(shown) < 95
+    assert facts.frames_sampled == pytest.approx(96, abs=1)
+    assert facts.packets_damaged == facts.frames_sampled - len(shown)
+    assert facts.duration_s == pytest.approx(4.0, abs=0.05)
+    path.write_bytes(data[: end_of_first + 150])  # within the header
+    frames, facts = decode(path, SETTINGS, decoder)
+    assert [read_number(pixels) for _, _, pixels in frames] == TWO_SECONDS
+    assert facts.packets_damaged == 1
 
 
 @pytest.mark.parametrize(("seconds", "gap_s"), [(25_000, 0), (70, 0), (30, 28), (5, 3)])

@@ -61,7 +61,7 @@ class OpenVideo:
     container: InputContainer
     stream: VideoStream
     truncated: bool
-    """The file is shorter than its container says: WebM, Matroska and AVI only."""
+    """The file is shorter than its container says, that of the last recording: WebM, Matroska and AVI only."""
     cropping: Cropping | None = None
     """What the container has players cut off the coded frames."""
     joined: tuple[tuple[int, int], ...] = ()
@@ -92,6 +92,8 @@ class OpenVideo:
         ``read``: packets that could be read; they are shown from tick ``first`` to tick ``end``. The missing packets
         are taken to be evenly spaced.
         """
+        if self.truncated and self.joined:
+            return self._missing_of_last()
         if self.truncated:
             declared = self._declared_end(first)
             missing = min(_MAX_MISSING_PACKETS, (declared - end) // self.frame_ticks)
@@ -101,6 +103,16 @@ class OpenVideo:
         if missing <= 0:
             return 0, self.frame_ticks
         return missing, max(1, (declared - end) // missing) if declared > end else self.frame_ticks
+
+    def _missing_of_last(self) -> tuple[int, int]:
+        """The same of the last recording; one packet where too little is left of it to be read."""
+        with suppress(DecodeError), _open(self.path, VideoFacts(), {}, self.joined[-1]) as container:
+            last = OpenVideo(self.path, container, _video_stream(container, VideoFacts()), truncated=True)
+            times = [packet.pts for packet in last.packets() if packet.pts is not None]
+            first, end = (min(times), max(times) + last.frame_ticks) if times else (0, 0)
+            missing, step = last.missing(len(times), first, end)
+            return missing, max(1, round(step * last.time_base / self.time_base))
+        return 1, self.frame_ticks
 
     def _indexed_packets(self, read: int) -> int:
         """Packets in the index of an mp4, ``read`` for other containers.
@@ -215,7 +227,8 @@ def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[O
                 _read_headers(undecoded, _video_stream(undecoded, facts), facts)
         check_pixels(facts.width or 0, facts.height or 0, limits, facts)
         cropping = read_cropping(path, stream.id, container.streams.video.index(stream))
-        yield OpenVideo(path, container, stream, is_truncated(path), cropping, tuple(joined))
+        truncated = is_truncated(path, joined[-1][0] if joined else 0)
+        yield OpenVideo(path, container, stream, truncated, cropping, tuple(joined))
 
 
 def _read_headers(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> None:

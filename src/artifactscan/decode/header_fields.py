@@ -46,10 +46,11 @@ class Cropping:
         return np.ascontiguousarray(picture[rows, self.left : self.left + self.width])
 
 
-def is_truncated(path: str) -> bool:
-    """Whether the container declares more bytes than the file has."""
+def is_truncated(path: str, start: int = 0) -> bool:
+    """Whether the container that begins at byte ``start`` declares more bytes than the file has."""
     with Path(path).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
+        file.seek(start)
         for _ in range(_MAX_RIFF_CHUNKS):
             head = file.read(12)
             if head[:4] != b"RIFF" or head[8:] not in (b"AVI ", b"AVIX"):
@@ -58,7 +59,7 @@ def is_truncated(path: str) -> bool:
             if file.tell() - 4 + length > size:
                 return True
             file.seek(length + length % 2 - 4, os.SEEK_CUR)
-        file.seek(0)
+        file.seek(start)
         if (ebml := read_ebml_header(file)) is None or ebml[0] != _EBML or ebml[1] is None or ebml[1] > size:
             return False
         file.seek(ebml[1], os.SEEK_CUR)
