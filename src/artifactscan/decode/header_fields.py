@@ -23,7 +23,9 @@ _CROP_BOTTOM, _CROP_TOP, _CROP_LEFT, _CROP_RIGHT = 0x54AA, 0x54BB, 0x54CC, 0x54D
 _SAMPLE_ENTRY_BYTES = 78
 """Fields of a visual sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
 _MAX_ELEMENTS = 10_000
-"""Most elements or boxes looked at in one level."""
+"""Most elements or boxes looked at in a file, of all levels together."""
+_Budget = Iterator[int]
+"""Gives out a number for each element or box that may still be looked at."""
 _MAX_HEADER_BYTES = 16 << 20
 """Most bytes of a header that are read into memory."""
 
@@ -91,19 +93,19 @@ def read_cropping(path: str, track: int, position: int) -> Cropping | None:
     with Path(path).open("rb") as file:
         head = file.read(12)
         file.seek(0)
-        found = None
+        found, budget = None, iter(range(_MAX_ELEMENTS))
         if head[:4] == _EBML.to_bytes(4, "big"):
-            found = _matroska_cropping(file, position)
+            found = _matroska_cropping(file, position, budget)
         elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"):
-            found = _clean_aperture(file, track)
+            found = _clean_aperture(file, track, budget)
     if found is None or (found.width, found.height) == (found.coded_width, found.coded_height):
         return None
     inside = found.left + found.width <= found.coded_width and found.top + found.height <= found.coded_height
     return found if inside and min(found.left, found.top) >= 0 < min(found.width, found.height) else None
 
 
-def _matroska_cropping(file: BinaryIO, position: int) -> Cropping | None:
-    for name, size in _elements(file):
+def _matroska_cropping(file: BinaryIO, position: int, budget: _Budget) -> Cropping | None:
+    for name, size in _elements(file, budget):
         if name == SEGMENT:
             continue  # its content follows, at once
         if name == _CLUSTER or size is None:
@@ -112,52 +114,52 @@ def _matroska_cropping(file: BinaryIO, position: int) -> Cropping | None:
             if not _skip(file, size):
                 return None
             continue
-        entries = _children(file.read(min(size, _MAX_HEADER_BYTES)), _TRACK_ENTRY)
-        videos = [entry for entry in entries if _number(entry, _TRACK_TYPE) == _VIDEO_TRACK]
-        fields = next(_children(videos[position], _VIDEO), b"") if position < len(videos) else b""
-        width, height = _number(fields, _PIXEL_WIDTH), _number(fields, _PIXEL_HEIGHT)
-        left, right = _number(fields, _CROP_LEFT), _number(fields, _CROP_RIGHT)
-        top, bottom = _number(fields, _CROP_TOP), _number(fields, _CROP_BOTTOM)
+        entries = _children(file.read(min(size, _MAX_HEADER_BYTES)), _TRACK_ENTRY, budget)
+        videos = [entry for entry in entries if _number(entry, _TRACK_TYPE, budget) == _VIDEO_TRACK]
+        fields = next(_children(videos[position], _VIDEO, budget), b"") if position < len(videos) else b""
+        width, height = _number(fields, _PIXEL_WIDTH, budget), _number(fields, _PIXEL_HEIGHT, budget)
+        left, right = _number(fields, _CROP_LEFT, budget), _number(fields, _CROP_RIGHT, budget)
+        top, bottom = _number(fields, _CROP_TOP, budget), _number(fields, _CROP_BOTTOM, budget)
         return Cropping(width, height, left, top, width - left - right, height - top - bottom)
     return None
 
 
-def _elements(file: BinaryIO) -> Iterator[tuple[int, int | None]]:
+def _elements(file: BinaryIO, budget: _Budget) -> Iterator[tuple[int, int | None]]:
     """Id and size of each EBML element; the caller reads or skips the content before the next one."""
-    for _ in range(_MAX_ELEMENTS):
+    for _ in budget:
         if (header := read_ebml_header(file)) is None:
             return
         yield header
 
 
-def _children(data: bytes, name: int) -> Iterator[bytes]:
+def _children(data: bytes, name: int, budget: _Budget) -> Iterator[bytes]:
     """Contents of the elements of that id."""
     file = BytesIO(data)
-    for found, size in _elements(file):
+    for found, size in _elements(file, budget):
         content = file.read(len(data) if size is None else min(size, len(data)))
         if found == name:
             yield content
 
 
-def _number(data: bytes, name: int) -> int:
+def _number(data: bytes, name: int, budget: _Budget) -> int:
     """The number in the element of that id; 0 where there is none."""
-    return next((int.from_bytes(content[:8], "big") for content in _children(data, name)), 0)
+    return next((int.from_bytes(content[:8], "big") for content in _children(data, name, budget)), 0)
 
 
-def _clean_aperture(file: BinaryIO, track: int) -> Cropping | None:
-    movie = _first_box(file, b"moov")
+def _clean_aperture(file: BinaryIO, track: int, budget: _Budget) -> Cropping | None:
+    movie = _first_box(file, b"moov", budget)
     if movie is None or b"clap" not in movie:
         return None
-    for trak in _boxes(movie, b"trak"):
-        header = next(_boxes(trak, b"tkhd"), b"")
+    for trak in _boxes(movie, b"trak", budget):
+        header = next(_boxes(trak, b"tkhd", budget), b"")
         at = 20 if header[:1] == b"\1" else 12
         if int.from_bytes(header[at : at + 4], "big") != track:
             continue
         content = trak
         for name in (b"mdia", b"minf", b"stbl", b"stsd"):
-            content = next(_boxes(content, name), b"")
-        entry = next(_boxes(content[8:]), b"")
-        aperture = next(_boxes(entry[_SAMPLE_ENTRY_BYTES:], b"clap"), b"")
+            content = next(_boxes(content, name, budget), b"")
+        entry = next(_boxes(content[8:], None, budget), b"")
+        aperture = next(_boxes(entry[_SAMPLE_ENTRY_BYTES:], b"clap", budget), b"")
         if len(aperture) < 32:
             return None
         numbers = [int.from_bytes(aperture[n : n + 4], "big", signed=True) for n in range(0, 32, 4)]
@@ -170,9 +172,9 @@ def _clean_aperture(file: BinaryIO, track: int) -> Cropping | None:
     return None
 
 
-def _first_box(file: BinaryIO, name: bytes) -> bytes | None:
+def _first_box(file: BinaryIO, name: bytes, budget: _Budget) -> bytes | None:
     """The content of the first box of that name at the top of a file; None where there is none, or it is too long."""
-    for _ in range(_MAX_ELEMENTS):
+    for _ in budget:
         head = file.read(8)
         size, head_bytes = int.from_bytes(head[:4], "big"), 8
         if size == 1:
@@ -194,10 +196,10 @@ def _skip(file: BinaryIO, size: int) -> bool:
     return True
 
 
-def _boxes(data: bytes, name: bytes | None = None) -> Iterator[bytes]:
+def _boxes(data: bytes, name: bytes | None, budget: _Budget) -> Iterator[bytes]:
     """Contents of the boxes of that name, or of all."""
     start = 0
-    for _ in range(_MAX_ELEMENTS):
+    for _ in budget:
         size = int.from_bytes(data[start : start + 4], "big")
         if size < 8 or start + 8 > len(data):
             return
