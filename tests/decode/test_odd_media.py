@@ -242,7 +242,7 @@ def test_what_a_truncated_last_recording_lacks_is_counted_as_lost(
     shown = [read_number(pixels) for _, _, pixels in frames]
     assert shown == list(range(len(shown))) and 48 < len(shown) < 95
     assert facts.frames_sampled == pytest.approx(96, abs=1)
-    assert facts.packets_damaged == facts.frames_sampled - len(shown)
+    assert len(shown) + (facts.packets_damaged or 0) == facts.frames_sampled
     assert facts.duration_s == pytest.approx(4.0, abs=0.05)
     path.write_bytes(data[: end_of_first + 150])  # within the header
     frames, facts = decode(path, SETTINGS, decoder)
@@ -290,8 +290,8 @@ def test_frames_after_a_join_that_refer_to_what_is_not_there_are_lost(tmp_path: 
     """The second recording begins between keyframes, at ``seconds`` by its clock."""
     first = write_clip(tmp_path / "first.ts")
     whole = write_second_half(tmp_path / "whole.ts", options={"g": "24", "bf": "0"})
-    offset = {"output_ts_offset": str(seconds)}
-    second = remux(whole, tmp_path / "second.ts", lambda number, data: data if number >= 6 else None, **offset)
+    second = tmp_path / "second.ts"
+    remux(whole, second, lambda number, data: data if number >= 6 else None, output_ts_offset=str(seconds))
     frames, facts = decode(join(tmp_path / "clip.ts", first, second), EVERY_FRAME)
     shown = [read_number(pixels) for _, _, pixels in frames]
     assert shown == [*range(48), *range(72, 96)]
