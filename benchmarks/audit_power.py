@@ -1,7 +1,8 @@
 """How often the audit notices that a corpus got worse, and how often it says so of one that did not.
 
     python benchmarks/audit_power.py [--nights 200]
-    python benchmarks/audit_power.py --consecutive 300
+    python benchmarks/audit_power.py --consecutive 300 [--sequences 10]
+    python benchmarks/audit_power.py --faults [--sequences 40]
 
 A corpus is three groups (generator=a, b, c), four labels in each; 5 % of the videos have an event of a label,
 independently. Per simulated night the real ``measure_rates`` and ``judge_night`` compare it with 14 baseline nights
@@ -18,6 +19,10 @@ With ``--consecutive`` nights follow each other, so that one which fails by chan
 the next (``consecutive_nights.py``): per corpus the share of quiet nights that fail in ten sequences, the largest share
 in one of them, and the smallest rise of one label in one generator that a night finds with 80 %.
 
+With ``--faults`` one label in one of three generators, of 500 videos a night each, goes through faults of several
+nights after 30 quiet ones (``consecutive_nights.FAULTS``): per fault the share of its first night's sequences that
+fail, of its second one's, and of all its later nights.
+
 ``error`` is the standard error of a share at 200 nights or how many there are; ``rightly`` says of how many change
 nights the headline names the label and group that changed.
 """
@@ -29,7 +34,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
-from consecutive_nights import Corpus, least_rise_found, quiet_rate
+from consecutive_nights import FAULTS, Corpus, fault_found, least_rise_found, quiet_rate
 
 from artifactscan.audit.night import EXIT_PASS
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES
@@ -137,23 +142,29 @@ CORPORA = tuple(
     for videos in (50, 500, 5000)
     for own, common in ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2))
 )
-SEQUENCES = 10
+FAULTY = Corpus(groups="flat", videos=1500)
 
 
-def run_consecutive(corpus: Corpus, nights: int, seed: int) -> dict[str, object]:
+def run_consecutive(corpus: Corpus, nights: int, sequences: int, seed: int) -> dict[str, object]:
     """Shares of quiet nights that fail, and what is still found."""
     begun = time.monotonic()
-    shares = quiet_rate(corpus, nights=nights, sequences=SEQUENCES, seed=seed)
+    shares = quiet_rate(corpus, nights=nights, sequences=sequences, seed=seed)
     least = least_rise_found(corpus, sequences=30, seed=seed)
     return {
         **asdict(corpus),
-        "nights": nights * SEQUENCES,
+        "nights": nights * sequences,
         "quiet_nights_failed": round(float(np.mean(shares)), 4),
-        "error": round(float(np.std(shares) / np.sqrt(SEQUENCES - 1)), 4),
+        "error": round(float(np.std(shares) / np.sqrt(sequences - 1)), 4),
         "most_in_a_sequence": round(max(shares), 4),
         "found_with_80_percent": least,
         "seconds": round(time.monotonic() - begun, 1),
     }
+
+
+def run_fault(name: str, sequences: int, seed: int) -> dict[str, object]:
+    """Shares of the nights of a fault that fail."""
+    first, second, *later = fault_found(FAULTY, FAULTS[name], sequences=sequences, seed=seed)
+    return {"fault": name, "sequences": sequences, "first": first, "second": second, "later": round(np.mean(later), 4)}
 
 
 def _canaries() -> pa.Table:
@@ -166,12 +177,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nights", type=int, default=200, help="simulated nights of each kind")
     parser.add_argument("--consecutive", type=int, metavar="NIGHTS", help="so many nights in a row instead")
+    parser.add_argument("--faults", action="store_true", help="faults of several nights instead")
+    parser.add_argument("--sequences", type=int, help="of nights in a row; the default is 10, with --faults 40")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--variants", nargs="+", choices=[one.name for one in VARIANTS], metavar="NAME")
     arguments = parser.parse_args()
+    if arguments.faults:
+        for name in FAULTS:
+            print(json.dumps(run_fault(name, arguments.sequences or 40, arguments.seed)), flush=True)
+        return
     if arguments.consecutive:
         for corpus in CORPORA:
-            print(json.dumps(run_consecutive(corpus, arguments.consecutive, arguments.seed)), flush=True)
+            found = run_consecutive(corpus, arguments.consecutive, arguments.sequences or 10, arguments.seed)
+            print(json.dumps(found), flush=True)
         return
     for number, variant in enumerate(VARIANTS):
         if not arguments.variants or variant.name in arguments.variants:

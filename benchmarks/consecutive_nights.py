@@ -5,6 +5,7 @@ was worse where one of its cells rose with a q value up to the policy's. So a ni
 baseline of the next ones, as in a store.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ POINT = 1 / (100 * RATE * (1 - RATE))
 """One percentage point at RATE, in log-odds."""
 FIRST_NIGHTS = 14
 """Nights before the first one that counts."""
+FIRST_QUIET = 30
+"""Quiet nights before a fault."""
 
 GROUPS = {
     "flat": [(generator,) for generator in range(3)],
@@ -67,7 +70,7 @@ def draw_nights(corpus: Corpus, nights: int, rng: np.random.Generator, *, risen:
 
 def judge_in_turn(flagged: np.ndarray, videos: np.ndarray, kinds: np.ndarray, policy: Policy) -> np.ndarray:
     """bool (nights,): which were worse than the nights before them."""
-    nights = [_night(0, worse=False)]
+    nights = [_night(0, None)]
     for number in range(1, len(flagged)):
         baseline = baseline_nights(nights, policy, "scorer")
         runs = [baseline, *worse_runs(nights, policy, "scorer")]
@@ -83,9 +86,10 @@ def judge_in_turn(flagged: np.ndarray, videos: np.ndarray, kinds: np.ndarray, po
         )
         counts = (counts[tested] for counts in (flagged[number], videos[number], base_flagged, base_videos))
         p_values = rise_p_values(*counts, dispersion=found, degrees=degrees)
-        significant = stats.false_discovery_control(p_values) <= policy.rises.significance
+        q_values = stats.false_discovery_control(p_values)
         rose = (flagged[number] * base_videos > base_flagged * videos[number])[tested]
-        nights.append(_night(number, worse=bool((significant & rose).any())))
+        failed = q_values[rose & (q_values <= policy.rises.significance)]
+        nights.append(_night(number, failed.min() if failed.size else None))
     return np.array([night.verdict.worse for night in nights])
 
 
@@ -100,13 +104,35 @@ def quiet_rate(corpus: Corpus, *, nights: int, sequences: int, seed: int) -> lis
 
 def found_share(corpus: Corpus, risen: float, *, sequences: int, seed: int) -> float:
     """The share of nights of a first rise to ``risen``, after 30 quiet nights, that fail."""
-    last = 30
-    found = []
+    last, found = FIRST_QUIET, []
     for sequence in range(sequences):
         rng = np.random.default_rng((seed, sequence))
         drawn = draw_nights(corpus, last + 1, rng, risen={last: risen})
         found.append(judge_in_turn(*drawn, Policy())[last])
     return float(np.mean(found))
+
+
+FAULTS: dict[str, tuple[float, ...]] = {
+    "lasting": (0.15,) * 16,
+    "small, lasting": (0.10,) * 16,
+    "large, mended, lasting": (0.30, RATE, *(0.15,) * 14),
+    "mended, small, lasting": (0.15, RATE, *(0.10,) * 14),
+    "large, lasting": (0.30, *(0.15,) * 15),
+    "every other night": (0.30, RATE) * 8,
+    "larger every other night": (0.30, 0.10) * 8,
+    "growing": tuple(0.05 + 0.02 * night for night in range(1, 17)),
+}
+"""By name, the rate of the first label in the first generator on each night after FIRST_QUIET; RATE is a good night."""
+
+
+def fault_found(corpus: Corpus, rates: Sequence[float], *, sequences: int, seed: int) -> list[float]:
+    """Of each night of a fault, the share of sequences in which it fails; nights at RATE are left out."""
+    risen = {FIRST_QUIET + night: rate for night, rate in enumerate(rates) if rate != RATE}
+    found = np.zeros(len(risen))
+    for sequence in range(sequences):
+        drawn = draw_nights(corpus, max(risen) + 1, np.random.default_rng((seed, sequence)), risen=risen)
+        found += judge_in_turn(*drawn, Policy())[list(risen)]
+    return (found / sequences).tolist()
 
 
 def least_rise_found(corpus: Corpus, *, share: float = 0.8, sequences: int, seed: int) -> float | None:
@@ -121,9 +147,10 @@ def least_rise_found(corpus: Corpus, *, share: float = 0.8, sequences: int, seed
     return high / 100
 
 
-def _night(number: int, *, worse: bool) -> Night:
-    """What choosing a baseline reads of a night."""
-    verdict = Verdict(code=EXIT_FAIL if worse else EXIT_PASS, headline="", worse=worse)
+def _night(number: int, q_value: float | None) -> Night:
+    """What choosing a baseline reads of a night; ``q_value``: the smallest of its rises, None where none failed it."""
+    worse = q_value is not None
+    verdict = Verdict(code=EXIT_FAIL if worse else EXIT_PASS, headline="", worse=worse, q_value=q_value)
     return Night(
         night=str(number),
         corpus="",

@@ -3,12 +3,14 @@
 import pytest
 from nights import a_night
 
-from artifactscan.audit.baseline import baseline_nights, worse_runs
+from artifactscan.audit.baseline import CHANCE, ENOUGH_NIGHTS, baseline_nights, worse_runs
 from artifactscan.audit.night import Night, Verdict
 from artifactscan.audit.policy import Policy
 
 POLICY = Policy(baseline_nights=3)
-WORSE = Verdict(code=1, headline="worse", worse=True)
+WORSE = Verdict(code=1, headline="worse", worse=True, q_value=0.02)
+MUCH_WORSE = Verdict(code=1, headline="much worse", worse=True, q_value=CHANCE)
+NOT_KNOWN = Verdict(code=1, headline="worse, written before q values were kept", worse=True)
 
 
 def nights(*changes: dict) -> list[Night]:
@@ -32,8 +34,14 @@ def test_the_last_nights_of_the_same_scorer_that_had_arrivals() -> None:
 
 
 def verdicts(letters: str) -> list[Night]:
-    """A night for each letter: w worse, p passed, f failed for another reason."""
-    of = {"w": WORSE, "p": Verdict(code=0, headline=""), "f": Verdict(code=1, headline="too many without a score")}
+    """A night for each letter: w worse, m much worse, o worse in an old version, p passed, f failed otherwise."""
+    of = {
+        "w": WORSE,
+        "m": MUCH_WORSE,
+        "o": NOT_KNOWN,
+        "p": Verdict(code=0, headline=""),
+        "f": Verdict(code=1, headline="too many without a score"),
+    }
     return nights(*({**SAME, "verdict": of[letter]} for letter in letters))
 
 
@@ -46,9 +54,14 @@ def verdicts(letters: str) -> list[Night]:
         ("pwwp", ["n0", "n3"], [["n1", "n2"]]),
         ("pwwpwpwww", ["n0", "n3", "n4", "n5"], [["n1", "n2"], ["n6", "n7", "n8"]]),
         ("pwwwww", ["n0"], [["n1", "n2", "n3", "n4", "n5"]]),
+        ("pmp", ["n0", "n2"], []),
+        ("pop", ["n0", "n2"], []),
+        ("pmpwpmpm", ["n0", "n2", "n3", "n4", "n6"], []),
+        ("pmpmm", ["n0", "n2"], [["n3", "n4"]]),
+        ("pmwp", ["n0", "n3"], [["n1", "n2"]]),
     ],
 )
-def test_worse_nights_in_a_row_are_no_baseline_and_a_single_one_is(
+def test_worse_nights_in_a_row_are_no_baseline_and_a_single_one_is_that_chance_explains(
     letters: str, expected: list[str], runs: list[list[str]]
 ) -> None:
     policy = Policy(baseline_nights=9)
@@ -65,6 +78,13 @@ def test_runs_of_worse_nights_are_those_among_the_last_nights_of_the_scorer() ->
     idle = {**SAME, "outcomes": {"unreadable": 1}}
     found = worse_runs(nights(SAME, {**SAME, "verdict": WORSE}, idle, {**SAME, "verdict": WORSE}), POLICY, "s")
     assert [[night.night for night in run] for run in found] == [["n1", "n3"]]
+
+
+@pytest.mark.parametrize(("good", "runs"), [(ENOUGH_NIGHTS - 1, [3]), (ENOUGH_NIGHTS, []), (ENOUGH_NIGHTS + 1, [])])
+def test_worse_nights_say_nothing_where_the_baseline_has_enough(good: int, runs: list[int]) -> None:
+    found = verdicts("p" * good + "mwm")
+    assert [len(run) for run in worse_runs(found, Policy(), "s")] == runs
+    assert len(chosen(found, policy=Policy())) == good
 
 
 def test_an_accepted_corpus_begins_a_new_baseline() -> None:

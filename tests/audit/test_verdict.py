@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from arrived import arrived, many, video
 
@@ -221,6 +222,18 @@ def test_moved_canaries_are_those_above_the_limit_the_largest_shift_first() -> N
         ("1", "motion"),
         ("0", "texture"),
     ]
+
+
+def test_a_verdict_keeps_the_smallest_q_value_of_the_rises_that_fail() -> None:
+    cells = measure_rates(WORSE, NIGHTS, Policy(), resamples=20)
+    rose = pc.and_(pc.equal(cells["label"], "motion"), pc.is_valid(cells["q_value"]))
+    of_groups = pc.if_else(pc.equal(cells["group"], "all"), 0.04, 0.003)
+    told = cells.set_column(cells.column_names.index("q_value"), "q_value", pc.if_else(rose, of_groups, 0.001))
+    found = judge_night(policy=Policy(), cells=told, arrivals=WORSE, canaries=STILL, baseline=list(NIGHTS))
+    assert found.q_value == 0.003, "0.001 is of cells that did not rise"
+    assert verdict(WORSE).q_value == pytest.approx(3.3e-7, rel=0.02)
+    assert verdict(QUIET).q_value is None
+    assert verdict(WORSE, policy=Policy(rises=RiseLimit(at_least=0.5))).q_value is None
 
 
 def test_a_first_night() -> None:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from artifactscan.audit.policy import Policy
-from benchmarks.consecutive_nights import Corpus, draw_nights, found_share, judge_in_turn, quiet_rate
+from benchmarks.consecutive_nights import (
+    FAULTS,
+    Corpus,
+    draw_nights,
+    fault_found,
+    found_share,
+    judge_in_turn,
+    quiet_rate,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +51,22 @@ def test_a_rise_that_stays_fails_every_night() -> None:
 
 def test_a_rise_is_found_as_often_as_before() -> None:
     assert found_share(Corpus(groups="flat", videos=1500), 0.10, sequences=16, seed=0) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("fault", "least"),
+    [
+        ("lasting", 1.0),
+        ("large, mended, lasting", 1.0),
+        ("mended, small, lasting", 0.85),
+        ("large, lasting", 1.0),
+        ("every other night", 1.0),
+        ("larger every other night", 0.9),
+    ],
+)
+def test_a_fault_hides_no_later_one(fault: str, least: float) -> None:
+    """Where large rises entered the baseline, or told how much nights differ, 2 to 90 % of the later nights failed."""
+    corpus = Corpus(groups="flat", videos=1500)
+    first, *later = fault_found(corpus, FAULTS[fault], sequences=12, seed=0)
+    assert first == 1
+    assert np.mean(later) >= least

@@ -24,6 +24,9 @@ class Verdict:
     """One sentence per rule of the policy that fails the night."""
     worse: bool = False
     """Whether a rise against the baseline failed the night."""
+    q_value: float | None = None
+    """The smallest q value of the rises that failed the night: on a quiet night it is at most q in about a share q of
+    cases (Simes 1986). None where no rise failed it, and in nights of versions that did not keep it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,6 +65,7 @@ def judge_night(
         headline=_sentences(["; ".join(clauses)])[0],
         reasons=_sentences(reasons),
         worse=bool(risen),
+        q_value=min((cell["q_value"] for cell in risen), default=None),
     )
 
 
