@@ -96,6 +96,7 @@ media-table: $(INSTALLED) ## what PyAV alone, decord, torchcodec and artifactsca
 
 bench-audit: $(INSTALLED) ## how often quiet nights in a row fail, and which rises are found (half an hour)
 	$(PY) benchmarks/audit_power.py --consecutive 300
+	$(PY) benchmarks/audit_power.py --faults
 
 SBOM_TOOLS := build/sbom-tools
 

@@ -20,8 +20,8 @@ the next (``consecutive_nights.py``): per corpus the share of quiet nights that 
 in one of them, and the smallest rise of one label in one generator that a night finds with 80 %.
 
 With ``--faults`` one label in one of three generators, of 500 videos a night each, goes through faults of several
-nights after 30 quiet ones (``consecutive_nights.FAULTS``): per fault the share of its first night's sequences that
-fail, of its second one's, and of all its later nights.
+nights after 30 quiet ones (``consecutive_nights.FAULTS``): per fault the share of sequences in which its first
+night fails, its second bad one, and any later one.
 
 ``error`` is the standard error of a share at 200 nights or how many there are; ``rightly`` says of how many change
 nights the headline names the label and group that changed.
@@ -164,7 +164,7 @@ def run_consecutive(corpus: Corpus, nights: int, sequences: int, seed: int) -> d
 def run_fault(name: str, sequences: int, seed: int) -> dict[str, object]:
     """Shares of the nights of a fault that fail."""
     first, second, *later = fault_found(FAULTY, FAULTS[name], sequences=sequences, seed=seed)
-    return {"fault": name, "sequences": sequences, "first": first, "second": second, "later": round(np.mean(later), 4)}
+    return {"fault": name, "sequences": sequences, "first": first, "second": second, "later": round(float(np.mean(later)), 4)}
 
 
 def _canaries() -> pa.Table:
