@@ -164,7 +164,8 @@ def run_consecutive(corpus: Corpus, nights: int, sequences: int, seed: int) -> d
 def run_fault(name: str, sequences: int, seed: int) -> dict[str, object]:
     """Shares of the nights of a fault that fail."""
     first, second, *later = fault_found(FAULTY, FAULTS[name], sequences=sequences, seed=seed)
-    return {"fault": name, "sequences": sequences, "first": first, "second": second, "later": round(float(np.mean(later)), 4)}
+    shares = {"first": first, "second": second, "later": round(float(np.mean(later)), 4)}
+    return {"fault": name, "sequences": sequences, **shares}
 
 
 def _canaries() -> pa.Table:
