@@ -36,7 +36,7 @@ class ProcessIdentity:
                 pid=pid,
                 started_ticks=int(_stat_fields(pid)[_STARTED_TICKS]),
                 boot=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-                namespaces=" ".join(os.readlink(f"/proc/self/ns/{name}") for name in _NAMESPACES),  # noqa: PTH115
+                namespaces=" ".join(_namespace(name) for name in _NAMESPACES),
             )
         except (OSError, ValueError, IndexError):  # no Linux, or a kernel without these
             return ProcessIdentity(pid=pid)
@@ -57,6 +57,14 @@ class ProcessIdentity:
             return fields[_STATE] not in _ENDED_STATES and int(fields[_STARTED_TICKS]) == self.started_ticks
         except (OSError, ValueError, IndexError):
             return None  # /proc may hide other users' processes
+
+
+def _namespace(name: str) -> str:
+    """Empty on a kernel that has no namespaces of this kind, of time for example before Linux 5.6."""
+    try:
+        return os.readlink(f"/proc/self/ns/{name}")  # noqa: PTH115
+    except FileNotFoundError:
+        return ""
 
 
 def _stat_fields(pid: int) -> list[str]:
