@@ -277,6 +277,7 @@ def test_of_many_that_take_a_void_lease_one_gets_it(uri: str) -> None:
         got[0].__exit__(None, None, None)
 
 
+@pytest.mark.usefixtures("quick")
 def test_who_is_late_to_take_a_void_lease_does_not_get_it(anywhere: str) -> None:
     storage.write_bytes(anywhere, b"left behind")
     early, late = Lease(anywhere), Lease(anywhere)
@@ -325,11 +326,39 @@ def test_a_renewal_whose_answer_was_lost_counts(s3: S3Server) -> None:
         taken.check()
 
 
-def test_an_invalid_lease_file_is_ignored(uri: str) -> None:
-    for content in (b"", b"{}", b"not json", b'{"token": 1}', b"[]", b"null"):
-        storage.write_bytes(uri, content)
-        with Lease(uri):
+@pytest.mark.parametrize("content", [b"", b"{}", b"not json", b'{"token": 1}', b"[]", b"null"])
+def test_a_lease_that_cannot_be_read_is_watched_and_taken_over(
+    uri: str, content: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lease, "STALE_S", 0.4)
+    monkeypatch.setattr(lease, "POLL_S", 0.1)
+    storage.write_bytes(uri, content)
+    begun = time.monotonic()
+    with caplog.at_level(logging.WARNING), Lease(uri) as taken:
+        assert time.monotonic() - begun >= lease.STALE_S
+        taken.check()
+    assert caplog.messages[0].startswith("a process whose lease cannot be read may be working on this store")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lease_that_is_half_written_is_not_free(uri: str) -> None:
+    """As between opening and writing the file where a file system has no hard links."""
+    storage.write_bytes(uri, b"")
+    holder = LeaseHolder(token="a", host="elsewhere", process=ProcessIdentity(pid=1), since="now")
+    written = threading.Timer(0.3, lambda: storage.write_bytes(uri, holder.encode()))
+    written.start()
+    with pytest.raises(UsageError, match="process 1 on elsewhere is working on this store"), Lease(uri):
+        pass
+    written.join()
+
+
+def test_a_lease_of_a_later_version_is_read(uri: str) -> None:
+    with held(uri) as other:
+        values = json.loads(storage.read_bytes(uri))
+        change(uri, new="field", process={**values["process"], "new": "field"})
+        with pytest.raises(UsageError, match=f"process {other.pid} on "), Lease(uri):
             pass
+        other.kill()
 
 
 def test_a_lease_is_renewed(anywhere: str, monkeypatch: pytest.MonkeyPatch) -> None:

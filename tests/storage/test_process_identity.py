@@ -1,8 +1,8 @@
 """Whether a process has ended is known from its boot, namespaces, pid and start, as far as the kernel has them."""
 
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +14,7 @@ def test_a_kind_of_namespace_that_the_kernel_lacks_is_empty(monkeypatch: pytest.
     """As that of time before Linux 5.6: whether another process has ended is known there too."""
     monkeypatch.setattr(process_identity, "_NAMESPACES", ("pid", "unknown"))
     this = ProcessIdentity.of_this_process()
-    assert this.namespaces == f"{os.readlink('/proc/self/ns/pid')} "
+    assert this.namespaces == f"{Path('/proc/self/ns/pid').readlink()} "
     assert this.boot and this.started_ticks
     assert this.is_running()
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:

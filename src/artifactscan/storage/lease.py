@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import NoReturn
@@ -33,6 +33,8 @@ STALE_S = 90.0
 POLL_S = 3.0
 SETTLE_S = 2.0
 """Where a storage has no conditional writes: wait before reading which of several writers was the last."""
+
+_UNKNOWN = "a process whose lease cannot be read"
 
 _log = logging.getLogger("artifactscan.storage")
 
@@ -54,14 +56,15 @@ class LeaseHolder:
 
     @staticmethod
     def decode(data: bytes) -> "LeaseHolder | None":
-        """None for what is no lease; one that an earlier version wrote says nothing of the process but its pid."""
+        """None for what is no lease; fields of a later version are ignored, those an earlier one lacks are empty."""
         try:
             values = json.loads(data)
             process = values.get("process") or {"pid": values["pid"]}
+            known = {field.name: process[field.name] for field in fields(ProcessIdentity) if field.name in process}
             return LeaseHolder(
                 token=str(values["token"]),
                 host=str(values["host"]),
-                process=ProcessIdentity(**process),
+                process=ProcessIdentity(**known),
                 since=str(values.get("since", "an unknown time")),
                 renewals=int(values.get("renewals", 0)),
             )
@@ -120,16 +123,16 @@ class Lease:
     def _await_free(self) -> Versioned | None:
         """The lease of a process that has ended, or None where there is none; UsageError while a process holds it."""
         found = _read(self._uri)
-        holder = LeaseHolder.decode(found.data) if found else None
-        if found is None or holder is None:
-            return found
-        running = holder.process.is_running()
+        if found is None:
+            return None
+        holder = LeaseHolder.decode(found.data)  # what cannot be read may be half written, or a later version's
+        running = holder.process.is_running() if holder else None
         if running:
             self._refuse(holder)
         if running is None:
             _log.warning(
                 "%s may be working on this %s (lease %s); waiting up to %.0f s for a sign of life",
-                holder,
+                holder or _UNKNOWN,
                 self._what,
                 self._uri,
                 STALE_S,
@@ -142,12 +145,13 @@ class Lease:
                     return None
                 if now.version != found.version:
                     self._refuse(LeaseHolder.decode(now.data) or holder)
-            _log.warning("%s gave no sign of life for %.0f s; its lease is taken over", holder, STALE_S)
+            _log.warning("%s gave no sign of life for %.0f s; its lease is taken over", holder or _UNKNOWN, STALE_S)
         return found
 
-    def _refuse(self, holder: LeaseHolder) -> NoReturn:
+    def _refuse(self, holder: LeaseHolder | None) -> NoReturn:
+        since = f", taken at {holder.since} by its clock" if holder else ""
         raise UsageError(
-            f"{holder} is working on this {self._what} (lease {self._uri}, taken at {holder.since} by its clock); "
+            f"{holder or _UNKNOWN} is working on this {self._what} (lease {self._uri}{since}); "
             "let it end first, or stop it"
         )
 
