@@ -120,6 +120,22 @@ def test_what_is_worked_on_is_named(uri: str) -> None:
         Lease(uri, what="extraction").__enter__()
 
 
+def test_of_two_that_take_a_void_lease_where_no_version_is_compared_the_last_gets_it(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SETTLE_S", 0.2)
+    s3.faults.ignore_conditions("*", "If-Match")
+    uri = s3.uri("store/lease.json")
+    leave_behind(uri)
+    first, last = Lease(uri), Lease(uri)
+    void = last._await_free()
+    with first:
+        assert last._take(void)
+        with pytest.raises(CutOffError, match="another process has taken over"):
+            first.check()
+        last.check()
+
+
 def test_an_error_of_the_work_is_not_hidden_by_one_of_the_storage(s3: S3Server) -> None:
     with pytest.raises(CutOffError, match="first"), Lease(s3.uri("store/lease.json")):
         s3.faults.status("*", 403)
@@ -287,11 +303,14 @@ def test_who_is_late_to_take_a_void_lease_does_not_get_it(anywhere: str) -> None
         early.check()
 
 
-@pytest.fixture(params=["ignored", "refused"])
+@pytest.fixture(params=["ignored", "If-Match ignored", "refused"])
 def unconditional(request: pytest.FixtureRequest, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """A lease in a storage without conditional writes."""
     monkeypatch.setattr(lease, "SETTLE_S", 0.2)
-    (s3.faults.ignore_conditions if request.param == "ignored" else s3.faults.refuse_conditions)("*")
+    if request.param == "refused":
+        s3.faults.refuse_conditions("*")
+    else:
+        s3.faults.ignore_conditions("*", *(["If-Match"] if request.param == "If-Match ignored" else []))
     return s3.uri("store/lease.json")
 
 
@@ -319,7 +338,14 @@ def test_a_storage_with_weak_etags_has_no_conditional_writes(s3: S3Server, monke
 
 
 def test_a_renewal_whose_answer_was_lost_counts(s3: S3Server) -> None:
-    uri = s3.uri("store/lease.json")
+    lose_the_answer_of_a_renewal(s3.uri("store/lease.json"))
+
+
+def test_a_renewal_whose_answer_was_lost_counts_without_conditional_writes_too(unconditional: str) -> None:
+    lose_the_answer_of_a_renewal(unconditional)
+
+
+def lose_the_answer_of_a_renewal(uri: str) -> None:
     with Lease(uri) as taken:
         change(uri, renewals=7)  # what this process wrote, as far as its token tells
         taken.check()

@@ -34,7 +34,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 HOST = "127.0.0.1"
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect", "date", "server"}
-_CONDITIONS = {"if-match", "if-none-match"}
+_CONDITIONS = frozenset({"if-match", "if-none-match"})
 _CODES = {
     403: "AccessDenied",
     404: "NoSuchKey",
@@ -55,6 +55,7 @@ class _Fault:
     after_bytes: int = 0
     seconds: float = 0.0
     compares: bool = True
+    ignored: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -90,9 +91,10 @@ class Faults:
         """Answers requests for ``key`` after a delay."""
         self._rules.append(_Fault(key, "delay", times, (), seconds=seconds))
 
-    def ignore_conditions(self, key: str) -> None:
-        """Drops If-Match and If-None-Match of PUTs for ``key``, as storages without conditional writes do."""
-        self._rules.append(_Fault(key, "ignore conditions", -1, ("PUT",)))
+    def ignore_conditions(self, key: str, *names: str) -> None:
+        """Drops these headers, or If-Match and If-None-Match, of PUTs for ``key``, as storages do that lack them."""
+        ignored = frozenset(name.lower() for name in names) or _CONDITIONS
+        self._rules.append(_Fault(key, "ignore conditions", -1, ("PUT",), ignored=ignored))
 
     def refuse_conditions(self, key: str) -> None:
         """Answers 501 to PUTs for ``key`` with If-Match or If-None-Match."""
@@ -173,7 +175,7 @@ class _Proxy(_Quiet):
             self.answer_error(412, "PreconditionFailed")
             return
         if fault and fault.kind == "ignore conditions":
-            headers = {name: value for name, value in headers.items() if name not in conditions}
+            headers = {name: value for name, value in headers.items() if name.lower() not in fault.ignored}
         upstream = http.client.HTTPConnection(*self.upstream)
         upstream.request(self.command, self.path, body=body, headers=headers)
         response = upstream.getresponse()

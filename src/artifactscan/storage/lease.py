@@ -161,19 +161,29 @@ class Lease:
         version = self._swap(found.version if found else None)
         if version is None:
             return False
-        if storage.is_remote(self._uri) and self._conditional and self._is_overwritten_unasked():
-            self._give_up_conditions()
-            time.sleep(SETTLE_S)
-            version = self._own_version()
+        if storage.is_remote(self._uri) and self._conditional:
+            version = self._renew_and_probe(version)
             if version is None:
                 return False
         self._version, self._renewed_s = version, started_s
         return True
 
-    def _is_overwritten_unasked(self) -> bool:
-        """Whether the storage ignores conditions: then it writes a second time what must not exist yet."""
+    def _renew_and_probe(self, first: str) -> str | None:
+        """Renews what was just written, so that a storage that ignores conditions shows it; returns the new version.
+
+        None where another process was quicker.
+        """
+        version = self._swap(first)
+        if version is not None and self._conditional and self._is_overwritten_unasked(first):
+            self._give_up_conditions()
+            time.sleep(SETTLE_S)
+            return self._own_version()
+        return version
+
+    def _is_overwritten_unasked(self, superseded: str) -> bool:
+        """Whether the storage writes what must not exist yet, or in place of a version that is there no more."""
         try:
-            return write_if(self._uri, self._content(), version=None) is not None
+            return any(write_if(self._uri, self._content(), version=version) for version in (None, superseded))
         except ConditionsUnsupportedError:
             return True
 
@@ -209,8 +219,12 @@ class Lease:
                 return written or self._own_version(attempts=attempts)
             except ConditionsUnsupportedError:
                 self._give_up_conditions()
-        found = _read(self._uri, attempts=attempts)
-        if (found.version if found else None) != version:
+        if self._version:  # by its token: the answer to the last renewal may have been lost
+            unchanged = self._own_version(attempts=attempts) is not None
+        else:
+            found = _read(self._uri, attempts=attempts)
+            unchanged = (found.version if found else None) == version
+        if not unchanged:
             return None
         storage.write_bytes(self._uri, self._content(), attempts=attempts)
         time.sleep(0.0 if self._version else SETTLE_S)
