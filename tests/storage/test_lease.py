@@ -142,13 +142,81 @@ def test_an_error_of_the_work_is_not_hidden_by_one_of_the_storage(s3: S3Server) 
         raise CutOffError("first")
 
 
-def test_leaving_does_not_wait_for_an_unreachable_storage(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does the renewing wait in there, whose lease would be void when it is renewed at last."""
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of the failures after which a request is made again; nothing waits."""
+    failures: list[int] = []
+    monkeypatch.setattr(retries, "wait_s", lambda number, **_: failures.append(number) or 0.0)
+    return failures
+
+
+def test_leaving_does_not_wait_long_for_an_unreachable_storage(
+    s3: S3Server, waited: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = s3.uri("store/lease.json")
+    with pytest.raises(CutOffError, match="first"), ExitStack() as leaving, Lease(uri):
+        s3.go_away()
+        leaving.callback(s3.come_back)
+        raise CutOffError("first")
+    assert waited == list(range(1, lease.EXIT_ATTEMPTS))
+    assert caplog.messages[-1].startswith(f"the lease {uri} is left behind, void when this process ends: ")
+
+
+@pytest.mark.usefixtures("waited")
+def test_a_lease_is_removed_though_the_storage_is_busy(s3: S3Server) -> None:
+    with Lease(s3.uri("store/lease.json")):
+        s3.faults.status("*", 503, times=1)
+        s3.faults.status("*", 503, times=1, methods=("DELETE",))
+    assert s3.keys() == []
+
+
+def test_a_lease_that_could_not_be_removed_is_void_in_the_same_process(s3: S3Server) -> None:
+    uri = s3.uri("store/lease.json")
+    with Lease(uri):
+        s3.faults.status("*", 403)
+    s3.faults.clear()
+    assert s3.keys() == ["store/lease.json"]
+    begun = time.monotonic()
+    with Lease(uri) as taken:
+        taken.check()
+        with pytest.raises(UsageError, match=f"process {os.getpid()} on "), Lease(uri):
+            pass
+    assert time.monotonic() - begun < lease.STALE_S
+
+
+@pytest.fixture
+def short_lived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases that are renewed all the time, and soon stale."""
     monkeypatch.setattr(lease, "RENEW_S", 0.01)
     monkeypatch.setattr(lease, "STALE_S", 0.2)
-    waited: list[int] = []
-    with pytest.raises(CutOffError, match="first"), ExitStack() as leaving, Lease(s3.uri("store/lease.json")) as held:
-        monkeypatch.setattr(retries, "wait_s", lambda failures, **_: waited.append(failures) or 0.0)
+
+
+@pytest.mark.usefixtures("short_lived")
+def test_a_lease_outlasts_a_storage_that_is_away_for_long(s3: S3Server) -> None:
+    with Lease(s3.uri("store/lease.json")) as held:
+        s3.go_away()
+        time.sleep(3 * lease.STALE_S)
+        s3.come_back()
+        held.check()
+        assert held._renewer.is_alive()
+
+
+@pytest.mark.usefixtures("short_lived")
+def test_a_lease_outlasts_a_renewal_that_takes_long(s3: S3Server) -> None:
+    with Lease(s3.uri("store/lease.json")) as held:
+        s3.faults.delay("*", 3 * lease.STALE_S, times=1)
+        time.sleep(4 * lease.STALE_S)
+        held.check()
+        assert held._renewer.is_alive()
+
+
+def test_without_conditional_writes_a_lease_that_was_not_renewed_is_lost(
+    unconditional: str, s3: S3Server, waited: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does the renewing wait in there, whose lease would be void when it is renewed at last."""
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    with pytest.raises(CutOffError, match="first"), ExitStack() as leaving, Lease(unconditional) as held:
+        monkeypatch.setattr(lease, "STALE_S", 0.2)
         s3.go_away()
         leaving.callback(s3.come_back)
         held._renewer.join(60)
@@ -157,6 +225,21 @@ def test_leaving_does_not_wait_for_an_unreachable_storage(s3: S3Server, monkeypa
             held.check()
         raise CutOffError("first")
     assert waited == []
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("place", ["broken link", "storage"])
+def test_a_lease_that_is_not_there_and_cannot_be_made_is_an_error(
+    place: str, tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    uri = str(tmp_path / "lease.json") if place == "broken link" else s3.uri("lease.json")
+    Path(tmp_path, "lease.json").symlink_to("nowhere")
+    s3.faults.status("*", 412, methods=("PUT",))
+    with pytest.raises(UsageError, match=f"the lease {uri} contradicts itself: 5 times it was free when"), Lease(uri):
+        pass
+    assert waits.count(lease.POLL_S) == lease.TAKE_TRIES
 
 
 def test_a_lease_held_by_another_process_is_refused_at_once(uri: str) -> None:

@@ -61,15 +61,15 @@ def write_if(uri: str, data: bytes, *, version: str | None, attempts: int = ATTE
     return _version(data)
 
 
-def remove_if(uri: str, version: str) -> None:
+def remove_if(uri: str, version: str, *, attempts: int = ATTEMPTS) -> None:
     """Removes ``uri`` where it still has this version.
 
     An object is compared and removed in two requests: the caller sees to it that nobody else writes in between.
     """
     if is_remote(uri):
         with suppress(FileNotFoundError):
-            if read_versioned(uri, attempts=1).version == version:
-                storage_of(uri).remove(uri, attempts=1)
+            if read_versioned(uri, attempts=attempts).version == version:
+                storage_of(uri).remove(uri, attempts=attempts)
         return
     path = Path(uri)
     with _locked(path) as lock:

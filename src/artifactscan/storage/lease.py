@@ -34,9 +34,15 @@ POLL_S = 3.0
 SETTLE_S = 2.0
 """Where a storage has no conditional writes: wait before reading which of several writers was the last."""
 
+TAKE_TRIES = 5
+"""Several processes that begin at once need two or three."""
+EXIT_ATTEMPTS = 3
+"""Half a second of waits: a storage that is busy is asked again, one that is away is not waited for."""
 _UNKNOWN = "a process whose lease cannot be read"
 
 _log = logging.getLogger("artifactscan.storage")
+_tokens_held: set[str] = set()
+"""Of this process's leases: one with its identity and another token it could not remove, and no longer holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +107,12 @@ class Lease:
         return () if self._conditional else (self._without_conditions(),)
 
     def __enter__(self) -> "Lease":
-        while not self._take(self._await_free()):
-            pass  # another process was quicker; whether it lives is looked at as before
+        _tokens_held.add(self._token)
+        try:
+            self._await_and_take()
+        except BaseException:
+            _tokens_held.discard(self._token)
+            raise
         self._renewer.start()
         return self
 
@@ -111,14 +121,28 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._renewer.join()
-        with suppress(OSError):  # the error that ended the work matters more; a lease left behind is void soon
-            if not self._lost and self._renew(attempts=1):  # so that nobody takes it while it is removed
-                remove_if(self._uri, self._version)
+        try:
+            if not self._lost and self._renew(attempts=EXIT_ATTEMPTS):  # so that nobody takes it while it is removed
+                remove_if(self._uri, self._version, attempts=EXIT_ATTEMPTS)
+        except OSError as error:  # the one that ended the work matters more
+            _log.warning("the lease %s is left behind, void when this process ends: %s", self._uri, error)
+        finally:
+            _tokens_held.discard(self._token)
 
     def check(self) -> None:
         """Renews the lease; raises CutOffError where another process has taken it over, or may have."""
         if self._lost or not self._renew():
             raise CutOffError(f"another process has taken over the lease {self._uri}; it goes on with the work")
+
+    def _await_and_take(self) -> None:
+        for _ in range(TAKE_TRIES):
+            if self._take(self._await_free()):
+                return
+            time.sleep(POLL_S)  # another process was quicker; whether it lives is looked at as before
+        raise UsageError(
+            f"the lease {self._uri} contradicts itself: {TAKE_TRIES} times it was free when it was read, and not when "
+            "it was written; remove it where it is a broken link, else check what answers for the storage"
+        )
 
     def _await_free(self) -> Versioned | None:
         """The lease of a process that has ended, or None where there is none; UsageError while a process holds it."""
@@ -127,7 +151,7 @@ class Lease:
             return None
         holder = LeaseHolder.decode(found.data)  # what cannot be read may be half written, or a later version's
         running = holder.process.is_running() if holder else None
-        if running:
+        if holder and running and not _was_left_by_this_process(holder):
             self._refuse(holder)
         if running is None:
             _log.warning(
@@ -206,7 +230,8 @@ class Lease:
             with suppress(OSError):  # the storage may come back
                 if not self._renew(attempts=1):
                     return
-            if _clock_s() - self._renewed_s > STALE_S:
+            # Conditional writes can tell at any time whether another process has it.
+            if not self._conditional and _clock_s() - self._renewed_s > STALE_S:
                 self._lost = True
                 return
 
@@ -255,6 +280,10 @@ class Lease:
             since=self._since,
             renewals=self._renewals,
         ).encode()
+
+
+def _was_left_by_this_process(holder: LeaseHolder) -> bool:
+    return holder.process == ProcessIdentity.of_this_process() and holder.token not in _tokens_held
 
 
 def _read(uri: str, *, attempts: int = ATTEMPTS) -> Versioned | None:
