@@ -1,5 +1,6 @@
 """Runs the extraction graph on a Ray that is started or joined once, when it is first needed."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -42,15 +43,15 @@ class FrameExtractor:
         paths = settings.input, settings.output
         return sized(start_cluster(settings, *paths, device="cpu", sized=sized, out=console()))
 
-    def write_frames(self, work: pa.Table, writer: ImageWriter) -> list[dict[str, Any]]:
-        """Writes the wanted frames of WORK rows and returns EXTRACTED rows."""
-        return self._run(work, writer)
+    def write_frames(self, work: pa.Table, writer: ImageWriter, *, check: Callable[[], None]) -> list[dict[str, Any]]:
+        """Writes the wanted frames of WORK rows and returns EXTRACTED rows; stops where ``check`` raises."""
+        return self._run(work, writer, check)
 
     def list_frames(self, work: pa.Table) -> list[dict[str, Any]]:
         """EXTRACTED rows of WORK rows, with no image written."""
-        return self._run(work, None)
+        return self._run(work, None, lambda: None)
 
-    def _run(self, work: pa.Table, writer: ImageWriter | None) -> list[dict[str, Any]]:
+    def _run(self, work: pa.Table, writer: ImageWriter | None, check: Callable[[], None]) -> list[dict[str, Any]]:
         if not work.num_rows:
             return []
         pools, settings = self._pools, self._settings
@@ -66,4 +67,5 @@ class FrameExtractor:
                 native_size=writer is not None and not settings.height,
                 writer=writer,
                 tally=tally,
+                check=check,
             )

@@ -4,7 +4,7 @@ Images are written by the actors that decode, so that pixels stay in their proce
 files again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, cast
@@ -55,11 +55,13 @@ def run_extract_graph(
     native_size: bool,
     writer: ImageWriter | None,
     tally: ActorProxy[Tally],
+    check: Callable[[], None],
 ) -> list[dict[str, Any]]:
     """Takes frames from the videos of ``work``, of schema WORK, and returns an EXTRACTED row for each.
 
     ``native_size``: decode each video at its own size instead of the size in ``decoding``. ``writer``: None to write
-    no images and only list the frames. CutOffError where a node or the storage fails for good.
+    no images and only list the frames. ``check``: called after each block of videos; what it raises stops the graph.
+    CutOffError where a node or the storage fails for good.
     """
     per_block = videos_per_block(work, pools)
     with ray_errors_as_cut_off():
@@ -74,4 +76,8 @@ def run_extract_graph(
             label_selector=pools.decoder_label,
         )
         batches = extracted.iter_batches(batch_format="pyarrow", batch_size=None)
-        return [row for batch in batches for row in cast(pa.Table, batch).to_pylist()]
+        rows = []
+        for batch in batches:
+            check()
+            rows += cast(pa.Table, batch).to_pylist()
+        return rows

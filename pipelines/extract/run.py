@@ -76,7 +76,8 @@ def _extract(
         for earlier in (INDEX_NAME, LEDGER_NAME, FRAMES_FOLDER, EXPORT_FOLDER):
             storage.remove_tree(storage.join(root, earlier))
         writer = ImageWriter(root=root, format=settings.image_format, jpeg_quality=settings.jpeg_quality)
-        extracted = extractor.write_frames(work, writer)
+        extracted = extractor.write_frames(work, writer, check=lease.check_if_due)
+        lease.check()
         index, ledger = make_index(extracted, choice.frames), make_ledger(listing, extracted, choice.verdicts)
         write_table(ledger, storage.join(root, LEDGER_NAME))
         exports = _export(settings, checkpoints, index, labels, root)

@@ -119,10 +119,10 @@ def embed_labelled_frames(
     stored = cache.read()
     clips = clips_to_embed(labelled, stored)
     if clips.num_rows:
-        with Lease(f"{cache.root}.lease.json", what="folder of embeddings"):
+        with Lease(f"{cache.root}.lease.json", what="folder of embeddings") as lease:
             clips = clips_to_embed(labelled, cache.read())  # another job may have embedded some since
             if clips.num_rows:
-                _embed(clips, checkpoint, cache.root, start(), limits=limits, device=device, bf16=bf16)
+                _embed(clips, checkpoint, cache.root, start(), lease, limits=limits, device=device, bf16=bf16)
         stored = cache.read()
     return gather_windows(labelled, stored, probe.tile_count)
 
@@ -132,6 +132,7 @@ def _embed(
     checkpoint: Checkpoint,
     folder: str,
     pools: PoolSizes,
+    lease: Lease,
     *,
     limits: DecodeLimits,
     device: str,
@@ -167,6 +168,7 @@ def _embed(
         )
         for batch in batches:
             rows = cast(pa.Table, batch)
+            lease.check_if_due()
             problems += rows["problem"].drop_null().to_pylist()
             write_part(folder, rows.filter(pc.is_null(rows["problem"])).select(EMBEDDINGS.names))
     refuse_problems(problems)

@@ -56,6 +56,7 @@ def judge(settings: JudgeSettings) -> int:
             return _show_plan(plan)
         storage.check_writable(plan.folder.root)
         with Lease(plan.folder.lease) as lease, as_cut_off_errors():
+            plan.folder.check(plan.identity)  # another job may have begun others since
             return _judge(plan, lease)
 
 

@@ -103,6 +103,18 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, Callable
         timer.join()
 
 
+def test_judgements_that_another_job_begins_meanwhile_are_left_to_it(
+    tmp_path: Path, watched: Callable[[str, Callable[[], object]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = write_extraction(tmp_path / "extraction", {"a.mp4": 2})
+    record, out = tmp_path / "out" / "judge.json", tmp_path / "out"
+    watched(str(out / "lease.json"), lambda: record.write_text('{"judge": {"model": "another"}}'))
+    arguments = [part.format(index=index, out=out) for part in JOBS["judge"]]
+    assert import_module("artifactscan.jobs.judge").main(arguments) == 2
+    assert f"output {out} holds judgements with " in capsys.readouterr().err
+    assert record.read_text() == '{"judge": {"model": "another"}}'
+
+
 @pytest.fixture
 def frames(labelled: Path) -> LabelledFrames:
     return load_labelled_frames([str(labelled / "labels.csv")], [])

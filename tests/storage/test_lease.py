@@ -488,6 +488,20 @@ def test_a_holder_that_was_taken_over_gets_an_error_and_keeps_the_new_lease(anyw
     assert json.loads(storage.read_bytes(anywhere))["token"] == "another's"
 
 
+def test_who_stood_still_sees_before_the_next_part_that_another_process_took_over(
+    anywhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Lease(anywhere) as lost:
+        change(anywhere, token="another's")
+        lost.check_if_due()  # was renewed just now
+        monkeypatch.setattr(lease, "RENEW_S", 0.0)
+        with pytest.raises(CutOffError, match="another process has taken over the lease"):
+            lost.check_if_due()
+        monkeypatch.setattr(lease, "RENEW_S", 15.0)
+        with pytest.raises(CutOffError, match="another process has taken over the lease"):
+            lost.check_if_due()
+
+
 @pytest.fixture
 def locked(uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A lock file that a process left when it was killed between reading and replacing the lease."""

@@ -2,6 +2,7 @@
 
 import csv
 import ctypes
+import json
 import mmap
 import os
 import platform
@@ -20,10 +21,20 @@ from paths import ROOT
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.decode.with_pyav import decode_pyav
+from artifactscan.errors import CutOffError
 from artifactscan.jobs.synthesise import main
 from artifactscan.labels import LABELS
+from artifactscan.storage import lease
 from artifactscan.synthesis.artifact import CLIP_VARIANTS, SCENE_VARIANTS
-from artifactscan.synthesis.corpus import BOX_COLUMNS, LABEL_COLUMNS, SynthesisSettings, _is_clean, _plan, make_clip
+from artifactscan.synthesis.corpus import (
+    BOX_COLUMNS,
+    LABEL_COLUMNS,
+    SynthesisSettings,
+    _is_clean,
+    _plan,
+    make_clip,
+    write_corpus,
+)
 from artifactscan.synthesis.footage import read_stretch, write_video
 
 SMALL = ["--height", "64", "--width", "96", "--seconds", "1.5", "--fps", "12"]
@@ -227,6 +238,25 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_2(
     assert said.replace("{tmp}", str(tmp_path)) in error
     assert not (tmp_path / "out" / "labels.csv").exists()
     assert (tmp_path / "done" / "labels.csv").read_text() == "kept"
+
+
+@pytest.mark.parametrize("done", [1, 2])
+def test_nothing_is_written_once_another_process_has_taken_over(
+    done: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither another clip, where the last renewal was long ago, nor the tables."""
+    settings = SynthesisSettings(output=str(tmp_path), count=2, height=64, width=96, seconds=1)
+    writing = write_corpus(settings)
+    for _ in range(done):
+        next(writing)
+    held = json.loads((tmp_path / "lease.json").read_text())
+    (tmp_path / "lease.json").write_text(json.dumps(held | {"token": "another's"}))
+    if done < settings.count:
+        monkeypatch.setattr(lease, "RENEW_S", 0.0)
+    with pytest.raises(CutOffError, match="another process has taken over the lease"):
+        next(writing)
+    assert len(list(tmp_path.rglob("*.mp4"))) == done
+    assert not list(tmp_path.glob("*.csv"))
 
 
 def test_a_full_disk_leaves_no_labels_and_no_half_clip(tmp_path: Path) -> None:

@@ -63,6 +63,17 @@ def rejudge(settings: ReportSettings) -> RejudgeResult:
     stays as it was in each night.
     """
     store = AuditStore(storage.normalise(settings.store))
+    nights, chosen = _read_nights(store, settings)
+    if settings.plan:
+        return _rejudge(store, nights, chosen, settings, lambda: None)
+    storage.check_writable(store.root)
+    with Lease(store.lease) as lease, as_cut_off_errors():
+        nights, chosen = _read_nights(store, settings)  # another job may have changed them since
+        return _rejudge(store, nights, chosen, settings, lease.check)
+
+
+def _read_nights(store: AuditStore, settings: ReportSettings) -> tuple[list[Night], Night]:
+    """All nights, and the one that is asked for."""
     nights = store.nights()
     if not nights and Store(store.root).run_ids():
         raise UsageError(
@@ -71,12 +82,7 @@ def rejudge(settings: ReportSettings) -> RejudgeResult:
         )
     if not nights:
         raise UsageError(f"--store {settings.store} has no nights; give the folder that `artifactscan audit` writes to")
-    chosen = _chosen(nights, settings.night)
-    if settings.plan:
-        return _rejudge(store, nights, chosen, settings, lambda: None)
-    storage.check_writable(store.root)
-    with Lease(store.lease) as lease, as_cut_off_errors():
-        return _rejudge(store, nights, chosen, settings, lease.check)
+    return nights, _chosen(nights, settings.night)
 
 
 def _chosen(nights: Sequence[Night], named: str | None) -> Night:

@@ -134,6 +134,14 @@ class Lease:
         if self._lost or not self._renew():
             raise CutOffError(f"another process has taken over the lease {self._uri}; it goes on with the work")
 
+    def check_if_due(self) -> None:
+        """As ``check``, but asks the storage only where the last renewal is over RENEW_S ago: for each step.
+
+        So a process that stood still does not go on where another one has taken the lease over.
+        """
+        if self._lost or _clock_s() - self._renewed_s > RENEW_S:
+            self.check()
+
     def _await_and_take(self) -> None:
         for _ in range(TAKE_TRIES):
             if self._take(self._await_free()):

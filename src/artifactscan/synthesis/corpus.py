@@ -109,7 +109,8 @@ class SynthesisSettings:
 def write_corpus(settings: SynthesisSettings) -> Iterator[Path]:
     """Makes the clips one by one and yields each path; labels.csv is written last, when all are there.
 
-    Raises UsageError for bad settings, clips that cannot be read, and an output that cannot be written or is taken.
+    Raises UsageError for bad settings, clips that cannot be read, and an output that cannot be written or is taken;
+    CutOffError where another process has taken over the work.
     """
     settings.check()
     folder = Path(settings.output)
@@ -122,10 +123,10 @@ def write_corpus(settings: SynthesisSettings) -> Iterator[Path]:
     try:
         clips = (make_clip(settings, sources, number) for number in range(settings.count))
         first = next(clips)  # clips that cannot be used are refused before the folder is made
-        with Lease(str(folder / LEASE_NAME), what="folder of clips"):
+        with Lease(str(folder / LEASE_NAME), what="folder of clips") as lease:
             if (folder / "labels.csv").exists():
                 raise UsageError(f"--output {settings.output} holds labels.csv already; give a new folder")
-            yield from _write_clips(settings, folder, chain([first], clips))
+            yield from _write_clips(settings, folder, chain([first], clips), lease)
     except OSError as error:
         raise UsageError(
             f"--output {settings.output} cannot be written: {error.strerror or error}; free or choose another place"
@@ -133,19 +134,24 @@ def write_corpus(settings: SynthesisSettings) -> Iterator[Path]:
 
 
 def _write_clips(
-    settings: SynthesisSettings, folder: Path, clips: Iterable[tuple[dict[str, SyntheticClip], float]]
+    settings: SynthesisSettings,
+    folder: Path,
+    clips: Iterable[tuple[dict[str, SyntheticClip], float]],
+    lease: Lease,
 ) -> Iterator[Path]:
     label_rows: list[_Row] = []
     box_rows: list[_Row] = []
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     for twins, fps in clips:
         for name, clip in twins.items():
+            lease.check_if_due()
             path = folder / "clips" / f"{name}.mp4"
             write_video(path, clip.frames, fps)
             file = path.relative_to(folder).as_posix()
             label_rows += _label_rows(file, clip, fps, settings.sample_fps)
             box_rows += [(file, *row.values()) for row in _rounded(clip.boxes)]
             yield path
+    lease.check()
     _write_csv(folder / "boxes.csv", BOX_COLUMNS, box_rows)
     _write_csv(folder / "labels.csv", LABEL_COLUMNS, label_rows)
 
