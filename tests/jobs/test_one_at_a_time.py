@@ -104,11 +104,18 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, Callable
 
 
 def test_judgements_that_another_job_begins_meanwhile_are_left_to_it(
-    tmp_path: Path, watched: Callable[[str, Callable[[], object]], None], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     index = write_extraction(tmp_path / "extraction", {"a.mp4": 2})
     record, out = tmp_path / "out" / "judge.json", tmp_path / "out"
-    watched(str(out / "lease.json"), lambda: record.write_text('{"judge": {"model": "another"}}'))
+    out.mkdir()
+
+    class LaterLease(Lease):
+        def __enter__(self) -> Lease:
+            record.write_text('{"judge": {"model": "another"}}')
+            return super().__enter__()
+
+    monkeypatch.setattr("artifactscan.pipelines.judge.run.Lease", LaterLease)
     arguments = [part.format(index=index, out=out) for part in JOBS["judge"]]
     assert import_module("artifactscan.jobs.judge").main(arguments) == 2
     assert f"output {out} holds judgements with " in capsys.readouterr().err
