@@ -80,6 +80,7 @@ class ChildProcess:
                 bufsize=0,
                 pass_fds=inherited,
                 env=_child_environment(),
+                cwd=None if _working_directory() else "/",  # libraries ask where they are as they are imported
                 start_new_session=True,
             )
         self.pid = self._process.pid
@@ -221,12 +222,19 @@ def _import_path() -> list[str]:
 
     It stays where artifactscan itself is imported from there.
     """
-    try:
-        working_directory = Path.cwd().resolve()
-    except FileNotFoundError:  # it was removed: nothing can be imported from it, nor from paths relative to it
+    working_directory = _working_directory()
+    if working_directory is None:  # nothing can be imported from it, nor from paths relative to it
         return [entry for entry in sys.path if Path(entry).is_absolute()]
     entries = [Path(entry).absolute() for entry in sys.path]
     return [str(entry) for entry in entries if entry.resolve() != working_directory or entry.resolve() == _HOME]
+
+
+def _working_directory() -> Path | None:
+    """None where it was removed."""
+    try:
+        return Path.cwd().resolve()
+    except FileNotFoundError:
+        return None
 
 
 def _pipe() -> tuple[FileIO, FileIO]:
