@@ -47,7 +47,6 @@ def choose_frames(
 
 def _by_scores(settings: ExtractSettings, checkpoints: Mapping[str, Checkpoint], listing: pa.Table) -> Choice:
     """Scores the corpus with each checkpoint, except what the store holds already, and chooses by the scores."""
-    from artifactscan.pipelines.score.request import make_request
     from artifactscan.pipelines.score.run import as_usage_errors, print_checkpoint_quality, score_corpus
 
     tables, verdicts = [], {}
@@ -56,10 +55,8 @@ def _by_scores(settings: ExtractSettings, checkpoints: Mapping[str, Checkpoint],
         scoring = settings.scoring(source)
         print_checkpoint_quality(source, checkpoint, console())
         with as_usage_errors():
-            score_corpus(scoring, checkpoint, console())
+            spec = score_corpus(scoring, checkpoint, console()).request.spec.digest
         store = Store(storage.normalise(scoring.output))
-        known = checkpoint.known_in(run.checkpoint for run in reversed(store.committed()))
-        spec = make_request(scoring, known).spec.digest
         tables.append(stored_frames(store, store.runs_of(spec), videos))
         verdicts = stored_verdicts(store, spec, videos) | verdicts
     frames, scores = join_scores(tables)

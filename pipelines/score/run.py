@@ -21,7 +21,7 @@ from artifactscan.messages.console import console
 from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import BUILTIN, Checkpoint, load_checkpoint
 from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, check_paths, record_failure
-from artifactscan.pipelines.score.request import ScoringJob, make_job, note_on_decoders
+from artifactscan.pipelines.score.request import Request, ScoringJob, make_job, note_on_decoders
 from artifactscan.pipelines.score.rounds import score_open_videos
 from artifactscan.schemas import MANIFEST
 from artifactscan.scoring.cost_estimate import estimate
@@ -51,6 +51,8 @@ class ScoringResult:
 
     code: int
     """The job's exit code."""
+    request: Request
+    """What the runs are found by: its spec may be under the digest that an earlier version gave it."""
     plan: Plan
     """Made after the run that was cut off, if there was one, had been finished."""
     runs: tuple[RunRecord, ...] = ()
@@ -169,7 +171,7 @@ def _score(job: ScoringJob) -> ScoringResult:
     else:
         failed, listed = without_frames(plan.settled_outcomes), plan.listed
     code = failures_exit_code(failed, listed, job.settings.max_failed)
-    return ScoringResult(code=code, plan=plan, runs=tuple(runs))
+    return ScoringResult(code=code, request=job.request, plan=plan, runs=tuple(runs))
 
 
 def _flag_anew(job: ScoringJob, lease: Lease) -> ScoringJob:

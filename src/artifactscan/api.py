@@ -202,17 +202,14 @@ def _score(settings: ScoreSettings) -> Scores:
     from rich.console import Console  # these import Ray
 
     from artifactscan.pipelines.ray_cluster.caller_settings import restored_ray_settings
-    from artifactscan.pipelines.score.request import make_request
     from artifactscan.pipelines.score.run import as_usage_errors, score_corpus
 
     loaded = load_checkpoint(settings.checkpoint)
     with as_usage_errors(), restored_ray_settings():
         result = score_corpus(settings, loaded, Console(file=io.StringIO()))
-    store = Store(storage.normalise(settings.output))
-    committed = store.committed()
-    request = make_request(settings, loaded.known_in(run.checkpoint for run in reversed(committed)))
+    request, store = result.request, Store(storage.normalise(settings.output))
     asked = (request.scope, request.spec.digest)
-    runs = [run for run in result.runs or committed if (run.scope_digest, run.spec_digest) == asked]
+    runs = [run for run in result.runs or store.committed() if (run.scope_digest, run.spec_digest) == asked]
     return Scores(
         store=store.root,
         spec=request.spec.digest,

@@ -129,7 +129,12 @@ class Checkpoint:
     @cached_property
     def _digest(self) -> str:
         card = asdict(self.card)
-        return digest([{name: card[name] for name in (*_SCORES_DEPEND_ON, "probe")}, sha256(self.weights).hexdigest()])
+        return digest([{name: card[name] for name in (*_SCORES_DEPEND_ON, "probe")}, self._weights_digest])
+
+    @cached_property
+    def _weights_digest(self) -> str:
+        """Computed once: the digests of many runs may be compared with this checkpoint's."""
+        return sha256(self.weights).hexdigest()
 
     def digest_with_thresholds(self, thresholds: Mapping[str, float] | None = None) -> str:
         """The digest that version 0.1.0 computed, which covered the thresholds; None: those of the card."""
@@ -139,7 +144,7 @@ class Checkpoint:
         kept = {name: card[name] for name in (*_SCORES_DEPEND_ON, "thresholds")}
         if self.card.probe is not None:
             kept["probe"] = card["probe"]
-        return digest([kept, sha256(self.weights).hexdigest()])
+        return digest([kept, self._weights_digest])
 
     def known_in(self, recorded: Iterable[Mapping[str, Any]]) -> "Checkpoint":
         """This checkpoint under the digest that one of the runs which scored with it recorded; itself without one.
