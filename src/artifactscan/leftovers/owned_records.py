@@ -7,14 +7,14 @@ may keep locks to one machine, so that a record counts only where its owner ran 
 
 import fcntl
 import json
-import os
 import secrets
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+from artifactscan.leftovers.private_folder import private_folder
 
 _held: set[str] = set()
 """Names of the records of this process: a network's file system may let it lock them twice."""
@@ -22,13 +22,7 @@ _held: set[str] = set()
 
 def records_folder() -> Path | None:
     """The folder of this user's records, to which nobody else can write; None where there can be none."""
-    folder = Path(tempfile.gettempdir(), f"artifactscan-runs-{os.getuid()}")
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError:
-        return None
-    return folder if found.st_uid == os.getuid() and found.st_mode & 0o777 == 0o700 and folder.is_dir() else None
+    return private_folder("runs")
 
 
 class OwnedRecord:

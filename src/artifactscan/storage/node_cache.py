@@ -10,11 +10,12 @@ import json
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, NamedTuple
+
+from artifactscan.leftovers.private_folder import private_folder
 
 SLOTS = 1024
 """Most notes on a node. Two objects with the same note only lose the benefit, or wait for each other."""
@@ -67,13 +68,7 @@ def _notes_folder() -> Path | None:
     """The folder of the notes, which only this user can write to; None where copies cannot be shared."""
     if sys.platform != "linux":
         return None
-    folder = Path(tempfile.gettempdir(), f"artifactscan-copies-{os.getuid()}")
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError:
-        return None
-    return folder if found.st_uid == os.getuid() and found.st_mode & 0o777 == 0o700 and folder.is_dir() else None
+    return private_folder("copies")
 
 
 def _lock(note: IO[str]) -> bool:

@@ -1,0 +1,16 @@
+"""Folders below TMPDIR that only this user can write to."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def private_folder(purpose: str) -> Path | None:
+    """The folder of this user for ``purpose``, to which nobody else can write; None where there can be none."""
+    folder = Path(tempfile.gettempdir(), f"artifactscan-{purpose}-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    return folder if found.st_uid == os.getuid() and found.st_mode & 0o777 == 0o700 and folder.is_dir() else None
