@@ -32,7 +32,7 @@ def s3(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Serv
 
 @pytest.fixture(scope="session")
 def _one_ray() -> Iterator[None]:
-    """Ends the Ray that the first job in this process began."""
+    """Ends the Ray that ``ray_here`` began."""
     import ray
 
     yield
@@ -41,9 +41,12 @@ def _one_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def ray_here(_one_ray: None, _s3_server: S3Server) -> Iterator[None]:
-    """One Ray for all jobs that run in this process; its workers know the S3 server."""
+    """One Ray for all jobs that run in this process, which therefore use it; its workers know the S3 server."""
+    from artifactscan.pipelines.ray_cluster.connection import connect
+
     with pytest.MonkeyPatch.context() as patch:
         set_aws_env(patch, _s3_server.env)
+        connect()
         yield
     forget_clients()
 

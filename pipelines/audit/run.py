@@ -29,6 +29,7 @@ from artifactscan.audit.write_pages import write_latest, write_pages
 from artifactscan.corpus.listing import check_apart, check_input, list_corpus
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
+from artifactscan.messages.activity import activity
 from artifactscan.messages.console import console
 from artifactscan.model.checkpoint import load_checkpoint
 from artifactscan.outcomes import HAS_FRAMES
@@ -60,7 +61,7 @@ def audit(settings: AuditSettings) -> int:
         check_paths(settings, "corpus", "store", *_FILES)
         if webhook := settings.webhook or os.environ.get(WEBHOOK_VARIABLE):
             check_webhook(webhook)
-        check_cluster(settings.corpus, settings.store, shared_filesystem=settings.shared_filesystem)
+        check_cluster(settings, settings.corpus, settings.store)
         store = AuditStore(storage.normalise(settings.store))
         store.check(settings.corpus)
         check_apart(settings.store, settings.corpus, output_flag="store", input_flag="corpus")
@@ -171,7 +172,8 @@ def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
     worst = worst_videos(tables.arrivals, job.settings.worst_videos)
     if worst.num_rows:
         job.out.print(f"drawing the {worst.num_rows} worst videos")
-        pictures, notes = draw_pictures(worst, job.settings, job.checkpoint)
+        with activity("drawing", job.settings.quiet):
+            pictures, notes = draw_pictures(worst, job.settings, job.checkpoint)
         results.notes += notes
         remote = filter(storage.is_remote, worst["uri"].to_pylist())
         if any(map(storage.credentials_are_temporary, remote)):

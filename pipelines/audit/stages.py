@@ -31,6 +31,7 @@ from artifactscan.audit.night_tables import ARRIVALS, LABEL_SAMPLE
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.audit.video_groups import Grouping, drop_high_cardinality, ungrouped_note
 from artifactscan.corpus.listing import VIDEO_PATTERNS
+from artifactscan.messages.activity import activity
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.pipelines.score.request import Request
@@ -95,7 +96,8 @@ def score_canaries(job: AuditJob) -> pa.Table:
     """CANARIES: scores the canary clips and compares them with the reference."""
     root = job.store.canary
     job.out.print("scoring the canaries")
-    canaries.ensure_clips(root, job.settings.canary_clips)
+    with activity("drawing the canary clips", job.settings.quiet):
+        canaries.ensure_clips(root, job.settings.canary_clips)
     _score(job, canaries.clips_folder(root), job.store.canary_scores(job.night))
     return canaries.compare_night(job.store, job.night, job.scorer)
 
@@ -148,7 +150,8 @@ def score_and_measure(job: AuditJob, results: StageResults) -> NightTables:
     baseline = job.baseline if arrivals.num_rows else ()
     earlier = _arrivals_of(store, baseline, grouping)
     worse_runs = [_arrivals_of(store, run, grouping) for run in job.worse_runs if arrivals.num_rows]
-    return measure_night(measuring, job.night, arrivals, events, earlier, worse_runs)
+    with activity("comparing with the nights before", job.settings.quiet):
+        return measure_night(measuring, job.night, arrivals, events, earlier, worse_runs)
 
 
 def _arrivals_of(store: AuditStore, nights: Sequence[Night], grouping: Grouping) -> dict[str, pa.Table]:
@@ -231,6 +234,6 @@ def _human_labels(job: AuditJob, ledger: pa.Table, results: StageResults) -> pa.
 
 
 def _score(job: AuditJob, input: str, store: Store, **changes: Any) -> ScoringResult:
-    """Scores ``input`` into a store of its own, apart from the corpus's; prints nothing."""
-    asked = scoring_settings(job.settings, input, store.root, include=VIDEO_PATTERNS, exclude=(), quiet=True, **changes)
+    """Scores ``input`` into a store of its own, apart from the corpus's; prints its progress and no tables."""
+    asked = scoring_settings(job.settings, input, store.root, include=VIDEO_PATTERNS, exclude=(), **changes)
     return score_corpus(asked, job.checkpoint, Console(quiet=True))

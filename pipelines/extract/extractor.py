@@ -41,7 +41,8 @@ class FrameExtractor:
             return size_pools(resources, use_gpu=False, decode_actors=settings.decode_actors, classify_actors=0)
 
         paths = settings.input, settings.output
-        return sized(start_cluster(settings, *paths, device="cpu", sized=sized, out=console()))
+        cluster = start_cluster(settings, *paths, device="cpu", sized=sized, out=console(), quiet=settings.quiet)
+        return sized(cluster)
 
     def write_frames(self, work: pa.Table, writer: ImageWriter, *, check: Callable[[], None]) -> list[dict[str, Any]]:
         """Writes the wanted frames of WORK rows and returns EXTRACTED rows; stops where ``check`` raises."""
@@ -59,7 +60,7 @@ class FrameExtractor:
         from artifactscan.pipelines.ray_cluster import progress
 
         tally = progress.start_tally(work.num_rows)
-        with progress.Progress(tally, total=work.num_rows, quiet=settings.quiet):
+        with progress.show_progress(tally, total=work.num_rows, quiet=settings.quiet):
             return graph.run_extract_graph(
                 work,
                 pools=pools,

@@ -14,8 +14,9 @@ from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
-from artifactscan.pipelines.ray_cluster.ray_data import actor_pool, make_dataset, ray_errors_as_cut_off, write_part
+from artifactscan.pipelines.ray_cluster.ray_data import actor_pool, make_dataset, ray_errors_as_cut_off
 from artifactscan.storage.lease import Lease
+from artifactscan.storage.parquet import write_part
 from artifactscan.training.embeddings import (
     EMBEDDINGS,
     LabelledWindows,

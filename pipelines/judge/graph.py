@@ -16,8 +16,9 @@ from artifactscan.judge.pace import SharedPace
 from artifactscan.pipelines.judge.progress_line import ProgressLine
 from artifactscan.pipelines.ray_cluster.node_affinity import on_driver_node
 from artifactscan.pipelines.ray_cluster.pool_sizes import LIGHT_CPUS
-from artifactscan.pipelines.ray_cluster.ray_data import MOST_BLOCKS, make_dataset, ray_errors_as_cut_off, write_part
+from artifactscan.pipelines.ray_cluster.ray_data import MOST_BLOCKS, make_dataset, ray_errors_as_cut_off
 from artifactscan.storage.concurrent import map_in_order
+from artifactscan.storage.parquet import write_part
 
 
 class PaceKeeper(SharedPace):

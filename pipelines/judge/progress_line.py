@@ -8,7 +8,7 @@ from typing import TextIO
 
 import pyarrow as pa
 
-from artifactscan.pipelines.ray_cluster.progress import LOG_INTERVAL_S, TERMINAL_INTERVAL_S
+from artifactscan.scoring.progress import LOG_INTERVAL_S, TERMINAL_INTERVAL_S
 
 
 class ProgressLine:

@@ -180,7 +180,7 @@ def _ask(plan: _Plan, asks: pa.Table) -> None:
         return size_pools(resources, use_gpu=on_gpus, decode_actors=1, classify_actors=0)
 
     device = "cuda" if on_gpus else "cpu"
-    resources = start_cluster(settings, settings.index, device=device, sized=sized, out=console())
+    resources = start_cluster(settings, settings.index, device=device, sized=sized, out=console(), quiet=settings.quiet)
     sized(resources)  # raises where no node has a GPU
     folder.begin(asdict(settings), plan.identity)
     root = storage.normalise(settings.index).rpartition("/")[0]

@@ -9,17 +9,15 @@ import ray
 from ray.actor import ActorProxy
 from ray.exceptions import RayError
 
+from artifactscan.errors import NodesLostError
 from artifactscan.pipelines.ray_cluster import pool_actors, progress
-from artifactscan.pipelines.ray_cluster.progress import Snapshot, Tally
+from artifactscan.pipelines.ray_cluster.progress import Tally
+from artifactscan.scoring.progress import Snapshot
 
 POLL_S = 5.0
 STUCK_S = 45.0
 """Seconds without progress after which actors of a lost node are given up; a classifier loads in half of that."""
 _SIGNAL = signal.SIGUSR1
-
-
-class NodesLostError(Exception):
-    """A node was lost and the graph waits for actors or blocks that were on it; a new graph would not."""
 
 
 class NodeWatch:

@@ -1,7 +1,6 @@
 """What every graph on Ray Data shares: datasets of small blocks, actor pools, limits, and errors as sentences."""
 
 import re
-import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,10 @@ from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError, RayTaskError
 from ray.util.annotations import RayDeprecationWarning
 
-from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.pipelines.ray_cluster import metrics, pool_actors
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.progress import Tally
-from artifactscan.storage.parquet import write_table
 
 BLOCK_BYTES = 16 << 20
 """Target size of a block of pixels: about 110 frames of 224×224. Small blocks let classifying start early."""
@@ -47,14 +44,8 @@ _USAGE_ERROR = re.compile(r"^artifactscan\.errors\.UsageError: (.+)$", re.MULTIL
 def report_actor(stage: str, tally: ActorProxy[Tally]) -> None:
     """Tells the tally and the metrics that this actor runs, and on which node; Ray may restart it on another one."""
     context = ray.get_runtime_context()
-    tally.actor_started.remote(context.get_actor_id(), context.get_node_id())
+    tally.worker_started.remote(stage, context.get_actor_id(), context.get_node_id())
     metrics.ACTORS.record(1, stage=stage)
-
-
-def write_part(folder: str, rows: pa.Table) -> None:
-    """Writes rows of PARTS, unless there are none, as a new file in ``folder``."""
-    if rows.num_rows:
-        write_table(rows, storage.join(folder, f"{secrets.token_hex(16)}.parquet"))
 
 
 def actor_pool(size: int, most: int | None = None) -> ActorPoolStrategy:

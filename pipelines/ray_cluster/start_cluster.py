@@ -1,9 +1,11 @@
 """Starts Ray for a job, or joins a cluster, and waits for its first nodes."""
 
+import os
 from collections.abc import Callable
 
 from rich.console import Console
 
+from artifactscan.messages.activity import activity
 from artifactscan.pipelines.ray_cluster import connection, node_wait
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
@@ -18,13 +20,15 @@ def start_cluster(
     sized: Callable[[Resources], PoolSizes],
     out: Console,
     gpus: int = 1,
+    quiet: bool = False,
 ) -> Resources:
     """Starts or joins Ray and waits for the first nodes of an autoscaler; UsageError where the cluster cannot be used.
 
     ``paths``: paths and URIs that every node must reach; ``sized``: the pools to ask an autoscaler for; ``gpus``: how
-    many are needed to begin, where ``device`` means GPUs.
+    many are needed to begin, where ``device`` means GPUs; ``quiet``: no progress on stderr.
     """
-    resources = connection.connect()
+    with activity("starting Ray" if "RAY_ADDRESS" not in os.environ else "joining the Ray cluster", quiet):
+        resources = connection.connect()
     check_shared_paths(resources, *paths, shared_filesystem=settings.shared_filesystem)
     wait_s = settings.node_wait_s or (node_wait.NODE_WAIT_S if resources.addable else 0.0)
     use_gpu = uses_gpu(device, resources)

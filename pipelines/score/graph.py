@@ -1,26 +1,16 @@
-"""The scoring graph on Ray Data: rows of work in, parts with scores out, each at least once.
+"""The scoring graph on Ray Data: rows of work in, parts with scores out, each at least once."""
 
-A fault of a video becomes a row with its outcome. An exception is a fault of the machine or a bug: it ends the run,
-which the same command continues.
-"""
-
-import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray
 from ray.actor import ActorProxy
 
-from artifactscan.decode.reader import VideoReader
-from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
+from artifactscan.decode.reader import ReaderCounts
 from artifactscan.decode.segment import Segment
 from artifactscan.decode.video import DecodeSettings
-from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.messages.logs import actor_log
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
@@ -34,36 +24,29 @@ from artifactscan.pipelines.ray_cluster.ray_data import (
     ray_errors_as_cut_off,
     report_actor,
     videos_per_block,
-    write_part,
 )
-from artifactscan.schemas import PARTS, SEGMENTS
+from artifactscan.scoring.stages import SEGMENTS_PER_BATCH, ClassifyStage, DecodeStage, log_fault
 from artifactscan.storage.concurrent import map_in_order
+from artifactscan.storage.parquet import write_part
 from artifactscan.storage.retries import RetryLimits
-
-SEGMENTS_PER_BATCH = {"cpu": 2, "cuda": 16}
-"""Segments per call of a classifier, which batches their frames together; small, so that classifying starts early."""
 
 
 class Decode:
-    """CPU actor: rows of work in, segments out; the last segment of each video or slice carries its verdict."""
+    """CPU actor of the decoding stage, which reports to the tally, the metrics, and for faults of videos to the log."""
 
     def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally]):
-        child = SandboxedDecoder(settings, nice=niceness)
-        child.start()  # it imports its libraries while the first object is fetched
-        self.reader = VideoReader(child, max_object_bytes=settings.limits.max_object_bytes)
         self.tally, self.log = tally, actor_log(run)
+        self.stage = DecodeStage(settings, self, niceness=niceness)
         report_actor("decode", tally)
 
     def __call__(self, work: pa.Table) -> Iterator[pa.Table]:
-        for row, segment in self.reader.read(work.to_pylist()):
-            self._report(row, segment)
-            yield _segment_row(row, segment)
+        return self.stage.decode(work)
 
-    def _report(self, row: dict[str, Any], segment: Segment) -> None:
+    def decoded(self, row: dict[str, Any], segment: Segment, counts: ReaderCounts) -> None:
+        """Reports one segment."""
         frames = len(segment.frame_index)
         self.tally.add_decoded.remote(frames)
         metrics.FRAMES.record(frames, outcome="decoded")
-        counts = self.reader.take_counts()
         metrics.FETCHED_BYTES.record(counts.fetched_bytes)
         metrics.RETRIES.record(counts.fetch_retries, what="fetch")
         if (verdict := segment.result) is None:
@@ -73,71 +56,33 @@ class Decode:
         for metric, seconds in ((metrics.FETCH_SECONDS, facts.fetch_s), (metrics.DECODE_SECONDS, facts.decode_s)):
             if seconds is not None:
                 metric.record(seconds)
-        if verdict.reason is not None:
-            video = {"video_id": row["video_id"], "uri": row["uri"], "outcome": str(verdict.outcome)}
-            self.log.info(verdict.reason, extra=video)
+        log_fault(self.log, row, verdict)
 
 
 class Classify:
-    """CPU or GPU actor: segments in, PARTS rows out, with scores in place of pixels."""
+    """CPU or GPU actor of the classifying stage, which reports to the tally and the metrics."""
 
     def __init__(
         self, stored: ray.ObjectRef, settings: ClassifySettings, threads: int, run: str, tally: ActorProxy[Tally]
     ):
-        from artifactscan.model.classifier import Classifier  # imports torch, which decoders do without
-
         actor_log(run)
-        checkpoint: Checkpoint = ray.get(stored)
-        self.input = checkpoint.card.input
-        self.classifier = Classifier(checkpoint, settings, threads=threads)
         self.tally = tally
+        self.stage = ClassifyStage(ray.get(stored), settings, self, threads=threads)
         report_actor("classify", tally)
 
     def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
-        yield self._score(segments)  # a generator, because Ray Data hides the cause of what other functions raise
+        yield self.stage.classify(segments)  # a generator: Ray Data hides the cause of what other functions raise
 
-    def _score(self, segments: pa.Table) -> pa.Table:
-        counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
-        before, after = (segments[f"context_{side}"].to_pylist() for side in ("before", "after"))
-        clips = [self._pixels(blob) for blob in segments["pixels"]]
-        started = time.perf_counter()
-        scores = self.classifier.scores(clips)
-        seconds = time.perf_counter() - started
-        own = [np.repeat([False, True, False], sides) for sides in zip(before, counts, after, strict=True)]
-        scores = scores[np.concatenate([np.empty(0, bool), *own])]
-        frames = pa.StructArray.from_arrays(
-            [
-                _flatten(segments["frame_index"], pa.int32()),
-                _flatten(segments["pts_s"], pa.float64()),
-                *(pa.array(scores[:, i], pa.float32()) for i in range(len(SCORE_COLUMNS))),
-            ],
-            fields=list(PARTS.field("frames").type.value_type),
-        )
-        offsets = pa.array(np.cumsum([0, *counts], dtype=np.int32))
-        columns = {name: segments[name] for name in PARTS.names if name in segments.column_names}
-        columns["precision"] = pa.array([self.classifier.precision] * segments.num_rows, pa.string())
-        columns["device"] = pa.array([self.classifier.device] * segments.num_rows, pa.string())
-        columns["classify_s"] = pa.array([seconds * n / max(1, len(scores)) for n in counts], pa.float64())
-        columns["frames"] = pa.ListArray.from_arrays(offsets, frames, type=PARTS.field("frames").type)
-        self._report(segments, len(scores), seconds)
-        return pa.table([columns[name] for name in PARTS.names], schema=PARTS)
-
-    def _report(self, segments: pa.Table, frames: int, seconds: float) -> None:
-        # A video in slices is counted with the last segment of its first slice.
-        ended = segments.filter(pc.and_(pc.equal(segments["slice"], 0), pc.is_valid(segments["outcome"])))
-        outcomes = dict(zip(ended["video_id"].to_pylist(), ended["outcome"].to_pylist(), strict=True))
-        self.tally.add.remote(frames=frames, outcomes=outcomes, notes=self.classifier.notes)
+    def classified(self, frames: int, seconds: float, outcomes: dict[str, str], notes: list[str]) -> None:
+        """Reports one batch."""
+        self.tally.add.remote(frames=frames, outcomes=outcomes, notes=notes)
         for outcome in outcomes.values():
             metrics.VIDEOS.record(outcome=outcome)
         if frames:
             metrics.FRAMES.record(frames, outcome="scored")
             metrics.CLASSIFY_SECONDS.record(seconds)
             metrics.BATCH_FRAMES.record(frames)
-            metrics.BATCHES.record(device=self.classifier.device, precision=self.classifier.precision)
-
-    def _pixels(self, blob: pa.LargeBinaryScalar) -> np.ndarray:
-        pixels = np.frombuffer(blob.as_buffer() or b"", np.uint8)
-        return pixels.reshape(-1, self.input.height, self.input.width, 3)
+            metrics.BATCHES.record(device=self.stage.device, precision=self.stage.precision)
 
 
 def run_graph(
@@ -190,28 +135,3 @@ def run_graph(
         for _ in map_in_order(partial(write_part, parts), batches):
             pass
         return scored.stats()
-
-
-def _segment_row(row: dict[str, Any], segment: Segment) -> pa.Table:
-    """One row of SEGMENTS."""
-    values = {
-        "video_id": row["video_id"],
-        "uri": row["uri"],
-        "attempt": segment.attempt,
-        "segment": segment.index,
-        "last": segment.result is not None,
-        "slice": segment.slice.number,
-        "slices": segment.slice.of,
-        "frame_index": segment.frame_index,
-        "pts_s": segment.pts_s,
-        "pixels": segment.pixels,
-        "context_before": segment.context_before,
-        "context_after": segment.context_after,
-    }
-    if (verdict := segment.result) is not None:
-        values |= {"outcome": str(verdict.outcome), "reason": verdict.reason, **asdict(verdict.facts)}
-    return pa.table({field.name: pa.array([values.get(field.name)], field.type) for field in SEGMENTS}, schema=SEGMENTS)
-
-
-def _flatten(column: pa.ChunkedArray, type: pa.DataType) -> pa.Array:
-    return pa.concat_arrays([pa.array([], type), *(chunk.flatten() for chunk in column.chunks)]).cast(type)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -17,10 +16,12 @@ from artifactscan.corpus.listing import check_apart, check_input, is_manifest, l
 from artifactscan.decode.video import decoders_to_try
 from artifactscan.errors import UsageError
 from artifactscan.leftovers.temporary_folders import temporary_folder
+from artifactscan.messages.activity import activity
 from artifactscan.messages.console import console
 from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import BUILTIN, Checkpoint, load_checkpoint
 from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, check_paths, record_failure
+from artifactscan.pipelines.score.executor import Executor, prepare_executor
 from artifactscan.pipelines.score.request import Request, ScoringJob, make_job, note_on_decoders
 from artifactscan.pipelines.score.rounds import score_open_videos
 from artifactscan.schemas import MANIFEST
@@ -28,7 +29,7 @@ from artifactscan.scoring.cost_estimate import estimate
 from artifactscan.scoring.flags import flag_anew
 from artifactscan.scoring.frame_costs import last_device
 from artifactscan.scoring.plan import Plan, assumed_frames_per_byte, load_settled_videos, make_plan, without_frames
-from artifactscan.scoring.settings import ScoreSettings
+from artifactscan.scoring.settings import ScoreSettings, SharedScoringSettings
 from artifactscan.scoring.settle import RunTotals, ScoredBy, settle
 from artifactscan.scoring.stopwatch import Stopwatch
 from artifactscan.scoring.summary import print_plan, print_run
@@ -38,9 +39,6 @@ from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.layout import manifest_schema, new_run_id
 from artifactscan.store.run_records import RunRecord
 from artifactscan.store.versions import versions
-
-if TYPE_CHECKING:
-    from artifactscan.pipelines.score.prepare_cluster import PreparedCluster
 
 _VERDICTS = {EXIT_OK: "all well", EXIT_TOO_MANY_FAILED: "too many videos without a frame scored"}
 
@@ -76,7 +74,7 @@ def score(settings: ScoreSettings) -> int:
         with as_usage_errors():
             if settings.plan:
                 return _show_plan(job)
-            check_cluster(settings.input, settings.output, shared_filesystem=settings.shared_filesystem)
+            check_cluster(settings, settings.input, settings.output)
             add_job_metadata(store=job.store.root, verdict="under way")
             result = _score(job)
     last = result.runs[-1].run if result.runs else "nothing to do"
@@ -100,16 +98,16 @@ def _check_settings(settings: ScoreSettings) -> None:
         raise UsageError("--price-per-hour goes with --plan, without which the job would score; give both, or neither")
 
 
-def check_cluster(corpus: str, store: str, *, shared_filesystem: bool) -> None:
+def check_cluster(settings: SharedScoringSettings, corpus: str, store: str) -> None:
     """UsageError, before the plan takes time, where RAY_ADDRESS leads to no cluster, or to one whose nodes would each
     use their own disk. Whether it has enough nodes is checked when there is work for them."""
-    if "RAY_ADDRESS" in os.environ:
+    if "RAY_ADDRESS" in os.environ and settings.executor != "local":
         from artifactscan.pipelines.ray_cluster import connection, shared_paths
 
         # A manifest is read by this process only, which reports a missing one better.
-        paths = [store] if shared_filesystem or is_manifest(corpus) else [corpus, store]
+        paths = [store] if settings.shared_filesystem or is_manifest(corpus) else [corpus, store]
         resources = connection.connect()
-        shared_paths.check_shared_paths(resources, *paths, shared_filesystem=shared_filesystem)
+        shared_paths.check_shared_paths(resources, *paths, shared_filesystem=settings.shared_filesystem)
 
 
 def print_checkpoint_quality(name: str, checkpoint: Checkpoint, out: Console) -> None:
@@ -154,16 +152,16 @@ def _score(job: ScoringJob) -> ScoringResult:
             runs.append(_do_run(job, run, lease, Stopwatch(), frames_per_byte=frames_per_byte, continued=True))
             job = job.after(runs[0])
         watch, manifest = Stopwatch(), Path(folder, "manifest.parquet")
-        with watch.stage("plan"):
+        with watch.stage("plan"), activity("listing the corpus", job.settings.quiet):
             plan = _make_plan(job, manifest)
         # Videos that the continued run could not read are not tried again in the same call.
         again = plan.again and job.settings.retry_failed
         if plan.new or plan.changed or plan.removed or again or not (runs or plan.nothing_new):
             print_plan(plan, job.out)
-            cluster = _prepare(job, plan, watch) if plan.to_do else None  # fails before there is a run
+            executor = _prepare(job, plan, watch) if plan.to_do else None  # fails before there is a run
             run = new_run_id()
             storage.write_bytes(job.store.manifest(run), manifest.read_bytes())
-            runs.append(_do_run(job, run, lease, watch, frames_per_byte=plan.frames_per_byte, cluster=cluster))
+            runs.append(_do_run(job, run, lease, watch, frames_per_byte=plan.frames_per_byte, executor=executor))
         elif not runs:
             job.out.print(f"nothing to do: all {plan.listed:,} videos are settled by earlier runs in {job.store.root}")
     if runs:
@@ -204,13 +202,11 @@ def _note_on_thresholds(job: ScoringJob, outdated: Sequence[RunRecord]) -> str:
     )
 
 
-def _prepare(job: ScoringJob, plan: Plan, watch: Stopwatch) -> "PreparedCluster":
-    """Checks the weights and prepares the cluster; UsageError where one of them does not fit the job."""
+def _prepare(job: ScoringJob, plan: Plan, watch: Stopwatch) -> Executor:
+    """Checks the weights and prepares where to run; UsageError where one of them does not fit the job."""
     _check_weights(job)
     with watch.stage("start"):
-        from artifactscan.pipelines.score.prepare_cluster import prepare_cluster  # Ray takes seconds to import
-
-        return prepare_cluster(job, frames=plan.expected_frames, local_uri=plan.local_uri)
+        return prepare_executor(job, frames=plan.expected_frames, local_uri=plan.local_uri)
 
 
 def _check_weights(job: ScoringJob) -> None:
@@ -226,9 +222,10 @@ def _check_weights(job: ScoringJob) -> None:
 
     if job.settings.checkpoint == BUILTIN or any(map(used_them, job.earlier)):
         return
-    from artifactscan.model.backbone import check_weights
+    with activity("checking the checkpoint's weights", job.settings.quiet):
+        from artifactscan.model.backbone import check_weights
 
-    check_weights(job.checkpoint)
+        check_weights(job.checkpoint)
 
 
 def _do_run(
@@ -238,7 +235,7 @@ def _do_run(
     watch: Stopwatch,
     *,
     frames_per_byte: float,
-    cluster: "PreparedCluster | None" = None,
+    executor: Executor | None = None,
     continued: bool = False,
 ) -> RunRecord:
     """Scores what is open in a run that has a manifest, settles, commits and prints it."""
@@ -246,10 +243,10 @@ def _do_run(
     add_job_metadata(run=run)
     with as_cut_off_errors():
         attempts, notes = score_open_videos(
-            job, run, watch, frames_per_byte=frames_per_byte, cluster=cluster, continued=continued
+            job, run, watch, frames_per_byte=frames_per_byte, executor=executor, continued=continued
         )
         lease.check()
-        with watch.stage("settle"):
+        with watch.stage("settle"), activity("writing the tables", job.settings.quiet):
             totals = settle(store, run, attempts, _scored_by(job))
         lease.check()
         record = _make_record(job, run, totals, notes.union(lease.notes), watch, started)

@@ -205,7 +205,9 @@ def _start_ray(settings: FinetuneSettings, labelled: LabelledFrames, out: Consol
 
     clip = next(iter(labelled.clips.values()))
     paths = settings.output, clip.uri
-    resources = start_cluster(settings, *paths, device=settings.device, sized=sized, out=out, gpus=settings.workers)
+    resources = start_cluster(
+        settings, *paths, device=settings.device, sized=sized, out=out, gpus=settings.workers, quiet=settings.quiet
+    )
     worker_plan = fit.plan_workers(
         resources, workers=settings.workers, device=settings.device, precision=settings.precision
     )
@@ -223,7 +225,11 @@ def _start_ray_to_embed(settings: FinetuneSettings, labelled: LabelledFrames, ou
         return size_pools(resources, use_gpu=use_gpu, decode_actors=settings.decode_actors, classify_actors=0)
 
     clip = next(iter(labelled.clips.values()))
-    return sized(start_cluster(settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out))
+    return sized(
+        start_cluster(
+            settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out, quiet=settings.quiet
+        )
+    )
 
 
 def _load_initial(settings: FinetuneSettings, backbone: str, labelled: LabelledFrames) -> Checkpoint:

@@ -15,3 +15,7 @@ class LedgerError(ArtifactscanError):
 
 class CutOffError(ArtifactscanError):
     """The run ended early (a full disk, a lost cluster): the job exits with 3 and can be continued."""
+
+
+class NodesLostError(ArtifactscanError):
+    """A node was lost and a graph waits for actors or blocks that were on it; a new graph would not."""

@@ -304,14 +304,19 @@ def at_work(process: subprocess.Popen, name: str) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(
-    "victims",
-    [pytest.param((), id="driver"), pytest.param(("Decode", "Classify"), id="workers", marks=pytest.mark.slow)],
+    ("executor", "victims"),
+    [
+        pytest.param("local", (), id="without Ray"),
+        pytest.param("ray", (), id="driver"),
+        pytest.param("ray", ("Decode", "Classify"), id="workers", marks=pytest.mark.slow),
+    ],
 )
 def test_a_kill_costs_nothing(
-    victims: tuple[str, ...], many: Path, checkpoint: str, undisturbed: pd.DataFrame, tmp_path: Path
+    executor: str, victims: tuple[str, ...], many: Path, checkpoint: str, undisturbed: pd.DataFrame, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
     arguments = ("--input", many, "--output", store, "--checkpoint", checkpoint, *DENSE, "--segment-frames", 4)
+    arguments = (*arguments, "--executor", executor)
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     with subprocess.Popen(command(*arguments), env=environment, stdout=subprocess.PIPE, text=True) as process:
         for name in victims:
@@ -333,6 +338,7 @@ def test_a_kill_costs_nothing(
 @pytest.mark.slow
 def test_sigterm_is_an_interruption(many: Path, checkpoint: str, tmp_path: Path) -> None:
     arguments = ("--input", many, "--output", tmp_path / "store", "--checkpoint", checkpoint, *DENSE)
+    arguments = (*arguments, "--executor", "ray")
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     with subprocess.Popen(
         command(*arguments), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

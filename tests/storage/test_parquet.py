@@ -1,4 +1,4 @@
-"""Parquet files of other people run no code."""
+"""Parquet files of other people run no code; parts are files of their own."""
 
 import os
 import pickle
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from artifactscan.errors import UsageError
-from artifactscan.storage.parquet import open_plain, read_batches, read_table
+from artifactscan.storage.parquet import open_plain, read_batches, read_table, write_part
 
 PICKLED = {b"ARROW:extension:name": b"ray.data.arrow_pickled_object", b"ARROW:extension:metadata": b""}
 """What marks a column whose values Ray Data unpickles."""
@@ -85,3 +85,12 @@ def test_a_table_that_was_cut_off_is_named(read: Callable[[str], object], tmp_pa
         UsageError, match=rf"^table {path} is damaged or cut off \(Parquet .*\); restore it from a copy$"
     ):
         read(str(path))
+
+
+def test_write_part(tmp_path: Path) -> None:
+    rows = pa.table({"uri": ["a.mp4", "b.mp4"]})
+    for scored in (rows, rows.slice(0, 0), rows):
+        write_part(str(tmp_path / "parts"), scored)
+    written = sorted((tmp_path / "parts").iterdir())
+    assert len(written) == 2, "a part of its own each time, and none for nothing"
+    assert all(read_table(str(part)).equals(rows) for part in written)

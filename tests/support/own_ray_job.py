@@ -23,7 +23,7 @@ class OwnRayJob:
         self.tmpdir = tmpdir
         usual = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "jobs" / "score.py"), *map(str, arguments), "--quiet"],
+            [sys.executable, str(ROOT / "jobs" / "score.py"), "--executor", "ray", *map(str, arguments), "--quiet"],
             env={**usual, "TMPDIR": str(tmpdir), **env},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -5,6 +5,7 @@ and reading a value runs code of the file's author.
 """
 
 import io
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,6 +54,12 @@ def _runs_code(type: pa.DataType) -> bool:
 def write_table(table: pa.Table, uri: str) -> None:
     """Writes one zstd Parquet file, completely or not at all."""
     storage.write_bytes(uri, parquet_bytes(table))
+
+
+def write_part(folder: str, rows: pa.Table) -> None:
+    """Writes rows, unless there are none, as a new file in ``folder``."""
+    if rows.num_rows:
+        write_table(rows, storage.join(folder, f"{secrets.token_hex(16)}.parquet"))
 
 
 def read_schema(uri: str) -> pa.Schema:

@@ -3,7 +3,7 @@
 import pytest
 
 from artifactscan.pipelines.ray_cluster.node_watch import STUCK_S, StallDetector
-from artifactscan.pipelines.ray_cluster.progress import Snapshot
+from artifactscan.scoring.progress import Snapshot
 
 SILENCE_S = 600.0
 NODES = {"decoder": "a", "classifier": "b"}

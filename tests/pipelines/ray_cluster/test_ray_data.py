@@ -1,18 +1,14 @@
 """Blocks of work and the options of Ray Data; without starting Ray."""
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 import ray
-from parts import attempt
 
 from artifactscan.pipelines.ray_cluster import ray_data
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
 from artifactscan.pipelines.ray_cluster.resources import Node, Resources
-from artifactscan.schemas import PARTS
-from artifactscan.storage.parquet import read_table
 
 
 @pytest.fixture
@@ -63,12 +59,3 @@ def test_fragmented_cpus_are_excluded() -> None:
     assert pools.fragmented_cpus > 0
     ray_data.configure_ray_data()
     assert context.execution_options.exclude_resources.cpu == 0, "the next graph's are its own"
-
-
-def test_write_part(tmp_path: Path) -> None:
-    rows = pa.Table.from_pylist(attempt("clip.mp4", [2, 1]), PARTS)
-    for scored in (rows, rows.slice(0, 0), rows):
-        ray_data.write_part(str(tmp_path / "parts"), scored)
-    written = sorted((tmp_path / "parts").iterdir())
-    assert len(written) == 2, "a part of its own each time, and none for nothing"
-    assert all(read_table(str(part)).equals(rows) for part in written)

@@ -1,6 +1,7 @@
 """Preparing a cluster: checks, messages, and waiting for nodes; without starting Ray."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from checkpoints import CHECKPOINT
@@ -11,8 +12,8 @@ from artifactscan.pipelines.ray_cluster import connection, node_wait, shared_pat
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
 from artifactscan.pipelines.ray_cluster.resources import Node, Resources
 from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
-from artifactscan.pipelines.score import prepare_cluster as module
-from artifactscan.pipelines.score.prepare_cluster import prepare_cluster
+from artifactscan.pipelines.score import ray_executor as module
+from artifactscan.pipelines.score.ray_executor import prepare_cluster
 from artifactscan.pipelines.score.request import make_job
 from artifactscan.pipelines.score.run import check_cluster
 from artifactscan.scoring.settings import ScoreSettings
@@ -87,16 +88,19 @@ def test_find_missing(nodes: tuple[Node, ...], lacking: list[str]) -> None:
 
 
 def test_check_cluster_asks_only_the_cluster_in_ray_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = ScoreSettings(input="/clips", output="/store")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(connection, "connect", lambda **_: pytest.fail("a Ray of this machine alone comes later"))
-    check_cluster("/clips", "/store", shared_filesystem=False)
+    check_cluster(here, "/clips", "/store")
 
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     monkeypatch.setattr(connection, "connect", lambda **_: Resources((), joined=True, alive=2))
-    check_cluster("/clips.parquet", "s3://bucket/store", shared_filesystem=False)  # the driver reads a manifest
+    check_cluster(here, "/clips.parquet", "s3://bucket/store")  # the driver reads a manifest
     with pytest.raises(UsageError, match="/clips is a local path, and the Ray cluster has 2 nodes"):
-        check_cluster("/clips", "s3://bucket/store", shared_filesystem=False)
+        check_cluster(here, "/clips", "s3://bucket/store")
     probed: list[str] = []
     monkeypatch.setattr(shared_paths, "_check_same_on_all_nodes", probed.append)
-    check_cluster("/not-there", "/store", shared_filesystem=True)
+    check_cluster(replace(here, shared_filesystem=True), "/not-there", "/store")
     assert probed == ["/store"]
+    monkeypatch.setattr(connection, "connect", lambda **_: pytest.fail("no cluster takes part"))
+    check_cluster(replace(here, executor="local"), "/clips", "/store")

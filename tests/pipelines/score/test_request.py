@@ -45,6 +45,7 @@ ANOTHER: dict[str, tuple[Any, str]] = {
     "log_format": ("json", ""),
     "max_failed": (1.0, ""),
     "quiet": (True, ""),
+    "executor": ("local", ""),
 }
 
 

@@ -1,0 +1,64 @@
+"""Where the stages of a scoring run are executed: on Ray, or for little work in this process."""
+
+import os
+import sys
+from typing import Protocol
+
+import pyarrow as pa
+
+from artifactscan.messages.activity import activity
+from artifactscan.pipelines.score.request import ScoringJob
+from artifactscan.scoring.stopwatch import Stopwatch
+
+MOST_LOCAL_S = 45.0
+"""Seconds of decoding and classifying, one after the other, up to which a run stays in this process. On two cores Ray
+takes half of that to start; with more cores it makes up for its start later."""
+
+
+class Executor(Protocol):
+    """Runs the scoring stages over the open videos of a run."""
+
+    @property
+    def device(self) -> str | None:
+        """What the classifiers are put on: cuda or cpu; None where the classifier chooses."""
+        ...
+
+    def is_complete(self) -> bool:
+        """Whether all is still there that it was sized for."""
+        ...
+
+    def execute(self, job: ScoringJob, run: str, work: pa.Table, watch: Stopwatch) -> set[str]:
+        """Scores ``work``, one row per slice, into the run's parts; returns the classifiers' notes.
+
+        CutOffError where the machine or the cluster gives out, NodesLostError where another executor could go on.
+        """
+        ...
+
+
+def prepare_executor(job: ScoringJob, *, frames: int, local_uri: str | None, device: str | None = None) -> Executor:
+    """An executor for about ``frames`` sampled frames; UsageError where the cluster cannot be used.
+
+    ``local_uri``: a video that all nodes must reach; ``device``: in place of the settings'.
+    """
+    if is_local(job, frames):
+        from artifactscan.pipelines.score.local_executor import LocalExecutor
+
+        return LocalExecutor()
+    with activity("loading Ray", job.settings.quiet):
+        from artifactscan.pipelines.score.ray_executor import prepare_cluster
+    return prepare_cluster(job, frames=frames, local_uri=local_uri, device=device)
+
+
+def is_local(job: ScoringJob, frames: int) -> bool:
+    """Whether ``frames`` sampled frames are scored in this process: as ``--executor`` says, or where there are few,
+    no cluster is named, no Ray runs here already, and no number of processes is asked for."""
+    settings = job.settings
+    if settings.executor != "auto":
+        return settings.executor == "local"
+    ray = sys.modules.get("ray")
+    if "RAY_ADDRESS" in os.environ or (ray is not None and ray.is_initialized()):
+        return False
+    if settings.decode_actors or settings.classify_actors:
+        return False
+    costs = job.frame_costs("cpu")
+    return frames * (costs.decode_s + costs.classify_s) <= MOST_LOCAL_S

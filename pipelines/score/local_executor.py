@@ -1,0 +1,67 @@
+"""Executes the scoring stages in this process, with one decoding child beside it: no Ray to start, for a few clips."""
+
+import logging
+import sys
+from contextlib import closing
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifactscan.decode.reader import ReaderCounts
+from artifactscan.decode.segment import Segment
+from artifactscan.messages.logs import ROOT_LOGGER, log_json
+from artifactscan.pipelines.score.request import ScoringJob
+from artifactscan.scoring.progress import Progress, Tally
+from artifactscan.scoring.stages import SEGMENTS_PER_BATCH, ClassifyStage, DecodeStage, log_fault
+from artifactscan.scoring.stopwatch import Stopwatch
+from artifactscan.storage.concurrent import ReadAhead
+from artifactscan.storage.parquet import write_part
+
+WAITING_SEGMENTS = 4
+"""Decoded segments that may wait for the classifier: 64 frames of 224 x 384 pixels each take 66 MB together."""
+
+
+class LocalExecutor:
+    """Runs the stages in a loop; see Executor."""
+
+    device: str | None = None
+
+    def is_complete(self) -> bool:
+        """Always."""
+        return True
+
+    def execute(self, job: ScoringJob, run: str, work: pa.Table, watch: Stopwatch) -> set[str]:
+        """Scores ``work`` into the run's parts; returns the classifier's notes."""
+        settings, checkpoint = job.settings, job.checkpoint
+        total = pc.sum(pc.equal(work["slice"], 0)).as_py() or 0  # a video is counted with its first slice
+        report = _Report(total)
+        log = log_json(run, sys.stderr) if settings.log_format == "json" else None
+        decoding = settings.decoding(checkpoint.card.input, context_frames=checkpoint.card.context_frames)
+        with (
+            watch.stage("score"),
+            Progress(report.tally.read, total=total, quiet=settings.quiet, log=log),
+            closing(DecodeStage(decoding, report)) as decode,
+            ReadAhead(decode.decode(work), WAITING_SEGMENTS) as segments,
+        ):
+            report.tally.worker_started("decode")
+            classify = ClassifyStage(checkpoint, settings.classifying(), report)  # loads while clips are decoded
+            report.tally.worker_started("classify")
+            for batch in segments.batches(SEGMENTS_PER_BATCH[classify.device]):
+                write_part(job.store.parts(run), classify.classify(pa.concat_tables(batch)))
+        return report.tally.snapshot.notes
+
+
+class _Report:
+    """Counts what the stages report, and logs the faults of videos."""
+
+    def __init__(self, total: int):
+        self.tally = Tally(total)
+
+    def decoded(self, row: dict[str, Any], segment: Segment, counts: ReaderCounts) -> None:
+        self.tally.add_decoded(len(segment.frame_index))
+        if segment.result is not None:
+            log_fault(logging.getLogger(ROOT_LOGGER), row, segment.result)
+
+    def classified(self, frames: int, seconds: float, outcomes: dict[str, str], notes: list[str]) -> None:
+        self.tally.add(frames, outcomes, notes)

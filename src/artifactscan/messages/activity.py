@@ -1,0 +1,54 @@
+"""Says on stderr what a job is doing while nothing else is printed."""
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from artifactscan.messages.logs import ROOT_LOGGER, logs_json
+
+SILENT_S = 1.0
+"""Seconds after which an activity is named."""
+REPEAT_S = 30.0
+"""Without a terminal: seconds between lines about the same activity."""
+
+
+@contextmanager
+def activity(what: str, quiet: bool = False) -> Iterator[None]:
+    """Names what the block does once it has taken SILENT_S, with its seconds: "starting Ray, 4 s".
+
+    One line that is rewritten and removed at the end on a terminal, a line every REPEAT_S elsewhere. The block prints
+    nothing itself. ``quiet``: says nothing.
+    """
+    if quiet:
+        yield
+        return
+    done = threading.Event()
+    thread = threading.Thread(target=_tell, args=(what, done), daemon=True, name="activity")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _tell(what: str, done: threading.Event) -> None:
+    started, told_at = time.monotonic(), None
+    live = sys.stderr.isatty() and not logs_json()
+    while not done.wait(SILENT_S):
+        now = time.monotonic()
+        text = f"{what}, {now - started:.0f} s"
+        if live:
+            print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+        elif told_at is not None and now - told_at < REPEAT_S:
+            continue
+        elif logs_json():
+            logging.getLogger(ROOT_LOGGER).info(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
+        told_at = now
+    if live and told_at is not None:
+        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
