@@ -137,6 +137,12 @@ def _logits(
         return size_pools(resources, use_gpu=use_gpu, decode_actors=settings.decode_actors, classify_actors=0)
 
     check_weights(checkpoint)
+    settings.classifying().uses_graph(checkpoint)  # raises where int8 is asked for and is not there
+    if settings.precision == "int8" and checkpoint.card.context_frames:
+        raise UsageError(
+            "--precision int8: a checkpoint that looks at neighbouring frames is evaluated by torch only; "
+            "evaluate it without --precision"
+        )
 
     def start() -> PoolSizes:
         clip = next(iter(labelled.clips.values()))

@@ -71,7 +71,7 @@ def prepare_cluster(job: ScoringJob, *, frames: int, local_uri: str | None, devi
     ``frames``: sampled frames to expect, by which an autoscaler is asked for nodes; ``local_uri``: a video that all
     nodes must reach; ``device``: in place of the settings'.
     """
-    settings, device = job.settings, device or job.settings.device
+    settings, device = job.settings, device or job.device
     paths = [settings.output] if is_manifest(settings.input) else [settings.input, settings.output]
     paths += [local_uri] if local_uri else []
     one_disk = not settings.shared_filesystem and any(not storage.is_remote(storage.normalise(path)) for path in paths)

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from artifactscan import storage
 from artifactscan.decode.video import decoders_to_try
+from artifactscan.errors import UsageError
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.scoring.frame_costs import FrameCosts, measured_frame_costs
 from artifactscan.scoring.settings import ScoreSettings
@@ -14,6 +15,7 @@ from artifactscan.scoring.spec import Spec
 from artifactscan.storage.digest import digest
 from artifactscan.store.layout import Store
 from artifactscan.store.run_records import RunRecord, StoredRuns
+from artifactscan.store.versions import NOT_INSTALLED, versions_of
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,25 @@ def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
         sample_fps=settings.sample_fps,
         decoder=settings.decoder,
         precision=settings.precision,
+        backend=_backend(settings, checkpoint),
         input=checkpoint.card.input,
         checkpoint_digest=checkpoint.digest,
     )
     scope = digest([storage.normalise(settings.input), asdict(settings.listing())])
     return Request(spec=spec, scope=scope, limits=digest(asdict(settings.limits())))
+
+
+def _backend(settings: ScoreSettings, checkpoint: Checkpoint) -> str | None:
+    """Spec.backend; UsageError where the exported graph is to be run and OpenVINO is not installed."""
+    if not settings.classifying().uses_graph(checkpoint):
+        return None
+    installed = versions_of(["openvino"])["openvino"]
+    if installed == NOT_INSTALLED:
+        raise UsageError(
+            f"checkpoint {settings.checkpoint} has an exported graph, which needs OpenVINO: "
+            "pip install 'artifactscan[openvino]', or give --device cuda or a folder without graph.json"
+        )
+    return f"openvino {installed}"
 
 
 def note_on_decoders(settings: ScoreSettings) -> str | None:
@@ -63,6 +79,11 @@ class ScoringJob:
     out: Console
     earlier: tuple[RunRecord, ...] = ()
     """The committed runs of the store, oldest first."""
+
+    @property
+    def device(self) -> str:
+        """The device setting, or cpu where the checkpoint's exported graph is run."""
+        return self.settings.device if self.request.spec.backend is None else "cpu"
 
     @cached_property
     def request(self) -> Request:
@@ -95,5 +116,9 @@ class ScoringJob:
 
 
 def make_job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> ScoringJob:
-    """The job that ``settings`` describe; its store is not read yet."""
+    """The job that ``settings`` describe; its store is not read yet.
+
+    UsageError where the checkpoint cannot be run as they say.
+    """
+    make_request(settings, checkpoint)
     return ScoringJob(settings, Store(storage.normalise(settings.output)), checkpoint, out)

@@ -126,7 +126,7 @@ def _show_plan(job: ScoringJob) -> int:
         plan = _make_plan(job, Path(folder, "manifest.parquet"))
     if outdated := _runs_by_other_thresholds(job):
         job.out.print(Text(_note_on_thresholds(job, outdated)), soft_wrap=True)
-    prices, device = job.settings.price_per_hour, job.settings.device
+    prices, device = job.settings.price_per_hour, job.device
     if device == "auto":  # the second price is that of a node with a GPU
         device = "cuda" if len(prices) == 2 else last_device(job.earlier) or "cpu"
     cost = estimate(plan.expected_frames, job.frame_costs(device), node_cpus=job.settings.node_cpus, prices=prices)
@@ -220,7 +220,7 @@ def _check_weights(job: ScoringJob) -> None:
         same = all(run.versions.get(name) == ours[name] for name in ("timm", "torch"))
         return same and run.checkpoint["digest"] == job.checkpoint.digest and run.counts["frames"] > 0
 
-    if job.settings.checkpoint == BUILTIN or any(map(used_them, job.earlier)):
+    if job.settings.checkpoint == BUILTIN or job.request.spec.backend or any(map(used_them, job.earlier)):
         return
     with activity("checking the checkpoint's weights", job.settings.quiet):
         from artifactscan.model.backbone import check_weights

@@ -15,8 +15,8 @@ from artifactscan.labels import LABELS
 from artifactscan.model import backbone
 from artifactscan.model.backbone import initialise, normalise, probe_frames
 from artifactscan.model.checkpoint import Calibration, Checkpoint
-from artifactscan.model.classifier import MAX_SCORE_CHANGE, Classifier
-from artifactscan.model.classify_settings import ClassifySettings
+from artifactscan.model.classifier import Classifier
+from artifactscan.model.classify_settings import MAX_SCORE_CHANGE, ClassifySettings
 
 SMALL = "test_resnet.r160_in1k"
 FP32 = ClassifySettings(precision="fp32", device="cpu")

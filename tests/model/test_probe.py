@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import UsageError
@@ -15,7 +13,7 @@ from artifactscan.model.backbone import build_model, load_model, normalise, prob
 from artifactscan.model.checkpoint import Card, Checkpoint, load_checkpoint, save_checkpoint
 from artifactscan.model.classifier import Classifier
 from artifactscan.model.classify_settings import ClassifySettings
-from artifactscan.model.probe import ProbeModel, add_changes, pool_tiles, smooth, split_tiles
+from artifactscan.model.probe import ProbeModel, pool_tiles, split_tiles
 from artifactscan.model.probe_spec import ProbeSpec
 
 VIT, RESNET = "test_vit.r160_in1k", "test_resnet.r160_in1k"
@@ -26,22 +24,6 @@ def probe_checkpoint(backbone: str = VIT, spec: InputSpec = SPEC, **probe) -> Ch
     card = Card(backbone=backbone, input=spec, probe=ProbeSpec(**{"components": 8, **probe}))
     torch.manual_seed(3)
     return Checkpoint(card=card, weights=safetensors.torch.save(dict(build_model(card).state_dict())))
-
-
-def test_windows_add_the_change_within_the_clip() -> None:
-    features = torch.tensor([[0.0], [1.0], [-3.0], [5.0], [4.0]])
-    assert add_changes(features, [3, 2], 1).tolist() == [[0, 1], [1, 5], [-3, 4], [5, 1], [4, 1]]
-    assert add_changes(features, [3, 2], 2)[:, 1].tolist() == [5, 5, 5, 1, 1]
-    assert add_changes(features, [1, 4], 2)[0].tolist() == [0, 0]
-    assert add_changes(features, [3, 2], 0) is features
-
-
-@given(st.lists(st.integers(0, 6), max_size=5), st.integers(1, 3))
-def test_a_window_does_not_depend_on_other_clips(lengths: list[int], neighbours: int) -> None:
-    features = torch.randn(sum(lengths), 2, generator=torch.Generator().manual_seed(0))
-    together = add_changes(features, lengths, neighbours)
-    alone = [add_changes(clip, [len(clip)], neighbours) for clip in features.split(lengths) if len(clip)]
-    assert torch.equal(together, torch.cat(alone) if alone else together[:0])
 
 
 def test_tiles_are_cut_by_row_and_pooled_by_mean_and_maximum() -> None:
@@ -160,10 +142,7 @@ def test_the_last_feature_map_is_read_as_the_head_pools_it(backbone: str) -> Non
     assert torch.equal(most, patches.amax(2))
 
 
-def test_smoothing_takes_half_of_its_share_from_each_side() -> None:
-    logits = torch.tensor([[0.0], [1.0], [4.0], [8.0]])
-    assert torch.allclose(smooth(logits, [3, 1], 0.5), torch.tensor([[0.25], [1.5], [3.25], [8.0]]))
-    assert smooth(logits, [3, 1], 0.0) is logits
+def test_context_frames() -> None:
     assert ProbeSpec(neighbours=1, smoothing=0.5).context_frames == 2
     assert ProbeSpec(neighbours=1).context_frames == 1
 

@@ -26,6 +26,7 @@ OTHER = {
     "input": replace(SPEC.input, width=398),
     "checkpoint_digest": "fedcba9876543210",
     "decoding_version": 2,
+    "backend": "openvino 2026.4.1",
 }
 OTHER_INPUT = {"height": 225, "width": 225, "resize": "area", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 

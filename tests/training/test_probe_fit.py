@@ -11,8 +11,9 @@ from sklearn.preprocessing import StandardScaler
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.model.backbone import build_model, load_model
 from artifactscan.model.checkpoint import Card, Checkpoint
-from artifactscan.model.probe import ProbeModel, add_changes
+from artifactscan.model.probe import ProbeModel
 from artifactscan.model.probe_spec import ProbeSpec
+from artifactscan.model.probe_windows import add_changes, window_logits
 from artifactscan.training.embeddings import LabelledWindows
 from artifactscan.training.probe_checkpoint import with_head
 from artifactscan.training.probe_fit import PENALTIES, fit_probe, probe_logits
@@ -35,7 +36,7 @@ def frames(spec: ProbeSpec, seed: int = 0) -> tuple[LabelledWindows, np.ndarray,
 def test_the_head_is_scikit_learns_ridge_on_standardised_features() -> None:
     spec = ProbeSpec(neighbours=1)
     windows, targets, y = frames(spec)
-    x = add_changes(torch.from_numpy(windows.read).reshape(-1, WIDTH), [3] * FRAMES, 1)[1::3].numpy()
+    x = add_changes(windows.read.reshape(-1, WIDTH), [3] * FRAMES, 1)[1::3]
     z = StandardScaler().fit_transform(x.astype(np.float64))
     penalty = 0.03
     ridge = Ridge(alpha=penalty * np.sum(z * z)).fit(z, targets)
@@ -85,7 +86,10 @@ def test_frames_of_a_clip_get_the_logits_of_the_probe_model(components: int) -> 
     complete = load_model(with_head(empty, fitted.weights))
     assert isinstance(complete, ProbeModel)
     with torch.inference_mode():
-        logits = complete.logits(complete.features(clip), [12]).numpy()
+        features = complete.features(clip).numpy()
+    head = complete.head
+    weight, bias = head.weight.numpy(force=True), head.bias.numpy(force=True)
+    logits = window_logits(features, [12], spec, weight, bias)
     assert np.allclose(logits, probe_logits(windows, fitted.weights, spec), atol=1e-4)
 
 

@@ -85,7 +85,7 @@ class ExplainedModel(nn.Module):
         if self.model.probe.blocks:
             return self.model(pixels)
         read = read_last_features(self.backbone, self.features(pixels), self.model.probe)
-        return self.model.logits(self.model.project(read), [1] * len(pixels))
+        return self.model.logits_alone(self.model.project(read))
 
 
 class _Features(nn.Module):

@@ -16,6 +16,7 @@ from artifactscan import storage
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.labels import LABELS
+from artifactscan.model.exported_graph import INFO_NAME, ExportedGraph, load_graph, save_graph
 from artifactscan.model.operating_point import OperatingPoint, auroc_on_unseen_clips, parse_operating_point
 from artifactscan.model.probe_spec import ProbeSpec, parse_probe
 from artifactscan.storage import storage_errors
@@ -108,6 +109,8 @@ class Checkpoint:
     card: Card
     weights: bytes
     """The content of model.safetensors."""
+    graph: ExportedGraph | None = None
+    """Its backbone as a graph for the CPU, if it was exported; scores depend on it by Spec.backend."""
     known_as: str | None = None
     """The digest that a store has its scores under, where an earlier version computed it otherwise."""
 
@@ -182,11 +185,13 @@ def load_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
         checkpoint.tensor_shapes()
     except SafetensorError as error:
         raise UsageError(f"checkpoint file {weights_uri} is damaged or cut off ({error}); copy it again") from None
-    return checkpoint
+    return replace(checkpoint, graph=load_graph(folder, checkpoint.digest))
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
     """Writes a checkpoint folder, local or s3://; the card last, so that a folder with a card is complete.
+
+    An exported graph of another checkpoint in that folder goes.
 
     CutOffError where it cannot be written; the folder then has no card.
     """
@@ -194,7 +199,10 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
     card_uri = storage.join(folder, CARD_NAME)
     try:
         storage.remove_tree(card_uri)  # it may be that of another checkpoint
+        storage.remove_tree(storage.join(folder, INFO_NAME))
         storage.write_bytes(storage.join(folder, WEIGHTS_NAME), checkpoint.weights)
+        if checkpoint.graph is not None:
+            save_graph(checkpoint.graph, folder)
         storage.write_bytes(card_uri, json.dumps(asdict(checkpoint.card), indent=2).encode())
     except OSError as error:
         reason = storage_errors.describe(error, folder)

@@ -5,7 +5,7 @@ import torch
 
 from artifactscan.model.backbone import load_model, normalise
 from artifactscan.model.checkpoint import Checkpoint
-from artifactscan.model.classifier import BATCH_FRAMES
+from artifactscan.model.classify_settings import BATCH_FRAMES
 from artifactscan.model.device import check_gpu
 from artifactscan.model.malloc import keep_freed_memory
 from artifactscan.model.probe import ProbeModel

@@ -1,6 +1,5 @@
 """Probes: a linear head on the features of a frozen backbone, of a frame and of the sampled frames around it."""
 
-from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -33,7 +32,7 @@ class ProbeModel(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Logits, float (n, labels), of normalised float (n, 3, height, width), each frame as a clip of its own."""
-        return self.logits(self.features(frames), [1] * len(frames))
+        return self.logits_alone(self.features(frames))
 
     def features(self, frames: torch.Tensor) -> torch.Tensor:
         """Features of each frame, float32 (n, features), of normalised float (n, 3, height, width)."""
@@ -49,10 +48,12 @@ class ProbeModel(nn.Module):
         """The features of each frame, (n, features), of what was read, (n · tiles, width)."""
         return pool_tiles(self.projection(scale_lengths(read, self.probe)), self.probe.tile_count)
 
-    def logits(self, features: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """Logits, float (n, labels), of the features of clips one after the other, of ``lengths`` frames each."""
-        logits = self.head(add_changes(features, lengths, self.probe.neighbours))
-        return smooth(logits, lengths, self.probe.smoothing)
+    def logits_alone(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits, float (n, labels), of the features of frames, each a clip of its own, in which nothing changes.
+
+        ``FeatureHead`` has those of longer clips.
+        """
+        return self.head(torch.cat([features, torch.zeros_like(features)], 1) if self.probe.neighbours else features)
 
     def _width(self) -> int:
         if self.probe.blocks:
@@ -142,42 +143,6 @@ def pool_tiles(projected: torch.Tensor, tiles: int) -> torch.Tensor:
         return projected
     of_frame = projected.unflatten(0, (-1, tiles))
     return torch.cat([of_frame.mean(dim=1), of_frame.amax(dim=1)], dim=1)
-
-
-def add_changes(features: torch.Tensor, lengths: Sequence[int], neighbours: int) -> torch.Tensor:
-    """Each frame's features and how much they change around it: (n, features), or (n, 2 · features) with neighbours.
-
-    ``features``: (n, features) of clips one after the other, ``lengths`` the frames of each. The change is the sum of
-    the absolute differences between consecutive frames, from ``neighbours`` frames before to as many after; frames
-    beyond the ends of a clip count as equal to its first or last one.
-    """
-    if not neighbours:
-        return features
-    change = torch.zeros_like(features)
-    at = _shifted_rows(lengths, features.device)
-    for offset in range(-neighbours, neighbours):
-        change += (features[at(offset + 1)] - features[at(offset)]).abs()
-    return torch.cat([features, change], dim=1)
-
-
-def smooth(logits: torch.Tensor, lengths: Sequence[int], share: float) -> torch.Tensor:
-    """(n, labels) of clips of ``lengths`` frames, with ``share`` of each frame's from the frames before and after it.
-
-    The first frame of a clip counts as its own predecessor, and the last one as its own successor.
-    """
-    if not share:
-        return logits
-    at = _shifted_rows(lengths, logits.device)
-    return (1 - share) * logits + share / 2 * (logits[at(-1)] + logits[at(1)])
-
-
-def _shifted_rows(lengths: Sequence[int], device: torch.device) -> Callable[[int], torch.Tensor]:
-    """A function from an offset to the row of the frame so many later in the same clip, or of the clip's end."""
-    counts = torch.tensor(lengths, dtype=torch.int64, device=device)
-    ends = torch.repeat_interleave(torch.cumsum(counts, 0), counts)
-    first, last = ends - torch.repeat_interleave(counts, counts), ends - 1
-    position = torch.arange(len(first), device=device)
-    return lambda offset: (position + offset).clamp(first, last)
 
 
 def _has_class_token(backbone: nn.Module) -> bool:

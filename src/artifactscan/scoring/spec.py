@@ -18,9 +18,14 @@ class Spec:
     """The setting; auto chooses bf16 only where no score moves by 0.01."""
     input: InputSpec
     checkpoint_digest: str
+    backend: str | None = None
+    """What runs the exported graph of the checkpoint, with its version; None: torch, from the weights."""
     decoding_version: int = DECODING_VERSION
 
     @property
     def digest(self) -> str:
         """16 hex digits, equal for scores that may be in one table."""
-        return digest(asdict(self))
+        values = asdict(self)
+        if self.backend is None:  # as it was before there were others
+            del values["backend"]
+        return digest(values)

@@ -173,8 +173,8 @@ class DeviceSettings:
 
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """auto: cuda where there is a GPU, in this machine or in the cluster."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto: bf16 where the hardware has it and no score moves by 0.01 or more."""
+    precision: Literal["auto", "bf16", "fp32", "int8"] = "auto"
+    """auto: what is fastest on this hardware and moves no score by 0.01 or more; int8: that of an exported graph."""
 
     def classifying(self) -> ClassifySettings:
         """How frames become scores."""

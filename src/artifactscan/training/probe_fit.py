@@ -8,8 +8,9 @@ import torch
 
 from artifactscan.evaluation.label_metrics import has_both_classes
 from artifactscan.evaluation.splits import video_folds
-from artifactscan.model.probe import add_changes, pool_tiles, scale_lengths, smooth
+from artifactscan.model.probe import pool_tiles, scale_lengths
 from artifactscan.model.probe_spec import ProbeSpec
+from artifactscan.model.probe_windows import add_changes, smooth
 from artifactscan.training.embeddings import LabelledWindows
 
 PENALTIES: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
@@ -118,8 +119,8 @@ class _HeadInputs:
         read = scale_lengths(torch.from_numpy(windows.read[inside]).float().flatten(0, 1), spec)
         if weight is not None and bias is not None:
             read = torch.nn.functional.linear(read, torch.from_numpy(weight), torch.from_numpy(bias))
-        features = pool_tiles(read, windows.read.shape[2])
-        self._x = add_changes(features, self._lengths.tolist(), spec.neighbours).numpy()
+        features = pool_tiles(read, windows.read.shape[2]).numpy()
+        self._x = add_changes(features, self._lengths, spec.neighbours)
 
     def middle(self) -> np.ndarray:
         """float32 (windows, features): of the labelled frames."""
@@ -127,8 +128,7 @@ class _HeadInputs:
 
     def logits(self, weight: np.ndarray, bias: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """float32 (windows, labels): of the labelled frames, or of those with numbers ``rows``."""
-        of_all = torch.from_numpy(self._x @ weight.T + bias)
-        logits = smooth(of_all, self._lengths.tolist(), self._spec.smoothing).numpy()[self._middles]
+        logits = smooth(self._x @ weight.T + bias, self._lengths, self._spec.smoothing)[self._middles]
         return logits if rows is None else logits[rows]
 
 
