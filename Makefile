@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 BUILTIN := build/builtin
 
 .DEFAULT_GOAL := help
-.PHONY: help install docs demo audit-demo builtin test test-long test-cluster test-all check format bench bench-scale bench-audit media-table sbom lock clean
+.PHONY: help install docs demo audit-demo builtin test test-long test-cluster test-all check format bench bench-rest bench-scale bench-audit media-table sbom lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -79,9 +79,15 @@ docs: $(INSTALLED) ## build the documentation as a site: build/site/index.html
 	$(PY) -m pip install --quiet -r docs/requirements.txt
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
-bench: $(INSTALLED) ## measure this job against its bound and its peers in one run
-	$(PY) -m pip install --quiet daft==0.7.26
-	$(PY) benchmarks/bench.py
+PEER_TOOLS := build/peer-tools
+
+bench: $(INSTALLED) ## measure this job against its bound and its peers in turns (an hour; BENCH=--quick: whether it works)
+	@$(PYTHON) -m venv $(PEER_TOOLS)  # of its own: they are no dependencies; without them they have no figures
+	@$(PEER_TOOLS)/bin/python -m pip install --quiet --no-deps daft==0.7.26 torchcodec==0.17.0 || true
+	$(PY) benchmarks/bench.py --tools $(PEER_TOOLS) $(BENCH)
+
+bench-rest: $(INSTALLED) ## fine-tuning against a bare loop; memory, seconds a clip and planning as clips grow in number
+	$(PY) benchmarks/bench_rest.py
 
 bench-scale: $(INSTALLED) ## the job on up to 8 simulated nodes, over 100,000 videos, its tail; `ray job submit` (an hour)
 	$(PY) benchmarks/scale_cluster.py
