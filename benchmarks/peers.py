@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -133,11 +134,8 @@ def ray_data(clips: list[str], checkpoint: str, output: Path) -> dict[str, Any]:
         .write_parquet(str(output))
     )
     written = pd.read_parquet(output, columns=["decoded_s", "scored_s"])
-    batches = written.groupby("scored_s").size().sort_index()
-    return {
-        "scored": [(float(at), int(frames)) for at, frames in batches.items()],
-        "ahead_frames": int((written["decoded_s"] <= batches.index[0]).sum()),
-    }
+    scored = sorted(Counter(written["scored_s"].tolist()).items())
+    return {"scored": scored, "ahead_frames": sum(at <= scored[0][0] for at in written["decoded_s"].tolist())}
 
 
 def daft(clips: list[str], checkpoint: str, output: Path) -> dict[str, Any]:
