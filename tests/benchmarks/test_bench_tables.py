@@ -1,18 +1,12 @@
-"""The tables of `make bench`, and when the job's parts became ready."""
+"""The tables of `make bench`."""
 
-import os
 from io import StringIO
-from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from rich.console import Console
 from rich.table import Table
 
-from artifactscan.schemas import PARTS
-from artifactscan.storage.parquet import write_table
 from benchmarks.bench_tables import ONE_CLIP, TIMES_PEER, decoding, steady_state, whole_commands
-from benchmarks.contestants import parts_scored
 from benchmarks.figures import Costs, Run, Scored, Turn
 
 COSTS = Costs(decode_cpu_s=0.02, classify_s=0.024, precision="bf16", frames_per_clip=24)
@@ -71,17 +65,3 @@ def test_a_target_not_to_exceed(measured: float, words: str) -> None:
 @pytest.mark.parametrize(("measured", "words"), [(1.3, "≥ 1.30×"), (1.29, "≥ 1.30× missed")])
 def test_a_target_to_reach(measured: float, words: str) -> None:
     assert TIMES_PEER["engineer_loop"].words(measured) == words
-
-
-def test_parts_are_read_in_the_order_they_were_written(tmp_path: Path) -> None:
-    """One part has two segments, one has none with frames."""
-    for name, at_s, counts in (("b", 20, (3, 4)), ("a", 30, (5,)), ("c", 10, (0,))):
-        frames = [
-            [dict.fromkeys((field.name for field in PARTS.field("frames").type.value_type), 0)] * n for n in counts
-        ]
-        columns = {field.name: pa.nulls(len(counts), field.type) for field in PARTS} | {
-            "frames": pa.array(frames, PARTS.field("frames").type)
-        }
-        write_table(pa.table(columns), str(tmp_path / f"{name}.parquet"))
-        os.utime(tmp_path / f"{name}.parquet", (at_s, at_s))
-    assert parts_scored(tmp_path) == ((20, 7), (30, 5))
