@@ -14,10 +14,11 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -31,6 +32,7 @@ from benchmarks.contestants import (  # noqa: E402
     Course,
     DidNotFinishError,
     compare_decoders,
+    faster_precision,
     job_flags,
     make_checkpoint,
     measure_costs,
@@ -41,7 +43,6 @@ from benchmarks.figures import Run, Turn, clips_for, errors, notes  # noqa: E402
 
 REAL_CLIPS = ROOT.parent / "shared" / "data" / "sora15" / "clips"
 MIXED_CLIPS = ROOT.parent / "shared" / "data" / "mixed"
-PEERS = ("engineer_loop", "plain_loop", "ray_data", "daft")
 SIZES, THOUSAND = (1, 15, 100), 1000
 """Numbers of clips. The last of SIZES is raised where the job would be done with them in less than STEADY_S."""
 STEADY_S, LEAST_S = 60.0, 20.0
@@ -97,17 +98,19 @@ def _measure(arguments: argparse.Namespace, work: Path) -> tuple[list[Turn], lis
     course = Course(tuple(sorted(clips.glob("*.mp4"))), work, make_checkpoint(work / "checkpoint"), arguments.tools)
     folders = [clips, *([MIXED_CLIPS] if MIXED_CLIPS.is_dir() and not arguments.quick else [])]
     decoding = compare_decoders(course, folders, 1 if arguments.quick else DECODE_REPEATS)
-    sizes, flags, turns = QUICK_SIZES if arguments.quick else SIZES, job_flags(), []
+    whole, steady = _contestants(course, compiled=arguments.compile)
+    sizes, turns = QUICK_SIZES if arguments.quick else SIZES, []
     for number in range(1 if arguments.quick else arguments.turns):
         costs = measure_costs(course, QUICK_LEAST_S if arguments.quick else LEAST_S)
         if number == 0 and not arguments.quick:
             sizes = (*sizes[:-1], clips_for(STEADY_S, sizes[-1], costs, CORES))
         turns.append(Turn(costs))
-        for name in _order(number, compiled=arguments.compile):
+        for name in in_turn([*whole, *(name for name in steady if name not in whole)], number):
             if any(name in turn.failed for turn in turns):
                 continue
+            more = (THOUSAND,) if arguments.thousand and number == 0 and name in PATIENT else ()
             try:
-                _run(turns[-1], name, course, sizes, flags, thousand=arguments.thousand and number == 0)
+                _run(turns[-1], name, whole.get(name), steady.get(name), sizes, more)
             except DidNotFinishError as error:
                 turns[-1].failed[name] = str(error)
                 print(f"{name}: {error}", flush=True)
@@ -115,25 +118,43 @@ def _measure(arguments: argparse.Namespace, work: Path) -> tuple[list[Turn], lis
     return turns, decoding
 
 
-def _order(turn: int, *, compiled: bool) -> list[str]:
-    """Every contestant, another one first in each turn: what comes first finds the machine cooler, or files cold."""
-    names = ["job", *(["job_compiled"] if compiled else []), *PEERS]
-    return names[turn % len(names) :] + names[: turn % len(names)]
+class Contestant(Protocol):
+    """Runs over a number of clips."""
+
+    def __call__(self, *, clips: int) -> Run: ...
+
+
+def _contestants(course: Course, *, compiled: bool) -> tuple[dict[str, Contestant], dict[str, Contestant]]:
+    """Those whose whole command is measured, and those whose steady state is measured in a run of its own."""
+    whole: dict[str, Contestant] = {"job": partial(run_job, course)}
+    whole["engineer_loop"] = partial(run_peer, course, "engineer_loop", "--precision", faster_precision(course))
+    whole |= {name: partial(run_peer, course, name) for name in ("plain_loop", "ray_data", "daft")}
+    steady: dict[str, Contestant] = {}
+    if flags := job_flags():
+        steady["job"] = partial(run_job, course, *flags)
+    if compiled:
+        steady["job_compiled"] = partial(run_job, course, *flags, "--compile", name="job_compiled")
+    return whole, steady
+
+
+def in_turn(names: Sequence[str], turn: int) -> list[str]:
+    """``names`` with another one first in each turn, so that none always comes when the machine is coolest."""
+    first = turn % len(names)
+    return [*names[first:], *names[:first]]
 
 
 def _run(
-    turn: Turn, name: str, course: Course, sizes: tuple[int, ...], flags: tuple[str, ...], *, thousand: bool
+    turn: Turn,
+    name: str,
+    whole: Contestant | None,
+    steady: Contestant | None,
+    sizes: Sequence[int],
+    more: Sequence[int],
 ) -> None:
-    """Runs a contestant over every number of clips and adds that to ``turn``."""
-    if name == "job_compiled":
-        turn.steady[name] = _told(run_job(course, sizes[-1], (*flags, "--compile"), name=name))
-        return
-    run = partial(run_job, course) if name == "job" else partial(run_peer, course, name=name)
-    whole = [_told(run(size)) for size in sizes]
-    turn.whole += whole
-    turn.steady[name] = _told(run_job(course, sizes[-1], flags)) if name == "job" and flags else whole[-1]
-    if thousand and name in PATIENT:
-        turn.whole.append(_told(run(THOUSAND)))
+    """Runs a contestant over every number of clips and adds that to ``turn``; ``more``: not for the steady state."""
+    runs = [_told(whole(clips=size)) for size in sizes] if whole else []
+    turn.steady[name] = _told(steady(clips=sizes[-1])) if steady else runs[-1]
+    turn.whole += [*runs, *(_told(whole(clips=size)) for size in more if whole)]
 
 
 def _told(run: Run) -> Run:

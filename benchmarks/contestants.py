@@ -80,7 +80,7 @@ def job_flags() -> tuple[str, ...]:
     return ("--executor", "ray") if "--executor" in help_text else ()
 
 
-def run_job(course: Course, clips: int, flags: Sequence[str] = (), *, name: str = "job") -> Run:
+def run_job(course: Course, *flags: str, clips: int, name: str = "job") -> Run:
     """`artifactscan score` at its default settings and ``flags``; DidNotFinishError with the end of its log."""
     output, log = course.output(name), course.work / f"{name}.log"
     command = [sys.executable, "-m", "artifactscan", "score", "--input", course.clips(clips), "--output", output]
@@ -150,11 +150,16 @@ def _decoding_cpu_s(pid: int) -> dict[int, float]:
     return seconds
 
 
-def run_peer(course: Course, clips: int, name: str) -> Run:
-    """One of PEERS; DidNotFinishError where it fails or stalls."""
+def faster_precision(course: Course) -> str:
+    """bf16 or fp32, whichever a good engineer finds to be faster here."""
+    return _peer(course, 1, "faster_precision")["precision"]
+
+
+def run_peer(course: Course, name: str, *flags: object, clips: int) -> Run:
+    """A peer with ``flags``; DidNotFinishError where it fails or stalls."""
     limit_s = LIMIT_S + LIMIT_S_PER_CLIP * clips
     began_s = time.time()
-    result = _peer(course, clips, name, limit_s=limit_s)
+    result = _peer(course, clips, name, *flags, limit_s=limit_s)
     return Run(
         contestant=name,
         clips=clips,
