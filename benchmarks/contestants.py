@@ -188,7 +188,8 @@ def compare_decoders(course: Course, folders: Sequence[Path], repeats: int) -> l
     """What decode_cpu.py finds of the mp4 files in ``folders``; with torchcodec where both it and the tools have it."""
     script, result = HERE / "decode_cpu.py", course.work / "decode_cpu.json"
     command: list[object] = [sys.executable, script, *folders, "--repeats", repeats, "--json", result]
-    if course.tools is not None and "--torchcodec" in _finished([sys.executable, script, "--help"]):
+    has_torchcodec = course.tools is not None and any(course.tools.glob("lib/python3*/site-packages/torchcodec"))
+    if has_torchcodec and "--torchcodec" in _finished([sys.executable, script, "--help"]):
         command += ["--torchcodec", course.tools]
     # It ends with 1 where frames differ, which the table says.
     done = subprocess.run(
