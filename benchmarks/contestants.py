@@ -106,8 +106,10 @@ def run_job(course: Course, *flags: str, clips: int, name: str = "job") -> Run:
         ahead_cpu_s=ahead_cpu_s,
         precision=",".join(facts["precision"]),
     )
-    if (run.frames, facts["outcomes"]) != (facts["counts"]["frames"], {"scored": clips}):
-        raise DidNotFinishError(f"{name} over {clips} clips is no measurement: its outcomes are {facts['outcomes']}")
+    frames = facts["counts"]["frames"]
+    if (run.frames, facts["outcomes"]) != (frames, {"scored": clips}):
+        told = f"{run.frames} frames in its parts, {frames} in its table, outcomes {facts['outcomes']}"
+        raise DidNotFinishError(f"{name} over {clips} clips is no measurement: {told}")
     return run
 
 
