@@ -5,7 +5,9 @@
     artifactscan checkpoint export --checkpoint DIR --output EXPORTED --precision int8 --calibrate CLIPS
 
 An exported checkpoint has the files of the one it was made from and the graph of its backbone, which scoring on a CPU
-runs with OpenVINO; exporting needs `pip install 'artifactscan[export]'`. It works in this process.
+runs with OpenVINO; exporting needs `pip install 'artifactscan[export]'`.
+
+It needs no cluster: it works in this process.
 
 Exit codes: 0 all well; 2 wrong usage; 3 it was cut off, the same command does it again.
 """

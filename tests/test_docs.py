@@ -20,10 +20,10 @@ from artifactscan.decode import reader
 from artifactscan.decode.packets import SELECTIVE_CODECS
 from artifactscan.decode.video import DecodeLimits
 from artifactscan.outcomes import Outcome
-from artifactscan.pipelines.ray_cluster import node_wait, node_watch, pool_sizes, progress, ray_data
+from artifactscan.pipelines.ray_cluster import node_wait, node_watch, pool_sizes, ray_data
 from artifactscan.pipelines.score import rounds
 from artifactscan.schemas import VIDEOS
-from artifactscan.scoring import plan, slicing
+from artifactscan.scoring import plan, progress, slicing
 from artifactscan.scoring.cost_estimate import estimate
 from artifactscan.scoring.frame_costs import REFERENCE
 from artifactscan.scoring.settings import ScoreSettings
