@@ -5,11 +5,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from decoded import H264, assert_identical, decode
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from media import draw_frame, read_number, write_clip
 
-from artifactscan.decode.input_spec import InputSpec
-from artifactscan.decode.pixels import to_rgb
+from artifactscan.decode.input_spec import RESIZE_KERNELS, InputSpec
+from artifactscan.decode.pixels import to_full_range, to_rgb
 
 # Pixels
 
@@ -91,3 +94,57 @@ def test_shrinking_does_not_alias(kernel: str) -> None:
     frame = av.VideoFrame.from_ndarray(stripes, format="rgb24")
     pixels = to_rgb(frame, InputSpec(height=64, width=64, resize=kernel))
     assert np.abs(pixels[:, 4:-4].astype(int) - 127).max() <= 3
+
+
+FORMATS = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv411p", "yuva420p", "nv12", "gray", "ya8", "rgb24", "pal8")
+DEEP_FORMATS = ("yuv420p10le", "yuv422p10le", "yuv444p12le", "p010le", "gray10le", "gbrp10le", "rgb48le")
+
+
+@given(
+    st.sampled_from(FORMATS + DEEP_FORMATS),
+    st.sampled_from(RESIZE_KERNELS),
+    st.tuples(st.integers(16, 400), st.integers(16, 400)),
+    st.tuples(st.integers(32, 300), st.integers(32, 300)),
+    st.sampled_from([0, LIMITED, FULL]),
+    st.integers(0, 1 << 32),
+)
+@example("yuv420p", "area", (64, 48), (224, 224), LIMITED, 0)
+@example("yuv420p", "bilinear", (64, 225), (224, 224), LIMITED, 0)
+@example("yuv420p", "bicubic", (300, 224), (224, 224), LIMITED, 0)
+@example("yuv420p", "bicubic", (224, 225), (224, 224), LIMITED, 0)
+@settings(max_examples=60, deadline=None)
+def test_pixels_are_those_of_the_packed_conversion(
+    pixel_format: str, kernel: str, size: tuple[int, int], shown: tuple[int, int], color_range: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    frame = av.VideoFrame(*size, pixel_format)
+    for plane in frame.planes:
+        limit = 256 if pixel_format in FORMATS else 65536 if "48" in pixel_format else 1024
+        samples = random.integers(0, limit, plane.buffer_size, np.uint16)
+        plane.update((samples.astype(np.uint8) if limit == 256 else samples[: plane.buffer_size // 2]).tobytes())
+    frame.color_range = color_range
+    pixels = to_rgb(frame, InputSpec(height=shown[1], width=shown[0], resize=kernel))
+    assert np.array_equal(pixels, _packed(frame, kernel, *shown))
+
+
+def _packed(frame: av.VideoFrame, kernel: str, width: int, height: int) -> np.ndarray:
+    """Scaled in one pass to packed RGB, as the scores of earlier versions were made."""
+    full = frame.color_range == FULL or frame.format.name.startswith(("yuvj", "rgb", "gbr"))
+    exact = Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
+    scaled = (
+        VideoReformatter()
+        .reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=Colorspace.ITU601,
+            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=Interpolation[kernel.upper()] | exact,
+            threads=1,
+        )
+        .to_ndarray()
+    )
+    limited_grey = frame.color_range == LIMITED and frame.format.name.startswith(("gray", "ya"))
+    return to_full_range(scaled) if limited_grey else scaled

@@ -20,6 +20,9 @@ _KERNELS = {
 # neighbouring output pixels, which fringes edges (mean error against resizing in RGB: 2.5 of 255 instead of 0.3).
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
 
+_PLANAR_KERNELS = ("bicubic", "lanczos")
+"""Kernels with more than two rows to each output row, wherever the height changes."""
+
 # A frame's tag (AVColorSpace) to swscale's matrix; constant-luminance BT.2020 has none of its own.
 _MATRICES = {
     1: Colorspace.ITU709,
@@ -63,11 +66,14 @@ def _scale(frame: av.VideoFrame, width: int, height: int, resize: str, scaler: V
     """The coded frame as uint8 RGB, (height, width, 3)."""
     untagged = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
     full_range = frame.color_range == ColorRange.JPEG or frame.format.name.startswith(_FULL_RANGE_FORMATS)
+    # swscale has SIMD code for planar RGB with full chroma resolution and none for packed: half the time, same pixels.
+    # With one or two rows to each output row it rounds packed RGB in another way.
+    planar = resize in _PLANAR_KERNELS and frame.height != height
     scaled = scaler.reformat(
         frame,
         width=width,
         height=height,
-        format="rgb24",
+        format="gbrp" if planar else "rgb24",
         src_colorspace=_MATRICES.get(frame.colorspace, untagged),
         src_color_range=ColorRange.JPEG if full_range else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
