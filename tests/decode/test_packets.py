@@ -65,9 +65,24 @@ def test_leading_frames_join_their_group_with_the_one_before() -> None:
     assert not groups_are_closed(notes)
 
 
-def test_only_the_highest_temporal_layer_is_disposable() -> None:
-    notes = [at(KEY, 0), at(DISPOSABLE, 1, layer=1), at(DISPOSABLE, 2, layer=2), at(REFERENCE, SECOND)]
-    assert decoded(notes) == [[0, 1, 3]]
+def test_no_picture_needs_one_of_a_higher_temporal_layer() -> None:
+    first, second = at(KEY, 0), [at(DISPOSABLE, 1, layer=1), at(REFERENCE, 2, layer=2), at(DISPOSABLE, 3, layer=2)]
+    assert decoded([first, *second, at(REFERENCE, SECOND)]) == [[0, 4]]
+    assert decoded([first, *second, at(REFERENCE, SECOND, layer=1)]) == [[0, 4]]
+    assert decoded([first, *second, at(DISPOSABLE, SECOND, layer=2)]) == [[0, 1, 2, 4]]
+    assert decoded([first, *second, at(DISPOSABLE, SECOND, layer=3)]) == [[0, 1, 2, 3, 4]]
+
+
+def test_a_sampled_picture_of_a_high_layer_needs_only_what_comes_before_it() -> None:
+    layers = [at(REFERENCE, n, layer=n % 3) for n in range(1, SECOND + 2)]
+    assert decoded([at(KEY, 0), *layers], 2.0) == [[0, 3, 6, 9, 12, 15, 18, 21, 24]]
+    layers[11] = at(REFERENCE, 12, layer=1)
+    assert decoded([at(KEY, 0), *layers], 2.0) == [[0, 1, 3, 4, 6, 7, 9, 10, 12, 15, 18, 21, 24]]
+
+
+def test_parameter_sets_of_a_high_layer_are_decoded() -> None:
+    notes = [at(KEY, 0, parameters=True), at(REFERENCE, 1, layer=2, parameters=True), at(REFERENCE, SECOND)]
+    assert decoded(notes) == [[0, 1, 2]]
 
 
 def test_parameter_sets_outside_restarts_forbid_skipping_groups() -> None:

@@ -1,10 +1,11 @@
 """Plans which packets of a video to decode for its sampled frames, without decoding any.
 
-Two kinds of packets are left out: frames that are not sampled and that no other frame refers to (H.264 nal_ref_idc 0;
-HEVC sub-layer non-reference pictures of the highest layer), and whatever follows the last sampled frame of a group, up
-to the next packet where decoding can restart without changing any frame.
+Two kinds of packets are left out: frames that are not sampled and that no frame decoded after them refers to (H.264:
+nal_ref_idc 0; HEVC: those of a higher temporal layer, and sub-layer non-reference pictures of the same), and whatever
+follows the last sampled frame of a group, up to the next packet where decoding can restart without changing any frame.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -100,19 +101,26 @@ def groups_are_closed(notes: list[PacketNote]) -> bool:
 
 def _groups(notes: list[PacketNote], packet_of_frame: dict[int, int]) -> list[GroupOfPictures]:
     frame_of_packet = {packet: frame for frame, packet in packet_of_frame.items()}
-    top_layer = max(note.layer for note in notes)
     groups = []
     for start, stop in pairwise([*_closed_group_starts(notes), len(notes)]):
         wanted = [number for number in range(start, stop) if number in frame_of_packet]
-        if not wanted:
-            continue
-        needed = [
-            number
-            for number in range(start, wanted[-1] + 1)
-            if number in frame_of_packet or not (notes[number].disposable and notes[number].layer == top_layer)
-        ]
-        groups.append(GroupOfPictures(needed, sorted(frame_of_packet[number] for number in wanted)))
+        if wanted:
+            needed = _needed(notes, range(start, wanted[-1] + 1), frame_of_packet)
+            groups.append(GroupOfPictures(needed, sorted(frame_of_packet[number] for number in wanted)))
     return groups
+
+
+def _needed(notes: list[PacketNote], numbers: range, wanted: Container[int]) -> list[int]:
+    """Those of the packets that ``wanted`` ones may need, with them."""
+    needed, highest = [], 0
+    for number in reversed(numbers):
+        note = notes[number]
+        # A picture refers to none of a higher temporal layer, and to no disposable one of its own.
+        above = note.layer > highest and not note.parameters
+        if number in wanted or not (above or (note.layer == highest and note.disposable)):
+            needed.append(number)
+            highest = max(highest, note.layer)
+    return needed[::-1]
 
 
 def _has_stray_parameters(notes: list[PacketNote]) -> bool:

@@ -150,6 +150,11 @@ class _GroupDecoder:
             if not self.packets.bare and self.plan.notes[refused].intact and self.packets.have_messages(refused):
                 self.packets.bare = True
                 continue
+            if layers := self._layers_left_out():
+                # Perhaps they were needed, and the stream is wrong about its temporal layers.
+                self.group = replace(self.group, packets=sorted([*self.group.packets, *layers]))
+                numbers = self.group.packets
+                continue
             if self.plan.stray_parameters:
                 raise _PlanMismatchError  # going back, the decoder would have parameter sets of later packets
             self.damaged = True
@@ -161,6 +166,17 @@ class _GroupDecoder:
             numbers = self._from_next_restart(refused)
         if self.due and not self.damaged:
             raise _PlanMismatchError
+
+    def _layers_left_out(self) -> list[int]:
+        """The packets that were left out for their temporal layer alone."""
+        first, last = self.group.packets[0], self.group.packets[-1]
+        rest = sorted(set(range(first, last)).difference(self.group.packets))
+        top = max(self.plan.notes[number].layer for number in range(first, last + 1))
+        return [
+            number
+            for number in rest
+            if not (self.plan.notes[number].disposable and self.plan.notes[number].layer == top)
+        ]
 
     def _from_next_restart(self, refused: int) -> list[int]:
         later = (number for number in self.group.packets if number > refused)
