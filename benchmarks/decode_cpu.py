@@ -1,11 +1,13 @@
-"""CPU seconds of decoding: selective PyAV, PyAV decoding everything, and decord, on the same sampled frames.
+"""CPU seconds of decoding: selective PyAV, PyAV decoding everything, decord and torchcodec, on the same sampled frames.
 
-    python benchmarks/decode_cpu.py DIR... [--repeats 5] [--json decode_cpu.json]
+    python benchmarks/decode_cpu.py DIR... [--torchcodec build/media-tools] [--repeats 5] [--json decode_cpu.json]
 
 Every measurement is a fresh process that decodes the mp4 files below one folder once; the decoders take turns, so
 what else the machine does falls on all of them. Counted are user and system seconds of the process, all its
-threads, without imports. Before that, selective and full decoding are compared frame by frame: they must be
-identical.
+threads, after the first file was decoded once for imports and the like; each decoder has one thread and scales to
+the same size. Before that, selective and full decoding are compared frame by frame: they must be identical.
+``--torchcodec``: a virtual environment with torchcodec, such as `make media-table` makes, which runs here with this
+environment's torch and PyAV's FFmpeg libraries.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -26,10 +29,16 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.decode.with_pyav import decode_pyav, full_decode_pyav
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.borrowed_torchcodec import site_packages, torchcodec_environment
+
 SIZE = 224
 SAMPLE_FPS = 2.0
 SETTINGS = DecodeSettings(input=InputSpec(height=SIZE, width=SIZE), sample_fps=SAMPLE_FPS)
-DECODERS = ("pyav", "pyav_full", "decord")
+TORCHCODEC = ("torchcodec_approximate", "torchcodec_exact")
+"""By seek mode: the times of frames are worked out from the average rate, or read from all packets."""
+DECODERS = ("pyav", "pyav_full", "decord", *TORCHCODEC)
 
 
 def main() -> int:
@@ -37,7 +46,16 @@ def main() -> int:
     if arguments.worker:
         print(json.dumps(_measure_here(arguments.worker, arguments.folders[0])))
         return 0
-    results = [_compare(folder, arguments.repeats) for folder in arguments.folders]
+    with tempfile.TemporaryDirectory() as links:
+        environment, decoders = dict(os.environ), DECODERS[: -len(TORCHCODEC)]
+        if arguments.torchcodec:
+            if not site_packages(arguments.torchcodec):
+                print(
+                    f"error: {arguments.torchcodec} has no torchcodec (make media-table installs it)", file=sys.stderr
+                )
+                return 2
+            environment, decoders = torchcodec_environment(arguments.torchcodec, Path(links)), DECODERS
+        results = [_compare(folder, arguments.repeats, decoders, environment) for folder in arguments.folders]
     Console().print(_table(results))
     if arguments.json:
         arguments.json.write_text(json.dumps({"size": SIZE, "sample_fps": SAMPLE_FPS, "folders": results}, indent=2))
@@ -47,20 +65,22 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    parser.add_argument("--torchcodec", type=Path, metavar="DIR", help="a virtual environment with torchcodec")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--worker", choices=DECODERS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _compare(folder: Path, repeats: int) -> dict:
+def _compare(folder: Path, repeats: int, decoders: tuple[str, ...], environment: dict[str, str]) -> dict:
     files = _files(folder)
     differing = [path.name for path in files if not _identical(path)]
-    seconds: dict[str, list[float]] = {decoder: [] for decoder in DECODERS}
+    seconds: dict[str, list[float]] = {decoder: [] for decoder in decoders}
     frames: dict[str, int] = {}
     for turn in range(repeats):
-        for decoder in DECODERS[turn % 3 :] + DECODERS[: turn % 3]:
-            measured = _measure(decoder, folder)
+        first = turn % len(decoders)
+        for decoder in decoders[first:] + decoders[:first]:
+            measured = _measure(decoder, folder, environment)
             seconds[decoder].append(measured["cpu_s"])
             frames[decoder] = measured["frames"]
     median = {decoder: statistics.median(values) for decoder, values in seconds.items()}
@@ -72,18 +92,21 @@ def _compare(folder: Path, repeats: int) -> dict:
         "differing": differing,
         "cpu_s": seconds,
         "median_cpu_s": median,
-        "pyav_to_decord": median["pyav"] / median["decord"],
-        "pyav_to_full": median["pyav"] / median["pyav_full"],
+        **{f"pyav_to_{_short(decoder)}": median["pyav"] / median[decoder] for decoder in decoders if decoder != "pyav"},
     }
+
+
+def _short(decoder: str) -> str:
+    return decoder.removeprefix("pyav_")
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.mp4"))
 
 
-def _measure(decoder: str, folder: Path) -> dict:
+def _measure(decoder: str, folder: Path, environment: dict[str, str]) -> dict:
     command = [sys.executable, __file__, "--worker", decoder, str(folder)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout)
 
 
@@ -92,10 +115,11 @@ def _measure_here(decoder: str, folder: Path) -> dict:
         "pyav": _with_pyav(decode_pyav),
         "pyav_full": _with_pyav(full_decode_pyav),
         "decord": _with_decord,
+        "torchcodec_approximate": lambda path: _with_torchcodec(path, "approximate"),
+        "torchcodec_exact": lambda path: _with_torchcodec(path, "exact"),
     }
     files = _files(folder)
-    if decoder == "decord":
-        import decord  # noqa: F401  # imported before the clock starts
+    decode[decoder](files[0])  # the imports, and what a library does once
     before = os.times()
     frames = sum(decode[decoder](path) for path in files)
     after = os.times()
@@ -117,6 +141,19 @@ def _with_decord(path: Path) -> int:
     return len(reader.get_batch(np.unique(shown).tolist()).asnumpy())
 
 
+def _with_torchcodec(path: Path, seek_mode: str) -> int:
+    import torch
+    from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportMissingImports]
+    from torchcodec.transforms import Resize  # pyright: ignore[reportMissingImports]
+
+    torch.set_num_threads(1)
+    decoder = VideoDecoder(path, num_ffmpeg_threads=1, seek_mode=seek_mode, transforms=[Resize((SIZE, SIZE))])
+    begin, end = decoder.metadata.begin_stream_seconds, decoder.metadata.end_stream_seconds
+    times = begin + np.arange(0, end - begin - 1e-6, float(1 / Fraction(SAMPLE_FPS)))
+    frames = decoder.get_frames_played_at(times.tolist())
+    return len(np.unique(frames.pts_seconds.numpy()))
+
+
 def _identical(path: Path) -> bool:
     selective, full = list(_frames(decode_pyav, path)), list(_frames(full_decode_pyav, path))
     return len(selective) == len(full) and all(
@@ -132,29 +169,21 @@ def _frames(decode: Callable, path: Path) -> Iterator[tuple[int, float, np.ndarr
 
 def _table(results: list[dict]) -> Table:
     table = Table(title=f"CPU seconds, {SAMPLE_FPS:g} frames per second to {SIZE}x{SIZE}, median")
-    for column in (
-        "folder",
-        "files",
-        "frames",
-        "selective",
-        "full",
-        "decord",
-        "vs decord",
-        "vs full",
-        "identical",
-    ):
-        table.add_column(column, justify="left" if column == "folder" else "right")
+    for column in ("folder", "files", "frames", "decoder", "CPU s", "selective to it", "identical to full"):
+        table.add_column(column, justify="left" if column in ("folder", "decoder") else "right")
     for result in results:
-        median = result["median_cpu_s"]
-        table.add_row(
-            result["folder"],
-            str(result["files"]),
-            "/".join(str(count) for count in sorted(set(result["frames"].values()))),
-            *(f"{median[decoder]:.2f}" for decoder in DECODERS),
-            f"{result['pyav_to_decord']:.2f}x",
-            f"{result['pyav_to_full']:.2f}x",
-            "yes" if result["identical"] else f"no: {', '.join(result['differing'])}",
-        )
+        identical = "yes" if result["identical"] else f"no: {', '.join(result['differing'])}"
+        for decoder, median in result["median_cpu_s"].items():
+            ours = decoder == "pyav"
+            table.add_row(
+                result["folder"] if ours else "",
+                str(result["files"]) if ours else "",
+                str(result["frames"][decoder]),
+                "selective" if ours else _short(decoder).replace("_", ", "),
+                f"{median:.2f}",
+                "" if ours else f"{result[f'pyav_to_{_short(decoder)}']:.2f}x",
+                identical if ours else "",
+            )
     return table
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
 from media import draw_frame, read_number, write_clip
@@ -43,6 +44,8 @@ from odd_media import (
     write_second_half,
 )
 
+from benchmarks.borrowed_torchcodec import site_packages, torchcodec_environment
+
 TOOLS = ("PyAV alone", "decord", "torchcodec", "artifactscan")
 TIMEOUT_S = 60
 STEP_S = 0.5
@@ -50,8 +53,6 @@ MOST_SAMPLES = 12
 LEVELS_TOLERANCE = 5
 TWO_SECONDS = (0, 12, 24, 36)
 FOUR_SECONDS = (0, 12, 24, 36, 48, 60, 72, 84)
-_LIBRARIES = re.compile(r"(lib(?:av|sw)\w+)-[0-9a-f]+\.so\.(\d+)")
-"""PyAV's copies of FFmpeg's libraries, whose names its wheel has changed."""
 
 
 @dataclass(frozen=True)
@@ -218,22 +219,17 @@ def _missing_tools(torchcodec: Path | None) -> dict[str, str]:
     missing = {}
     if not find_spec("decord"):
         missing["decord"] = "it has wheels for Linux on x86-64 only"
-    if torchcodec is None or not _site_packages(torchcodec):
+    if torchcodec is None or not site_packages(torchcodec):
         missing["torchcodec"] = "it could not be installed (make media-table tries it)"
     return missing
 
 
-def _site_packages(environment: Path) -> list[Path]:
-    return [path.parent for path in environment.glob("lib/python3*/site-packages/torchcodec")]
-
-
 def read(tool: str, path: Path, torchcodec: Path | None = None) -> dict[str, Any]:
     """What a tool makes of a file, in a process of its own: frames, size, levels; or ``error``."""
-    environment = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
+        environment = dict(os.environ)
         if tool == "torchcodec" and torchcodec:
-            environment["PYTHONPATH"] = os.pathsep.join(map(str, _site_packages(torchcodec)))
-            environment["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, _ffmpeg_libraries(Path(folder))))
+            environment = torchcodec_environment(torchcodec, Path(folder))
         command = [sys.executable, __file__, "--read", tool, str(path)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment)
@@ -242,17 +238,6 @@ def read(tool: str, path: Path, torchcodec: Path | None = None) -> dict[str, Any
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or [f"ends with {done.returncode}"])[-1]}
     return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def _ffmpeg_libraries(folder: Path) -> list[Path]:
-    """Folders where FFmpeg's libraries, those of PyAV's wheel, have the names that torchcodec looks for."""
-    import av
-
-    bundled = Path(av.__file__).parents[1] / "av.libs"
-    for library in bundled.glob("lib*.so.*"):
-        if match := _LIBRARIES.match(library.name):
-            (folder / f"{match[1]}.so.{match[2]}").symlink_to(library)
-    return [folder, bundled]
 
 
 def right(kind: Kind) -> str:
