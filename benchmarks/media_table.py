@@ -81,6 +81,12 @@ def _jump(path: Path) -> Path:
     return join(path, first, write_second_half(path.with_name("second.ts"), muxer={"output_ts_offset": "25000"}))
 
 
+def _theora_twice(path: Path) -> Path:
+    """Of a file made with FFmpeg's program, as PyAV has no encoder."""
+    part = Path(__file__).resolve().parents[1] / "tests/data/theora/second.ogv"
+    return join(path, part, part)
+
+
 def _made_up(path: Path, **clip: Any) -> Path:
     return remux(write_clip(path.with_name("source.mp4"), **clip), path, made_up_times=True)
 
@@ -110,6 +116,8 @@ KINDS: tuple[Kind, ...] = (
         "WebM, VP9: two recordings joined", "joined.webm", lambda path: joined(path, codec="libvpx-vp9"), FOUR_SECONDS
     ),
     Kind("FLV: two recordings joined", "joined.flv", lambda path: joined(path, options=B_FRAMES), FOUR_SECONDS),
+    Kind("Ogg, VP8: two recordings joined", "joined.ogv", lambda path: joined(path, codec="libvpx"), FOUR_SECONDS),
+    Kind("Ogg, Theora and Vorbis: the same one twice", "theora.ogv", _theora_twice, FOUR_SECONDS[4:] * 2, (128, 64)),
     Kind(
         "MPEG-TS: the clock of 33 bits wraps",
         "wrap.ts",

@@ -14,16 +14,18 @@ from odd_media import join
 from artifactscan.decode import recordings
 from artifactscan.decode.recordings import FilePart, find_recordings
 
-HEADS = st.sampled_from([b"FLV\x01", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67", b"RIFF", b""])
+HEADS = st.sampled_from(
+    [b"FLV\x01", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67", b"RIFF", b"OggS", b""]
+)
 
 
-@pytest.mark.parametrize("name", ["clip.flv", "clip.mkv", "live.mkv", "clip.webm"])
+@pytest.mark.parametrize("name", ["clip.flv", "clip.mkv", "live.mkv", "clip.webm", "clip.ogv"])
 @pytest.mark.parametrize("chunk_bytes", [64, 8 << 20])
 def test_each_recording_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, chunk_bytes: int) -> None:
     """In chunks of any size: a header may lie across two."""
     monkeypatch.setattr(recordings, "_CHUNK_BYTES", chunk_bytes)
     recordings._find_recordings.cache_clear()
-    codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
+    codec = {".webm": "libvpx-vp9", ".ogv": "libvpx"}.get(Path(name).suffix, "libx264")
     muxer = {"live": "1"} if name == "live.mkv" else {}
     part = write_clip(tmp_path / name, seconds=0.2, muxer=muxer, codec=codec)
     size = part.stat().st_size

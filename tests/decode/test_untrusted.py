@@ -135,9 +135,8 @@ def test_a_playlist_named_mp4_opens_nothing(tmp_path: Path, listener, kind: str)
     path.write_text(_playlists(secret, port)[kind])
     error = failure(path)
     assert error.outcome is Outcome.UNDECODABLE
-    assert error.reason in (
-        "its container format is not one that is read: a playlist, script or image, not a video file",
-        "not a readable video file: invalid data found when processing input",
+    assert error.reason == "not a readable video file: invalid data found when processing input" or (
+        error.reason.startswith("its container is none of those that are read (mov, mp4, matroska, ")
     )
     assert connections == []
     assert secret.stat().st_atime == 0, "the file that the playlist names was read"

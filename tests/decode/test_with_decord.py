@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from decoded import SETTINGS, decode, failure
-from media import damage, read_number, write_clip
+from media import damage, read_number, truncate, write_clip
 
 pytest.importorskip("decord", reason="decord has wheels for Linux on x86-64 only")
 
+from artifactscan.decode import with_decord
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
 from artifactscan.decode.with_decord import decode_decord
 from artifactscan.outcomes import Outcome
@@ -73,7 +74,7 @@ def test_rotation_is_applied(tmp_path: Path, rotation: int) -> None:
     [
         ("clip.gif", {"codec": "gif", "pix_fmt": "rgb8", "fps": 20}, "this one is gif"),
         ("clip.ts", {}, "this one is mpegts"),
-        ("av1.mp4", {"codec": "libsvtav1"}, "decord could not decode it: "),
+        ("av1.mp4", {"codec": "libsvtav1"}, "decord could not decode it: it finds no video stream that it can decode"),
         ("b.avi", {"codec": "mpeg4", "options": {"bf": "2"}}, "it does not know when the frames are shown"),
     ],
 )
@@ -82,6 +83,33 @@ def test_files_that_decord_reads_wrongly_are_refused(tmp_path: Path, name: str, 
     assert error.outcome is Outcome.UNDECODABLE
     assert reason in error.reason
     assert "\n" not in error.reason
+
+
+@pytest.mark.parametrize(
+    ("keep", "reason"),
+    [
+        (0.2, "it cannot tell the size or pixel format of the frames"),
+        (0.4, "it stops at a packet that cannot be read"),
+    ],
+)
+def test_the_reason_is_in_plain_words_without_places_in_the_source_of_decord(
+    tmp_path: Path, keep: float, reason: str
+) -> None:
+    path = write_clip(tmp_path / "clip.mp4", options={"g": "48"}, muxer={"movflags": "faststart"})
+    error = failure(truncate(path, keep=keep), decoder=decode_decord)
+    assert error.reason == f"decord could not decode it: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("[12:00:00] /a/b.cc:61: Check failed: a >= 0 (-1 vs. 0)\nStack trace:", "a check of decord itself failed"),
+        ("[12:00:00] ERROR opening file", "ERROR opening file"),
+        ("", "it ends too early"),
+    ],
+)
+def test_other_messages_of_decord(message: str, reason: str) -> None:
+    assert with_decord._plainly(IndexError(message)) == reason
 
 
 def test_a_playlist_is_not_passed_to_decord(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from limits import files_of_at_most, without_privileges
 from s3_server import S3Server
 
 from artifactscan import storage
+from artifactscan.corpus.listing import ListSettings, list_corpus
 from artifactscan.outcomes import Outcome
 from artifactscan.storage.fetch import FetchError, fetch
 from artifactscan.storage.retries import RetryLimits
@@ -92,14 +93,25 @@ def test_a_pipe_does_not_hang(tmp_path, folder):
     assert refusal(str(tmp_path / "pipe.mp4"), "1-1", folder=folder).reason == "not a regular file"
 
 
+def test_a_row_of_a_manifest_for_which_there_is_no_file_was_never_there(tmp_path, folder):
+    (tmp_path / "list.csv").write_text("uri\nclips/a.mp4\n")
+    [batch] = list_corpus(str(tmp_path / "list.csv"), ListSettings())
+    [row] = batch.to_pylist()
+    assert (row["uri"], row["etag"]) == (str(tmp_path / "clips" / "a.mp4"), None)
+    error = refusal(row["uri"], row["etag"], folder=folder)
+    assert error.outcome == Outcome.UNREADABLE
+    assert error.reason == "no such file; a relative uri in a manifest is resolved beside the manifest"
+
+
 def test_rows_without_etag_say_why(tmp_path, folder, local, s3: S3Server):
     (tmp_path / "broken").symlink_to("nowhere")
     s3.faults.status("denied", 403)
+    beside = "; a relative uri in a manifest is resolved beside the manifest"
     reasons = {
         str(tmp_path / "broken"): "a link to nowhere, which is not there",
-        str(tmp_path / "removed"): "gone since it was listed",
+        str(tmp_path / "missing"): f"no such file{beside}",
         f"{tmp_path}/\\xff.mp4": "a name that is not UTF-8 cannot be opened; rename the file",
-        s3.uri("missing"): "gone since it was listed",
+        s3.uri("missing"): f"no such object{beside}",
         s3.uri("denied"): "access denied (403)",
         "http://host/a.mp4": "http://host/a.mp4 is not understood; "
         "give a local path, file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",

@@ -82,8 +82,8 @@ def write_clip(
     with _scheduling_restored(), av.open(str(path), "w", format=container, options=muxer or {}) as out:
         stream = cast(VideoStream, out.add_stream(codec, rate=Fraction(fps), options=_quiet(codec, options or {})))
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
-        # GIF's times are hundredths of a second, those of MPEG-4 part 2 and MPEG-1/2 whole frames.
-        coarse = codec in {"gif", "mpeg4", "mpeg2video", "mpeg1video", "libtheora", "msmpeg4"}
+        # GIF's times are hundredths of a second, those of MPEG-4 part 2, MPEG-1/2 and Ogg whole frames.
+        coarse = codec in {"gif", "mpeg4", "mpeg2video", "mpeg1video", "msmpeg4"} or path.suffix == ".ogv"
         time_base = 1 / Fraction(fps) if coarse else _TIME_BASE
         if codec == "gif":
             time_base = Fraction(1, 100)

@@ -20,10 +20,19 @@ _NEW_EXTRADATA = 1
 Change = Callable[[int, bytes], bytes | None]
 
 
-def remux(source: Path, path: Path, change: Change | None = None, *, made_up_times: bool = False, **muxer: str) -> Path:
+def remux(
+    source: Path,
+    path: Path,
+    change: Change | None = None,
+    *,
+    made_up_times: bool = False,
+    first: int = 0,
+    **muxer: str,
+) -> Path:
     """Writes the packets of ``source`` to another file, each as ``change`` gives it back for its number and bytes.
 
-    None leaves a packet out. ``made_up_times``: packet n is shown at n frames, in decoding order.
+    None leaves a packet out. ``made_up_times``: packet n is shown at ``first`` + n frames, in decoding order; an mp4
+    hides those before 0 by an edit list.
     """
     with av.open(str(source)) as file, av.open(str(path), "w", options=muxer) as out:
         stream = file.streams.video[0]
@@ -37,7 +46,7 @@ def remux(source: Path, path: Path, change: Change | None = None, *, made_up_tim
             changed = av.Packet(data)
             changed.pts, changed.dts = packet.pts, packet.dts
             if made_up_times:
-                changed.pts = changed.dts = number * step
+                changed.pts = changed.dts = (first + number) * step
             changed.duration, changed.time_base = packet.duration or step, stream.time_base
             changed.is_keyframe, changed.stream = packet.is_keyframe, copy
             if packet.has_sidedata("new_extradata"):

@@ -40,13 +40,16 @@ CONTAINERS: tuple[str, ...] = (
 """FFmpeg demuxers that may be used; none of them opens a second file. Playlists, image sequences and scripts
 (hls, dash, concat, image2, sdp, lavfi, …) are left out."""
 
+_NOT_READ = (
+    f"its container is none of those that are read ({', '.join(CONTAINERS)}): rewrite it with "
+    "`ffmpeg -i CLIP -c copy CLIP.mp4`, or without `-c copy` where mp4 cannot hold its codec"
+)
+
 _NO_DECODER = {"codec_whitelist": "none"}
 """Opens a file without decoding anything; only the container's own headers are known then."""
 
 _MAX_DEMUX_ERRORS = 1000
 """Unreadable packets after which the rest of a file is skipped."""
-_MAX_MISSING_PACKETS = 100_000
-"""Most packets counted as missing from a truncated file, whose headers may claim any number."""
 _MAX_PIXEL_SHAPE = 10
 """Pixels of real video are at most about twice as wide as high; anything near this is a mistake in a header."""
 _DURATION_TAG = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)")
@@ -74,8 +77,13 @@ class OpenVideo:
     @property
     def frame_ticks(self) -> int:
         """Duration of a frame at the stream's average rate, for frames without a duration; 1 or more."""
+        return max(1, round(self.frame_time))
+
+    @property
+    def frame_time(self) -> Fraction:
+        """The same, not rounded; above 0."""
         rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
-        return max(1, round(1 / (rate * self.time_base)))
+        return 1 / (rate * self.time_base)
 
     def open_decoder(self) -> VideoCodecContext:
         """The stream's decoder, on one thread, set to report damage."""
@@ -86,43 +94,16 @@ class OpenVideo:
         decoder.options = {"err_detect": "explode"}
         return decoder
 
-    def missing(self, read: int, first: int, end: int) -> tuple[int, int]:
-        """Number of packets that the container declares but the file lacks, and the duration of each in ticks.
+    def indexed_decoding_times(self, read: int) -> list[int]:
+        """Decoding time in ticks of each packet in the index of an mp4, of which ``read`` were read.
 
-        ``read``: packets that could be read; they are shown from tick ``first`` to tick ``end``. The missing packets
-        are taken to be evenly spaced.
+        Empty where the index has no more than those, and for other containers. Empty samples are no packets: the frame
+        before stays on screen, and FFmpeg does not give them out.
         """
-        if self.truncated and self.joined:
-            return self._missing_of_last()
-        if self.truncated:
-            declared = self._declared_end(first)
-            missing = min(_MAX_MISSING_PACKETS, (declared - end) // self.frame_ticks)
-        else:
-            declared = first + (self.stream.duration or 0)
-            missing = self._indexed_packets(read) - read
-        if missing <= 0:
-            return 0, self.frame_ticks
-        return missing, max(1, (declared - end) // missing) if declared > end else self.frame_ticks
-
-    def _missing_of_last(self) -> tuple[int, int]:
-        """The same of the last recording; one packet where too little is left of it to be read."""
-        with suppress(DecodeError), _open(self.path, VideoFacts(), {}, self.joined[-1]) as container:
-            last = OpenVideo(self.path, container, _video_stream(container, VideoFacts()), truncated=True)
-            times = [packet.pts for packet in last.packets() if packet.pts is not None]
-            first, end = (min(times), max(times) + last.frame_ticks) if times else (0, 0)
-            missing, step = last.missing(len(times), first, end)
-            return missing, max(1, round(step * last.time_base / self.time_base))
-        return 1, self.frame_ticks
-
-    def _indexed_packets(self, read: int) -> int:
-        """Packets in the index of an mp4, ``read`` for other containers.
-
-        Empty samples are no packets: the frame before stays on screen, and FFmpeg does not give them out.
-        """
-        if "mp4" not in self.container.format.name:
-            return read
         entries = self.stream.index_entries
-        return len(entries) if len(entries) == read else sum(1 for entry in entries if entry.size)
+        if "mp4" not in self.container.format.name or len(entries) <= read:
+            return []
+        return [entry.timestamp for entry in entries if entry.size]
 
     def last_frame_ticks(self, first: int, last: int, duration: int) -> int:
         """How long the frame shown at tick ``last`` stays on screen; ``duration``: what its packet says.
@@ -134,8 +115,8 @@ class OpenVideo:
             return max(duration, first + (self.stream.duration or 0) - last)
         return duration
 
-    def _declared_end(self, first: int) -> int:
-        """In ticks; 0 where the container does not declare the end of the video stream itself."""
+    def declared_end(self, first: int) -> int:
+        """End in ticks of the video stream, shown from tick ``first``; 0 where the container does not declare it."""
         if self.stream.frames:
             return first + self.stream.frames * self.frame_ticks
         if tag := _DURATION_TAG.fullmatch(self.stream.metadata.get("DURATION", "")):
@@ -231,6 +212,13 @@ def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[O
         yield OpenVideo(path, container, stream, truncated, cropping, tuple(joined))
 
 
+@contextmanager
+def open_recording(video: OpenVideo, part: tuple[int, int]) -> Iterator[OpenVideo]:
+    """Opens one of the recordings in a file, from byte to byte; raises DecodeError where it cannot be read."""
+    with _open(video.path, VideoFacts(), {}, part) as container:
+        yield OpenVideo(video.path, container, _video_stream(container, VideoFacts()), truncated=video.truncated)
+
+
 def _read_headers(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> None:
     context = stream.codec_context
     facts.container, facts.codec = container.format.name, context.codec.canonical_name
@@ -256,8 +244,7 @@ def _open(
             container = av.open(source, mode="r", options=options, io_open=_refuse_to_open, metadata_errors="replace")
         except ArgumentError:
             # FFmpeg's error for a demuxer that is not on the allow-list.
-            reason = "its container format is not one that is read: a playlist, script or image, not a video file"
-            raise DecodeError(Outcome.UNDECODABLE, reason, facts) from None
+            raise DecodeError(Outcome.UNDECODABLE, _NOT_READ, facts) from None
         except FFmpegError as error:
             reason = f"not a readable video file: {_error_text(error)}"
             raise DecodeError(Outcome.UNDECODABLE, reason, facts) from None

@@ -2,16 +2,19 @@
 
 from collections import deque
 from contextlib import suppress
+from fractions import Fraction
 from math import inf
 
 import av
 from av.error import FFmpegError
 
 from artifactscan.decode.containers import OpenVideo
+from artifactscan.decode.missing_packets import missing_packets
 from artifactscan.decode.output import FrameOutput
 from artifactscan.decode.packet_notes import PacketReader
 from artifactscan.decode.sampling import first_sample, samples_per_tick
 from artifactscan.decode.size_limits import check_duration
+from artifactscan.decode.theora_headers import header_packets
 from artifactscan.decode.video import DecodeSettings, VideoFacts
 
 
@@ -28,7 +31,7 @@ def decode_fully(
     they come out. ``bare``: without SEI messages and the like; MessagesRefusedError asks for that.
     """
     decoder, reader = video.open_decoder(), PacketReader(video.stream.codec_context)
-    timeline = _Timeline(video, settings, output, made_up_times)
+    timeline, is_theora = _Timeline(video, settings, output, made_up_times), reader.codec == "theora"
     number = -1
     for number, packet in enumerate(video.packets()):
         timeline.expect(packet)
@@ -36,6 +39,8 @@ def decode_fully(
             timeline.add_damage(number)
             continue
         try:
+            for header in header_packets(packet) if is_theora else ():
+                decoder.decode(header)
             frames = decoder.decode((bare and reader.without_messages(packet)) or packet)
         except MemoryError:
             raise
@@ -46,10 +51,11 @@ def decode_fully(
             continue
         for frame in frames:
             timeline.add_frame(frame, number)
+    timeline.expect_missing(read=number + 1)
     with suppress(FFmpegError):
         for frame in decoder.decode(None):
             timeline.add_frame(frame, number)
-    timeline.finish(read=number + 1)
+    timeline.finish()
 
 
 def check_times(video: OpenVideo, settings: DecodeSettings, facts: VideoFacts) -> None:
@@ -85,12 +91,20 @@ class _Timeline:
         """Made-up times that no frame has taken yet, ascending."""
         self.keyframes: list[int] = []
         """Made-up times of the keyframes that may still come out."""
+        self.read_times: list[int] = []
+        """Presentation times of all packets so far."""
+        self.missing_durations: dict[int, int] = {}
+        """Presentation time to duration of the packets that the file lacks."""
         self.shift = 0
         """Added to every time, once frames without a time have taken up time of their own."""
         self.guessed = False
+        self.cut_off_ticks = Fraction(0)
+        """What the durations of frames without a time lack, as they are whole ticks (Matroska: milliseconds)."""
 
     def expect(self, packet: av.Packet) -> None:
         """Notes that a packet goes into the decoder."""
+        if packet.pts is not None:
+            self.read_times.append(packet.pts)
         if packet.is_keyframe and self.intact_from == inf and packet.pts is not None:
             self.intact_from = packet.pts
         if packet.pts is not None and not packet.is_discard:
@@ -101,6 +115,18 @@ class _Timeline:
                     self.keyframes.append(packet.pts)
         elif packet.pts is not None:
             self.cut_off.add(packet.pts)
+            if packet.is_keyframe:
+                self.keyframes.append(packet.pts)
+
+    def expect_missing(self, *, read: int) -> None:
+        """Counts as damaged, after ``read`` packets, those that the file lacks; their frames are lost."""
+        missing = missing_packets(self.video, read, self.read_times)
+        self.output.damaged.update(range(read, read + len(missing)))
+        self.missing_durations = dict(missing)
+        for time in self.missing_durations:
+            self.pending[time] = True
+            if self.made_up_times:
+                self.times.append(time)
 
     def add_damage(self, number: int) -> None:
         """Packet ``number`` is damaged: all frames up to the next keyframe are lost."""
@@ -131,24 +157,20 @@ class _Timeline:
         key = max((time for time in self.keyframes if time <= pts), default=pts)
         while self.times and self.times[0] < key:  # what was decoded before a keyframe is shown before it, or lost
             self.pending.pop(time := self.times.popleft(), None)
-            self._show(time, None, 0)
+            self._show_lost(time)
         self.keyframes = [time for time in self.keyframes if time >= key]
         return self.times.popleft() if self.times else pts
 
-    def finish(self, *, read: int) -> None:
-        """Ends the timeline after ``read`` packets; packets that the file lacks are counted as damaged."""
+    def finish(self) -> None:
+        """Ends the timeline."""
         if self.made_up_times:
             while self.times:
-                self._show(self.times.popleft(), None, 0)
+                self._show_lost(self.times.popleft())
         else:
             self._add_lost_before(inf)
-        missing, step = self.video.missing(read, self.start or 0, self.end)
-        if self.frames and not missing:
+        if self.frames and not self.missing_durations:
             last, _ = self.on_screen
             self.end = last + self.video.last_frame_ticks(self.start or 0, last, self.end - last)
-        for number in range(read, read + missing):
-            self.output.damaged.add(number)
-            self._show(None, None, step)
         self._deliver_if_sampled(self.end)
         duration_s = float((self.end - (self.start or 0)) * self.time_base)
         self.output.set_timeline(frames=self.frames, sampled=self.sampled, duration_s=duration_s)
@@ -156,7 +178,10 @@ class _Timeline:
     def _add_lost_before(self, pts: float) -> None:
         for time in sorted(time for time in self.pending if time < pts):
             if self.pending.pop(time):
-                self._show(time, None, 0)
+                self._show_lost(time)
+
+    def _show_lost(self, time: int) -> None:
+        self._show(time, None, self.missing_durations.get(time, 0))
 
     def _show(self, time: int | None, frame: av.VideoFrame | None, duration: int) -> None:
         pts = self.end if time is None else time + self.shift
@@ -170,7 +195,12 @@ class _Timeline:
         pts = max(pts, self.on_screen[0])
         if self.frames:
             self._deliver_if_sampled(pts)
-        self.on_screen, self.end = (pts, frame), pts + (duration or self.frame_ticks)
+        duration = duration or self.frame_ticks
+        if time is None and abs(duration - self.video.frame_time) < 1:
+            self.cut_off_ticks += self.video.frame_time - duration
+            duration += int(self.cut_off_ticks)
+            self.cut_off_ticks -= int(self.cut_off_ticks)
+        self.on_screen, self.end = (pts, frame), pts + duration
         self.frames += 1
         if frame is not None:  # what a header claims is missing is no reason to refuse what is there
             there_s = float((pts - self.start) * self.time_base)

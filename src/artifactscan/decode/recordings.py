@@ -1,7 +1,8 @@
-"""Finds the recordings in a file that was joined of several, as with ``cat one.mkv two.mkv``: FLV and Matroska.
+"""Finds the recordings in a file that was joined of several, as with ``cat one.mkv two.mkv``: FLV, Matroska and Ogg.
 
-FFmpeg stops at the header of the second one in an FLV, and reads the second one in a Matroska file with the parameter
-sets of the first. MPEG-TS, MPEG-PS and AVI it reads as one; of joined mp4 files every player shows the first.
+FFmpeg stops at the header of the second one in an FLV, reads the second one in a Matroska file with the parameter sets
+of the first, and gives out the headers of the second one in an Ogg as if they were frames. MPEG-TS, MPEG-PS and AVI it
+reads as one; of joined mp4 files every player shows the first.
 """
 
 import os
@@ -16,8 +17,12 @@ _FLV_HEADER = re.compile(rb"FLV\x01[\x00\x01\x04\x05]\x00\x00\x00\x09\x00\x00\x0
 """The header and the size of the tag before the first one (Adobe Flash Video File Format, annex E.2 and E.3)."""
 _EBML_HEADER = re.compile(rb"\x1a\x45\xdf\xa3.{1,64}?\x42\x82.(?:matroska|webm)", re.DOTALL)
 """An EBML header with the types of document that are read (RFC 8794, 11.2; RFC 9559, 4)."""
+_OGG_FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x06].{8}.{4}\x00\x00\x00\x00", re.DOTALL)
+"""The header of the first page of a logical stream, which has the number 0 (RFC 3533, 6)."""
+_OGG_HEADER_BYTES = 27
+"""Of a page, before the sizes of its segments."""
 _HEADER_BYTES = 96
-"""More than the longest match of either."""
+"""More than the longest match of any."""
 _CHUNK_BYTES = 8 << 20
 _MAX_RECORDINGS = 1000
 
@@ -61,6 +66,8 @@ def _find_recordings(path: str, size: int, _modified_ns: int, _inode: int) -> tu
             starts = _matches(file, _FLV_HEADER, 1)
         elif head == b"\x1a\x45\xdf\xa3":
             starts = _matroska_starts(file, size)
+        elif head == b"OggS":
+            starts = _ogg_starts(file)
         else:
             starts = []
     starts = [0, *starts[:_MAX_RECORDINGS]]
@@ -89,6 +96,20 @@ def _matroska_starts(file: FileIO, size: int) -> list[int]:
         if not _EBML_HEADER.match(file.read(_HEADER_BYTES)):
             return starts
         starts.append(start)
+    return starts
+
+
+def _ogg_starts(file: FileIO) -> list[int]:
+    """Where later links of a chained Ogg begin: the first pages of the streams of a link follow each other."""
+    starts: list[int] = []
+    end = 0
+    for start in _matches(file, _OGG_FIRST_PAGE, 0):
+        if start != end:
+            starts.append(start)
+        file.seek(start)
+        header = file.read(_OGG_HEADER_BYTES)
+        sizes = file.read(header[-1])
+        end = start + len(header) + len(sizes) + sum(sizes)
     return starts
 
 

@@ -10,6 +10,7 @@ import av
 from av.error import FFmpegError
 
 from artifactscan.decode.containers import OpenVideo, open_video
+from artifactscan.decode.missing_packets import missing_packets
 from artifactscan.decode.output import FrameOutput
 from artifactscan.decode.packet_notes import PacketNote, PacketReader
 from artifactscan.decode.packets import DecodePlan, GroupOfPictures, plan_decoding, times_are_made_up
@@ -70,10 +71,12 @@ def _held_to_the_end(notes: list[PacketNote], video: OpenVideo) -> list[PacketNo
 
 
 def _notes_on_missing_packets(notes: list[PacketNote], video: OpenVideo) -> list[PacketNote]:
-    """Notes for the packets that the file lacks, evenly spaced after the last one that could be read."""
-    times = [note.pts for note in notes if note.pts is not None and note.shown] or [0]
-    missing, step = video.missing(len(notes), min(times), max(times) + video.frame_ticks)
-    return [PacketNote(pts=max(times) + n * step, duration=step, intact=False) for n in range(1, missing + 1)]
+    """Notes for the packets that the file lacks."""
+    times = [note.pts for note in notes if note.pts is not None]
+    return [
+        PacketNote(pts=pts, duration=duration, intact=False)
+        for pts, duration in missing_packets(video, len(notes), times)
+    ]
 
 
 class PlannedPackets:

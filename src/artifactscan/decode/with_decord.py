@@ -7,6 +7,7 @@ another stream, or miss or count other frames, and those with cropping are refus
 """
 
 import os
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +33,16 @@ _TICKS_PER_S = 10_000
 
 _NO_TIME_S = 1e9
 """decord reports a missing time as a number far above this."""
+
+_MEANINGS = {
+    "Cannot create buffer source": "it cannot tell the size or pixel format of the frames",
+    "av_read_frame failed": "it stops at a packet that cannot be read",
+    "avcodec_send_packet": "its decoder refuses a packet",
+    "is out of bounds for axis 0 with size 0": "it lists no frames",
+    "cannot find video stream": "it finds no video stream that it can decode",
+}
+"""Parts of decord's messages, which quote its source, and what they mean."""
+_SOURCE_PLACE = re.compile(r"\w\.(?:cc|cpp|cxx|cu|h|hpp):\d+")
 
 _SEEKABLE_CODECS = ("h264", "hevc", "mpeg4", "mjpeg")
 """Others are read from front to back."""
@@ -68,7 +79,7 @@ def decode_decord(
         _decode(reader, settings, sink, facts, source)
     except (decord.DECORDError, StopIteration, IndexError) as error:
         if not facts.frames_decoded:
-            reason = f"decord could not decode it: {_first_line(error)}"
+            reason = f"decord could not decode it: {_plainly(error)}"
             raise DecodeError(Outcome.UNDECODABLE, reason, facts) from None
     finally:
         os.close(descriptor)
@@ -172,7 +183,12 @@ def _check_container(path: str, facts: VideoFacts) -> None:
         raise DecodeError(Outcome.UNDECODABLE, reason, facts)
 
 
-def _first_line(error: Exception) -> str:
-    """decord's message without its time stamp and source line."""
-    line = next(iter(str(error).strip().splitlines()), "") or "it ends too early"
-    return line.rsplit("] ", 1)[-1].strip()
+def _plainly(error: Exception) -> str:
+    """decord's message in plain words, without its time stamp and places in its source."""
+    message = str(error).strip()
+    for fragment, meaning in _MEANINGS.items():
+        if fragment in message:
+            return meaning
+    line = next(iter(message.splitlines()), "") or "it ends too early"
+    line = line.rsplit("] ", 1)[-1].strip()
+    return "a check of decord itself failed" if _SOURCE_PLACE.search(line) else line

@@ -221,6 +221,9 @@ def _why_not_listed(uri: str) -> str:
             return "a name that is not UTF-8 cannot be opened; rename the file"
         if isinstance(error, FileNotFoundError) and Path(uri).is_symlink():
             return f"a link to {Path(uri).readlink()}, which is not there"
+        if isinstance(error, FileNotFoundError):
+            what = "object" if storage.is_remote(uri) else "file"
+            return f"no such {what}; a relative uri in a manifest is resolved beside the manifest"
         return _reason(error, uri)
     return "it could not be read when the corpus was listed; the next run tries again"
 
