@@ -72,8 +72,30 @@ def test_an_authority_that_is_not_trusted_is_refused_at_once(
 ) -> None:
     server, _ = trusted_by
     set_aws_env(monkeypatch, server.env)
-    with pytest.raises(UsageError, match="certificate verify failed"):
+    with pytest.raises(UsageError, match=r"certificate verify failed.* set AWS_CA_BUNDLE to the PEM file"):
         storage.check_writable(server.uri("out"))
+    forget_clients()
+
+
+@pytest.mark.parametrize("named", ["AWS_CA_BUNDLE", "ca_bundle of the AWS profile", "REQUESTS_CA_BUNDLE"])
+def test_a_file_of_authorities_is_named_where_it_does_not_help(
+    trusted_by: tuple[S3Server, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str
+) -> None:
+    server, _ = trusted_by
+    (tmp_path / "others").mkdir()
+    others, _ = make_authority(tmp_path / "others")
+    (tmp_path / "no.pem").write_text("nothing")
+    for path, reason in {
+        others: f"by none of the authorities in {named} {others}; set AWS_CA_BUNDLE to",
+        tmp_path / "no.pem": f"^{named} {tmp_path}/no.pem holds no certificate; give the PEM file",
+        tmp_path / "missing.pem": f"^{named} {tmp_path}/missing.pem does not exist; give the PEM file",
+    }.items():
+        (tmp_path / "config").write_text(f"[default]\nca_bundle = {path}\n" if named.startswith("ca_") else "")
+        set_aws_env(monkeypatch, {**server.env, "AWS_CONFIG_FILE": str(tmp_path / "config")})
+        if named.isupper():
+            monkeypatch.setenv(named, str(path))
+        with pytest.raises(UsageError, match=reason):
+            storage.check_writable(server.uri("out"))
     forget_clients()
 
 
@@ -115,6 +137,35 @@ def test_a_process_that_gives_credentials_is_asked_again_before_they_expire(
     used = use_everything(s3)
     assert len(used) > 1, "a copy of the first credentials would have been used to the end"
     assert all(key.startswith("AKIAPROCESS") for key in used)
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("echo hello", "it printed something that is not JSON"),
+        ("true", "it printed something that is not JSON"),
+        ("echo []", "it printed JSON that is not an object"),
+        ("printf '\\377'", "it printed something that is not UTF-8"),
+        ("/bin/false", "it failed without a word"),
+        ("sh -c 'echo sign in first >&2; exit 1'", "sign in first"),
+        ("/missing/program", "/missing/program cannot be run: No such file or directory"),
+        ("echo 'open", "No closing quotation"),
+    ],
+)
+@pytest.mark.parametrize("through_role", [False, True])
+def test_a_process_that_gives_no_credentials_is_named(
+    profile: Callable[..., None], command: str, reason: str, through_role: bool
+) -> None:
+    role = "[profile person]\nrole_arn = arn:aws:iam::123456789012:role/x\nsource_profile = asked\n"
+    name = "asked" if through_role else "person"
+    config = f"{role if through_role else ''}[profile {name}]\ncredential_process = {command}\n"
+    profile(config, AWS_PROFILE="person")
+    with pytest.raises(PermissionError) as raised:
+        storage.check_listable("s3://bucket/in")
+    assert str(raised.value) == (
+        f"s3://bucket/in: the credential_process of the AWS profile {name} gave no credentials ({reason}); "
+        "run it by hand, or set AWS_PROFILE to another profile"
+    )
 
 
 class _Metadata(BaseHTTPRequestHandler):
@@ -247,6 +298,53 @@ def test_what_stands_before_the_host_of_an_endpoint_is_in_no_reason(monkeypatch:
         assert "http://…@127.0.0.1:9" in said
         assert "s3cret" not in said
         assert "person" not in said
+    forget_clients()
+
+
+@pytest.mark.parametrize("setting", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "endpoint_url of the profile"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "u5er:p4ssw0rd@127.0.0.1:9",
+        "u5er:p4ss w0rd@127.0.0.1:9",
+        "http:/u5er:p4ssw0rd@127.0.0.1:9",
+        "//u5er:p4ssw0rd@127.0.0.1:9",
+        "http:u5er:p4ssw0rd@127.0.0.1:9",
+        "http://u5er:p4ss/w0rd@127.0.0.1:9",
+        "ftp://u5er:p4ssw0rd@127.0.0.1:9",
+        "u5er-p4ssw0rd@127.0.0.1:9",
+    ],
+)
+def test_an_endpoint_that_is_no_url_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, endpoint: str
+) -> None:
+    env = {name: value for name, value in aws_env(endpoint).items() if name != "AWS_ENDPOINT_URL"}
+    if setting.isupper():
+        env[setting] = endpoint
+    else:
+        (tmp_path / "config").write_text(f"[default]\nendpoint_url = {endpoint}\n")
+        env["AWS_CONFIG_FILE"] = str(tmp_path / "config")
+    set_aws_env(monkeypatch, env)
+    with pytest.raises(UsageError) as raised:
+        storage.stat("s3://bucket/a.mp4")
+    assert "AWS_ENDPOINT_URL …@127.0.0.1:9 is not a URL; give http:// or https:// and the host" in str(raised.value)
+    assert "u5er" not in str(raised.value)
+    assert "w0rd" not in str(raised.value)
+    forget_clients()
+
+
+def test_a_password_of_a_proxy_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_aws_env(monkeypatch, aws_env("https://storage.invalid"))
+    monkeypatch.setattr(retries, "wait_s", lambda failures, **_: 0.0)
+    for proxy, shown in {
+        "http://u5er:p4ss/w0rd@127.0.0.1:9": "the proxy in HTTPS_PROXY or HTTP_PROXY is not a URL",
+        "//u5er:p4ssw0rd@127.0.0.1:9": 'Failed to connect to proxy URL: "http://…@127.0.0.1:9"',
+    }.items():
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        forget_clients()
+        with pytest.raises(OSError, match=shown) as raised:
+            storage.stat("s3://bucket/a.mp4")
+        assert "p4ss" not in str(raised.value)
     forget_clients()
 
 

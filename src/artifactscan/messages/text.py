@@ -2,8 +2,17 @@
 
 import re
 
-_USER_INFO = re.compile(r"(?:(?<=http://)|(?<=https://))[^\s\"'`]+@|(?<=://)[^/\s@\"']+@")
+_USER_INFO = re.compile(r"(?:(?<=http://)|(?<=https://))[^\s\"'`]+@|(?<=://)[^/\s@\"']+@", re.I)
 """In web addresses up to the last @: keys and passwords hold slashes and more of these."""
+_MISSPELLED = re.compile(
+    r"""(?<![^\s"'`(\[<=,;])(?:"""  # at the beginning of a word:
+    r"""(?P<scheme>https?:/?(?!/))[^\s"'`]+@"""  # http:/user:password@host
+    r"""|(?P<slashes>//)(?:[^\s"'`/@:]*:[^\s"'`]*@|[^\s"'`/@]+@)"""  # //user:password@host
+    r"""|(?![(\[<=,;])[^\s"'`/@:]*:(?!//)[^\s"'`]*@"""  # user:password@host
+    r"""|(?![(\[<=,;])[^\s"'`/@:]+@(?=[\w.-]+:\d))""",  # token@host:port
+    re.I,
+)
+"""The same in addresses whose scheme is missing or misspelled."""
 _SIGNED = re.compile(
     r"(?<=[?&])((?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|token)=)[^&\s\"']+", re.I
 )
@@ -20,7 +29,11 @@ def printable(text: str, width: int | None = None) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """``text`` with an ellipsis in place of user names, passwords, tokens and signatures in URLs."""
+    """``text`` with an ellipsis in place of user names, passwords, tokens and signatures in URLs.
+
+    Also where the scheme of a URL is missing or misspelled.
+    """
+    text = _MISSPELLED.sub(lambda found: f"{found['scheme'] or found['slashes'] or ''}…@", text)
     return _SIGNED.sub(r"\1…", _USER_INFO.sub("…@", text))
 
 

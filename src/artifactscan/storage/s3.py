@@ -21,8 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError
 
-from artifactscan.errors import UsageError
-from artifactscan.messages.text import without_credentials
+from artifactscan.storage.aws_environment import check_ca_bundle, check_endpoint, explain_client_error
 from artifactscan.storage.object_storage import (
     WEAK,
     ChangedError,
@@ -81,12 +80,14 @@ def _new_client(*, attempts: int = ATTEMPTS) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    try:
-        with _creating:  # a session may be used by one thread at a time, unlike a client
-            client = _session().client("s3", config=config)
-    except ValueError as error:
-        reason = without_credentials(str(error))
-        raise UsageError(f"no S3 client can be made ({reason}); check AWS_ENDPOINT_URL and AWS_REGION") from None
+    with _creating:  # a session may be used by one thread at a time, unlike a client
+        session = _session()
+        try:
+            client = session.client("s3", config=config)
+        except (ValueError, OSError, AttributeError) as error:
+            raise explain_client_error(error) from None
+        check_endpoint(client.meta.endpoint_url)
+        check_ca_bundle(session, client.meta.endpoint_url)
     retry_requests(client, tries=attempts)
     return client
 

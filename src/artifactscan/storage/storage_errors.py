@@ -3,11 +3,14 @@
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 
 from botocore import exceptions as boto_errors
+from urllib3.exceptions import LocationParseError
 
 from artifactscan.errors import CutOffError
 from artifactscan.messages.text import without_credentials
+from artifactscan.storage.aws_environment import PROCESS, ca_bundle, process_profile
 from artifactscan.storage.retries import RETRIED_STATUS
 from artifactscan.storage.uris import split_bucket
 from artifactscan.storage.write_errors import describe_full
@@ -37,6 +40,8 @@ _CREDENTIAL_ERRORS = (
     boto_errors.SSOError,
     boto_errors.TokenRetrievalError,
 )
+_UNKNOWN_AUTHORITY = ("issuer certificate", "self-signed certificate", "self signed certificate")
+"""Words of OpenSSL where nobody who is trusted has signed a certificate."""
 _UNREACHABLE_ERRORS = (boto_errors.ConnectionError, boto_errors.HTTPClientError)
 
 
@@ -47,6 +52,8 @@ def s3_errors(uri: str) -> Iterator[None]:
         yield
     except (boto_errors.ClientError, boto_errors.BotoCoreError) as error:
         raise as_os_error(error, uri) from error
+    except JSONDecodeError as error:  # boto3 asks a credential process again when its credentials are about to expire
+        raise _process_failed(uri, "it printed something that is not JSON") from error
 
 
 def describe(error: OSError, uri: str | None = None) -> str:
@@ -90,8 +97,16 @@ def as_os_error(error: Exception, uri: str) -> OSError:
         message = one_line(error.response.get("Error", {}).get("Message", ""))
         kind = ConnectionError if status in RETRIED_STATUS else OSError
         return kind(f"{uri}: the storage answered {status} ({': '.join(filter(None, [code, message]))})")
+    if isinstance(error, boto_errors.CredentialRetrievalError) and error.kwargs.get("provider") == PROCESS:
+        return _process_failed(uri, one_line(error.kwargs.get("error_msg", "")) or "it failed without a word")
     if isinstance(error, _CREDENTIAL_ERRORS):
         return CredentialsError(f"{uri}: no AWS credentials ({one_line(error)}); set AWS_PROFILE or AWS_ACCESS_KEY_ID")
+    if isinstance(error, boto_errors.SSLError):
+        return ConnectionError(f"{uri}: {_untrusted(error)}")
+    if isinstance(error.__dict__.get("kwargs", {}).get("error"), LocationParseError):  # its message quotes a password
+        return ConnectionError(
+            f"{uri}: the proxy in HTTPS_PROXY or HTTP_PROXY is not a URL; write / and @ in its password as %2F and %40"
+        )
     message = one_line(error)
     if isinstance(error, _UNREACHABLE_ERRORS):
         return ConnectionError(f"{uri}: the storage cannot be reached ({message}); check AWS_ENDPOINT_URL")
@@ -101,6 +116,25 @@ def as_os_error(error: Exception, uri: str) -> OSError:
 def one_line(message: object) -> str:
     """A library's message in one line, without the user and password that an endpoint may have in it."""
     return without_credentials(" ".join(str(message).split()))
+
+
+def _process_failed(uri: str, reason: str) -> CredentialsError:
+    return CredentialsError(
+        f"{uri}: the credential_process of the AWS profile {process_profile()} gave no credentials ({reason}); "
+        "run it by hand, or set AWS_PROFILE to another profile"
+    )
+
+
+def _untrusted(error: boto_errors.SSLError) -> str:
+    """A failed TLS handshake, and whose certificates are trusted."""
+    reason, (named, path) = one_line(error.kwargs.get("error", error)), ca_bundle()
+    if not any(word in reason for word in _UNKNOWN_AUTHORITY):  # expired, say, or of another host
+        return f"no TLS connection to the storage ({reason}); check AWS_ENDPOINT_URL"
+    trusted = f"it is by none of the authorities in {named} {path}" if path else "its authority is not known here"
+    return (
+        f"the storage's certificate is not trusted ({reason}): {trusted}; set AWS_CA_BUNDLE to the PEM file of its "
+        "authority"
+    )
 
 
 def _archived(error: boto_errors.ClientError, uri: str) -> str:
