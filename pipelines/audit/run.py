@@ -66,7 +66,7 @@ def audit(settings: AuditSettings) -> int:
         store.check(settings.corpus)
         check_apart(settings.store, settings.corpus, output_flag="store", input_flag="corpus")
         storage.check_writable(store.root)
-        with storage.no_new_folder_on_usage_error(store.root), Lease(store.lease) as lease:
+        with Lease(store.lease) as lease:
             job = _prepare(settings, store, out)
             add_job_metadata(run=job.night, store=store.root, verdict="under way")
             with as_cut_off_errors():

@@ -31,6 +31,7 @@ from artifactscan.audit.night_tables import ARRIVALS, LABEL_SAMPLE
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.audit.video_groups import Grouping, drop_high_cardinality, ungrouped_note
 from artifactscan.corpus.listing import VIDEO_PATTERNS
+from artifactscan.errors import UsageError
 from artifactscan.messages.activity import activity
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.outcomes import HAS_FRAMES
@@ -97,8 +98,13 @@ def score_canaries(job: AuditJob) -> pa.Table:
     root = job.store.canary
     job.out.print("scoring the canaries")
     with activity("drawing the canary clips", job.settings.quiet):
-        canaries.ensure_clips(root, job.settings.canary_clips)
-    _score(job, canaries.clips_folder(root), job.store.canary_scores(job.night))
+        drawn = canaries.ensure_clips(root, job.settings.canary_clips)
+    try:
+        _score(job, canaries.clips_folder(root), job.store.canary_scores(job.night))
+    except UsageError:  # nothing was done, then
+        if drawn:
+            storage.remove_tree(root)
+        raise
     return canaries.compare_night(job.store, job.night, job.scorer)
 
 

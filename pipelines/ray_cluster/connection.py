@@ -45,6 +45,7 @@ _LOCAL = {"RAY_worker_niceness": "0"}
 
 CONNECT_TIMEOUT_S = 10.0
 _OWN_ERROR = re.compile(r"^artifactscan\.errors\.\w+: ", re.MULTILINE)
+_RETRY = re.compile(r"^(?:\x1b\[[0-9;]*m)*Task .+ failed\. There are \w+ (?:oom )?retries remaining")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _VERSIONS = re.compile(r"(Ray|Python): (\S+)")
 """Ray's error names the cluster's versions first and then ours."""
@@ -92,18 +93,17 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
     try:
         if not local:
             _check_reachable(os.environ["RAY_ADDRESS"])
-        with marked_start() if local else nullcontext(), _silent_stderr(), _keep_sigterm_handler():
+        with marked_start() if local else nullcontext() as folder, _silent_stderr(), _keep_sigterm_handler():
             ray.init(
                 address="local" if local else None,
                 num_cpus=num_cpus,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 include_dashboard=False if local else None,
+                _temp_dir=folder,
                 runtime_env={"env_vars": {"PYTHONPATH": import_path}},
             )
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
-        if "AF_UNIX path length" in str(error):
-            raise UsageError(_long_temporary_folder()) from None
         if local:
             raise
         raise UsageError(f"RAY_ADDRESS {os.environ['RAY_ADDRESS']}: {_explain_join_error(error)}") from None
@@ -115,25 +115,18 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
         ) from None
 
 
-def _long_temporary_folder() -> str:
-    name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
-    return (
-        f"{name} {os.environ.get(name, '')} is too long for the sockets that Ray makes below it; set RAY_TMPDIR to a "
-        "shorter folder, such as /tmp"
-    )
-
-
 def _send_ray_messages_to_stderr() -> None:
     """Sends Ray's messages about nodes and workers to stderr: stdout is for tables and verdicts.
 
-    Without colour codes where stderr is a file, and without the tracebacks of errors that the job reports itself.
+    Without colour codes where stderr is a file, without the tracebacks of errors that the job reports itself, and
+    without the raylet's lines on retries of a task: they say "infinite retries remaining" where a job is about to end.
     """
     if not hasattr(ray_worker.print_to_stdstream, "__wrapped__"):
         print_message = ray_worker.print_to_stdstream
 
         @wraps(print_message)
         def print_to_stderr(data: dict[str, Any], *arguments: Any, **named: Any) -> None:
-            lines = [line for line in data["lines"] if not _OWN_ERROR.search(line)]
+            lines = [line for line in data["lines"] if not _OWN_ERROR.search(line) and not _RETRY.search(line)]
             if not sys.stderr.isatty():
                 lines = [_COLOUR.sub("", line) for line in lines]
             print_message({**data, "lines": lines, "is_err": True}, *arguments, **named)

@@ -124,3 +124,22 @@ def test_a_refused_job_leaves_nothing(places: tuple, tmpdir: Path, tmp_path: Pat
     assert said.count("\n") == 1
     assert not (tmp_path / "store" / "lease.json").exists()
     assert not list((tmp_path / "store").glob("runs/*"))
+
+
+@pytest.mark.long
+def test_a_tmpdir_that_is_too_long_for_sockets_is_worked_with(places: tuple, tmpdir: Path, tmp_path: Path) -> None:
+    long, short = tmpdir / ("long" * 35), Path(f"/tmp/artifactscan-ray-{os.getuid()}")
+    long.mkdir()
+    left: list[list[Path]] = []
+    for number in range(2):
+        with OwnRayJob(long, *places, "--output", tmp_path / str(number)) as job:
+            assert job.end() == (
+                0,
+                f"TMPDIR is too long for Ray's sockets: the Ray of this job keeps its files in {short}\n",
+            )
+            assert processes_of(long) == []
+            left.append(list(short.glob(f"session_*_{job.process.pid}")))
+    [[first], [second]] = left
+    assert not first.exists(), "the next run removes it"
+    assert second.exists() and not (long / "ray").exists() and temporary_folders(long) == []
+    shutil.rmtree(second)

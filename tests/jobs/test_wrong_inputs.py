@@ -18,6 +18,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_clip(folder / "clips" / "a.mp4")
     (folder / "texts" / "notes.txt").write_text("notes")
     (folder / "damaged" / "a.mp4").write_text("no video")
+    (folder / "gap.csv").write_text("uri,size_bytes\nclips/a.mp4,\n,5\n")
     (folder / "few.csv").write_text("file,frame_index\na.mp4,0\n")
     (folder / "labels.csv").write_text(f"{LABELS}a.mp4,0,0,1,0,0\n")
     (folder / "policy.yaml").write_text("nonsense: 1\n")
@@ -33,7 +34,7 @@ FINETUNE = ("finetune", "--output", "OUT", "--clips", "clips", "--labels")
 @pytest.mark.parametrize(
     "command",
     [
-        *((*job, name) for job in (SCORE, EXTRACT, AUDIT) for name in ("gone", "empty", "texts", "few.csv")),
+        *((*job, name) for job in (SCORE, EXTRACT, AUDIT) for name in ("gone", "empty", "texts", "few.csv", "gap.csv")),
         (*SCORE, "clips", "--checkpoint", "gone"),
         (*SCORE, "clips", "--include", "*.webm"),
         (*EXTRACT, "clips", "--labels", "few.csv"),
@@ -65,6 +66,31 @@ def test_wrong_inputs_leave_no_folder(
     job, *flags = (part.replace("OUT", "new/out") for part in command)
     assert import_module(f"artifactscan.jobs.{job}").main(flags) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+    assert not (inputs / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (*SCORE, "clips"),
+        (*AUDIT, "clips", "--canary-clips", "4"),
+        (*EXTRACT, "clips", "--count", "1"),
+        (*EXTRACT, "clips", "--count", "1", "--choose", "uncertain", "--checkpoint", "builtin"),
+        (*EVALUATE, "builtin", "--labels", "labels.csv"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_refused_once_the_cluster_is_known_leaves_no_folder(
+    ray_here: None,
+    inputs: Path,
+    command: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(inputs)
+    job, *flags = (part.replace("OUT", "new/out") for part in command)
+    assert import_module(f"artifactscan.jobs.{job}").main([*flags, "--decode-actors", "100000"]) == 2
+    assert "--decode-actors is 100000" in capsys.readouterr().err.splitlines()[-1]
     assert not (inputs / "new").exists()
 
 

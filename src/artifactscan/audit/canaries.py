@@ -49,13 +49,14 @@ def count_clips(root: str) -> int | None:
     return sum(name.endswith(".mp4") for name in storage.list_names(clips_folder(root))) or None
 
 
-def ensure_clips(root: str, count: int) -> None:
-    """Makes the clips below ``root`` if there are none; UsageError where one differs from how it was made."""
+def ensure_clips(root: str, count: int) -> bool:
+    """Makes the clips below ``root`` if there are none, and says whether it did; UsageError where one differs from how
+    it was made."""
     try:
         digests: dict[str, str] = json.loads(storage.read_bytes(storage.join(root, _DIGESTS)))
     except FileNotFoundError:
         _make_clips(root, count)
-        return
+        return True
     except ValueError as error:
         raise UsageError(f"{root}/{_DIGESTS} is damaged ({error}); {_WAY_OUT}") from None
     for name, digest in digests.items():
@@ -66,6 +67,7 @@ def ensure_clips(root: str, count: int) -> None:
             raise UsageError(f"canary {uri} is gone; {_WAY_OUT}") from None
         if found != digest:
             raise UsageError(f"canary {uri} is not the clip that was made for this store; {_WAY_OUT}")
+    return False
 
 
 def planted_labels(root: str) -> dict[str, dict[str, bool]]:

@@ -1,13 +1,16 @@
-"""Folders below TMPDIR that only this user can write to."""
+"""Temporary folders that only this user can write to."""
 
 import os
 import tempfile
 from pathlib import Path
 
 
-def private_folder(purpose: str) -> Path | None:
-    """The folder of this user for ``purpose``, to which nobody else can write; None where there can be none."""
-    folder = Path(tempfile.gettempdir(), f"artifactscan-{purpose}-{os.getuid()}")
+def private_folder(purpose: str, *, below: str | None = None) -> Path | None:
+    """The folder of this user for ``purpose``, to which nobody else can write; None where there can be none.
+
+    ``below``: instead of TMPDIR.
+    """
+    folder = Path(below or tempfile.gettempdir(), f"artifactscan-{purpose}-{os.getuid()}")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()

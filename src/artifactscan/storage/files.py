@@ -8,7 +8,7 @@ import secrets
 import shutil
 import stat as stat_bits
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -147,20 +147,6 @@ def check_writable(uri: str) -> None:
     except OSError as error:
         way_out = "" if is_remote(uri) else "; give a folder that can be"  # a storage's errors name their own way out
         raise UsageError(f"output {uri} cannot be written: {describe(error, probe)}{way_out}") from None
-
-
-@contextmanager
-def no_new_folder_on_usage_error(uri: str) -> Iterator[None]:
-    """Removes the local folders down to ``uri`` that were made inside, and are empty, where a UsageError ends it."""
-    path = Path(normalise(uri))
-    made = [] if is_remote(uri) else [folder for folder in (path, *path.parents) if not folder.exists()]
-    try:
-        yield
-    except UsageError:
-        with suppress(OSError):
-            for folder in made:
-                folder.rmdir()
-        raise
 
 
 def _probe_remote(probe: str) -> None:

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
@@ -84,7 +85,8 @@ class LeaseHolder:
 class Lease:
     """Context manager that holds the lease at ``uri``; raises UsageError where another process holds it.
 
-    Entering takes at most STALE_S longer where it cannot be seen whether the holder's process has ended.
+    Entering takes at most STALE_S longer where it cannot be seen whether the holder's process has ended. Where a
+    UsageError ends the block, local folders that were made for the lease and are empty are removed: nothing was done.
     ``what``: what is worked on, for messages.
     """
 
@@ -97,6 +99,7 @@ class Lease:
         self._renewed_s = 0.0
         self._conditional = True
         self._lost = False
+        self._made: list[Path] = []
         self._stop = threading.Event()
         self._writing = threading.Lock()
         self._renewer = threading.Thread(target=self._keep_renewing, daemon=True, name="lease")
@@ -108,6 +111,7 @@ class Lease:
 
     def __enter__(self) -> "Lease":
         _tokens_held.add(self._token)
+        self._made = _missing_folders(self._uri)
         try:
             self._await_and_take()
         except BaseException:
@@ -117,7 +121,7 @@ class Lease:
         return self
 
     def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._stop.set()
         self._renewer.join()
@@ -128,6 +132,10 @@ class Lease:
             _log.warning("the lease %s is left behind, void when this process ends: %s", self._uri, error)
         finally:
             _tokens_held.discard(self._token)
+        if kind is not None and issubclass(kind, UsageError):
+            with suppress(OSError):  # not empty, and so are those above it
+                for folder in self._made:
+                    folder.rmdir()
 
     def check(self) -> None:
         """Renews the lease; raises CutOffError where another process has taken it over, or may have."""
@@ -288,6 +296,13 @@ class Lease:
             since=self._since,
             renewals=self._renewals,
         ).encode()
+
+
+def _missing_folders(uri: str) -> list[Path]:
+    """The local folders, innermost first, that writing ``uri`` makes."""
+    if storage.is_remote(uri):
+        return []
+    return [folder for folder in Path(storage.normalise(uri)).parents if not folder.exists()]
 
 
 def _was_left_by_this_process(holder: LeaseHolder) -> bool:

@@ -1,9 +1,15 @@
-"""The Ray that a job started ends also where its shutdown hangs."""
+"""The Ray that a job starts: where it keeps its files, and that it ends also where its shutdown hangs."""
 
+import logging
+import os
+import stat
+import tempfile
+from pathlib import Path
 from typing import cast
 
 import pytest
 
+from artifactscan.errors import UsageError
 from artifactscan.leftovers.ray_sessions import RaySession
 from artifactscan.pipelines.ray_cluster import own_ray
 
@@ -46,4 +52,39 @@ def test_a_shutdown_that_fails_leaves_no_process(session: Session, monkeypatch: 
     with pytest.raises(RuntimeError):
         own_ray.end_own_ray()
     assert session.asked == ["end after 2 s", "close"]
+    assert own_ray._started == []
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
+@pytest.mark.parametrize("length", [20, 140])
+def test_a_temporary_folder_that_is_too_long_for_sockets_is_replaced(
+    name: str, length: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = "/tmp/".ljust(length, "x")
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv(name, given)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    short = Path(f"/tmp/artifactscan-ray-{os.getuid()}")
+    fits = length < 40
+    with caplog.at_level(logging.WARNING, logger="artifactscan.ray"):
+        folder = own_ray._sessions_folder()
+    if fits:
+        assert folder.endswith("/ray") and not caplog.messages
+    else:
+        assert folder == str(short) and stat.S_IMODE(short.stat().st_mode) == 0o700
+        assert caplog.messages == [
+            f"{name} is too long for Ray's sockets: the Ray of this job keeps its files in {short}"
+        ]
+
+
+def test_where_no_folder_is_short_enough_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "/tmp/".ljust(140, "x")
+    monkeypatch.setenv("RAY_TMPDIR", long)
+    monkeypatch.setattr(own_ray, "_SHORT", "/proc")
+    with pytest.raises(UsageError) as raised, own_ray.marked_start():
+        pass
+    assert str(raised.value) == (
+        f"RAY_TMPDIR {long} is too long for the sockets that Ray makes below it, and nothing can be written to /proc; "
+        "set RAY_TMPDIR to a shorter folder"
+    )
     assert own_ray._started == []
