@@ -115,9 +115,27 @@ def test_a_lease_in_a_bucket(s3: S3Server) -> None:
     assert all("If-Match" in headers or headers.get("If-None-Match") == "*" for headers in writes)
 
 
-def test_what_is_worked_on_is_named(uri: str) -> None:
-    with Lease(uri), pytest.raises(UsageError, match=r"is working on this extraction \(lease"):
-        Lease(uri, what="extraction").__enter__()
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_the_holder_works_on_is_named(uri: str, recorded: bool) -> None:
+    """Which leases of earlier versions do not say: there it is what the asker wants to work on."""
+    with Lease(uri, what="evaluation"):
+        if not recorded:
+            held = json.loads(storage.read_bytes(uri))
+            storage.write_bytes(uri, json.dumps({key: held[key] for key in held if key != "what"}).encode())
+        named = "evaluation" if recorded else "extraction"
+        with pytest.raises(UsageError, match=rf"is working on this {named} \(lease"):
+            Lease(uri, what="extraction").__enter__()
+
+
+def test_folders_that_were_made_for_a_lease_are_removed_where_nothing_was_done(uri: str) -> None:
+    top = Path(uri).parent.parent / "new"
+    for error, left in {UsageError("wrong"): False, CutOffError("cut off"): True}.items():
+        with pytest.raises(type(error)), Lease(str(top / "store" / "lease.json")):
+            raise error
+        assert top.exists() is left
+    with pytest.raises(UsageError), Lease(str(top / "store" / "lease.json")):
+        raise UsageError("wrong")
+    assert list((top / "store").iterdir()) == [], "it was there before"
 
 
 def test_of_two_that_take_a_void_lease_where_no_version_is_compared_the_last_gets_it(
@@ -340,7 +358,10 @@ def test_two_containers_with_one_host_name_do_not_take_each_others_store(
         assert holder is not None and holder.host == "worker"
         with start(anywhere, *container) as second:
             said = second.communicate()[0]
-        assert said.startswith(f"UsageError process {holder.process.pid} on worker is working on this store")
+        assert said.startswith(
+            f"UsageError a process in another container (process {holder.process.pid} there) on worker is working on "
+            "this store"
+        )
         assert first.communicate()[0] == "still held\n"
 
 

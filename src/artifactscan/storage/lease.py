@@ -56,6 +56,8 @@ class LeaseHolder:
     process: ProcessIdentity
     since: str
     """When it was taken, by the holder's clock; for people only."""
+    what: str = ""
+    """What the holder works on; for people only. Empty in leases of earlier versions."""
     renewals: int = 0
 
     def encode(self) -> bytes:
@@ -73,12 +75,15 @@ class LeaseHolder:
                 host=str(values["host"]),
                 process=ProcessIdentity(**known),
                 since=str(values.get("since", "an unknown time")),
+                what=str(values.get("what", "")),
                 renewals=int(values.get("renewals", 0)),
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def __str__(self) -> str:
+        if self.process.is_of_another_container():
+            return f"a process in another container (process {self.process.pid} there) on {self.host}"
         return f"process {self.process.pid} on {self.host}"
 
 
@@ -87,7 +92,7 @@ class Lease:
 
     Entering takes at most STALE_S longer where it cannot be seen whether the holder's process has ended. Where a
     UsageError ends the block, local folders that were made for the lease and are empty are removed: nothing was done.
-    ``what``: what is worked on, for messages.
+    ``what``: what is worked on, for messages of other processes too.
     """
 
     def __init__(self, uri: str, *, what: str = "store"):
@@ -173,7 +178,7 @@ class Lease:
             _log.warning(
                 "%s may be working on this %s (lease %s); waiting up to %.0f s for a sign of life",
                 holder or _UNKNOWN,
-                self._what,
+                self._held_for(holder),
                 self._uri,
                 STALE_S,
             )
@@ -191,9 +196,13 @@ class Lease:
     def _refuse(self, holder: LeaseHolder | None) -> NoReturn:
         since = f", taken at {holder.since} by its clock" if holder else ""
         raise UsageError(
-            f"{holder or _UNKNOWN} is working on this {self._what} (lease {self._uri}{since}); "
+            f"{holder or _UNKNOWN} is working on this {self._held_for(holder)} (lease {self._uri}{since}); "
             "let it end first, or stop it"
         )
+
+    def _held_for(self, holder: LeaseHolder | None) -> str:
+        """What the holder works on, which may be other work in the same folder than this process's."""
+        return (holder.what if holder else "") or self._what
 
     def _take(self, found: Versioned | None) -> bool:
         """Writes the first content in place of ``found``; False where another process was quicker."""
@@ -294,6 +303,7 @@ class Lease:
             host=socket.gethostname(),
             process=ProcessIdentity.of_this_process(),
             since=self._since,
+            what=self._what,
             renewals=self._renewals,
         ).encode()
 

@@ -41,6 +41,12 @@ class ProcessIdentity:
         except (OSError, ValueError, IndexError):  # no Linux, or a kernel without these
             return ProcessIdentity(pid=pid)
 
+    def is_of_another_container(self) -> bool:
+        """Whether it is known to run under this kernel in other namespaces, where its pid is another than here."""
+        here = ProcessIdentity.of_this_process()
+        known = bool(here.boot and here.namespaces and self.namespaces)
+        return known and here.boot == self.boot and here.namespaces != self.namespaces
+
     def is_running(self) -> bool | None:
         """Whether the process runs; None where this process cannot know, for example in another container."""
         here = ProcessIdentity.of_this_process()
