@@ -124,6 +124,60 @@ def test_after_its_work_a_signal_does_not_change_the_exit_code(tmp_path: Path) -
     assert (code, out, said) == (0, "released\n", "")
 
 
+CRASHES = """
+import os, sys
+class Crash:
+    def __del__(self, kill=os.kill, pid=os.getpid()):
+        kill(pid, 11)
+sys.crash = Crash()  # as a thread of Ray that is still there when the interpreter is taken apart
+"""
+LEAVES = """
+import atexit, tempfile, threading
+atexit.register(print, "exit function")
+kept = tempfile.TemporaryDirectory()
+threading.Timer(0.3, lambda: print("thread")).start()
+"""
+
+
+@pytest.mark.parametrize(("how", "signals", "code"), [("ends", (), 0), ("works", (signal.SIGINT,) * 6, 3)])
+def test_a_job_ends_without_pythons_teardown_and_with_all_else(
+    how: str, signals: tuple[signal.Signals, ...], code: int, tmp_path: Path
+) -> None:
+    before, last = JOB.split("sys.exit(")
+    script = f"{before}{CRASHES}{LEAVES}sys.exit({last}"
+    tmpdir = tmp_path / "tmp"
+    tmpdir.mkdir()
+    command = [sys.executable, "-c", script, how, "60", "0"]
+    found, out, said = run_and_signal(command, tmp_path, *signals, pause_s=0.1, TMPDIR=str(tmpdir))
+    assert (found, out) == (code, "released\nthread\nexit function\n")
+    assert said == (f"error: {INTERRUPTED}\n" if signals else "")
+    assert list(tmpdir.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("raise ValueError('later')", 1),  # after the job's work
+        ("sys.stdout = open('/dev/full', 'w'); print('lost'); sys.exit(0)", 120),
+        ("sys.stdout.close(); sys.exit(0)", 0),
+    ],
+)
+def test_pythons_own_exit_codes_stay(end: str, code: int) -> None:
+    script = (
+        "import sys; from artifactscan.cli import interruption; interruption.take_over_process()\n"
+        "from artifactscan.cli.exit_codes import report_errors\n"
+        f"with report_errors() as job_exit: job_exit.code = 0\n{end}"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env={"PYTHONPATH": str(ROOT / "src")})
+    assert done.returncode == code
+
+
+def test_an_exit_function_of_a_tool_that_runs_the_job_is_called(tmp_path: Path) -> None:
+    tool = "import atexit; atexit.register(print, 'tool', flush=True)\n"
+    code, out, _ = run_and_signal([sys.executable, "-c", tool + JOB, "ends", "60", "0"], tmp_path)
+    assert (code, out) == (0, "released\ntool\n")
+
+
 def test_a_signal_that_the_shell_has_it_ignore_is_ignored(tmp_path: Path) -> None:
     def ignore() -> None:
         for number in (signal.SIGINT, signal.SIGHUP):  # as with `nohup` and `&`

@@ -1,10 +1,14 @@
 """Ctrl-C, SIGTERM and SIGHUP: the first stops the job in order, further ones do not disturb that, and it ends in time.
 
+A program that is only this job ends without Python's teardown: threads of Ray that are still there crash in it.
+
 Imports little: it is loaded first, as Ctrl-C may come while the rest is being imported.
 """
 
+import atexit
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -20,6 +24,8 @@ STOP_LIMIT_S = 60.0
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _owns_process = False
+_exit_code: "int | None" = None
+"""What the job ends with, once its work is done."""
 _before_hard_exit: "list[Callable[[], None]]" = []
 
 
@@ -30,6 +36,8 @@ def take_over_process() -> None:
     """
     global _owns_process
     _owns_process = True
+    if atexit._ncallbacks() == 0:  # else a tool has begun something that it ends after this job
+        atexit.register(_exit_without_teardown)  # the first to be registered is the last to be called
     for number in _heeded():
         signal.signal(number, _exit_at_once)
 
@@ -56,10 +64,12 @@ class StopSignals:
             self._before = {number: signal.signal(number, _interrupt) for number in _heeded()}
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: "type[BaseException] | None", *_: object) -> None:
+        global _exit_code
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_IGN if _owns_process else handler or signal.SIG_DFL)
         if _owns_process:
+            _exit_code = self.code if kind is None else None  # SystemExit has a code of its own
             _end_in_time(self.code)
 
 
@@ -85,6 +95,19 @@ def _interrupt(_number: int, _frame: "FrameType | None") -> None:
 def _exit_at_once(_number: int, _frame: "FrameType | None") -> None:
     os.write(2, f"error: {INTERRUPTED}\n".encode())
     os._exit(EXIT_INTERRUPTED)
+
+
+def _exit_without_teardown() -> None:
+    """Ends the process once all else has been cleaned up: threads joined, exit functions called, streams flushed."""
+    if _exit_code is None or hasattr(sys, "last_type"):  # an exception after the job's work was not caught
+        return
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except (OSError, ValueError):
+        return  # Python reports it, with an exit code of its own
+    os._exit(_exit_code)
 
 
 def _end_in_time(code: int) -> None:
