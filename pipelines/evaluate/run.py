@@ -12,6 +12,7 @@ from rich.text import Text
 from artifactscan import storage
 from artifactscan.annotation.agreement import ceiling_of
 from artifactscan.cli.exit_codes import EXIT_OK
+from artifactscan.corpus.listing import check_not_an_input
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.evaluation_report import print_evaluation, write_evaluation
 from artifactscan.evaluation.metric_table import evaluate
@@ -27,7 +28,7 @@ from artifactscan.pipelines.ray_cluster.submission import check_paths
 from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.parquet import write_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
-from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
+from artifactscan.training.labelled_frames import LabelledFrames, label_inputs, load_labelled_frames
 
 if TYPE_CHECKING:
     from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
@@ -59,6 +60,8 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     """Evaluates a checkpoint, writes and prints the results; returns the exit code; errors go to the caller."""
     check_paths(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
+    inputs = label_inputs(settings.labels, settings.clips)
+    check_not_an_input(settings.output, *inputs, ("--checkpoint", settings.checkpoint))
     storage.check_writable(root)
     checkpoint = load_checkpoint(settings.checkpoint)
     labelled = load_labelled_frames(settings.labels, settings.clips, rule=settings.label_rule)

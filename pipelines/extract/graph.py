@@ -16,7 +16,7 @@ from artifactscan.decode.native_resolution import NativeResolutionDecoder
 from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeSettings
-from artifactscan.extract.extraction_tables import EXTRACTED
+from artifactscan.extract.extraction_tables import EXTRACTED, shown_outcome
 from artifactscan.extract.write_frames import ImageWriter, take_frames
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.progress import Tally
@@ -43,7 +43,8 @@ class Extract:
         read = self.reader.read(list(rows.values()))
         for video, pairs in groupby(read, key=lambda pair: pair[0]["video_id"]):
             extracted = take_frames(rows[video], (segment for _, segment in pairs), self.writer)
-            self.tally.add.remote(frames=len(extracted["frames"]), outcomes={video: extracted["outcome"]}, notes=[])
+            outcome = shown_outcome(extracted["outcome"])
+            self.tally.add.remote(frames=len(extracted["frames"]), outcomes={video: outcome}, notes=[])
             yield pa.Table.from_pylist([extracted], EXTRACTED)
 
 

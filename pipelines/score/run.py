@@ -19,7 +19,7 @@ from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.messages.activity import activity
 from artifactscan.messages.console import console
 from artifactscan.messages.text import printable
-from artifactscan.model.checkpoint import BUILTIN, Checkpoint, load_checkpoint
+from artifactscan.model.checkpoint import BUILTIN, Checkpoint, absolute_checkpoint, load_checkpoint
 from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, check_paths, record_failure
 from artifactscan.pipelines.score.executor import Executor, prepare_executor
 from artifactscan.pipelines.score.request import Request, ScoringJob, make_job, note_on_decoders
@@ -326,7 +326,7 @@ def _make_record(
         scope_digest=request.scope,
         limits_digest=request.limits,
         spec=asdict(request.spec),
-        settings=asdict(job.settings),
+        settings={**asdict(job.settings), "checkpoint": absolute_checkpoint(job.settings.checkpoint)},
         checkpoint={
             "digest": checkpoint.digest,
             "backbone": checkpoint.card.backbone,

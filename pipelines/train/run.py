@@ -25,6 +25,7 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.cli.exit_codes import EXIT_OK
+from artifactscan.corpus.listing import check_not_an_input
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.comparison import Candidate, comparison
 from artifactscan.evaluation.evaluation_report import as_record
@@ -49,7 +50,7 @@ from artifactscan.store.versions import versions_of
 from artifactscan.training.backbone_cost import measure_backbone_cost
 from artifactscan.training.epoch_history import write_history
 from artifactscan.training.initial_weights import initial_checkpoint
-from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
+from artifactscan.training.labelled_frames import LabelledFrames, label_inputs, load_labelled_frames
 from artifactscan.training.settings import FinetuneSettings
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def finetune(settings: FinetuneSettings) -> int:
     """Trains and evaluates backbones and writes checkpoints; returns the exit code; errors go to the caller."""
     check_paths(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
+    check_not_an_input(settings.output, *label_inputs(settings.labels, settings.clips), ("--init", settings.init))
     storage.check_writable(root)
     labelled = load_labelled_frames(settings.labels, settings.clips, rule=settings.label_rule)
     for protocol in settings.protocols():

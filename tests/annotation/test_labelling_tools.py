@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from labelled import ODD_CHARACTERS, ODD_FILES, graded_row, label_row, labels_table, make_index, write_index
 
 from artifactscan.annotation.labelling_tools import TOOLS, export_frames, import_labels
+from artifactscan.annotation.labels_table import LABELLED, write_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SEVERITY_COLUMNS
 
@@ -104,6 +105,25 @@ def test_the_csv_has_scores_and_empty_cells_to_fill_in(tmp_path: Path) -> None:
     assert [row["note"] for row in rows] == ["", "x", ""]
     assert float(rows[0]["p_boundary"]) == pytest.approx(0.9)
     assert rows[0]["image"].startswith("frames/a-b-")
+
+
+def test_rows_are_named_as_the_file_has_them(tmp_path: Path) -> None:
+    frames = [("z.mp4", number) for number in range(12)] + [("a.mp4", 5)]
+    index = write_index(tmp_path, make_index(frames))
+    rows = [label_row(file, frame, "0000", "anna") for file, frame in frames]
+    rows += [label_row("z.mp4", 0, "0010", "ben")]
+    source = tmp_path / "labels.csv"
+    write_labels(labels_table(*rows), str(source))
+    with pytest.raises(UsageError, match=r"rows 1 and 14 label frame 0 of 'z\.mp4' differently") as raised:
+        import_labels("csv", str(source), index, rule="error")
+    assert "--annotator" not in str(raised.value)
+    with pytest.raises(UsageError, match=r"rows 1 and 14 .*, both by 'me'; keep the one that holds; ") as raised:
+        import_labels("csv", str(source), index, annotator="me")
+    assert str(raised.value).endswith(
+        "--annotator me has replaced the names in the file (anna, ben): without it they are kept"
+    )
+    table, _ = import_labels("csv", str(source), index, rule="any")
+    assert table.schema == LABELLED and table.num_rows == 13
 
 
 def test_cvat_gets_images_tags_and_label_definitions(tmp_path: Path) -> None:

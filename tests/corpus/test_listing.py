@@ -7,6 +7,7 @@ from functools import partial
 from hashlib import blake2b
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,6 +198,33 @@ def test_an_input_is_checked_without_looking_up_a_manifest_s_entries(tmp_path, m
     for name, said in (("bad.csv", "no column `uri`"), ("gone", "cannot be read"), ("", "holds no videos")):
         with pytest.raises(UsageError, match=said):
             check_input(str(tmp_path / name), ListSettings())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("uri\n1\n2\n", r"row 1 has uri 1, which is a number; give a uri or path, or \./1 for a file of that name"),
+        ("uri,uri\na.mp4,b.mp4\n", "has more than one column `uri`; remove all but one"),
+        ("", "is empty; write a heading `uri` and a row for each video"),
+    ],
+)
+def test_a_manifest_that_says_something_else_is_refused(tmp_path, text, said):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        uris(tmp_path / "list.csv")
+
+
+def test_a_manifest_whose_uris_are_no_text_is_refused(tmp_path):
+    path = tmp_path / "list.parquet"
+    pq.write_table(pa.table({"uri": [1, 2, 3]}), path)
+    with pytest.raises(UsageError, match="column `uri` holds int64, not text; write uris or paths"):
+        uris(path)
+    pq.write_table(pa.table({"uri": pa.array(["a.mp4"]).dictionary_encode()}), path)
+    assert uris(path) == [f"{tmp_path}/a.mp4"]
+    columns = [pa.array(["a.mp4"]), pa.array(["b.mp4"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["uri", "uri"]), path)
+    with pytest.raises(UsageError, match="has more than one column `uri`"):
+        uris(path)
 
 
 def test_batches_are_bounded(tmp_path, monkeypatch):

@@ -96,6 +96,8 @@ def test_splitting_works_with_as_many_videos_as_folds_and_one_frame_each() -> No
 
 
 def test_fewer_videos_than_folds() -> None:
+    with pytest.raises(UsageError, match="only 1 video, and folds need two; label more, or use protocol frames"):
+        make_splits(names_of(1), labels_of(names_of(1)), SplitSettings(folds=2))
     with pytest.raises(UsageError, match="folds is 5, but the labels have only 3 videos; give fewer folds"):
         make_splits(names_of(3), labels_of(names_of(3)))
 

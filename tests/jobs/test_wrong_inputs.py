@@ -94,6 +94,31 @@ def test_what_is_refused_once_the_cluster_is_known_leaves_no_folder(
     assert not (inputs / "new").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("finetune", "--labels", "clips/labels.csv", "--output", "clips"),
+        ("finetune", "--labels", "labels.csv", "--clips", "clips", "--output", "clips"),
+        ("finetune", "--labels", "labels.csv", "--clips", "clips", "--init", "weights", "--output", "weights"),
+        ("evaluate", "--labels", "labels.csv", "--clips", "clips", "--checkpoint", "builtin", "--output", "clips"),
+        ("evaluate", "--labels", "labels.csv", "--clips", "clips", "--checkpoint", "model", "--output", "./model/"),
+        ("evaluate", "--labels", "labels.csv", "--clips", "clips", "--checkpoint", "model", "--output", "labels.csv"),
+        ("explain", "--video", "clips/a.mp4", "--output", "clips/a.mp4"),
+        ("explain", "--video", "clips/a.mp4", "--checkpoint", "model", "--output", "model"),
+        ("labels", "clean", "--input", "clips/a.mp4", "--output", "clips/a.mp4"),
+    ],
+    ids=" ".join,
+)
+def test_an_output_that_is_an_input_is_refused(
+    inputs: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(inputs)
+    before = sorted(inputs.rglob("*"))
+    assert import_module(f"artifactscan.jobs.{command[0]}").main(list(command[1:])) == 2
+    assert capsys.readouterr().err.strip().endswith("are one place; give the output a place of its own")
+    assert sorted(inputs.rglob("*")) == before
+
+
 @pytest.mark.parametrize("output", ["clips", "clips/out", "."])
 @pytest.mark.parametrize(
     "command",

@@ -9,7 +9,7 @@ from rich.text import Text
 from artifactscan import storage
 from artifactscan.annotation.labels_table import LABELLED, write_labels
 from artifactscan.annotation.settings import CleanSettings
-from artifactscan.corpus.listing import ListSettings, list_corpus
+from artifactscan.corpus.listing import ListSettings, check_not_an_input, list_corpus
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sampled_indices import sampled_indices
@@ -28,6 +28,7 @@ def label_clean_clips(settings: CleanSettings, out: Console) -> None:
 
     Of each clip the first frames at two per second; clips that cannot be decoded are left out, and named.
     """
+    check_not_an_input(settings.output, ("--input", settings.input))
     if storage.exists(storage.normalise(settings.output)):
         raise UsageError(f"--output {settings.output} is there already; name another file, or remove it first")
     listing = list_corpus(settings.input, ListSettings())

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.annotation.labelling_tools import import_labels
-from artifactscan.annotation.labels_table import merge_labels, read_labels, split_by_annotator, write_labels
+from artifactscan.annotation.labels_table import read_labels, split_by_annotator, write_labels
 from artifactscan.annotation.settings import AgreeSettings, ImportSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_COLUMNS
@@ -24,9 +24,13 @@ from artifactscan.storage.parquet import write_table
 def import_table(settings: ImportSettings, out: Console) -> None:
     """Writes a tool's results as one labels table and prints counts; UsageError before anything is written."""
     table, unlabelled = import_labels(
-        settings.tool, settings.file, settings.index, annotator=settings.annotator, untagged=settings.untagged
+        settings.tool,
+        settings.file,
+        settings.index,
+        annotator=settings.annotator,
+        untagged=settings.untagged,
+        rule=settings.on_conflict,
     )
-    table = merge_labels([table], rule=settings.on_conflict, source=settings.file)
     write_labels(table, settings.output)
     grid = Table(title=f"{table.num_rows:,} labelled frames", title_justify="left")
     grid.add_column("annotator")

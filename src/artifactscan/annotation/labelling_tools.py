@@ -10,9 +10,10 @@ from artifactscan.annotation.cvat import Untagged, read_cvat, write_cvat
 from artifactscan.annotation.fiftyone import read_fiftyone, write_fiftyone
 from artifactscan.annotation.frame_index import FrameLookup, read_index
 from artifactscan.annotation.label_studio import read_label_studio, write_label_studio
-from artifactscan.annotation.labels_table import LABELLED, merge_labels, read_filled_labels
+from artifactscan.annotation.labels_table import LABELLED, Rule, merge_labels, read_filled_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SCORE_COLUMNS, SEVERITY_COLUMNS
+from artifactscan.messages.text import printable
 from artifactscan.storage import storage_errors
 from artifactscan.storage.csv_text import write_text_cells
 
@@ -62,19 +63,25 @@ def _sheet(index: pa.Table, given: Mapping[tuple[str, int], Mapping[str, Any]]) 
 
 
 def import_labels(
-    tool: Tool, source: str, index_uri: str, *, annotator: str | None = None, untagged: Untagged = "error"
+    tool: Tool,
+    source: str,
+    index_uri: str,
+    *,
+    annotator: str | None = None,
+    untagged: Untagged = "error",
+    rule: Rule = "keep",
 ) -> tuple[pa.Table, int]:
     """Reads what a tool exported; returns LABELLED rows and the number of frames that nobody labelled yet.
 
-    A frame that several people labelled has a row for each. ``annotator`` replaces the names from the tool;
-    ``untagged`` is for CVAT. Where a tool's file has grades, frames without a label have grade 0 for all of them, as
-    tools store nothing for these. UsageError for a file that cannot be read or is damaged, for an unknown image or
-    label, for grades outside 0 to MAX_SEVERITY or of some labels only, and where one annotator labels or grades a frame
+    A frame that several people labelled has a row for each, unless ``rule`` merges them. ``annotator`` replaces the
+    names from the tool; ``untagged`` is for CVAT. Where a tool's file has grades, frames without a label have grade 0
+    for all of them, as tools store nothing for these. UsageError for a file that cannot be read or is damaged, for an
+    unknown image or label, for grades outside 0 to MAX_SEVERITY or of some labels only, and where one annotator labels or grades a frame
     in two ways.
     """
     lookup = FrameLookup(read_index(index_uri), source)
     if tool == "csv":
-        table, unlabelled = read_filled_labels(source)
+        table, unlabelled = read_filled_labels(source, numbered=True)
         for file, frame_index in zip(table["file"].to_pylist(), table["frame_index"].to_pylist(), strict=True):
             lookup.check_frame(file, frame_index)
     else:
@@ -84,10 +91,22 @@ def import_labels(
         unlabelled = len(found) - len(rows)
     if not table.num_rows:
         raise UsageError(f"{source} holds no labelled frame; label some, then export again")
+    replaced = set(table["annotator"].to_pylist()) - {None, annotator} if annotator else set()
     if annotator:
         names = pa.array([annotator] * table.num_rows, pa.string())
         table = table.set_column(table.column_names.index("annotator"), LABELLED.field("annotator"), names)
-    return merge_labels([table], rule="keep", source=source), unlabelled
+    try:
+        table = merge_labels([table], rule="keep", source=source)
+        if rule != "keep":
+            table = merge_labels([table], rule=rule, source=source)
+    except UsageError as error:
+        if len(replaced) < 2:
+            raise
+        shown = ", ".join(sorted(printable(name, 40) for name in replaced))
+        raise UsageError(
+            f"{error}; --annotator {annotator} has replaced the names in the file ({shown}): without it they are kept"
+        ) from None
+    return table.select(LABELLED.names), unlabelled
 
 
 def _rows(tool: Tool, data: bytes, lookup: FrameLookup, untagged: Untagged) -> Iterator[dict[str, Any] | None]:

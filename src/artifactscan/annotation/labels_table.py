@@ -41,6 +41,8 @@ rows of a clip, null where it is not known."""
 _KEY_COLUMNS, _OPTIONAL_COLUMNS = ("file", "frame_index"), ("annotator", "note", "generator")
 JUDGE_PREFIX = "judge:"
 """What the annotator of a judge's labels begins with; merged rows name their annotators with SEVERAL between them."""
+ROW = "row"
+"""Column with the number of a row in the file that it was read from, counted from 1; no part of LABELLED."""
 _MAX_FRAME_INDEX = 2**31 - 1
 _LOOKUP_THREADS = 32
 
@@ -58,10 +60,11 @@ def read_labels(uri: str, *, rule: Rule = "error") -> pa.Table:
     return _to_table(merge_rows([_check_read_row(*row, uri) for row in _read_rows(uri)], rule, uri))
 
 
-def read_filled_labels(uri: str) -> tuple[pa.Table, int]:
+def read_filled_labels(uri: str, *, numbered: bool = False) -> tuple[pa.Table, int]:
     """Reads a file that people fill in; returns what ``read_labels`` with rule ``keep`` does, and a count.
 
     Rows without any label or grade are frames that nobody labelled yet; they are left out and counted.
+    ``numbered``: the table has a further column ROW.
     """
     sheet = _read_rows(uri)
     filled = [
@@ -69,13 +72,21 @@ def read_filled_labels(uri: str) -> tuple[pa.Table, int]:
         for number, cells in sheet
         if any(_has_value(cells.get(name)) for name in (*LABELS, *SEVERITY_COLUMNS))
     ]
-    return _to_table(merge_rows([_check_read_row(*row, uri) for row in filled], "keep", uri)), len(sheet) - len(filled)
+    rows = merge_rows([_check_read_row(*row, uri) for row in filled], "keep", uri)
+    return _with_row_numbers(rows) if numbered else _to_table(rows), len(sheet) - len(filled)
 
 
 def merge_labels(tables: Sequence[pa.Table], *, rule: Rule, source: str = "given") -> pa.Table:
-    """Merges LABELLED tables as ``read_labels`` merges the rows of one; ``source`` names them in errors."""
-    cells = (row for table in tables for row in table.to_pylist())
-    return _to_table(merge_rows([_check_row(number, row, source) for number, row in enumerate(cells, 1)], rule, source))
+    """Merges LABELLED tables as ``read_labels`` merges the rows of one; ``source`` names them in errors.
+
+    Where all have a column ROW, errors name rows by it, and the result has it too.
+    """
+    cells = [row for table in tables for row in table.to_pylist()]
+    numbered = bool(tables) and all(ROW in table.column_names for table in tables)
+    numbers = [row[ROW] for row in cells] if numbered else range(1, len(cells) + 1)
+    checked = [_check_row(number, row, source) for number, row in zip(numbers, cells, strict=True)]
+    merged = merge_rows(checked, rule, source)
+    return _with_row_numbers(merged) if numbered else _to_table(merged)
 
 
 def split_by_annotator(table: pa.Table, name: str) -> dict[str, pa.Table]:
@@ -259,6 +270,10 @@ def _as_float(cell: Any) -> float | None:
 def _as_int(cell: Any) -> int | None:
     value = _as_float(cell)
     return int(value) if value is not None and value.is_integer() else None
+
+
+def _with_row_numbers(rows: list[LabelRow]) -> pa.Table:
+    return _to_table(rows).append_column(ROW, pa.array([row.number for row in rows], pa.int64()))
 
 
 def _to_table(rows: list[LabelRow]) -> pa.Table:

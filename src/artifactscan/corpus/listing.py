@@ -83,10 +83,16 @@ def is_manifest(uri: str) -> bool:
 def check_input(input: str, settings: ListSettings) -> None:
     """UsageError for an input that cannot be listed or whose first BATCH_ROWS objects show that it has no videos.
 
-    No entry of a manifest is looked up.
+    A manifest is read to its end, and no entry of it is looked up.
     """
     listing = list_corpus(input, settings)
-    next(_manifest_batches(storage.normalise(input)) if listing.of_manifest else iter(listing), None)
+    if not listing.of_manifest:
+        next(iter(listing), None)
+        return
+    uri, rows = storage.normalise(input), 0
+    for batch in _manifest_batches(uri):
+        _check_entries(uri, batch["uri"].to_pylist(), rows)
+        rows += batch.num_rows
 
 
 def check_apart(output: str, input: str, *, output_flag: str = "output", input_flag: str = "input") -> None:
@@ -108,6 +114,19 @@ def check_apart(output: str, input: str, *, output_flag: str = "output", input_f
             f"--{input_flag} {input} lies in --{output_flag} {output}, where files are written and removed; "
             "give the output a place of its own"
         )
+
+
+def check_not_an_input(output: str, *inputs: tuple[str, str]) -> None:
+    """UsageError for an output that is one of the ``inputs``: flags, each with what was given with it."""
+    place = _real(output)
+    for flag, given in inputs:
+        if given and _real(given) == place:
+            raise UsageError(f"{flag} {given} and --output {output} are one place; give the output a place of its own")
+
+
+def _real(uri: str) -> str:
+    place = storage.normalise(uri)
+    return place if storage.is_remote(place) else os.path.realpath(place)
 
 
 def list_corpus(input: str, settings: ListSettings) -> "Listing":
@@ -368,11 +387,20 @@ def _manifest_entries(uri: str, *, need_time: bool) -> Iterator[ListedObject]:
                 for name in _MANIFEST_TYPES
             ]
             entries = list(zip(*columns, strict=True))
-            for number, (entry, _, _) in enumerate(entries, rows_before + 1):
-                if not entry:
-                    raise UsageError(f"manifest {uri}: row {number} has no uri; remove it or fill it in")
+            _check_entries(uri, batch["uri"].to_pylist(), rows_before)
             rows_before += len(entries)
             yield from pool.map(lambda columns: _manifest_entry(folder, *columns, need_time=need_time), entries)
+
+
+def _check_entries(uri: str, entries: Sequence[str | None], rows_before: int) -> None:
+    for number, entry in enumerate(entries, rows_before + 1):
+        if not entry:
+            raise UsageError(f"manifest {uri}: row {number} has no uri; remove it or fill it in")
+        if entry.isdecimal():
+            raise UsageError(
+                f"manifest {uri}: row {number} has uri {entry}, which is a number; give a uri or path, or ./{entry} "
+                "for a file of that name"
+            )
 
 
 def _manifest_entry(folder: str, entry: str, size: int | None, etag: str | None, *, need_time: bool) -> ListedObject:
@@ -405,10 +433,17 @@ def _manifest_batches(uri: str) -> Iterator[pa.RecordBatch]:
             with files.open_input_file(path) as file:
                 parquet = open_plain(file)
                 columns = _manifest_columns(uri, parquet.schema_arrow.names)
+                uri_type = parquet.schema_arrow.field("uri").type
+                if pa.types.is_dictionary(uri_type):
+                    uri_type = uri_type.value_type
+                if not (pa.types.is_string(uri_type) or pa.types.is_large_string(uri_type)):
+                    raise UsageError(f"manifest {uri}: column `uri` holds {uri_type}, not text; write uris or paths")
                 schema = pa.schema([(name, _MANIFEST_TYPES[name]) for name in columns])
                 for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):
                     yield batch.select(columns).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        if "Empty CSV file" in str(error):
+            raise UsageError(f"manifest {uri} is empty; write a heading `uri` and a row for each video") from None
         raise UsageError(f"manifest {uri} cannot be read: {' '.join(str(error).split())}") from None
 
 
@@ -420,4 +455,6 @@ def _manifest_columns(uri: str, names: list[str]) -> list[str]:
         if said := other_separator(names, ["uri"]):
             raise UsageError(f"manifest {uri} cannot be read: {said}")
         raise UsageError(f"manifest {uri} has no column `uri`; its columns are {', '.join(names) or 'none'}")
+    if twice := [name for name in _MANIFEST_TYPES if names.count(name) > 1]:
+        raise UsageError(f"manifest {uri} has more than one column `{twice[0]}`; remove all but one")
     return [name for name in _MANIFEST_TYPES if name in names]

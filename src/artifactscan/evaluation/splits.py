@@ -137,6 +137,8 @@ def check_split(videos: Sequence[str] | np.ndarray, y: np.ndarray, split: Split)
 def _over_videos(videos: np.ndarray, y: np.ndarray, settings: SplitSettings) -> tuple[Split, ...]:
     count = len(set(videos))
     if count < settings.folds:
+        if count == 1:
+            raise UsageError("the labels have only 1 video, and folds need two; label more, or use protocol frames")
         raise UsageError(
             f"folds is {settings.folds}, but the labels have only {count} videos; give fewer folds or label more videos"
         )

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from artifactscan import storage
+from artifactscan.corpus.listing import check_not_an_input
 from artifactscan.errors import CutOffError
 from artifactscan.explain.heatmaps import HeatMapper
 from artifactscan.explain.overlays import Tile, contact_sheet, overlay, png, thumbnail
@@ -49,6 +50,7 @@ def explain_video(settings: ExplainSettings) -> Explanation:
     UsageError for a video, frame, checkpoint or output that cannot be used; CutOffError where writing fails.
     """
     output = storage.normalise(settings.output)
+    check_not_an_input(settings.output, ("--video", settings.video), ("--checkpoint", settings.checkpoint))
     storage.check_writable(output)
     with fetched_video(settings.video, max_object_bytes=settings.max_object_bytes) as (fetched, uri, identity):
         checkpoint = load_checkpoint(settings.checkpoint)

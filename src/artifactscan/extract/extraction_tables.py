@@ -49,6 +49,13 @@ LEDGER = pa.schema([*list(EXTRACTED)[:-1], pa.field("frames_written", pa.int32()
 """One row per listed video: its outcome, as in docs/outcomes.md, and how many frames were written. Ledgers of earlier
 versions have ``scored`` for EXTRACTED_WHOLE."""
 EXTRACTED_WHOLE = "extracted"
+
+
+def shown_outcome(outcome: str) -> str:
+    """An outcome of decoding as an extraction calls it: nothing is scored here."""
+    return EXTRACTED_WHOLE if outcome == Outcome.SCORED else outcome
+
+
 """The outcome of a video of which every wanted frame was decoded and written."""
 
 
@@ -102,8 +109,8 @@ def make_ledger(
         verdict = video or verdicts.get(listed["video_id"], changed if verdicts else None)
         if verdict is None:
             raise LedgerError(f"the ledger did not close: {listed['uri']} has no outcome; give the same command again")
-        if video and video["outcome"] == Outcome.SCORED:
-            verdict = {**video, "outcome": EXTRACTED_WHOLE}
+        if video:
+            verdict = {**video, "outcome": shown_outcome(video["outcome"])}
         written = len(video["frames"]) if video else 0
         rows.append({**verdict, **{name: listed[name] for name in _IDENTITY}, "frames_written": written})
     rows = [{column: row.get(column) for column in LEDGER.names} for row in rows]

@@ -188,6 +188,11 @@ def load_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
     return replace(checkpoint, graph=load_graph(folder, checkpoint.digest))
 
 
+def absolute_checkpoint(source: str) -> str:
+    """``source`` as it is found from any working directory, for records."""
+    return source if source == BUILTIN else storage.normalise(source)
+
+
 def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
     """Writes a checkpoint folder, local or s3://; the card last, so that a folder with a card is complete.
 

@@ -28,6 +28,8 @@ def read_text_cells(data: bytes, *, needed: Collection[str]) -> pa.Table:
     another number of cells than there are columns; pa.ArrowException for what else is no CSV.
     """
     text = _SEPARATOR_LINE.sub("", _decode(data))
+    if not text.strip():
+        raise CsvTextError(f"it is empty; write a heading with {', '.join(needed)} and a row for each frame")
     if said := other_separator(text.lstrip().partition("\n")[0].split(","), needed):
         raise CsvTextError(said)
     clean = _CELL.sub(lambda cell: cell[1] + (cell[2] or cell[3].rstrip()), text).encode()

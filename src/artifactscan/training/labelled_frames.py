@@ -109,6 +109,14 @@ class LabelledFrames:
         return digest([self.table[name].to_pylist() for name in names])
 
 
+def label_inputs(labels: Sequence[str], clips: Sequence[str]) -> list[tuple[str, str]]:
+    """What `load_labelled_frames` reads: pairs of the flag and the table or folder; where no folder of clips is given,
+    the ones that the tables lie in."""
+    folders = [("--clips", folder) for folder in clips]
+    beside = [("the folder of --labels", storage.normalise(source).rpartition("/")[0]) for source in labels]
+    return [*(("--labels", source) for source in labels), *(folders or beside)]
+
+
 def load_labelled_frames(labels: Sequence[str], clips: Sequence[str], *, rule: Rule = "error") -> LabelledFrames:
     """Reads labels tables and finds their clips.
 
