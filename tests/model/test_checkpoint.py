@@ -19,6 +19,7 @@ from artifactscan.model.checkpoint import (
     BUILTIN_FOLDER,
     Calibration,
     Checkpoint,
+    absolute_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
@@ -215,3 +216,9 @@ def test_init_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     (tmp_path / "file").touch()
     assert main(["init", "--backbone", SMALL, "--output", str(tmp_path / "file")]) == 2
     assert "not a folder" in capsys.readouterr().err.lower()
+
+
+def test_a_checkpoint_is_recorded_as_it_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recorded = [absolute_checkpoint(source) for source in ("builtin", "mine/", "s3://b/mine/", "/a/mine")]
+    assert recorded == ["builtin", f"{tmp_path}/mine", "s3://b/mine", "/a/mine"]

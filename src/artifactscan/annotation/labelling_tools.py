@@ -76,8 +76,8 @@ def import_labels(
     A frame that several people labelled has a row for each, unless ``rule`` merges them. ``annotator`` replaces the
     names from the tool; ``untagged`` is for CVAT. Where a tool's file has grades, frames without a label have grade 0
     for all of them, as tools store nothing for these. UsageError for a file that cannot be read or is damaged, for an
-    unknown image or label, for grades outside 0 to MAX_SEVERITY or of some labels only, and where one annotator labels or grades a frame
-    in two ways.
+    unknown image or label, for grades outside 0 to MAX_SEVERITY or of some labels only, and where one annotator labels
+    or grades a frame in two ways.
     """
     lookup = FrameLookup(read_index(index_uri), source)
     if tool == "csv":
