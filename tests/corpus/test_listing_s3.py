@@ -229,7 +229,7 @@ def test_a_listing_can_be_used_as_a_manifest(s3: S3Server, tmp_path):
     [
         ("l.csv", b"url,size\na.mp4,1\n", "has no column `uri`; its columns are url, size$"),
         ("l.csv", b"uri\tsize_bytes\na.mp4\t1\n", "cannot be read: its columns are separated by tabs; save it as CSV"),
-        ("l.csv", b"", "cannot be read: Empty CSV file$"),
+        ("l.csv", b"", "is empty; write a heading `uri` and a row for each video$"),
         ("l.csv", b"uri\n", "holds no videos: it is empty$"),
         ("l.csv", b"uri,size_bytes\na.mp4,1\n,2\n", "row 2 has no uri"),
         ("l.csv", b"uri,size_bytes\na.mp4,big\n", "cannot be read: .*'big'"),
