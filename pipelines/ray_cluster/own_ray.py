@@ -83,7 +83,8 @@ def _sessions_folder() -> str:
     if _fits(usual):
         return usual
     name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
-    short = private_folder("ray", below=_SHORT)
+    private = private_folder("ray", below=_SHORT)
+    short = private and private / "ray"  # Ray opens its folder to everyone, and the one above it stays closed
     if short is None or not _fits(str(short)):
         raise UsageError(
             f"{name} {os.environ.get(name, '')} is too long for the sockets that Ray makes below it, and nothing can "

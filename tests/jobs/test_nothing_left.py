@@ -128,7 +128,7 @@ def test_a_refused_job_leaves_nothing(places: tuple, tmpdir: Path, tmp_path: Pat
 
 @pytest.mark.long
 def test_a_tmpdir_that_is_too_long_for_sockets_is_worked_with(places: tuple, tmpdir: Path, tmp_path: Path) -> None:
-    long, short = tmpdir / ("long" * 35), Path(f"/tmp/artifactscan-ray-{os.getuid()}")
+    long, short = tmpdir / ("long" * 35), Path(f"/tmp/artifactscan-ray-{os.getuid()}/ray")
     long.mkdir()
     left: list[list[Path]] = []
     for number in range(2):

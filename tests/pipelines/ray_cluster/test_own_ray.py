@@ -64,14 +64,14 @@ def test_a_temporary_folder_that_is_too_long_for_sockets_is_replaced(
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setenv(name, given)
     monkeypatch.setattr(tempfile, "tempdir", None)
-    short = Path(f"/tmp/artifactscan-ray-{os.getuid()}")
+    short = Path(f"/tmp/artifactscan-ray-{os.getuid()}/ray")
     fits = length < 40
     with caplog.at_level(logging.WARNING, logger="artifactscan.ray"):
         folder = own_ray._sessions_folder()
     if fits:
         assert folder.endswith("/ray") and not caplog.messages
     else:
-        assert folder == str(short) and stat.S_IMODE(short.stat().st_mode) == 0o700
+        assert folder == str(short) and stat.S_IMODE(short.parent.stat().st_mode) == 0o700
         assert caplog.messages == [
             f"{name} is too long for Ray's sockets: the Ray of this job keeps its files in {short}"
         ]
