@@ -25,6 +25,7 @@ from ray.exceptions import AuthenticationError
 
 from artifactscan import errors
 from artifactscan.errors import UsageError
+from artifactscan.pipelines.ray_cluster.fewer_processes import fewer_processes
 from artifactscan.pipelines.ray_cluster.head_watch import watch_head
 from artifactscan.pipelines.ray_cluster.own_ray import end_own_ray, marked_start
 from artifactscan.pipelines.ray_cluster.resources import MIN_CPUS, Resources, read_resources
@@ -93,7 +94,12 @@ def _init(local: bool, import_path: str, num_cpus: int | None = None) -> None:
     try:
         if not local:
             _check_reachable(os.environ["RAY_ADDRESS"])
-        with marked_start() if local else nullcontext() as folder, _silent_stderr(), _keep_sigterm_handler():
+        with (
+            marked_start() if local else nullcontext() as folder,
+            fewer_processes() if local else nullcontext(),
+            _silent_stderr(),
+            _keep_sigterm_handler(),
+        ):
             ray.init(
                 address="local" if local else None,
                 num_cpus=num_cpus,
