@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import sys
 import time
@@ -55,3 +56,16 @@ def test_what_is_quick_or_quiet_says_nothing(seconds: float, quiet: bool, monkey
     if not quiet:
         monkeypatch.setattr(module, "SILENT_S", 5.0)
     assert said_in(Terminal(), seconds, monkeypatch, quiet=quiet) == ""
+
+
+def test_it_is_told_while_stderr_leads_elsewhere(capfd: pytest.CaptureFixture[str]) -> None:
+    """As it does while Ray starts, whose own messages are not wanted."""
+    with activity("starting Ray"):
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        time.sleep(0.2)
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+    assert capfd.readouterr().err == "starting Ray, 0 s\n"

@@ -1,11 +1,13 @@
 """Says on stderr what a job is doing while nothing else is printed."""
 
 import logging
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from artifactscan.messages.logs import ROOT_LOGGER, logs_json
 
@@ -26,29 +28,42 @@ def activity(what: str, quiet: bool = False) -> Iterator[None]:
         yield
         return
     done = threading.Event()
-    thread = threading.Thread(target=_tell, args=(what, done), daemon=True, name="activity")
-    thread.start()
+    with _own_stderr() as stream:
+        thread = threading.Thread(target=_tell, args=(what, done, stream), daemon=True, name="activity")
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+@contextmanager
+def _own_stderr() -> Iterator[TextIO]:
+    """stderr as it is now: the block may send file descriptor 2 elsewhere, as the start of Ray does."""
     try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+        kept = os.dup(sys.stderr.fileno())
+    except OSError:  # a stream without a file
+        yield sys.stderr
+        return
+    with os.fdopen(kept, "w") as stream:
+        yield stream
 
 
-def _tell(what: str, done: threading.Event) -> None:
+def _tell(what: str, done: threading.Event, stream: TextIO) -> None:
     started, told_at = time.monotonic(), None
-    live = sys.stderr.isatty() and not logs_json()
+    live = stream.isatty() and not logs_json()
     while not done.wait(SILENT_S):
         now = time.monotonic()
         text = f"{what}, {now - started:.0f} s"
         if live:
-            print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[2K{text}", end="", file=stream, flush=True)
         elif told_at is not None and now - told_at < REPEAT_S:
             continue
         elif logs_json():
             logging.getLogger(ROOT_LOGGER).info(text)
         else:
-            print(text, file=sys.stderr, flush=True)
+            print(text, file=stream, flush=True)
         told_at = now
     if live and told_at is not None:
-        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+        print("\r\x1b[2K", end="", file=stream, flush=True)

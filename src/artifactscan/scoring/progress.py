@@ -132,6 +132,8 @@ class Progress:
 
     def _watch(self) -> None:
         printed_at, started, last = time.monotonic(), False, None
+        if self.live:  # the first reading may take seconds
+            self._print(Snapshot(), end="")
         while not self.stop.wait(TERMINAL_INTERVAL_S):
             snapshot = self.read()
             if snapshot is None:
