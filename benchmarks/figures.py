@@ -81,6 +81,10 @@ class Turn:
     """Contestant → why it has no figure."""
 
 
+NOISE = 0.02
+"""Share by which a job may beat its bound, as both are measured."""
+
+
 class Spread(NamedTuple):
     """A figure of several turns."""
 
@@ -142,14 +146,17 @@ def errors(turns: Sequence[Turn], cores: int) -> list[str]:
     if "job" not in rates:
         reasons = [turn.failed["job"] for turn in turns if "job" in turn.failed]
         return reasons[:1] or ["the job's frames all became ready at once: give more clips, from which to see its pace"]
-    found = [error_of_bound(rates["job"], rates["bound"])]
+    found = [error_of_bound(rates["job"], rates["bound"], spreads_of_ratios(turns, cores)["bound"])]
     found += [error_of_precision(turn) for turn in turns]
     return list(dict.fromkeys(filter(None, found)))
 
 
-def error_of_bound(job: Spread, bound: Spread) -> str | None:
-    """One sentence where the job is faster than its bound in every turn of both, else None."""
-    if job.low <= bound.high:
+def error_of_bound(job: Spread, bound: Spread, ratio: Spread) -> str | None:
+    """One sentence where the job is faster than its bound by more than NOISE, in the median of turns; else None.
+
+    ``ratio``: the job against its bound, turn by turn.
+    """
+    if ratio.median <= 1 + NOISE:
         return None
     return (
         f"the job's steady state, {job.low:.2f} to {job.high:.2f} frames/s, is better than its bound, {bound.low:.2f} "

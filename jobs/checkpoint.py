@@ -36,6 +36,7 @@ from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
 
 if TYPE_CHECKING:
+    from artifactscan.model.checkpoint import Checkpoint
     from artifactscan.model.exported_graph import GraphInfo
 
 
@@ -109,14 +110,17 @@ def _init(settings: InitSettings) -> None:
 
 
 def _export(settings: ExportSettings) -> None:
-    from artifactscan.model.calibration_clips import read_clips
-    from artifactscan.model.checkpoint import load_checkpoint, save_checkpoint
+    from artifactscan.model.calibration_clips import FEWEST_CLIPS, read_clips
+    from artifactscan.model.checkpoint import BUILTIN, load_checkpoint, save_checkpoint
+    from artifactscan.model.exported_graph import save_graph
 
     check_settings(settings)
     if (settings.precision == "int8") != (settings.calibrate is not None):
         raise UsageError("--precision int8 and --calibrate CLIPS go together; give both or neither")
-    checkpoint = replace(load_checkpoint(settings.checkpoint), graph=None)
-    root, source = (storage.normalise(place) for place in (settings.output, settings.checkpoint))
+    if settings.clips < FEWEST_CLIPS:
+        raise UsageError(f"--clips is {settings.clips}; give {FEWEST_CLIPS} or more")
+    checkpoint, root = load_checkpoint(settings.checkpoint, graph=False), storage.normalise(settings.output)
+    in_place = settings.checkpoint != BUILTIN and root == storage.normalise(settings.checkpoint)
     with as_cut_off_errors("the same command does it again"), activity("loading torch and OpenVINO"):
         from artifactscan.model.export_graph import export_graph, import_openvino
 
@@ -128,25 +132,27 @@ def _export(settings: ExportSettings) -> None:
             clips = read_clips(settings.calibrate, spec, clips=settings.clips, sample_fps=settings.sample_fps)
     storage.check_writable(root)
     with as_cut_off_errors("the same command does it again"), Lease(storage.join(root, LEASE_NAME), what="checkpoint"):
-        if root != source and storage.exists(storage.join(root, CARD_NAME)):
+        if not in_place and storage.exists(storage.join(root, CARD_NAME)):
             raise UsageError(f"--output {settings.output} holds a checkpoint already; give a new folder")
         with activity(f"exporting {checkpoint.card.backbone}"):
             graph = export_graph(checkpoint, precision=settings.precision, calibration=clips[::2], held_out=clips[1::2])
-        save_checkpoint(replace(checkpoint, graph=graph), root)
-    _print_change(settings, graph.info)
+        if in_place:
+            save_graph(graph, root)
+        else:
+            save_checkpoint(replace(checkpoint, graph=graph), root)
+    _print_change(settings, checkpoint, graph.info)
 
 
-def _print_change(settings: ExportSettings, info: "GraphInfo") -> None:
+def _print_change(settings: ExportSettings, checkpoint: "Checkpoint", info: "GraphInfo") -> None:
     on = f"{info.frames} frames of clips that it was not calibrated on" if info.frames else "synthetic frames"
     print(
         f"{settings.output}: exported in {info.precision}; it moves a score by up to {info.largest_change:.4f}, "
         f"{info.mean_change:.4f} on average, on {on}"
     )
     if info.largest_change >= MAX_SCORE_CHANGE:
-        print(
-            f"that is {MAX_SCORE_CHANGE} or more: scoring takes it with --precision {info.precision}, torch without; "
-            "`artifactscan evaluate --precision int8` on labelled frames says what it costs in accuracy"
-        )
+        print(f"that is {MAX_SCORE_CHANGE} or more: scoring takes it with --precision {info.precision}, torch without")
+        if not checkpoint.card.context_frames:
+            print("`artifactscan evaluate --precision int8` on labelled frames says what it costs in accuracy")
 
 
 if __name__ == "__main__":

@@ -135,12 +135,14 @@ def _logits(
     from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
     from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
 
+    check_weights(checkpoint)
+    # Raises where int8 is asked for and is not there.
+    device = "cpu" if settings.classifying().uses_graph(checkpoint) else settings.device
+
     def sized(resources: Resources) -> PoolSizes:
-        use_gpu = uses_gpu(settings.device, resources)
+        use_gpu = uses_gpu(device, resources)
         return size_pools(resources, use_gpu=use_gpu, decode_actors=settings.decode_actors, classify_actors=0)
 
-    check_weights(checkpoint)
-    settings.classifying().uses_graph(checkpoint)  # raises where int8 is asked for and is not there
     if settings.precision == "int8" and checkpoint.card.context_frames:
         raise UsageError(
             "--precision int8: a checkpoint that looks at neighbouring frames is evaluated by torch only; "
@@ -149,7 +151,7 @@ def _logits(
 
     def start() -> PoolSizes:
         clip = next(iter(labelled.clips.values()))
-        return sized(start_cluster(settings, settings.output, clip.uri, device=settings.device, sized=sized, out=out))
+        return sized(start_cluster(settings, settings.output, clip.uri, device=device, sized=sized, out=out))
 
     if checkpoint.card.context_frames:
         return _logits_of_windows(settings, checkpoint, labelled, root, start)

@@ -1,1 +1,1 @@
-"""The scoring pipeline: plan, decode and classify on Ray Data in rounds until nothing is left, settle, commit."""
+"""The scoring pipeline: plan, decode and classify in rounds until nothing is left, settle, commit."""

@@ -7,6 +7,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from artifactscan.messages.activity import activity
+from artifactscan.model.gpu_devices import has_gpu
 from artifactscan.pipelines.score.request import ScoringJob
 from artifactscan.scoring.stopwatch import Stopwatch
 
@@ -19,8 +20,8 @@ class Executor(Protocol):
     """Runs the scoring stages over the open videos of a run."""
 
     @property
-    def device(self) -> str | None:
-        """What the classifiers are put on: cuda or cpu; None where the classifier chooses."""
+    def device(self) -> str:
+        """What the classifiers are put on: cuda or cpu."""
         ...
 
     def is_complete(self) -> bool:
@@ -43,10 +44,15 @@ def prepare_executor(job: ScoringJob, *, frames: int, local_uri: str | None, dev
     if is_local(job, frames):
         from artifactscan.pipelines.score.local_executor import LocalExecutor
 
-        return LocalExecutor()
+        return LocalExecutor(device=device or _device_here(job))
     with activity("loading Ray", job.settings.quiet):
         from artifactscan.pipelines.score.ray_executor import prepare_cluster
     return prepare_cluster(job, frames=frames, local_uri=local_uri, device=device)
+
+
+def _device_here(job: ScoringJob) -> str:
+    """As on Ray, cuda where this machine has a GPU: one that torch does not find ends the run rather than be left."""
+    return ("cuda" if has_gpu() else "cpu") if job.device == "auto" else job.device
 
 
 def is_local(job: ScoringJob, frames: int) -> bool:

@@ -3,6 +3,7 @@
 import logging
 import sys
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -22,10 +23,11 @@ WAITING_SEGMENTS = 4
 """Decoded segments that may wait for the classifier: 64 frames of 224 x 384 pixels each take 66 MB together."""
 
 
+@dataclass(frozen=True)
 class LocalExecutor:
     """Runs the stages in a loop; see Executor."""
 
-    device: str | None = None
+    device: str
 
     def is_complete(self) -> bool:
         """Always."""
@@ -45,11 +47,11 @@ class LocalExecutor:
             ReadAhead(decode.decode(work), WAITING_SEGMENTS) as segments,
         ):
             report.tally.worker_started("decode")
-            classify = ClassifyStage(checkpoint, settings.classifying(), report)  # loads while clips are decoded
+            classify = ClassifyStage(checkpoint, job.classifying(self.device), report)  # loads while clips are decoded
             report.tally.worker_started("classify")
             for batch in segments.batches(SEGMENTS_PER_BATCH[classify.device]):
                 write_part(job.store.parts(run), classify.classify(pa.concat_tables(batch)))
-        return report.tally.snapshot.notes
+        return report.tally.snapshot.notes | {"decoded and classified in the job's own process, without Ray"}
 
 
 class _Report:

@@ -33,7 +33,7 @@ class RayExecutor:
         return not Counter(self.nodes) - Counter(read_resources().nodes)
 
     @property
-    def device(self) -> str | None:
+    def device(self) -> str:
         """What the classifiers are put on."""
         return self.pools.device
 
@@ -51,7 +51,7 @@ class RayExecutor:
                     run=run,
                     pools=self.pools,
                     decoding=settings.decoding(checkpoint.card.input, context_frames=checkpoint.card.context_frames),
-                    classifying=settings.classifying().on(self.pools.device),
+                    classifying=job.classifying(self.device),
                     checkpoint=checkpoint,
                     tally=tally,
                 )

@@ -7,15 +7,15 @@ from rich.console import Console
 
 from artifactscan import storage
 from artifactscan.decode.video import decoders_to_try
-from artifactscan.errors import UsageError
 from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.model.classify_settings import ClassifySettings
+from artifactscan.model.openvino_backend import backend_name
 from artifactscan.scoring.frame_costs import FrameCosts, measured_frame_costs
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.scoring.spec import Spec
 from artifactscan.storage.digest import digest
 from artifactscan.store.layout import Store
 from artifactscan.store.run_records import RunRecord, StoredRuns
-from artifactscan.store.versions import NOT_INSTALLED, versions_of
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,16 @@ def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
 
 def _backend(settings: ScoreSettings, checkpoint: Checkpoint) -> str | None:
     """Spec.backend; UsageError where the exported graph is to be run and OpenVINO is not installed."""
-    if not settings.classifying().uses_graph(checkpoint):
+    if checkpoint.graph is None or not settings.classifying().uses_graph(checkpoint):
         return None
-    installed = versions_of(["openvino"])["openvino"]
-    if installed == NOT_INSTALLED:
-        raise UsageError(
-            f"checkpoint {settings.checkpoint} has an exported graph, which needs OpenVINO: "
-            "pip install 'artifactscan[openvino]', or give --device cuda or a folder without graph.json"
-        )
-    return f"openvino {installed}"
+    return backend_name(checkpoint.graph)
+
+
+def note_on_graph(settings: ScoreSettings, spec: Spec) -> str | None:
+    """That a GPU stays unused as the checkpoint has a graph for CPUs; None where no GPU was to be looked for."""
+    if spec.backend is None or settings.device != "auto":
+        return None
+    return "the checkpoint's exported graph runs on the CPU; with --device cuda it is scored by torch on a GPU"
 
 
 def note_on_decoders(settings: ScoreSettings) -> str | None:
@@ -84,6 +85,10 @@ class ScoringJob:
     def device(self) -> str:
         """The device setting, or cpu where the checkpoint's exported graph is run."""
         return self.settings.device if self.request.spec.backend is None else "cpu"
+
+    def classifying(self, device: str) -> ClassifySettings:
+        """How an executor's classifiers run, on the device that it has chosen."""
+        return replace(self.settings.classifying().on(device), backend=self.request.spec.backend)
 
     @cached_property
     def request(self) -> Request:

@@ -22,7 +22,7 @@ from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import BUILTIN, Checkpoint, absolute_checkpoint, load_checkpoint
 from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, check_paths, record_failure
 from artifactscan.pipelines.score.executor import Executor, prepare_executor
-from artifactscan.pipelines.score.request import Request, ScoringJob, make_job, note_on_decoders
+from artifactscan.pipelines.score.request import Request, ScoringJob, make_job, note_on_decoders, note_on_graph
 from artifactscan.pipelines.score.rounds import score_open_videos
 from artifactscan.schemas import MANIFEST
 from artifactscan.scoring.cost_estimate import estimate
@@ -69,7 +69,7 @@ def score(settings: ScoreSettings) -> int:
         checkpoint = load_checkpoint(settings.checkpoint)
         print_checkpoint_quality(settings.checkpoint, checkpoint, out)
         job = make_job(settings, checkpoint, out)
-        for note in filter(None, (_note_on_rate(job), note_on_decoders(settings))):
+        for note in filter(None, _standing_notes(job)):
             out.print(Text(note, style="yellow"), soft_wrap=True)
         with as_usage_errors():
             if settings.plan:
@@ -94,6 +94,8 @@ def _check_settings(settings: ScoreSettings) -> None:
     check_paths(settings, "input", "output")
     if storage.normalise(settings.input) == storage.normalise(settings.output):
         raise UsageError(f"--input and --output are both {settings.input}; give the store a place of its own")
+    if settings.executor == "local" and (settings.decode_actors or settings.classify_actors):
+        raise UsageError("--executor local has one decoder and one classifier; leave out --decode-actors and the like")
     if settings.price_per_hour and not settings.plan:
         raise UsageError("--price-per-hour goes with --plan, without which the job would score; give both, or neither")
 
@@ -300,6 +302,12 @@ def _note_on_rate(job: ScoringJob) -> str | None:
     )
 
 
+def _standing_notes(job: ScoringJob) -> tuple[str | None, ...]:
+    """Sentences on what the settings mean here, printed and recorded."""
+    settings = job.settings
+    return _note_on_rate(job), note_on_decoders(settings), note_on_graph(settings, job.request.spec)
+
+
 def _scored_by(job: ScoringJob) -> ScoredBy:
     return ScoredBy(
         spec=job.request.spec.digest,
@@ -316,7 +324,7 @@ def _make_record(
     all_notes = sorted(notes)
     if not checkpoint.card.trained:
         all_notes.append("the checkpoint is not trained: the scores mean nothing")
-    for note in filter(None, (_note_on_rate(job), note_on_decoders(job.settings))):
+    for note in filter(None, _standing_notes(job)):
         all_notes.append(note)
     if totals.damaged_parts:
         all_notes.append(f"{totals.damaged_parts} parts were cut off while being written; their videos were done again")

@@ -96,18 +96,18 @@ def test_a_contestant_that_fails_in_a_later_turn_keeps_its_earlier_figures() -> 
 
 
 def test_a_job_faster_than_its_bound_is_an_error() -> None:
-    error = error_of_bound(Spread(30, 29.6, 31), Spread(29, 28, 29.5))
+    error = error_of_bound(Spread(30, 29.6, 31), Spread(29, 28, 29.5), Spread(1.03, 0.99, 1.05))
     assert error is not None
     assert error.startswith(
         "the job's steady state, 29.60 to 31.00 frames/s, is better than its bound, 28.00 to 29.50, which cannot be:"
     )
     assert errors([turn(job=29.6), turn(job=31)], CORES) == [
-        error_of_bound(Spread(30.3, 29.6, 31), Spread(29.41, 1 / 0.034, 1 / 0.034))
+        error_of_bound(Spread(30.3, 29.6, 31), Spread(29.41, 1 / 0.034, 1 / 0.034), Spread(1.03, 1.0, 1.05))
     ]
 
 
 def test_a_job_within_the_spread_of_its_bound_is_none() -> None:
-    assert error_of_bound(Spread(30, 29.4, 31), Spread(29, 28, 29.5)) is None
+    assert error_of_bound(Spread(30, 29.4, 31), Spread(29, 28, 29.5), Spread(1.02, 1.0, 1.05)) is None
     assert errors([turn(job=29.3), turn(job=30)], CORES) == []
 
 

@@ -60,7 +60,7 @@ def test_the_job_is_refused(job: str, device: str, arguments: tuple, data: Path,
         text=True,
     )
     assert done.returncode == 2, done.stderr
-    said = rf"error: --device {device}: Ray sees a GPU on node \S+, where torch 2\.\S+ finds none; use --device cpu, or"
+    said = rf"error: --device {device}: there is a GPU on node \S+, where torch 2\.\S+ finds none; use --device cpu, or"
     assert re.match(said, done.stderr.splitlines()[-1])
     assert "Traceback" not in done.stderr and "a bug" not in done.stderr
     assert not list(tmp_path.rglob("part*.parquet")) and not list(tmp_path.rglob("*.safetensors"))

@@ -140,7 +140,7 @@ def test_auto_takes_bf16_only_where_no_score_moves_much(checkpoint: Checkpoint, 
 def test_cuda_without_a_gpu(checkpoint: Checkpoint) -> None:
     with pytest.raises(UsageError, match="--device cuda: torch finds no GPU here; use --device cpu"):
         Classifier(checkpoint, replace(FP32, device="cuda"))
-    said = r"--device auto: Ray sees a GPU on node .+, where torch 2\..* finds none; use --device cpu, or a torch"
+    said = r"--device auto: there is a GPU on node .+, where torch 2\..* finds none; use --device cpu, or a torch"
     with pytest.raises(UsageError, match=said):
         Classifier(checkpoint, replace(FP32, device="auto").on("cuda"))
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import UsageError
 from artifactscan.jobs.checkpoint import main
 from artifactscan.jobs.score import main as score
+from artifactscan.model import openvino_backend
 from artifactscan.model.backbone import initialise, probe_frames
 from artifactscan.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from artifactscan.model.classifier import Classifier
@@ -168,7 +170,10 @@ def test_scoring_an_exported_checkpoint_loads_no_torch(folder: Path, tmp_path: P
     done = subprocess.run([sys.executable, "-c", script, *places], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "[] 0", done.stderr
     [record] = [json.loads(path.read_text()) for path in (tmp_path / "store").glob("runs/*/run.json")]
-    assert record["spec"]["backend"] == f"openvino {record['versions']['openvino']}"
+    graph = load_checkpoint(folder).graph
+    assert graph is not None
+    assert record["spec"]["backend"] == f"openvino {record['versions']['openvino']}, graph {graph.digest}"
+    assert "decoded and classified in the job's own process, without Ray" in record["notes"]
     assert record["precision"] in (["fp32"], ["bf16"])
     assert any("by OpenVINO" in note for note in record["notes"])
 
@@ -176,16 +181,16 @@ def test_scoring_an_exported_checkpoint_loads_no_torch(folder: Path, tmp_path: P
 def test_without_openvino_it_is_said_before_anything_is_done(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from artifactscan.pipelines.score import request
-    from artifactscan.store.versions import NOT_INSTALLED
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(request, "versions_of", lambda names: dict.fromkeys(names, NOT_INSTALLED))
+    monkeypatch.setattr(openvino_backend, "version", missing)
     clip = write_clip(tmp_path / "clip.mp4")
     places = ["--input", str(clip), "--output", str(tmp_path / "store"), "--checkpoint", str(folder)]
     assert score(places) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: checkpoint {folder} has an exported graph, which needs OpenVINO: "
-        "pip install 'artifactscan[openvino]', or give --device cuda or a folder without graph.json"
+        "error: the checkpoint has an exported graph, which needs OpenVINO: pip install 'artifactscan[openvino]', "
+        "or give --device cuda or a folder without graph.json"
     )
     assert not (tmp_path / "store").exists()
 
@@ -214,21 +219,64 @@ def test_the_command_exports_in_int8(plain: Checkpoint, tmp_path: Path, capsys: 
     save_checkpoint(plain, str(source))
     clips.mkdir()
     for number in range(3):
-        write_clip(clips / f"{number}.mp4", seconds=2 + number)
+        write_clip(clips / f"{number}.mp4", seconds=5)
     arguments = ["export", "--checkpoint", str(source), "--output", str(made), "--precision", "int8"]
     assert main([*arguments, "--calibrate", str(clips)]) == 2
     assert "has 3 videos with frames" in capsys.readouterr().err
     for number in range(3, 8):
-        write_clip(clips / f"{number}.mp4", seconds=2 + number)
+        write_clip(clips / f"{number}.mp4", seconds=5)
     assert main([*arguments, "--calibrate", str(clips)]) == 0
     said = capsys.readouterr().out
     assert "exported in int8; it moves a score by up to" in said
     loaded = load_checkpoint(made)
     assert loaded.graph is not None and loaded.graph.info.precision == "int8"
-    assert loaded.graph.info.frames == 4 * 8 - 2, "of every second clip, eight frames at most"
+    assert loaded.graph.info.frames == 4 * 8, "eight frames at most of every second clip"
     change = loaded.graph.info.largest_change
     assert ("that is 0.01 or more" in said) == (change >= MAX_SCORE_CHANGE)
     classifier = Classifier(loaded, ClassifySettings(device="cpu", precision="int8"))
     frames = probe_frames(SPEC, 8)
     moved = np.abs(classifier.scores([frames]) - Classifier(plain, FP32).scores([frames])).max()
     assert 0 < moved <= change + 1e-6
+
+
+def test_another_graph_is_another_spec(exported: Checkpoint) -> None:
+    near = int8(exported, 0.004)
+    assert near.graph is not None and exported.graph is not None
+    files = {**near.graph.info.files, "graph.bin": "0" * 64}
+    other = replace(near.graph, info=replace(near.graph.info, files=files))
+    assert len({graph.digest for graph in (exported.graph, near.graph, other)}) == 3
+    assert openvino_backend.backend_name(near.graph) != openvino_backend.backend_name(other)
+
+
+def test_all_workers_of_a_job_have_its_backend(exported: Checkpoint) -> None:
+    assert exported.graph is not None
+    name = openvino_backend.backend_name(exported.graph)
+    assert Classifier(exported, replace(AUTO, backend=name)).device == "cpu"
+    with pytest.raises(UsageError, match=r"the job openvino 1\.0; install the same OpenVINO on all nodes"):
+        Classifier(exported, replace(AUTO, backend="openvino 1.0"))
+
+
+def test_a_failed_export_into_its_own_folder_leaves_the_checkpoint(
+    plain: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from artifactscan import storage
+
+    save_checkpoint(plain, str(tmp_path))
+    write = storage.write_bytes
+
+    def full(uri: str, data: bytes) -> None:
+        if uri.endswith("graph.bin"):
+            raise OSError(28, "No space left on device")
+        write(uri, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write_bytes", full)
+        assert main(["export", "--checkpoint", str(tmp_path), "--output", str(tmp_path)]) == 3
+    assert load_checkpoint(tmp_path).graph is None
+    assert load_checkpoint(tmp_path).digest == plain.digest
+
+
+def test_a_stale_graph_is_exported_again_in_place(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(initialise(SMALL, height=64, width=96, seed=4).weights)
+    assert main(["export", "--checkpoint", str(folder), "--output", str(folder)]) == 0
+    assert load_checkpoint(folder).graph is not None

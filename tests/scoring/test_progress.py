@@ -36,6 +36,14 @@ def test_a_tally_counts() -> None:
     assert tally.read().videos == 3
 
 
+def test_counts_that_were_read_stay_as_they_were() -> None:
+    tally = Tally()
+    before = tally.read()
+    tally.add(3, {"a0": "scored"}, ["a note"])
+    tally.worker_started("decode", "decoder", "node")
+    assert before == Snapshot() != tally.read()
+
+
 def test_a_repeated_video_is_counted_once() -> None:
     """With the ids that videos have, of which some begin alike."""
     tally, ids = Tally(total=1000), [video_id(f"s3://bucket/{n}.mp4", "etag") for n in range(1000)]

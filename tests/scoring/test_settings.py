@@ -36,6 +36,7 @@ FLAGS = {
     "device": "auto",
     "precision": "auto",
     "compile": False,
+    "executor": "auto",
     "decode_actors": 0,
     "classify_actors": 0,
     "slice_bytes": 128 << 20,

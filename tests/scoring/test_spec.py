@@ -1,6 +1,6 @@
 """The digest of a spec: stable, and different for each change of what scores depend on."""
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifactscan.decode.input_spec import InputSpec
-from artifactscan.scoring.spec import Spec
+from artifactscan.scoring.spec import Spec, digest_of_spec
 from artifactscan.storage.digest import digest
 
 SPEC = Spec(
@@ -66,3 +66,12 @@ def test_everything_a_score_depends_on_is_in_the_digest() -> None:
     inputs: list[dict[str, Any]] = [{name: value} for name, value in OTHER_INPUT.items()]
     others += [replace(SPEC, input=replace(SPEC.input, **changed)) for changed in inputs]
     assert len({spec.digest for spec in [SPEC, *others]}) == 1 + len(others)
+
+
+def test_a_recorded_spec_has_the_digest_of_the_spec() -> None:
+    """As the audit asks for it, with and without a backend, and of versions that knew no backends."""
+    for spec in (SPEC, replace(SPEC, backend="openvino 2026.4.1")):
+        assert digest_of_spec(asdict(spec)) == spec.digest
+    before = asdict(SPEC)
+    del before["backend"]
+    assert digest_of_spec(before) == SPEC.digest

@@ -16,7 +16,7 @@ from artifactscan.audit.statistics.flag_rates import measure_rates
 from artifactscan.audit.statistics.prevalence import estimate_prevalence
 from artifactscan.schemas import EVENTS
 from artifactscan.scoring.events import EventSettings, find_events
-from artifactscan.storage.digest import digest
+from artifactscan.scoring.spec import digest_of_spec
 from artifactscan.store.stored_rows import stored_frames, stored_verdicts
 
 
@@ -41,7 +41,7 @@ class MeasureSettings:
     @property
     def double_rate_spec_digest(self) -> str:
         """The spec digest of the scores at double the rate."""
-        return digest({**self.spec, "sample_fps": self.sample_fps * sampling_check.DOUBLE})
+        return digest_of_spec({**self.spec, "sample_fps": self.sample_fps * sampling_check.DOUBLE})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,8 +44,11 @@ def draw_pictures(videos: pa.Table, settings: AuditSettings, checkpoint: Checkpo
     """
     if not videos.num_rows or not settings.frames_per_video:
         return PICTURES.empty_table(), []
+    asked = settings.classifying()
+    if not asked.uses_graph(checkpoint):
+        checkpoint = replace(checkpoint, graph=None)
     # Runs on the driver, which may have no GPU, and for a few frames only.
-    classifier = Classifier(checkpoint, replace(settings.classifying(), device="auto", compile=False))
+    classifier = Classifier(checkpoint, replace(asked, device="auto", compile=False))
     rows, notes, mapper = [], [], None
     try:
         mapper = HeatMapper(checkpoint, classifier.device)

@@ -1,6 +1,6 @@
 """Replays one video of a store on this machine: decodes and scores it again, and compares with the stored scores."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.model.classifier import Classifier
+from artifactscan.model.openvino_backend import backend_name
 from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.schemas import FRAMES, VIDEOS
 from artifactscan.scoring.events import EventSettings, find_events
@@ -75,7 +76,10 @@ def replay(settings: WhySettings) -> Replay:
             f"unproven: {', '.join(unproven)}; the scores are not shown to be better than chance on unseen clips"
         )
     decoding = asked.decoding(checkpoint.card.input, context_frames=checkpoint.card.context_frames)
+    if run.spec.get("backend") is None:  # scored by torch
+        checkpoint = replace(checkpoint, graph=None)
     classifier = Classifier(checkpoint, asked.classifying())
+    notes += _notes_on_backend(run, checkpoint, asked)
     if run.precision and classifier.precision not in run.precision:
         notes.append(f"scored here in {classifier.precision}, then in {', '.join(run.precision)}")
     with SandboxedDecoder(decoding) as child:
@@ -158,6 +162,13 @@ def _settings_of_run(run: RunRecord) -> ScoreSettings:
         if name in known
     }
     return ScoreSettings(**{**values, "device": "auto", "compile": False})
+
+
+def _notes_on_backend(run: RunRecord, checkpoint: Checkpoint, asked: ScoreSettings) -> list[str]:
+    """That the run was scored by another backend, version or graph than there is here."""
+    graph, then = checkpoint.graph, run.spec.get("backend")
+    here = backend_name(graph) if graph is not None and asked.classifying().uses_graph(checkpoint) else None
+    return [] if here == then else [f"scored here by {here or 'torch'}, then by {then or 'torch'}"]
 
 
 def _check_object(uri: str, row: dict) -> None:

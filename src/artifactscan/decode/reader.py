@@ -1,7 +1,8 @@
 """Reads listed videos one after the other: fetched ahead, decoded, and checked for changes meanwhile."""
 
+import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from artifactscan.decode.video import DecodeResult, VideoFacts
 from artifactscan.outcomes import Outcome
 from artifactscan.storage.fetch import Fetched, FetchError, fetch
 
+_log = logging.getLogger(__name__)
 AHEAD = 8
 """Objects fetched at a time: a storage needs tens of milliseconds to answer, as long as a small clip to decode."""
 AHEAD_BYTES = 256 << 20
@@ -43,15 +45,16 @@ class VideoReader:
         self._kept, self._kept_of = ExitStack(), None
         """The copy of the last slice's object, for the next slice of the same object."""
         self._counts = ReaderCounts()
+        self._ahead = deque[Future]()
 
-    def read(self, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Segment]]:
+    def read(self, rows: Sequence[dict[str, Any]]) -> Generator[tuple[dict[str, Any], Segment], None, None]:
         """Yields each row with the segments of its video; exactly the last segment of a video carries a result.
 
         ``rows`` have uri, etag and size_bytes as they were listed, and ``slice`` of ``slices`` where only a slice is
         wanted; a slice may give no segment at all. Faults of the object or the video end in a result; OSError is a
         fault of this machine, such as a full disk or credentials that are no longer accepted.
         """
-        ahead: deque[Future] = deque()
+        self._ahead = ahead = deque[Future]()
         try:
             for number, row in enumerate(rows):
                 if self._kept_of != (row["uri"], row["etag"]):
@@ -75,6 +78,13 @@ class VideoReader:
         finally:
             for unused in ahead:  # the caller stopped early: no copy is left on the disk
                 unused.add_done_callback(_close)
+
+    def close(self) -> None:
+        """Starts no further fetch, and warns of those under way, which end first."""
+        self._kept.close()
+        self._fetcher.shutdown(wait=False, cancel_futures=True)
+        if under_way := sum(not one.done() for one in self._ahead):
+            _log.warning("%d objects are being fetched, which ends first", under_way)
 
     def take_counts(self) -> ReaderCounts:
         """The counts since the last call."""

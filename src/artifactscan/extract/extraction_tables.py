@@ -49,14 +49,12 @@ LEDGER = pa.schema([*list(EXTRACTED)[:-1], pa.field("frames_written", pa.int32()
 """One row per listed video: its outcome, as in docs/outcomes.md, and how many frames were written. Ledgers of earlier
 versions have ``scored`` for EXTRACTED_WHOLE."""
 EXTRACTED_WHOLE = "extracted"
+"""The outcome of a video of which every wanted frame was decoded and written."""
 
 
 def shown_outcome(outcome: str) -> str:
     """An outcome of decoding as an extraction calls it: nothing is scored here."""
     return EXTRACTED_WHOLE if outcome == Outcome.SCORED else outcome
-
-
-"""The outcome of a video of which every wanted frame was decoded and written."""
 
 
 def make_work(listing: pa.Table, chosen: pa.Table | None) -> pa.Table:

@@ -15,6 +15,7 @@ from artifactscan.decode.input_spec import RESIZE_KERNELS, InputSpec
 from artifactscan.errors import UsageError
 from artifactscan.model.checkpoint import Card, Checkpoint
 from artifactscan.model.probe import ProbeModel
+from artifactscan.model.probe_windows import FeatureHead
 
 PROBE_FRAMES = 8
 LOGIT_STD = 0.5
@@ -64,6 +65,28 @@ def pooled_features(model: nn.Module, frames: torch.Tensor) -> torch.Tensor:
         return model.features(frames)
     timm_model = cast(Any, model)
     return timm_model.forward_head(timm_model.forward_features(frames), pre_logits=True)
+
+
+class FeatureExtractor(nn.Module):
+    """uint8 RGB frames (n, height, width, 3) to the features that the head takes, float32 (n, features)."""
+
+    def __init__(self, model: nn.Module, card: Card, *, device: str = "cpu", bf16: bool = False):
+        """``device``: of the frames; ``bf16``: under autocast."""
+        super().__init__()
+        self.model, self.input = model, card.input
+        self.device_type, self.bf16 = device, bf16
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        pixels = normalise(frames, self.input)
+        with torch.autocast(self.device_type, torch.bfloat16, enabled=self.bf16):
+            return pooled_features(self.model, pixels).float()
+
+
+def feature_head(model: nn.Module, card: Card) -> FeatureHead:
+    """What makes scores of the model's features."""
+    linear = cast(nn.Linear, head(model))
+    bias = linear.bias.numpy(force=True) if linear.bias is not None else np.zeros(linear.out_features)
+    return FeatureHead(linear.weight.numpy(force=True), bias, card)
 
 
 def calibration_tensors(card: Card) -> tuple[torch.Tensor, torch.Tensor]:

@@ -110,7 +110,7 @@ class Checkpoint:
     weights: bytes
     """The content of model.safetensors."""
     graph: ExportedGraph | None = None
-    """Its backbone as a graph for the CPU, if it was exported; scores depend on it by Spec.backend."""
+    """Its backbone as a graph for the CPU, if it was exported; Spec.backend has its digest."""
     known_as: str | None = None
     """The digest that a store has its scores under, where an earlier version computed it otherwise."""
 
@@ -168,10 +168,11 @@ class Checkpoint:
         return {name: tuple(tensor["shape"]) for name, tensor in deserialize(self.weights)}
 
 
-def load_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
+def load_checkpoint(source: str | os.PathLike[str], *, graph: bool = True) -> Checkpoint:
     """Reads a checkpoint.
 
     ``source``: a folder with card.json and model.safetensors, local or s3://; or "builtin", the one in this package.
+    ``graph``: with the exported graph in that folder, if there is one.
     UsageError, naming the file, where one of the two is missing, damaged or made for other labels.
     """
     if not isinstance(source, str | os.PathLike):
@@ -185,7 +186,7 @@ def load_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
         checkpoint.tensor_shapes()
     except SafetensorError as error:
         raise UsageError(f"checkpoint file {weights_uri} is damaged or cut off ({error}); copy it again") from None
-    return replace(checkpoint, graph=load_graph(folder, checkpoint.digest))
+    return replace(checkpoint, graph=load_graph(folder, checkpoint.digest)) if graph else checkpoint
 
 
 def absolute_checkpoint(source: str) -> str:

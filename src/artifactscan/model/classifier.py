@@ -52,7 +52,7 @@ class Classifier:
     def __init__(self, checkpoint: Checkpoint, settings: ClassifySettings | None = None, *, threads: int = 0):
         """Loads the weights and chooses device and precision, in seconds.
 
-        ``settings``: how to run it; None for the defaults. ``threads``: CPU threads of torch; 0 leaves torch's choice.
+        ``settings``: how to run it; None for the defaults. ``threads``: CPU threads; 0 leaves the backend's choice.
         UsageError for weights that do not fit the card, and for device "cuda" without a GPU.
         """
         if not isinstance(checkpoint, Checkpoint):

@@ -21,6 +21,8 @@ class ClassifySettings:
     """auto (cuda where this process has a GPU), cuda or cpu."""
     asked: str | None = None
     """The setting from which the driver of a job has chosen the device for all nodes; None: it is chosen here."""
+    backend: str | None = None
+    """Spec.backend of a job, which all its workers must have; None: it is chosen here."""
     precision: str = "auto"
     """auto (what is fastest here and moves no score of the probe frames by 0.01 or more), bf16, fp32, or int8, which
     needs a graph exported so."""

@@ -10,8 +10,8 @@ from artifactscan.errors import UsageError
 def check_gpu(asked: str | None) -> None:
     """UsageError where torch finds no GPU in this process.
 
-    ``asked``: the device setting from which the driver of a job has chosen GPUs for all nodes, as Ray sees them; None
-    where no job has. A node's driver may be broken, or its torch built for another GPU: the CPU is no substitute that
+    ``asked``: the device setting from which a job has chosen GPUs, as Ray or the system shows them; None where no job
+    has. A node's driver may be broken, or its torch built for another GPU: the CPU is no substitute that
     a job may take without a word.
     """
     if torch.cuda.is_available():
@@ -22,8 +22,8 @@ def check_gpu(asked: str | None) -> None:
 
 
 def missing_gpu(asked: str, node: str) -> UsageError:
-    """The error for a GPU of ``node`` that Ray sees and torch does not."""
+    """The error for a GPU of ``node`` that torch does not find."""
     return UsageError(
-        f"--device {asked}: Ray sees a GPU on node {node}, where torch {torch.__version__} finds none; "
+        f"--device {asked}: there is a GPU on node {node}, where torch {torch.__version__} finds none; "
         "use --device cpu, or a torch that is built for that GPU and its driver"
     )

@@ -13,8 +13,8 @@ from torch import nn
 
 from artifactscan.errors import UsageError
 from artifactscan.leftovers.temporary_folders import temporary_folder
-from artifactscan.model.backbone import head, load_model, normalise, pooled_features, probe_frames
-from artifactscan.model.checkpoint import Card, Checkpoint
+from artifactscan.model.backbone import FeatureExtractor, feature_head, load_model, probe_frames
+from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.exported_graph import (
     MODEL_NAME,
     REFERENCE_NAME,
@@ -24,7 +24,6 @@ from artifactscan.model.exported_graph import (
     as_npz,
     digest_of_file,
 )
-from artifactscan.model.probe_windows import FeatureHead
 
 MOST_CHANGE_FP32 = 1e-3
 """A graph in fp32 that moves a score by more does not compute what torch does."""
@@ -46,10 +45,8 @@ def export_graph(
     """
     openvino = import_openvino()
     model = load_model(checkpoint)
-    linear = cast(nn.Linear, head(model))
-    bias = linear.bias.numpy(force=True) if linear.bias is not None else np.zeros(linear.out_features, np.float32)
-    scorer = FeatureHead(linear.weight.numpy(force=True), bias, checkpoint.card)
-    extractor = _Extractor(model, checkpoint.card).eval()
+    scorer = feature_head(model, checkpoint.card)
+    extractor = FeatureExtractor(model, checkpoint.card).eval()
     reference = probe_frames(checkpoint.card.input)
     shape = [-1, *reference.shape[1:]]
     try:
@@ -91,17 +88,6 @@ def export_graph(
         files={name: digest_of_file(data) for name, data in files.items()},
     )
     return ExportedGraph(info=info, model=xml, weights=weights, reference=arrays)
-
-
-class _Extractor(nn.Module):
-    """uint8 RGB (n, height, width, 3) to what the head takes, float32 (n, features)."""
-
-    def __init__(self, model: nn.Module, card: Card):
-        super().__init__()
-        self.model, self.input = model, card.input
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        return pooled_features(self.model, normalise(frames, self.input)).float()
 
 
 def import_openvino() -> Any:

@@ -15,6 +15,8 @@ import numpy as np
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
+from artifactscan.storage import storage_errors
+from artifactscan.storage.digest import digest
 
 GRAPH_VERSION = 1
 INFO_NAME, MODEL_NAME, WEIGHTS_NAME, REFERENCE_NAME = "graph.json", "graph.xml", "graph.bin", "graph.npz"
@@ -56,6 +58,11 @@ class ExportedGraph:
     reference: bytes
     """The content of graph.npz."""
 
+    @property
+    def digest(self) -> str:
+        """8 hex digits over all that its scores depend on."""
+        return digest([self.info.precision, self.info.files])[:8]
+
     def arrays(self) -> dict[str, np.ndarray]:
         """head_weight and head_bias; frames, uint8 RGB, and their scores by torch in fp32."""
         with np.load(io.BytesIO(self.reference), allow_pickle=False) as stored:
@@ -80,14 +87,18 @@ def load_graph(folder: str, checkpoint_digest: str) -> ExportedGraph | None:
     UsageError where it is damaged, made by a newer version, or exported from another checkpoint than the folder's.
     """
     uri = storage.join(folder, INFO_NAME)
-    again = f"give the folder without {INFO_NAME}, or export the checkpoint again"
+    again = f"remove {INFO_NAME} there, or export the checkpoint again"
     try:
-        info = _parse(storage.read_bytes(uri))
+        found = storage.read_bytes(uri)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None  # S3 answers 403 for an object that is not there to whoever may not list the bucket
+    except OSError as error:
+        raise UsageError(f"exported graph {uri} cannot be read: {storage_errors.describe(error, uri)}") from None
+    try:
+        info = _parse(found)
         files = {name: storage.read_bytes(storage.join(folder, name)) for name in info.files}
-    except FileNotFoundError as error:
-        if not storage.exists(uri):
-            return None
-        raise UsageError(f"exported graph {uri} lacks a file ({error}); {again}") from None
+    except OSError as error:
+        raise UsageError(f"exported graph {uri} lacks a file ({storage_errors.describe(error)}); {again}") from None
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(f"exported graph {uri} cannot be used: {error}; {again}") from None
     for name, data in files.items():
@@ -104,7 +115,11 @@ def load_graph(folder: str, checkpoint_digest: str) -> ExportedGraph | None:
 
 
 def save_graph(graph: ExportedGraph, folder: str) -> None:
-    """Writes the graph's files into a checkpoint folder, graph.json last; OSError where that fails."""
+    """Writes the graph's files into a checkpoint folder, graph.json last; OSError where that fails.
+
+    Until then the folder is a checkpoint without a graph.
+    """
+    storage.remove_tree(storage.join(folder, INFO_NAME))
     for name, data in ((MODEL_NAME, graph.model), (WEIGHTS_NAME, graph.weights), (REFERENCE_NAME, graph.reference)):
         storage.write_bytes(storage.join(folder, name), data)
     storage.write_bytes(storage.join(folder, INFO_NAME), json.dumps(asdict(graph.info), indent=2).encode())

@@ -9,13 +9,12 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from artifactscan.model.backbone import head, load_model, normalise, pooled_features, probe_frames
+from artifactscan.model.backbone import FeatureExtractor, feature_head, load_model, normalise, probe_frames
 from artifactscan.model.checkpoint import Card, Checkpoint
 from artifactscan.model.classify_settings import MAX_SCORE_CHANGE, ClassifySettings
 from artifactscan.model.cpu import has_fast_bf16
 from artifactscan.model.device import check_gpu
 from artifactscan.model.malloc import keep_freed_memory
-from artifactscan.model.probe_windows import FeatureHead
 
 MAX_FOLDING_CHANGE = 1e-3
 """Batch norms are not folded where folding moves a logit by more: the model uses their input elsewhere too."""
@@ -45,12 +44,10 @@ class TorchBackend:
         # A compiled model takes one batch size.
         self._sizes_per_batch = 1 if settings.compile else _SIZES_PER_BATCH if self.device == "cuda" else 0
         model = load_model(checkpoint)
-        linear = cast(nn.Linear, head(model))
-        bias = linear.bias.numpy(force=True) if linear.bias is not None else np.zeros(linear.out_features)
-        self.head = FeatureHead(linear.weight.numpy(force=True), bias, checkpoint.card)
+        self.head = feature_head(model, checkpoint.card)
         probe = probe_frames(checkpoint.card.input)
         model = _fold_batch_norms(model, normalise(torch.from_numpy(probe[:1]), checkpoint.card.input))
-        self._extractor = self._prepare(_Extractor(model, checkpoint.card, self.device, bf16=False), settings)
+        self._extractor = self._prepare(FeatureExtractor(model, checkpoint.card, device=self.device), settings)
         self.precision = "fp32"
         if settings.precision == "bf16" or (settings.precision == "auto" and _has_bf16(self.device)):
             self._try_bf16(model, checkpoint.card, settings, probe)
@@ -89,7 +86,7 @@ class TorchBackend:
         # From pinned memory the copy overlaps with gathering the next batch; torch keeps the pages until it is done.
         return frames.pin_memory().to(self.device, non_blocking=True)
 
-    def _prepare(self, extractor: "_Extractor", settings: ClassifySettings) -> Any:
+    def _prepare(self, extractor: FeatureExtractor, settings: ClassifySettings) -> Any:
         extractor.to(device=self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if not settings.compile:
             return extractor
@@ -99,10 +96,10 @@ class TorchBackend:
     def _try_bf16(self, model: nn.Module, card: Card, settings: ClassifySettings, probe: np.ndarray) -> None:
         """Switches to bf16, and back with precision auto where that moves a score too much."""
         exact, scores = self._extractor, self._scores(probe)
-        self._extractor = self._prepare(_Extractor(model, card, self.device, bf16=True), settings)
+        self._extractor = self._prepare(FeatureExtractor(model, card, device=self.device, bf16=True), settings)
         self.precision = "bf16"
         change = float(np.abs(self._scores(probe) - scores).max())
-        if settings.precision == "auto" and change >= MAX_SCORE_CHANGE:
+        if settings.precision == "auto" and not change < MAX_SCORE_CHANGE:  # NaN is no small change
             self._extractor, self.precision = exact, "fp32"
             self.notes.append(f"fp32, not bf16, which moves a score of the probe frames by up to {change:.3f}")
         else:
@@ -110,20 +107,6 @@ class TorchBackend:
 
     def _scores(self, frames: np.ndarray) -> np.ndarray:
         return self.head.scores(self.collect([self.extract(frames, len(frames))]), [len(frames)])
-
-
-class _Extractor(nn.Module):
-    """uint8 frames (n, height, width, 3) to the features that the head takes, float32 (n, features)."""
-
-    def __init__(self, model: nn.Module, card: Card, device: str, *, bf16: bool):
-        super().__init__()
-        self.model = model
-        self.input, self.device_type, self.bf16 = card.input, device, bf16
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        pixels = normalise(frames, self.input)
-        with torch.autocast(self.device_type, torch.bfloat16, enabled=self.bf16):
-            return pooled_features(self.model, pixels).float()
 
 
 def choose_device(settings: ClassifySettings) -> str:

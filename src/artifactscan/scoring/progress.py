@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 TERMINAL_INTERVAL_S = 0.5
@@ -71,8 +71,9 @@ class Tally:
             self.snapshot.state = _STATES[stage]
 
     def read(self) -> Snapshot:
-        """The counts."""
-        return self.snapshot
+        """A copy of the counts."""
+        now = self.snapshot
+        return replace(now, outcomes=Counter(now.outcomes), notes=set(now.notes), nodes=dict(now.nodes))
 
 
 def format_progress(snapshot: Snapshot, *, total: int, elapsed_s: float, state: str = STARTING) -> str:

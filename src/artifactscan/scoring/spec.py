@@ -1,6 +1,8 @@
 """The spec: everything that a score depends on."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.video import DECODING_VERSION
@@ -19,13 +21,15 @@ class Spec:
     input: InputSpec
     checkpoint_digest: str
     backend: str | None = None
-    """What runs the exported graph of the checkpoint, with its version; None: torch, from the weights."""
+    """What runs the exported graph of the checkpoint, its version and the graph's digest; None: torch."""
     decoding_version: int = DECODING_VERSION
 
     @property
     def digest(self) -> str:
         """16 hex digits, equal for scores that may be in one table."""
-        values = asdict(self)
-        if self.backend is None:  # as it was before there were others
-            del values["backend"]
-        return digest(values)
+        return digest_of_spec(asdict(self))
+
+
+def digest_of_spec(values: Mapping[str, Any]) -> str:
+    """Spec.digest of a spec's fields, as records have them; those of before there were backends have none."""
+    return digest({name: value for name, value in values.items() if name != "backend" or value is not None})

@@ -60,15 +60,16 @@ class DecodeStage:
             yield _segment_row(row, segment)
 
     def close(self) -> None:
-        """Kills the decoding child."""
+        """Kills the decoding child and starts no further fetch."""
         self._child.close()
+        self._reader.close()
 
 
 class ClassifyStage:
     """Segments in, PARTS rows out, with scores in place of pixels."""
 
     def __init__(self, checkpoint: Checkpoint, settings: ClassifySettings, report: ClassifyReport, *, threads: int = 0):
-        from artifactscan.model.classifier import Classifier  # imports torch, which decoders do without
+        from artifactscan.model.classifier import Classifier
 
         self._input = checkpoint.card.input
         self._classifier = Classifier(checkpoint, settings, threads=threads)
@@ -81,7 +82,7 @@ class ClassifyStage:
 
     @property
     def precision(self) -> str:
-        """bf16 or fp32."""
+        """fp32, bf16 or int8."""
         return self._classifier.precision
 
     def classify(self, segments: pa.Table) -> pa.Table:

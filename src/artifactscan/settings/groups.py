@@ -172,7 +172,7 @@ class DeviceSettings:
     """What checkpoints run on."""
 
     device: Literal["auto", "cuda", "cpu"] = "auto"
-    """auto: cuda where there is a GPU, in this machine or in the cluster."""
+    """auto: cuda where there is a GPU, in this machine or in the cluster; an exported graph runs on the CPU."""
     precision: Literal["auto", "bf16", "fp32", "int8"] = "auto"
     """auto: what is fastest on this hardware and moves no score by 0.01 or more; int8: that of an exported graph."""
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from artifactscan.demo import marks
 from artifactscan.errors import UsageError
 from artifactscan.jobs.score import main
-from artifactscan.pipelines.score import local_executor
+from artifactscan.pipelines.score import executor, local_executor
 from artifactscan.pipelines.score.executor import is_local
 from artifactscan.pipelines.score.request import ScoringJob, make_job
 from artifactscan.scoring.settings import ScoreSettings
@@ -68,11 +68,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_both_executors_give_the_same_tables(corpus: Path, checkpoint: str, tmp_path: Path, ray_here: None) -> None:
     tables: dict[str, dict[str, pd.DataFrame]] = {}
-    for executor in ("ray", "local"):
-        store = tmp_path / executor
+    for where in ("ray", "local"):
+        store = tmp_path / where
         arguments = ["--input", str(corpus), "--output", str(store), "--checkpoint", checkpoint, "--quiet"]
-        assert main([*arguments, "--executor", executor, "--segment-frames", "2", "--max-failed", "0.5"]) == 0
-        tables[executor] = {
+        assert main([*arguments, "--executor", where, "--segment-frames", "2", "--max-failed", "0.5"]) == 0
+        tables[where] = {
             name: pd.read_parquet(store / name)
             .drop(columns=["run", "fetch_s", "decode_s"], errors="ignore")
             .sort_values(order, ignore_index=True)
@@ -83,8 +83,8 @@ def test_both_executors_give_the_same_tables(corpus: Path, checkpoint: str, tmp_
             )
         }
         [record] = [json.loads(path.read_text()) for path in store.glob("runs/*/run.json")]
-        assert record["settings"]["executor"] == executor
-        assert (record["rates"]["device"], record["rates"]["frames"]) == ("cpu", len(tables[executor]["frames"]))
+        assert record["settings"]["executor"] == where
+        assert (record["rates"]["device"], record["rates"]["frames"]) == ("cpu", len(tables[where]["frames"]))
     for name, table in tables["ray"].items():
         pd.testing.assert_frame_equal(tables["local"][name], table, atol=1e-5, obj=name)
     assert set(tables["local"]["videos"]["outcome"]) >= {"scored", "undecodable"}
@@ -142,3 +142,32 @@ def test_a_full_disk_is_a_cut_off(
     assert said.startswith("error: the run was cut off: ") and "No space left on device" in said
     assert main([*arguments, "--executor", "local", "--max-failed", "0.5"]) == 0
     assert "continuing run" in capsys.readouterr().out
+
+
+def test_a_gpu_that_torch_does_not_find_ends_a_run_here_too(
+    corpus: Path, checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(executor, "has_gpu", lambda: True)
+    arguments = ["--input", str(corpus), "--output", str(tmp_path), "--checkpoint", checkpoint, "--executor", "local"]
+    assert main([*arguments, "--quiet"]) == 2
+    assert "error: --device auto: there is a GPU on node" in capsys.readouterr().err
+    assert main([*arguments, "--quiet", "--device", "cpu", "--max-failed", "0.5"]) == 0
+
+
+def test_numbers_of_processes_are_refused_where_there_is_one_of_each(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    arguments = ["--input", str(corpus), "--output", str(store), "--executor", "local", "--decode-actors", "2"]
+    assert main(arguments) == 2
+    assert "error: --executor local has one decoder and one classifier; leave out" in capsys.readouterr().err
+    assert not store.exists()
+
+
+def test_the_log_of_a_local_run_ends_with_its_last_counts(
+    corpus: Path, checkpoint: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--input", str(corpus), "--output", str(tmp_path), "--checkpoint", checkpoint, "--max-failed", "0.5"]
+    assert main([*arguments, "--executor", "local"]) == 0
+    last = [line for line in capfd.readouterr().err.splitlines() if "videos/s" in line][-1]
+    assert last.startswith("5/5 videos")
