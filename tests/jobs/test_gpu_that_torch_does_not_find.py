@@ -38,9 +38,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("job", "device", "arguments"),
     [
-        pytest.param("score", "auto", ("--input", "set/clips", "--checkpoint", "checkpoint"), id="score, auto"),
         pytest.param(
-            "score", "cuda", ("--input", "set/clips", "--checkpoint", "checkpoint"), id="score", marks=pytest.mark.long
+            "score",
+            "auto",
+            ("--input", "set/clips", "--checkpoint", "checkpoint", "--executor", "ray"),
+            id="score, auto",
+        ),
+        pytest.param(
+            "score",
+            "cuda",
+            ("--input", "set/clips", "--checkpoint", "checkpoint", "--executor", "ray"),
+            id="score",
+            marks=pytest.mark.long,
         ),
         pytest.param(
             "evaluate", "cuda", ("--labels", "set/labels.csv", "--checkpoint", "checkpoint"), marks=pytest.mark.long

@@ -53,6 +53,7 @@ def test_credentials_are_in_nothing_that_a_run_writes(
     aws.put("videos/forbidden.mp4")
     aws.faults.status("videos/forbidden.mp4", 403, methods=("GET",))
     arguments = ["--input", aws.uri("videos"), "--output", aws.uri("scores"), "--checkpoint", checkpoint]
+    arguments += ["--executor", "ray"]
     ray.shutdown()  # one of other tests, whose workers have other credentials
     try:
         assert main([*arguments, "--max-failed", "0.5"]) == 0

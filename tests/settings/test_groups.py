@@ -15,8 +15,8 @@ from artifactscan.settings.groups import check_settings
     [
         ({"decoder": "ffmpeg"}, "--decoder is 'ffmpeg'; give one of auto, pyav, decord"),
         ({"device": "gpu"}, "--device is 'gpu'; give one of auto, cuda, cpu"),
-        ({"precision": "fp16"}, "--precision is 'fp16'; give one of auto, bf16, fp32"),
-        ({"precision": ["bf16"]}, "--precision is ['bf16']; give one of auto, bf16, fp32"),
+        ({"precision": "fp16"}, "--precision is 'fp16'; give one of auto, bf16, fp32, int8"),
+        ({"precision": ["bf16"]}, "--precision is ['bf16']; give one of auto, bf16, fp32, int8"),
         ({"include": "*.mp4"}, "--include is '*.mp4'; give a tuple of which each item is text"),
         ({"include": ("*.mp4", 1)}, "--include is ('*.mp4', 1); give a tuple of which each item is text"),
         ({"sample_fps": "2"}, "--sample-fps is '2'; give a number"),
