@@ -25,6 +25,7 @@ if __name__ == "__main__":
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.cli.exit_codes import report_errors
 from artifactscan.cli.flags import parse_settings
+from artifactscan.messages.activity import activity
 
 SETTINGS = AuditSettings
 
@@ -33,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
     with report_errors() as job_exit:
         settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
-        from artifactscan.pipelines.audit.run import audit  # loads torch
+        with activity("loading torch", settings.quiet):
+            from artifactscan.pipelines.audit.run import audit
 
         job_exit.code = audit(settings)
     return job_exit.code

@@ -27,6 +27,7 @@ if __name__ == "__main__":
 from artifactscan import storage
 from artifactscan.cli.exit_codes import report_errors, unknown_name
 from artifactscan.cli.flags import parse_settings
+from artifactscan.corpus.listing import ListSettings, check_input
 from artifactscan.errors import UsageError
 from artifactscan.messages.activity import activity
 from artifactscan.model.checkpoint import CARD_NAME
@@ -121,6 +122,9 @@ def _export(settings: ExportSettings) -> None:
         raise UsageError(f"--clips is {settings.clips}; give {FEWEST_CLIPS} or more")
     checkpoint, root = load_checkpoint(settings.checkpoint, graph=False), storage.normalise(settings.output)
     in_place = settings.checkpoint != BUILTIN and root == storage.normalise(settings.checkpoint)
+    if settings.calibrate is not None:
+        check_input(settings.calibrate, ListSettings())
+    storage.check_writable(root)
     with as_cut_off_errors("the same command does it again"), activity("loading torch and OpenVINO"):
         from artifactscan.model.export_graph import export_graph, import_openvino
 
@@ -130,11 +134,11 @@ def _export(settings: ExportSettings) -> None:
         with activity("reading clips"):
             spec = checkpoint.card.input
             clips = read_clips(settings.calibrate, spec, clips=settings.clips, sample_fps=settings.sample_fps)
-    storage.check_writable(root)
     with as_cut_off_errors("the same command does it again"), Lease(storage.join(root, LEASE_NAME), what="checkpoint"):
         if not in_place and storage.exists(storage.join(root, CARD_NAME)):
             raise UsageError(f"--output {settings.output} holds a checkpoint already; give a new folder")
-        with activity(f"exporting {checkpoint.card.backbone}"):
+        # NNCF shows its own progress.
+        with activity(f"exporting {checkpoint.card.backbone}", quiet=settings.precision == "int8"):
             graph = export_graph(checkpoint, precision=settings.precision, calibration=clips[::2], held_out=clips[1::2])
         if in_place:
             save_graph(graph, root)

@@ -23,7 +23,7 @@ if __name__ == "__main__":
 from artifactscan.cli.exit_codes import report_errors
 from artifactscan.cli.flags import parse_settings
 from artifactscan.evaluation.settings import EvaluateSettings
-from artifactscan.pipelines.evaluate.run import evaluate_checkpoint
+from artifactscan.messages.activity import activity
 
 SETTINGS = EvaluateSettings
 
@@ -32,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
     with report_errors() as job_exit:
         settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
+        with activity("loading torch"):
+            from artifactscan.pipelines.evaluate.run import evaluate_checkpoint
+
         job_exit.code = evaluate_checkpoint(settings)
     return job_exit.code
 

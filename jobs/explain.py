@@ -26,6 +26,7 @@ if __name__ == "__main__":
 from artifactscan.cli.exit_codes import report_errors
 from artifactscan.cli.flags import parse_settings
 from artifactscan.explain.settings import ExplainSettings
+from artifactscan.messages.activity import activity
 
 SETTINGS = ExplainSettings
 
@@ -34,9 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
     with report_errors() as job_exit:
         settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
-        from artifactscan.explain.explanation import explain_video, print_explanation  # loads torch
+        with activity("loading torch"):
+            from artifactscan.explain.explanation import explain_video, print_explanation
 
-        print_explanation(explain_video(settings))
+        with activity("decoding and explaining frames"):
+            explained = explain_video(settings)
+        print_explanation(explained)
         job_exit.code = 0
     return job_exit.code
 

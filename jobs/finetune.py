@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 from artifactscan.cli.exit_codes import report_errors
 from artifactscan.cli.flags import parse_settings
-from artifactscan.pipelines.train.run import finetune
+from artifactscan.messages.activity import activity
 from artifactscan.training.settings import FinetuneSettings
 
 SETTINGS = FinetuneSettings
@@ -33,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
     with report_errors() as job_exit:
         settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
+        with activity("loading torch", settings.quiet):
+            from artifactscan.pipelines.train.run import finetune
+
         job_exit.code = finetune(settings)
     return job_exit.code
 

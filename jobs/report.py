@@ -23,11 +23,10 @@ if __name__ == "__main__":
 
     interruption.take_over_process()
 
-from artifactscan.audit.print_verdict import print_rejudged
-from artifactscan.audit.rejudge import rejudge
 from artifactscan.audit.settings import ReportSettings
 from artifactscan.cli.exit_codes import report_errors
 from artifactscan.cli.flags import parse_settings
+from artifactscan.messages.activity import activity
 from artifactscan.messages.console import console
 
 SETTINGS = ReportSettings
@@ -37,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
     with report_errors() as job_exit:
         settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
+        with activity("loading torch"):
+            from artifactscan.audit.print_verdict import print_rejudged
+            from artifactscan.audit.rejudge import rejudge
+
         job_exit.code = print_rejudged(rejudge(settings), console())
     return job_exit.code
 

@@ -21,6 +21,7 @@ if __name__ == "__main__":
 from artifactscan.audit.settings import WhySettings
 from artifactscan.cli.exit_codes import report_errors
 from artifactscan.cli.flags import parse_settings
+from artifactscan.messages.activity import activity
 from artifactscan.messages.console import console
 
 SETTINGS = WhySettings
@@ -30,10 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
     with report_errors() as job_exit:
         settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
-        from artifactscan.audit.print_replay import print_replay  # loads torch
-        from artifactscan.audit.replay import replay
+        with activity("loading torch"):
+            from artifactscan.audit.print_replay import print_replay
+            from artifactscan.audit.replay import replay
 
-        print_replay(replay(settings), console())
+        with activity("scoring the video again"):
+            found = replay(settings)
+        print_replay(found, console())
         job_exit.code = 0
     return job_exit.code
 

@@ -87,8 +87,9 @@ def _prepare(settings: AuditSettings, store: AuditStore, out: Console) -> AuditJ
     policy, grouping = load_policy(settings.policy), load_grouping(settings.groups, settings.metadata)
     if settings.human_labels:
         read_labels(settings.human_labels, rule="majority")
-    check_input(settings.corpus, settings.listing())
-    check_matches(grouping, settings.corpus, list_corpus(settings.corpus, settings.listing()))
+    with activity("listing the corpus", settings.quiet):
+        check_input(settings.corpus, settings.listing())
+        check_matches(grouping, settings.corpus, list_corpus(settings.corpus, settings.listing()))
     scoring = make_job(
         scoring_settings(settings, settings.corpus, store.scores.root), load_checkpoint(settings.checkpoint), out
     ).with_runs(store.scores.read_runs())

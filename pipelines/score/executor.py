@@ -51,8 +51,14 @@ def prepare_executor(job: ScoringJob, *, frames: int, local_uri: str | None, dev
 
 
 def _device_here(job: ScoringJob) -> str:
-    """As on Ray, cuda where this machine has a GPU: one that torch does not find ends the run rather than be left."""
-    return ("cuda" if has_gpu() else "cpu") if job.device == "auto" else job.device
+    """As on Ray, cuda where this machine has a GPU; UsageError, before there is a run, where torch does not find it."""
+    asked = job.device
+    if asked == "cpu" or (asked == "auto" and not has_gpu()):
+        return "cpu"
+    from artifactscan.model.device import check_gpu  # imports torch
+
+    check_gpu(asked if asked == "auto" else None)
+    return "cuda"
 
 
 def is_local(job: ScoringJob, frames: int) -> bool:

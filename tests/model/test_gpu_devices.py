@@ -13,6 +13,7 @@ from artifactscan.model.gpu_devices import has_gpu
     [
         (["nvidia0", "nvidiactl"], None, True),
         (["nvidia0"], "0", True),
+        (["dxg"], None, True),
         (["nvidia0"], "", False),
         (["nvidia0"], "-1", False),
         (["nvidiactl", "null"], None, False),

@@ -151,6 +151,9 @@ def test_a_gpu_that_torch_does_not_find_ends_a_run_here_too(
     arguments = ["--input", str(corpus), "--output", str(tmp_path), "--checkpoint", checkpoint, "--executor", "local"]
     assert main([*arguments, "--quiet"]) == 2
     assert "error: --device auto: there is a GPU on node" in capsys.readouterr().err
+    assert main([*arguments, "--quiet", "--device", "cuda"]) == 2
+    assert "error: --device cuda: torch finds no GPU here" in capsys.readouterr().err
+    assert not list(tmp_path.glob("runs/*"))
     assert main([*arguments, "--quiet", "--device", "cpu", "--max-failed", "0.5"]) == 0
 
 
