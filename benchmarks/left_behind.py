@@ -68,7 +68,7 @@ def _prepare(folder: Path) -> None:
 
 def _run(folder: Path, tmpdir: Path, number: int) -> None:
     usual = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    command = [sys.executable, str(ROOT / "jobs" / "score.py"), "--quiet", "--decode-actors", "1"]
+    command = [sys.executable, str(ROOT / "jobs" / "score.py"), "--quiet", "--executor", "ray", "--decode-actors", "1"]
     places = ["--input", folder / "clips", "--checkpoint", folder / "checkpoint", "--output", folder / f"store{number}"]
     subprocess.run(
         [*command, *map(str, places)],

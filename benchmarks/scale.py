@@ -203,12 +203,8 @@ def overhead(count: int) -> dict[str, Any]:
         clips, checkpoint = _tiny_clips(Path(folder, "many"), count), f"{folder}/checkpoint"
         save_checkpoint(initialise("test_resnet.r160_in1k", height=SIDE, width=SIDE), checkpoint)
         few = _tiny_clips(Path(folder, "few"), FEW)
-        seconds, _, _ = _job(
-            "score.py", "--input", clips, "--output", f"{folder}/all", "--checkpoint", checkpoint, "--quiet"
-        )
-        started, _, _ = _job(
-            "score.py", "--input", few, "--output", f"{folder}/some", "--checkpoint", checkpoint, "--quiet"
-        )
+        seconds, _, _ = _job(*ON_RAY, "--input", clips, "--output", f"{folder}/all", "--checkpoint", checkpoint)
+        started, _, _ = _job(*ON_RAY, "--input", few, "--output", f"{folder}/some", "--checkpoint", checkpoint)
     return {"videos": count, "ms_per_video": (seconds - started) / (count - FEW) * 1000}
 
 
@@ -220,16 +216,8 @@ def memory(counts: list[int]) -> dict[str, Any]:
         save_checkpoint(initialise("resnet18", height=224, width=224), checkpoint)
         for count in counts:
             clips = _tiny_clips(Path(folder, str(count)), count, width=320, height=192, seconds=4)
-            _, peaks[count], _ = _job(
-                "score.py",
-                "--input",
-                clips,
-                "--output",
-                f"{folder}/store{count}",
-                "--checkpoint",
-                checkpoint,
-                "--quiet",
-            )
+            store = f"{folder}/store{count}"
+            _, peaks[count], _ = _job(*ON_RAY, "--input", clips, "--output", store, "--checkpoint", checkpoint)
     return {"peak_bytes": peaks, "growth": peaks[counts[-1]] / peaks[counts[0]] - 1}
 
 
@@ -273,6 +261,10 @@ def _proportional_bytes(process: psutil.Process) -> int:
         return process.memory_full_info().pss
     except psutil.Error:
         return 0
+
+
+ON_RAY = ("score.py", "--executor", "ray", "--quiet")
+"""A few clips would be scored without Ray."""
 
 
 def main() -> None:
