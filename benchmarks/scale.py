@@ -55,6 +55,8 @@ from artifactscan.store.run_records import RunRecord  # noqa: E402
 NIGHTS, ARRIVALS_A_NIGHT, CANARIES = 14, 10_000, 12
 SAMPLE_S = 0.5
 SIDE = 64
+ON_RAY = ("score.py", "--executor", "ray", "--quiet")
+"""A few clips would be scored without Ray."""
 FEW = 32
 """Clips of the run whose time counts as start-up."""
 
@@ -261,10 +263,6 @@ def _proportional_bytes(process: psutil.Process) -> int:
         return process.memory_full_info().pss
     except psutil.Error:
         return 0
-
-
-ON_RAY = ("score.py", "--executor", "ray", "--quiet")
-"""A few clips would be scored without Ray."""
 
 
 def main() -> None:
