@@ -35,19 +35,18 @@ class LocalExecutor:
 
     def execute(self, job: ScoringJob, run: str, work: pa.Table, watch: Stopwatch) -> set[str]:
         """Scores ``work`` into the run's parts; returns the classifier's notes."""
-        settings, checkpoint = job.settings, job.checkpoint
+        settings = job.settings
         total = pc.sum(pc.equal(work["slice"], 0)).as_py() or 0  # a video is counted with its first slice
         report = _Report(total)
         log = log_json(run, sys.stderr) if settings.log_format == "json" else None
-        decoding = settings.decoding(checkpoint.card.input, context_frames=checkpoint.card.context_frames)
         with (
             watch.stage("score"),
             Progress(report.tally.read, total=total, quiet=settings.quiet, log=log),
-            closing(DecodeStage(decoding, report)) as decode,
+            closing(DecodeStage(job.decoding(), report)) as decode,
             ReadAhead(decode.decode(work), WAITING_SEGMENTS) as segments,
         ):
             report.tally.worker_started("decode")
-            classify = ClassifyStage(checkpoint, job.classifying(self.device), report)  # loads while clips are decoded
+            classify = ClassifyStage(job.checkpoint, job.classifying(self.device), report)  # while clips are decoded
             report.tally.worker_started("classify")
             for batch in segments.batches(SEGMENTS_PER_BATCH[classify.device]):
                 write_part(job.store.parts(run), classify.classify(pa.concat_tables(batch)))

@@ -39,7 +39,7 @@ class RayExecutor:
 
     def execute(self, job: ScoringJob, run: str, work: pa.Table, watch: Stopwatch) -> set[str]:
         """Runs the graph once over ``work`` and writes Ray Data's statistics; returns the classifiers' notes."""
-        settings, checkpoint = job.settings, job.checkpoint
+        settings = job.settings
         total = pc.sum(pc.equal(work["slice"], 0)).as_py() or 0  # a video is counted with its first slice
         tally = progress.start_tally(total)
         log = log_json(run, sys.stderr) if settings.log_format == "json" else None
@@ -50,9 +50,9 @@ class RayExecutor:
                     job.store.parts(run),
                     run=run,
                     pools=self.pools,
-                    decoding=settings.decoding(checkpoint.card.input, context_frames=checkpoint.card.context_frames),
+                    decoding=job.decoding(),
                     classifying=job.classifying(self.device),
-                    checkpoint=checkpoint,
+                    checkpoint=job.checkpoint,
                     tally=tally,
                 )
             except NodesLostError:

@@ -6,7 +6,7 @@ from functools import cached_property
 from rich.console import Console
 
 from artifactscan import storage
-from artifactscan.decode.video import decoders_to_try
+from artifactscan.decode.video import DecodeSettings, decoders_to_try
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.model.openvino_backend import backend_name
@@ -86,6 +86,11 @@ class ScoringJob:
         """The device setting, or cpu where the checkpoint's exported graph is run."""
         return self.settings.device if self.request.spec.backend is None else "cpu"
 
+    def decoding(self) -> DecodeSettings:
+        """How an executor's decoders run."""
+        card = self.checkpoint.card
+        return self.settings.decoding(card.input, context_frames=card.context_frames)
+
     def classifying(self, device: str) -> ClassifySettings:
         """How an executor's classifiers run, on the device that it has chosen."""
         return replace(self.settings.classifying().on(device), backend=self.request.spec.backend)
@@ -125,5 +130,6 @@ def make_job(settings: ScoreSettings, checkpoint: Checkpoint, out: Console) -> S
 
     UsageError where the checkpoint cannot be run as they say.
     """
-    make_request(settings, checkpoint)
-    return ScoringJob(settings, Store(storage.normalise(settings.output)), checkpoint, out)
+    job = ScoringJob(settings, Store(storage.normalise(settings.output)), checkpoint, out)
+    _ = job.request  # raises, before anything is done
+    return job

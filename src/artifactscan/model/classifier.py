@@ -22,7 +22,6 @@ class Backend(Protocol):
     was chosen or changed; ``head``: of the same checkpoint.
     """
 
-    name: str
     device: str
     precision: str
     notes: list[str]

@@ -32,7 +32,6 @@ class OpenVinoBackend:
     """The exported graph on the CPU; see Backend. ``change``: the largest of a score of the reference frames here, or
     that was measured when it was exported."""
 
-    name = "openvino"
     device = "cpu"
 
     def __init__(self, checkpoint: Checkpoint, settings: ClassifySettings, *, threads: int = 0):

@@ -28,8 +28,6 @@ _log = logging.getLogger(__name__)
 class TorchBackend:
     """A checkpoint's backbone on one device; see Backend."""
 
-    name = "torch"
-
     def __init__(self, checkpoint: Checkpoint, settings: ClassifySettings, *, threads: int = 0):
         """UsageError for weights that do not fit the card, and for device "cuda" without a GPU."""
         if threads:
