@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ from benchmarks.contestants import (  # noqa: E402
     Course,
     DidNotFinishError,
     compare_decoders,
+    export_checkpoint,
     faster_precision,
     job_flags,
     make_checkpoint,
@@ -134,6 +136,10 @@ def _contestants(course: Course, *, compiled: bool) -> tuple[dict[str, Contestan
         steady["job"] = partial(run_job, course, *flags)
     if compiled:
         steady["job_compiled"] = partial(run_job, course, *flags, "--compile", name="job_compiled")
+    for precision in ("fp32", "int8") if find_spec("openvino") and find_spec("nncf") else ():
+        name, checkpoint = f"job_exported_{precision}", export_checkpoint(course, precision)
+        asked = ("--precision", precision)
+        steady[name] = partial(run_job, course, *flags, *asked, name=name, checkpoint=checkpoint)
     return whole, steady
 
 

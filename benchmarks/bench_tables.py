@@ -11,6 +11,8 @@ from benchmarks.figures import Run, Spread, Turn, spread, spreads_of_rates, spre
 WORDS = {
     "job": "artifactscan",
     "job_compiled": "artifactscan --compile",
+    "job_exported_fp32": "artifactscan, exported graph in fp32",
+    "job_exported_int8": "artifactscan, exported graph in int8",
     "engineer_loop": "a good engineer's loop",
     "plain_loop": "a plain loop: decord, timm, fp32",
     "ray_data": "Ray Data as documented",

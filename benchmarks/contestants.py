@@ -74,17 +74,29 @@ def make_checkpoint(folder: Path) -> Path:
     return folder
 
 
+def export_checkpoint(course: Course, precision: str) -> Path:
+    """The checkpoint with the graph of its backbone in ``precision``, fp32 or int8, as OpenVINO runs it."""
+    folder = course.work / f"exported-{precision}"
+    command: list[object] = [sys.executable, "-m", "artifactscan", "checkpoint", "export", "--output", folder]
+    command += ["--checkpoint", course.checkpoint, "--precision", precision]
+    _finished([*command, *(("--calibrate", course.clips(len(course.originals))) if precision == "int8" else ())])
+    return folder
+
+
 def job_flags() -> tuple[str, ...]:
     """What makes the job run on Ray whatever the number of clips, where it has such a flag."""
     help_text = _finished([sys.executable, "-m", "artifactscan", "score", "--help"])
     return ("--executor", "ray") if "--executor" in help_text else ()
 
 
-def run_job(course: Course, *flags: str, clips: int, name: str = "job") -> Run:
-    """`artifactscan score` at its default settings and ``flags``; DidNotFinishError with the end of its log."""
+def run_job(course: Course, *flags: str, clips: int, name: str = "job", checkpoint: Path | None = None) -> Run:
+    """`artifactscan score` at its default settings and ``flags``; DidNotFinishError with the end of its log.
+
+    ``checkpoint``: the course's by default.
+    """
     output, log = course.output(name), course.work / f"{name}.log"
     command = [sys.executable, "-m", "artifactscan", "score", "--input", course.clips(clips), "--output", output]
-    command += ["--checkpoint", course.checkpoint, *flags]
+    command += ["--checkpoint", checkpoint or course.checkpoint, *flags]
     with log.open("w") as stream:
         began_s = time.time()
         process = subprocess.Popen(

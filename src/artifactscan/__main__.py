@@ -26,6 +26,7 @@ JOBS = (
     "finetune",
     "evaluate",
     "explain",
+    "export",
     "checkpoint",
     "synthesise",
     "demo",

@@ -1,0 +1,22 @@
+"""The settings of `artifactscan export`."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import tyro
+
+EventTarget = Literal["fiftyone", "label-studio", "cvat", "webvtt"]
+TableTarget = Literal["iceberg", "delta", "duckdb"]
+EVENT_TARGETS: tuple[str, ...] = get_args(EventTarget)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """Writes the events or the tables of a store for another tool."""
+
+    store: tyro.conf.Positional[str]
+    """A scoring store, or an audit's."""
+    to: EventTarget | TableTarget
+    """The tool: its events for people who look (the first four), or its tables."""
+    output: str
+    """Folder to write, or with duckdb the database file."""

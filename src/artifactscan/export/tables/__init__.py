@@ -1,0 +1,1 @@
+"""The tables of a store in Iceberg, Delta Lake and DuckDB, each run once, and views over them as SQL."""
