@@ -26,7 +26,8 @@ from artifactscan.audit.settings import SECRETS, AuditSettings
 from artifactscan.audit.verdict import judge_night, remarks, scorer_moved
 from artifactscan.audit.video_groups import check_matches, load_grouping
 from artifactscan.audit.write_pages import write_latest, write_pages
-from artifactscan.corpus.listing import check_apart, check_input, list_corpus
+from artifactscan.corpus.listing import check_input, list_corpus
+from artifactscan.corpus.output_place import check_apart
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.messages.activity import activity

@@ -12,7 +12,7 @@ from rich.text import Text
 from artifactscan import storage
 from artifactscan.annotation.agreement import ceiling_of
 from artifactscan.cli.exit_codes import EXIT_OK
-from artifactscan.corpus.listing import check_not_an_input
+from artifactscan.corpus.output_place import check_not_an_input
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.evaluation_report import print_evaluation, write_evaluation
 from artifactscan.evaluation.metric_table import evaluate

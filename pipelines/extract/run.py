@@ -13,7 +13,8 @@ from artifactscan.annotation.frame_index import FRAMES_FOLDER
 from artifactscan.annotation.labelling_tools import EXPORT_FOLDER, export_frames
 from artifactscan.annotation.labels_table import LABELLED, read_labels
 from artifactscan.cli.exit_codes import failures_exit_code
-from artifactscan.corpus.listing import check_apart, list_corpus
+from artifactscan.corpus.listing import list_corpus
+from artifactscan.corpus.output_place import check_apart
 from artifactscan.errors import UsageError
 from artifactscan.extract.extraction_tables import EXTRACTED_WHOLE, make_index, make_ledger, make_work
 from artifactscan.extract.print_extraction import print_extraction, print_reviewed

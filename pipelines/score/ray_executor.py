@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from ray.exceptions import RayError
 
 from artifactscan import storage
-from artifactscan.corpus.listing import is_manifest
+from artifactscan.corpus.manifest import is_manifest
 from artifactscan.errors import NodesLostError
 from artifactscan.messages.logs import log_json
 from artifactscan.pipelines.ray_cluster import metrics, progress

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.cli.exit_codes import EXIT_OK, EXIT_TOO_MANY_FAILED, failures_exit_code
-from artifactscan.corpus.listing import check_apart, check_input, is_manifest, list_corpus
+from artifactscan.corpus.listing import check_input, list_corpus
+from artifactscan.corpus.manifest import is_manifest
+from artifactscan.corpus.output_place import check_apart
 from artifactscan.decode.video import decoders_to_try
 from artifactscan.errors import UsageError
 from artifactscan.leftovers.temporary_folders import temporary_folder

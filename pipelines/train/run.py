@@ -25,7 +25,7 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.cli.exit_codes import EXIT_OK
-from artifactscan.corpus.listing import check_not_an_input
+from artifactscan.corpus.output_place import check_not_an_input
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.comparison import Candidate, comparison
 from artifactscan.evaluation.evaluation_report import as_record

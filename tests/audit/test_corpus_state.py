@@ -17,7 +17,7 @@ from artifactscan.audit.corpus_state import (
     run_time,
     tried_video_ids,
 )
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.store.layout import Store
 from artifactscan.store.run_records import RunRecord
 

@@ -17,7 +17,7 @@ from artifactscan.audit.export_sample import export_sample
 from artifactscan.audit.label_folder import PEOPLE, LabelFolder, labels_by_source
 from artifactscan.audit.label_sample import draw_clips, draw_frames
 from artifactscan.audit.settings import AuditSettings
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.jobs.labels import main as labels
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.schemas import FRAMES

@@ -17,7 +17,7 @@ from artifactscan.audit.night_tables import ARRIVALS, PICTURES
 from artifactscan.audit.pictures import draw_pictures, pictures_of, worst_videos
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.audit.video_groups import Grouping
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.demo import marks
 from artifactscan.explain.video_frames import scored_frames

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from limits import without_privileges
 from listed import ODD_NAMES, list_all, make, names, uris
 
-from artifactscan.corpus import listing
-from artifactscan.corpus.listing import ListSettings, check_apart, check_input, list_corpus, video_id
+from artifactscan.corpus import listing, manifest
+from artifactscan.corpus.listed_object import video_id
+from artifactscan.corpus.listing import ListSettings, check_input, list_corpus
+from artifactscan.corpus.output_place import check_apart
+from artifactscan.corpus.path_globs import PathGlobs
 from artifactscan.errors import UsageError
 
 # Folders
@@ -132,7 +135,7 @@ def test_an_invalid_glob_is_refused(tmp_path):
 
 @given(st.text(st.characters(exclude_characters="/*?[]", exclude_categories=("Cs",)), min_size=1))
 def test_a_name_matches_itself_and_nothing_longer(name):
-    globs = listing._Globs((name,), "--include")
+    globs = PathGlobs((name,), "--include")
     paths = pa.array([name, f"x/{name}", f"{name}x", f"x{name}", f"{name}/{name}x"])
     assert globs.match(paths).to_pylist() == [True, True, False, False, False]
 
@@ -193,7 +196,7 @@ def test_an_input_is_checked_without_looking_up_a_manifest_s_entries(tmp_path, m
     (tmp_path / "list.csv").write_text("uri\na.mp4\n")
     (tmp_path / "bad.csv").write_text("url\na.mp4\n")
     (tmp_path / "notes.txt").touch()
-    monkeypatch.setattr(listing, "_manifest_entry", None)
+    monkeypatch.setattr(manifest, "_manifest_entry", None)
     check_input(str(tmp_path / "list.csv"), ListSettings())
     for name, said in (("bad.csv", "no column `uri`"), ("gone", "cannot be read"), ("", "holds no videos")):
         with pytest.raises(UsageError, match=said):

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from s3_server import S3Server
 
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.demo import marks

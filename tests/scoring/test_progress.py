@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.scoring import progress
 from artifactscan.scoring.progress import Progress, Snapshot, Tally, format_progress
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from parts import attempt, failure, manifest_row, record, score, settle_run, write_manifest, write_part
 
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.schemas import FRAMES
 from artifactscan.store.layout import Store
 from artifactscan.store.stored_rows import stored_frames, stored_verdicts

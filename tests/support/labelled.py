@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from artifactscan.annotation.frame_index import INDEX, image_name
 from artifactscan.annotation.labels_table import LABELLED
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.labels import LABELS, SCORE_COLUMNS, SEVERITY_COLUMNS
 from artifactscan.storage.parquet import write_table
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from artifactscan.corpus.listing import BATCH_ROWS, Listing, ListSettings, list_corpus
+from artifactscan.corpus.listing import Listing, ListSettings, list_corpus
+from artifactscan.corpus.manifest import BATCH_ROWS
 from artifactscan.schemas import LISTING
 
 ODD_NAMES = [

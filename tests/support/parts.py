@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.schemas import MANIFEST, PARTS
 from artifactscan.scoring.complete_attempts import read_complete_attempts

@@ -8,7 +8,7 @@ import pytest
 
 from artifactscan import storage
 from artifactscan.annotation.labels_table import LABELLED
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS

@@ -9,7 +9,8 @@ from rich.text import Text
 from artifactscan import storage
 from artifactscan.annotation.labels_table import LABELLED, write_labels
 from artifactscan.annotation.settings import CleanSettings
-from artifactscan.corpus.listing import ListSettings, check_not_an_input, list_corpus
+from artifactscan.corpus.listing import ListSettings, list_corpus
+from artifactscan.corpus.output_place import check_not_an_input
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sampled_indices import sampled_indices

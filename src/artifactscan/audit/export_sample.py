@@ -13,7 +13,7 @@ from artifactscan.annotation.labels_table import LABELLED
 from artifactscan.audit.formatting import counted
 from artifactscan.audit.label_folder import LabelFolder
 from artifactscan.audit.settings import AuditSettings
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.native_resolution import NativeResolutionDecoder
 from artifactscan.decode.reader import VideoReader

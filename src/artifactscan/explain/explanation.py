@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from artifactscan import storage
-from artifactscan.corpus.listing import check_not_an_input
+from artifactscan.corpus.output_place import check_not_an_input
 from artifactscan.errors import CutOffError
 from artifactscan.explain.heatmaps import HeatMapper
 from artifactscan.explain.overlays import Tile, contact_sheet, overlay, png, thumbnail

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from artifactscan import storage
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.decode.native_resolution import fit_within, settings_for_size
 from artifactscan.decode.sampled_indices import sampled_indices
 from artifactscan.decode.sampling import EVERY_FRAME_FPS, window

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from artifactscan.corpus.listing import ListSettings, check_apart, list_corpus
+from artifactscan.corpus.listing import ListSettings, list_corpus
+from artifactscan.corpus.output_place import check_apart
 from artifactscan.decode.sampling import sampled_frames, samples_per_tick
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS

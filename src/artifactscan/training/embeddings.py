@@ -14,7 +14,7 @@ import pyarrow as pa
 from safetensors import deserialize
 
 from artifactscan import storage
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.decode.video import DECODING_VERSION
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.storage.digest import digest

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from artifactscan import storage
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.sampling import EVERY_FRAME_FPS
 from artifactscan.decode.sandbox.protocol import frames_within

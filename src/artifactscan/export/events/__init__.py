@@ -1,1 +1,1 @@
-"""Events of a store for labelling tools and players: FiftyOne, Label Studio, CVAT, WebVTT; and their corrections back."""
+"""Events of a store for labelling tools and players: FiftyOne, Label Studio, CVAT and WebVTT."""
