@@ -53,6 +53,8 @@ PATIENT = ("job", "engineer_loop")
 QUICK_SIZES, QUICK_LEAST_S = (1, 6), 1.0
 DECODE_REPEATS = 3
 CORES = os.cpu_count() or 1
+LOG_WIDTH = 120
+"""Columns of the tables where they are not printed to a terminal."""
 
 
 def main() -> int:
@@ -63,7 +65,7 @@ def main() -> int:
         except DidNotFinishError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-    out = Console()
+    out = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
     for table in (bench_tables.whole_commands(turns), bench_tables.steady_state(turns, CORES)):
         out.print(table)
     if decoding:
