@@ -177,7 +177,7 @@ def _record_of(run: str, request: Request) -> RunRecord:
         limits_digest=request.limits,
         spec={},
         settings={},
-        checkpoint={},
+        checkpoint={"digest": request.spec.checkpoint_digest},
         versions={},
         precision=[],
         started="",
