@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -155,13 +156,14 @@ def _write_settled(settings: ScoreSettings) -> tuple[Request, tuple[str, ...]]:
 
     Returns what they were asked, and their ids.
     """
-    request = make_request(settings, load_checkpoint(settings.checkpoint))
+    checkpoint = load_checkpoint(settings.checkpoint)
+    request = make_request(settings, checkpoint)
     store, runs = Store(settings.output), []
     batches = list(list_corpus(settings.input, settings.listing()))
     for number, batch in enumerate(batches):
         runs.append(f"20260101T{number // 60:02d}{number % 60:02d}00Z-00000000")
         write_table(_as_ledger(batch), f"{store.videos(runs[-1])}/videos-00000.parquet")
-        store.commit(_record_of(runs[-1], request))
+        store.commit(_record_of(runs[-1], request, checkpoint.card.thresholds))
     # The last one has listed them all.
     with pq.ParquetWriter(f"{store.videos(runs[-1])}/{UNCHANGED_PREFIX}00000.parquet", VIDEOS) as writer:
         for batch in batches[:-1]:
@@ -169,7 +171,7 @@ def _write_settled(settings: ScoreSettings) -> tuple[Request, tuple[str, ...]]:
     return request, tuple(runs)
 
 
-def _record_of(run: str, request: Request) -> RunRecord:
+def _record_of(run: str, request: Request, thresholds: Mapping[str, float]) -> RunRecord:
     return RunRecord(
         run=run,
         spec_digest=request.spec.digest,
@@ -177,7 +179,7 @@ def _record_of(run: str, request: Request) -> RunRecord:
         limits_digest=request.limits,
         spec={},
         settings={},
-        checkpoint={"digest": request.spec.checkpoint_digest},
+        checkpoint={"digest": request.spec.checkpoint_digest, "thresholds": dict(thresholds)},
         versions={},
         precision=[],
         started="",
