@@ -3,15 +3,11 @@
 python benchmarks/builtin_model_card.py FOLDER
 """
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
-from artifactscan.labels import LABELS
-
-METRICS = ("auroc", "average precision", "average precision ratio", "calibration error")
-PROTOCOLS = ("videos", "generators", "frames")
+from artifactscan.model.checkpoint import load_checkpoint
+from artifactscan.model.model_card import figure_rows, label_rows, maker_rows
 
 TEXT = """\
 # The built-in checkpoint
@@ -79,40 +75,16 @@ figures are the same up to the rounding of another processor. Licence: Apache-2.
 
 
 def main(folder: Path) -> None:
-    card = json.loads((folder / "card.json").read_text())
-    protocols = card["metrics"]["protocols"]
-    ceiling = protocols["videos"]["ceiling"]["macro"]
+    card = load_checkpoint(folder).card
+    ceiling = card.metrics["protocols"]["videos"]["ceiling"]["macro"]
     text = TEXT.format(
-        figures="\n".join(_figure(protocols[name], name, metric) for name in PROTOCOLS for metric in METRICS),
-        labels="\n".join(_label(card, label) for label in LABELS),
-        makers="\n".join(_maker(name, of_maker) for name, of_maker in protocols["videos"]["by_maker"].items()),
+        figures="\n".join(figure_rows(card)),
+        labels="\n".join(label_rows(card)),
+        makers="\n".join(maker_rows(card)),
         ceiling_auroc=ceiling["auroc"]["value"],
         ceiling_ap=ceiling["average_precision"]["value"],
     )
     (folder / "MODEL_CARD.md").write_text(text)
-
-
-def _figure(measured: dict[str, Any], protocol: str, metric: str) -> str:
-    figure = measured["figures"]["macro"][metric.replace(" ", "_")]
-    value, low, high, majority = (f"{figure[name]:.3f}" for name in ("value", "low", "high", "majority"))
-    return f"| {protocol} | macro {metric} | {value} | {low}–{high} | {majority} |"
-
-
-def _label(card: dict[str, Any], label: str) -> str:
-    areas = [card["metrics"]["protocols"][name]["figures"][label]["auroc"] for name in ("videos", "generators")]
-    unseen = [f"{area['value']:.2f} ({area['low']:.2f}–{area['high']:.2f})" for area in areas]
-    point = card["operating_point"][label]
-    shares = [f"{point[name] * 100:.0f} %" for name in ("flagged_share", "prevalence")]
-    return (
-        f"| {label} | {' | '.join(unseen)} | {point['precision']:.2f} | {point['recall']:.2f} | {' | '.join(shares)} |"
-    )
-
-
-def _maker(name: str, measured: dict[str, Any]) -> str:
-    area = measured["figures"].get("macro", {}).get("auroc")
-    flagged, shown = measured["flagged_share"], measured["prevalence"]
-    shares = " | ".join(f"{flagged[label] * 100:.0f} / {shown[label] * 100:.0f} %" for label in LABELS)
-    return f"| {name} | {measured['videos']} | {'–' if area is None else f'{area:.2f}'} | {shares} |"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Makes a checkpoint with random weights of any timm backbone, or exports one as a graph that a CPU runs faster.
+"""Makes a checkpoint with random weights of any timm backbone, exports one as a graph for CPUs, pushes one to a hub.
 
     artifactscan checkpoint init --backbone resnet50 --output DIR
     artifactscan checkpoint export --checkpoint DIR --output EXPORTED
     artifactscan checkpoint export --checkpoint DIR --output EXPORTED --precision int8 --calibrate CLIPS
+    artifactscan checkpoint push --checkpoint DIR --to hf://org/name
 
 An exported checkpoint has the files of the one it was made from and the graph of its backbone, which scoring on a CPU
 runs with OpenVINO; exporting needs `pip install 'artifactscan[export]'`.
+
+A push makes one commit, with a model card written from card.json; HF_TOKEN, or `hf auth login`, says who pushes.
 
 It needs no cluster: it works in this process.
 
@@ -30,9 +33,12 @@ from artifactscan.cli.flags import parse_settings
 from artifactscan.corpus.listing import ListSettings, check_input
 from artifactscan.errors import UsageError
 from artifactscan.messages.activity import activity
+from artifactscan.messages.console import console
+from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import CARD_NAME
 from artifactscan.model.classify_settings import MAX_SCORE_CHANGE
 from artifactscan.settings.groups import check_settings
+from artifactscan.settings.hub_revisions import pin_revisions
 from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
 
@@ -61,7 +67,7 @@ class ExportSettings:
     """Exports a checkpoint's backbone as a graph that OpenVINO runs on CPUs, and says how much that moves scores."""
 
     checkpoint: str
-    """Checkpoint folder, s3:// folder, or `builtin`."""
+    """Checkpoint folder, s3:// folder, hf://org/name@revision on a model hub, or `builtin`."""
     output: str
     """Folder to write the checkpoint and its graph to, local or s3://; may be the checkpoint's own."""
     precision: Literal["fp32", "int8"] = "fp32"
@@ -74,7 +80,24 @@ class ExportSettings:
     """Frames per second to take of them."""
 
 
-SETTINGS = {"init": InitSettings, "export": ExportSettings}
+@dataclass(frozen=True, kw_only=True)
+class PushSettings:
+    """Uploads a checkpoint to a model hub in one commit: weights, card.json, the exported graph if there is one, and
+    README.md, the model card, which is written anew from card.json."""
+
+    checkpoint: str
+    """Checkpoint folder, s3:// folder, hf://org/name@revision, or `builtin`."""
+    to: str
+    """hf://org/name, or hf://org/name@branch; the repository is made where there is none."""
+    private: bool = False
+    """Make the repository private; refused where it is there and public."""
+    license: str | None = None
+    """Of the weights, as the hub names it, such as apache-2.0: it stands in the model card."""
+    message: str = ""
+    """Of the commit; empty: the name of the checkpoint."""
+
+
+SETTINGS = {"init": InitSettings, "export": ExportSettings, "push": PushSettings}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,6 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
             _init(parse_settings(InitSettings, rest, description=__doc__ or ""))
         elif command == "export":
             _export(parse_settings(ExportSettings, rest, description=__doc__ or ""))
+        elif command == "push":
+            _push(parse_settings(PushSettings, rest, description=__doc__ or ""))
         else:
             raise unknown_name("command", command, tuple(SETTINGS))
         job_exit.code = 0
@@ -112,7 +137,7 @@ def _init(settings: InitSettings) -> None:
 
 def _export(settings: ExportSettings) -> None:
     from artifactscan.model.calibration_clips import FEWEST_CLIPS, read_clips
-    from artifactscan.model.checkpoint import BUILTIN, load_checkpoint, save_checkpoint
+    from artifactscan.model.checkpoint import absolute_checkpoint, load_checkpoint, save_checkpoint
     from artifactscan.model.exported_graph import save_graph
 
     check_settings(settings)
@@ -120,8 +145,9 @@ def _export(settings: ExportSettings) -> None:
         raise UsageError("--precision int8 and --calibrate CLIPS go together; give both or neither")
     if settings.clips < FEWEST_CLIPS:
         raise UsageError(f"--clips is {settings.clips}; give {FEWEST_CLIPS} or more")
+    settings = pin_revisions(settings, "checkpoint", out=console())
     checkpoint, root = load_checkpoint(settings.checkpoint, graph=False), storage.normalise(settings.output)
-    in_place = settings.checkpoint != BUILTIN and root == storage.normalise(settings.checkpoint)
+    in_place = root == absolute_checkpoint(settings.checkpoint)
     if settings.calibrate is not None:
         check_input(settings.calibrate, ListSettings())
     storage.check_writable(root)
@@ -145,6 +171,32 @@ def _export(settings: ExportSettings) -> None:
         else:
             save_checkpoint(replace(checkpoint, graph=graph), root)
     _print_change(settings, checkpoint, graph.info)
+
+
+def _push(settings: PushSettings) -> None:
+    from artifactscan.model.checkpoint import MODEL_CARD_NAME, checkpoint_files, load_checkpoint
+    from artifactscan.model.exported_graph import GRAPH_NAMES
+    from artifactscan.model.model_card import model_card
+    from artifactscan.storage import hub
+
+    check_settings(settings)
+    repository = hub.repository(settings.to, "model")
+    checkpoint = load_checkpoint(pin_revisions(settings, "checkpoint", out=console()).checkpoint)
+    files = checkpoint_files(checkpoint)
+    files[MODEL_CARD_NAME] = model_card(checkpoint, repository, license=settings.license).encode()
+    pushed = hub.push(
+        settings.to,
+        files,
+        "model",
+        message=settings.message or f"artifactscan checkpoint {checkpoint.name}",
+        private=settings.private,
+        remove=[name for name in GRAPH_NAMES if name not in files],  # one of another checkpoint would be refused
+    )
+    for note in pushed.notes:
+        print(printable(note))
+    print(f"{pushed.uri}: {checkpoint.name}{'' if pushed.is_new else ', which it had already: no commit was made'}")
+    if settings.license is None:
+        print("the model card states no licence; --license apache-2.0, say, names one")
 
 
 def _print_change(settings: ExportSettings, checkpoint: "Checkpoint", info: "GraphInfo") -> None:

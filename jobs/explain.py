@@ -27,6 +27,8 @@ from artifactscan.cli.exit_codes import report_errors
 from artifactscan.cli.flags import parse_settings
 from artifactscan.explain.settings import ExplainSettings
 from artifactscan.messages.activity import activity
+from artifactscan.messages.console import console
+from artifactscan.settings.hub_revisions import pin_revisions
 
 SETTINGS = ExplainSettings
 
@@ -35,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the job and returns its exit code."""
     with report_errors() as job_exit:
         settings = parse_settings(SETTINGS, arguments, description=__doc__ or "")
+        settings = pin_revisions(settings, "checkpoint", out=console())
         with activity("loading torch"):
             from artifactscan.explain.explanation import explain_video, print_explanation
 

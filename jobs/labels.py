@@ -1,12 +1,14 @@
-"""Brings labels back from the tools that people label with, tells how far annotators agree, and labels clean clips.
+"""Brings labels back from the tools that people label with, tells how far annotators agree, and shares them.
 
     artifactscan labels import --from cvat --file annotations.xml --index OUT/index.parquet --output labels.csv
     artifactscan labels agree first.csv second.csv
     artifactscan labels clean --input CAMERA_CLIPS --output camera.csv
+    artifactscan labels push --labels labels.csv --to hf://datasets/org/name
 
 It needs no cluster: it works in this process.
 
-Exit codes: 0 all well; 2 wrong usage, or a file that cannot be used, nothing was written.
+Exit codes: 0 all well; 2 wrong usage, or a file that cannot be used, nothing was written; 3 a push was cut off, the
+same command does it again.
 """
 
 import sys
@@ -21,12 +23,13 @@ if __name__ == "__main__":
 
 from artifactscan.annotation.clean_clips import label_clean_clips
 from artifactscan.annotation.commands import agree, import_table
-from artifactscan.annotation.settings import AgreeSettings, CleanSettings, ImportSettings
+from artifactscan.annotation.push_labels import push_labels
+from artifactscan.annotation.settings import AgreeSettings, CleanSettings, ImportSettings, PushSettings
 from artifactscan.cli.exit_codes import report_errors, unknown_name
 from artifactscan.cli.flags import parse_settings
 from artifactscan.messages.console import console
 
-SETTINGS = {"import": ImportSettings, "agree": AgreeSettings, "clean": CleanSettings}
+SETTINGS = {"import": ImportSettings, "agree": AgreeSettings, "clean": CleanSettings, "push": PushSettings}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
             agree(parse_settings(AgreeSettings, rest, description=__doc__ or ""), console())
         elif command == "clean":
             label_clean_clips(parse_settings(CleanSettings, rest, description=__doc__ or ""), console())
+        elif command == "push":
+            push_labels(parse_settings(PushSettings, rest, description=__doc__ or ""), console())
         else:
             raise unknown_name("command", command, tuple(SETTINGS))
         job_exit.code = 0

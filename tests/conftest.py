@@ -8,6 +8,8 @@ import hypothesis
 import media
 import pytest
 from aws_env import forget_clients, set_aws_env
+from hub_env import hub_env
+from hub_server import HubServer
 from isolated import CLIP_SECONDS
 from paths import SHIMS
 from s3_server import S3Server
@@ -33,6 +35,20 @@ def s3(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Serv
     set_aws_env(monkeypatch, _s3_server.env)
     yield _s3_server
     forget_clients()
+
+
+@pytest.fixture(scope="session")
+def _hub_server() -> Iterator[HubServer]:
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def hub(_hub_server: HubServer, tmp_path: Path) -> Iterator[HubServer]:
+    """A model hub on loopback, without repositories and faults, and an empty cache; the environment leads to it."""
+    _hub_server.clear()
+    with hub_env({**_hub_server.env, "HF_HOME": str(tmp_path / "hf")}, only=True):
+        yield _hub_server
 
 
 @pytest.fixture(scope="session")

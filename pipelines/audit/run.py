@@ -32,7 +32,7 @@ from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.messages.activity import activity
 from artifactscan.messages.console import console
-from artifactscan.model.checkpoint import load_checkpoint
+from artifactscan.model.checkpoint import load_checkpoint, recorded_source
 from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.pipelines.audit.stages import (
     AuditJob,
@@ -45,6 +45,7 @@ from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, chec
 from artifactscan.pipelines.score.request import make_job
 from artifactscan.pipelines.score.run import as_usage_errors, check_cluster, print_checkpoint_quality
 from artifactscan.scoring.events import EventSettings
+from artifactscan.settings.hub_revisions import pin_revisions
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import read_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
@@ -62,6 +63,7 @@ def audit(settings: AuditSettings) -> int:
         check_paths(settings, "corpus", "store", *_FILES)
         if webhook := settings.webhook or os.environ.get(WEBHOOK_VARIABLE):
             check_webhook(webhook)
+        settings = pin_revisions(settings, "checkpoint", "human_labels", out=out)
         check_cluster(settings, settings.corpus, settings.store)
         store = AuditStore(storage.normalise(settings.store))
         store.check(settings.corpus)
@@ -212,7 +214,7 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
     baseline = [night.night for night in job.baseline]
     kept = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in SECRETS}
     for name in _FILES:  # absolute, as a report may be written from another working directory
-        kept[name] = storage.normalise(kept[name]) if kept[name] else None
+        kept[name] = storage.absolute(kept[name]) if kept[name] else None
     if settings.accept_corpus and not any(results.outcomes.get(outcome) for outcome in HAS_FRAMES):
         kept["accept_corpus"] = False
         results.notes.append("--accept-corpus had no effect, as no video was scored tonight; give it when some are")
@@ -231,6 +233,7 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             "thresholds": dict(card.thresholds),
             "standing": card.quality(),
             "unproven": list(card.unproven()),
+            **recorded_source(settings.checkpoint),
         },
         versions=versions(),
         tables=folder,

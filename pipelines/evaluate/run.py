@@ -25,6 +25,7 @@ from artifactscan.messages.text import printable
 from artifactscan.model.checkpoint import Checkpoint, load_checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.pipelines.ray_cluster.submission import check_paths
+from artifactscan.settings.hub_revisions import pin_revisions
 from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.parquet import write_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
@@ -60,6 +61,7 @@ def evaluate_checkpoint(settings: EvaluateSettings) -> int:
     """Evaluates a checkpoint, writes and prints the results; returns the exit code; errors go to the caller."""
     check_paths(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
+    settings = pin_revisions(settings, "checkpoint", "labels", out=out)
     inputs = label_inputs(settings.labels, settings.clips)
     check_not_an_input(settings.output, *inputs, ("--checkpoint", settings.checkpoint))
     storage.check_writable(root)

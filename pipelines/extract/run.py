@@ -29,6 +29,7 @@ from artifactscan.pipelines.extract.choose_frames import choose_frames
 from artifactscan.pipelines.extract.extractor import FrameExtractor
 from artifactscan.pipelines.ray_cluster.submission import check_paths
 from artifactscan.schemas import LISTING
+from artifactscan.settings.hub_revisions import pin_revisions
 from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.parquet import write_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
@@ -46,6 +47,7 @@ def extract(settings: ExtractSettings) -> int:
     check_apart(settings.output, settings.input)
     storage.check_writable(root)
     _check_output(root, replace=settings.replace)
+    settings = pin_revisions(settings, "checkpoint", "labels", out=console())
     checkpoints = {source: load_checkpoint(source) for source in settings.checkpoint}
     if len({checkpoint.digest for checkpoint in checkpoints.values()}) < len(settings.checkpoint):
         raise UsageError("--checkpoint names one checkpoint twice, which agrees with itself; give each once")

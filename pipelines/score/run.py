@@ -21,7 +21,7 @@ from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.messages.activity import activity
 from artifactscan.messages.console import console
 from artifactscan.messages.text import printable
-from artifactscan.model.checkpoint import BUILTIN, Checkpoint, absolute_checkpoint, load_checkpoint
+from artifactscan.model.checkpoint import BUILTIN, Checkpoint, absolute_checkpoint, load_checkpoint, recorded_source
 from artifactscan.pipelines.ray_cluster.submission import add_job_metadata, check_paths, record_failure
 from artifactscan.pipelines.score.executor import Executor, prepare_executor
 from artifactscan.pipelines.score.request import Request, ScoringJob, make_job, note_on_decoders, note_on_graph
@@ -35,6 +35,7 @@ from artifactscan.scoring.settings import ScoreSettings, SharedScoringSettings
 from artifactscan.scoring.settle import RunTotals, ScoredBy, settle
 from artifactscan.scoring.stopwatch import Stopwatch
 from artifactscan.scoring.summary import print_plan, print_run
+from artifactscan.settings.hub_revisions import pin_revisions
 from artifactscan.storage import storage_errors
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
@@ -68,6 +69,7 @@ def score(settings: ScoreSettings) -> int:
     with record_failure(cut_off="cut off" if settings.plan else "cut off: the same command continues it"):
         _check_settings(settings)
         check_apart(settings.output, settings.input)
+        settings = pin_revisions(settings, "checkpoint", out=out)
         checkpoint = load_checkpoint(settings.checkpoint)
         print_checkpoint_quality(settings.checkpoint, checkpoint, out)
         job = make_job(settings, checkpoint, out)
@@ -343,6 +345,7 @@ def _make_record(
             "trained": checkpoint.card.trained,
             "thresholds": dict(checkpoint.card.thresholds),
             "unproven": list(checkpoint.card.unproven()),
+            **recorded_source(job.settings.checkpoint),
         },
         versions=versions(),
         precision=totals.precisions,

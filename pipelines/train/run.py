@@ -43,6 +43,7 @@ from artifactscan.pipelines.train.results import (
     summary_of_rows,
     write_checkpoint,
 )
+from artifactscan.settings.hub_revisions import pin_revisions
 from artifactscan.storage.digest import digest
 from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
@@ -81,6 +82,7 @@ def finetune(settings: FinetuneSettings) -> int:
     """Trains and evaluates backbones and writes checkpoints; returns the exit code; errors go to the caller."""
     check_paths(settings, "labels", "clips", "output", "cache")
     out, root = console(), storage.normalise(settings.output)
+    asked, settings = settings, pin_revisions(settings, "labels", "init", out=out)
     check_not_an_input(settings.output, *label_inputs(settings.labels, settings.clips), ("--init", settings.init))
     storage.check_writable(root)
     labelled = load_labelled_frames(settings.labels, settings.clips, rule=settings.label_rule)
@@ -89,7 +91,7 @@ def finetune(settings: FinetuneSettings) -> int:
     _final_split(settings, labelled)
     first, *others = settings.backbones()
     initial = _load_initial(settings, first, labelled)  # fails early for an unknown backbone or a missing file
-    request = _describe_request(settings, labelled, initial)
+    request = _describe_request(asked, settings, labelled, initial)
     with as_cut_off_errors(), Lease(storage.join(root, LEASE_NAME), what="fine-tuning") as lease:
         if _already_finished(root, request):
             out.print(f"nothing to do: {root} holds this fine-tuning, finished")
@@ -171,13 +173,19 @@ def _already_finished(root: str, request: dict[str, Any]) -> bool:
     return True
 
 
-def _describe_request(settings: FinetuneSettings, labelled: LabelledFrames, initial: Checkpoint) -> dict[str, Any]:
-    """Settings, digests of the data and versions; the digest leaves out the settings of _NOT_IN_DIGEST."""
-    asked = {name: value for name, value in asdict(settings).items() if name not in _NOT_IN_DIGEST}
+def _describe_request(
+    asked: FinetuneSettings, settings: FinetuneSettings, labelled: LabelledFrames, initial: Checkpoint
+) -> dict[str, Any]:
+    """Settings, digests of the data and versions; the digest leaves out the settings of _NOT_IN_DIGEST.
+
+    It is of the settings as ``asked``, before revisions on a hub were pinned: the digests of the data tell whether a
+    commit since then changed anything that is read.
+    """
+    kept = {name: value for name, value in asdict(asked).items() if name not in _NOT_IN_DIGEST}
     etags = {file: clip.etag for file, clip in labelled.clips.items()}
     data = {"labels_digest": labelled.digest, "clips_digest": digest(etags), "initial_digest": initial.digest}
     versions = versions_of(_PACKAGES)
-    return {"digest": digest([asked, data, versions]), "settings": asdict(settings), **data, "versions": versions}
+    return {"digest": digest([kept, data, versions]), "settings": asdict(settings), **data, "versions": versions}
 
 
 def _add_synthetic_clips(

@@ -29,6 +29,7 @@ from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.schemas import outcomes_with_frames
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.settings.groups import MAX_SAMPLE_FPS, MIN_SAMPLE_FPS
+from artifactscan.settings.hub_revisions import pin_revisions
 from artifactscan.store.layout import Store
 from artifactscan.store.stored_rows import stored_events, stored_frames, stored_listing
 
@@ -133,10 +134,10 @@ def score(
 
     ``corpus``: folder, file, s3:// prefix, or a .parquet/.csv manifest with a column `uri`. ``output``: store of the
     tables, a folder or s3:// prefix, in which a later call reuses what is scored; None for a temporary one, which is
-    removed with the returned object. ``checkpoint``: folder, s3:// folder, or `builtin`. ``sample_fps``: sampled frames
-    per second of presentation time. ``limit``: videos at most. ``quiet``: no progress on stderr. ``more``: any other
-    flag of `artifactscan score` under its name in Python, such as ``decoder="pyav"``, except ``max_failed``, ``plan``,
-    ``price_per_hour`` and ``node_cpus``.
+    removed with the returned object. ``checkpoint``: folder, s3:// folder, hf:// repository, or `builtin`.
+    ``sample_fps``: sampled frames per second of presentation time. ``limit``: videos at most. ``quiet``: no progress on
+    stderr. ``more``: any other flag of `artifactscan score` under its name in Python, such as ``decoder="pyav"``,
+    except ``max_failed``, ``plan``, ``price_per_hour`` and ``node_cpus``.
 
     Starts Ray in this process, or joins the cluster at RAY_ADDRESS; Ray ends with the process. A video that cannot be
     scored is a row of ``videos`` with its outcome, not an error.
@@ -204,6 +205,7 @@ def _score(settings: ScoreSettings) -> Scores:
     from artifactscan.pipelines.ray_cluster.caller_settings import restored_ray_settings
     from artifactscan.pipelines.score.run import as_usage_errors, score_corpus
 
+    settings = pin_revisions(settings, "checkpoint")
     loaded = load_checkpoint(settings.checkpoint)
     with as_usage_errors(), restored_ray_settings():
         result = score_corpus(settings, loaded, Console(file=io.StringIO()))

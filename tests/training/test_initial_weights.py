@@ -7,10 +7,11 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from hub_server import HubServer
 
 from artifactscan.errors import UsageError
 from artifactscan.model.backbone import initialise, load_model
-from artifactscan.model.checkpoint import load_checkpoint, save_checkpoint
+from artifactscan.model.checkpoint import checkpoint_files, load_checkpoint, save_checkpoint
 from artifactscan.training.initial_weights import initial_checkpoint
 
 SMALL = "test_resnet.r160_in1k"
@@ -51,6 +52,19 @@ def test_training_may_start_from_a_checkpoint(tmp_path: Path) -> None:
     assert first.digest in second.card.origin
     with pytest.raises(UsageError, match=r"holds a test_resnet\.r160_in1k, not a resnet50"):
         initial_checkpoint(str(tmp_path / "first"), "resnet50")
+
+
+def test_training_may_start_from_a_model_hub(hub: HubServer, weights: Path) -> None:
+    first = initialise(SMALL, height=48, width=80, seed=3)
+    commit = hub.commit("org/name", checkpoint_files(first))
+    second = initial_checkpoint(f"hf://org/name@{commit}", SMALL)
+    assert second.weights == first.weights
+    assert second.card.origin.startswith(f"hf://org/name@{commit} ({first.digest}): random weights")
+    hub.commit("org/timm", {"model.safetensors": weights.read_bytes(), "pytorch_model.bin": b"pickle"})
+    of_file = initial_checkpoint("hf://org/timm@main/model.safetensors", SMALL, height=32, width=64)
+    assert of_file.weights == initial_checkpoint(str(weights), SMALL, height=32, width=64).weights
+    with pytest.raises(UsageError, match=r"pytorch_model\.bin is a pickle, which can run code of others"):
+        initial_checkpoint("hf://org/timm@main/pytorch_model.bin", SMALL)
 
 
 def test_none_gives_seeded_random_weights(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from artifactscan.annotation.merge_rows import SEVERAL, LabelRow, Rule, labels_o
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
-from artifactscan.storage import storage_errors
+from artifactscan.storage import hub, storage_errors
 from artifactscan.storage.csv_text import CsvTextError, read_text_cells, write_text_cells
 from artifactscan.storage.parquet import open_plain, parquet_bytes
 
@@ -43,6 +43,8 @@ JUDGE_PREFIX = "judge:"
 """What the annotator of a judge's labels begins with; merged rows name their annotators with SEVERAL between them."""
 ROW = "row"
 """Column with the number of a row in the file that it was read from, counted from 1; no part of LABELLED."""
+LABELS_NAME = "labels.parquet"
+"""Of a labels table on a model hub."""
 _MAX_FRAME_INDEX = 2**31 - 1
 _LOOKUP_THREADS = 32
 
@@ -50,6 +52,7 @@ _LOOKUP_THREADS = 32
 def read_labels(uri: str, *, rule: Rule = "error") -> pa.Table:
     """Reads labels from a .csv or .parquet file, local or s3://, and returns LABELLED rows sorted by frame.
 
+    From a model hub too: hf://datasets/org/name@revision/FILE, FILE being LABELS_NAME where none is named.
     Other columns are ignored, and spaces around the cells of a CSV, unless they are in quotes. A row with severities
     needs no labels: they are 1 from SEVERITY_POSITIVE on. Rows of one frame with the same labels are merged; ``rule``
     is for those that differ. UsageError, naming the file and the row, for a file that cannot be read, a missing column
@@ -104,13 +107,9 @@ def labelled_by_judge(table: pa.Table) -> pa.ChunkedArray:
 def write_labels(table: pa.Table, uri: str) -> None:
     """Writes LABELLED rows to a .csv or .parquet file, local or s3://, atomically; UsageError where that fails.
 
-    A table without any grade is written without the severity columns, one without any generator without that column.
+    Without the columns that ``without_empty_columns`` leaves out.
     """
-    table = table.select(LABELLED.names).cast(LABELLED)
-    if all(table[column].null_count == table.num_rows for column in SEVERITY_COLUMNS):
-        table = table.drop_columns(list(SEVERITY_COLUMNS))
-    if table["generator"].null_count == table.num_rows:
-        table = table.drop_columns(["generator"])
+    table = without_empty_columns(table)
     if uri.lower().endswith(".csv"):
         data = write_text_cells([table.column_names, *zip(*table.to_pydict().values(), strict=True)])
     elif uri.lower().endswith(".parquet"):
@@ -121,6 +120,14 @@ def write_labels(table: pa.Table, uri: str) -> None:
         storage.write_bytes(storage.normalise(uri), data)
     except OSError as error:
         raise UsageError(f"labels {uri} cannot be written: {storage_errors.describe(error, uri)}") from None
+
+
+def without_empty_columns(table: pa.Table) -> pa.Table:
+    """LABELLED rows without the severity columns where no frame is graded, and without ``generator`` where none is."""
+    table = table.select(LABELLED.names).cast(LABELLED)
+    if all(table[column].null_count == table.num_rows for column in SEVERITY_COLUMNS):
+        table = table.drop_columns(list(SEVERITY_COLUMNS))
+    return table.drop_columns(["generator"]) if table["generator"].null_count == table.num_rows else table
 
 
 def check_against_clips(table: pa.Table, clips: str) -> dict[str, str]:
@@ -151,8 +158,9 @@ def check_against_clips(table: pa.Table, clips: str) -> dict[str, str]:
 
 def _read_rows(uri: str) -> list[tuple[int, dict[str, Any]]]:
     """The unchecked rows of a .csv or .parquet file with their numbers; UsageError for a file that is neither."""
+    path = hub.fetch_file(uri, "dataset", default=LABELS_NAME) if storage.is_hub(uri) else storage.normalise(uri)
     try:
-        table = _read(storage.normalise(uri))
+        table = _read(path)
     except (pa.ArrowException, CsvTextError, OSError) as error:
         raise UsageError(f"labels {uri} cannot be read: {_reason(error, uri)}") from None
     graded = [column for column in SEVERITY_COLUMNS if column in table.column_names]

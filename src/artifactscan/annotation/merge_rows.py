@@ -17,7 +17,7 @@ the mean."""
 
 SEVERAL = "; "
 """Stands between the annotators of a merged row."""
-_NOT_NAMED = "not named"
+NOT_NAMED = "not named"
 """Stands for an annotator without a name among those of a merged row."""
 
 
@@ -73,7 +73,7 @@ def merge_rows(rows: Iterable[LabelRow], rule: Rule, source: str) -> list[LabelR
                 labels = _vote(_ballots(group, source), rule, severities, source)
             annotator, note = _join(row.annotator for row in group), _join(row.note for row in group)
             if severities and labels != labels_of_severities(severities) and SEVERAL not in (annotator or ""):
-                annotator = SEVERAL.join(row.annotator or _NOT_NAMED for row in group)  # read back as a merged row
+                annotator = SEVERAL.join(row.annotator or NOT_NAMED for row in group)  # read back as a merged row
             maker = _one_generator(group, source)
             merged.append(
                 group[0]._replace(labels=labels, severities=severities, annotator=annotator, note=note, generator=maker)
@@ -141,7 +141,7 @@ def _refuse_shared_annotators(group: list[LabelRow], source: str) -> None:
     """UsageError for a merged row that has some annotators in common with another: these would count twice."""
     names = {row.annotator: row for row in group if row.annotator}
     for one, other in combinations(names, 2):
-        if both := sorted(set(one.split(SEVERAL)) & set(other.split(SEVERAL)) - {_NOT_NAMED}):
+        if both := sorted(set(one.split(SEVERAL)) & set(other.split(SEVERAL)) - {NOT_NAMED}):
             raise UsageError(
                 f"labels {source}: rows {names[one].number} and {names[other].number} both count {_quoted(both[0])} in "
                 f"frame {group[0].frame_index} of {_quoted(group[0].file)}, by {_quoted(one)} and {_quoted(other)}; "

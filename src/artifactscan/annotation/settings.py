@@ -1,7 +1,7 @@
 """The settings of the labels job: one frozen dataclass per command."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -65,3 +65,22 @@ class CleanSettings:
             raise UsageError(f"--frames-per-clip is {self.frames_per_clip}; give 1 or more")
         if not 0 < self.sample_fps <= MAX_SAMPLE_FPS:
             raise UsageError(f"--sample-fps is {self.sample_fps}; give a number above 0, at most {MAX_SAMPLE_FPS:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushSettings:
+    """Shares a labels table, not the clips, on a model hub: in one commit, as Parquet with a card for `datasets`."""
+
+    labels: str
+    """Labels table, .csv or .parquet, local or s3://."""
+    to: str
+    """hf://datasets/org/name, or hf://datasets/org/name@branch; the repository is made where there is none. Or a
+    folder, local or s3://, for the same files."""
+    annotators: Literal["numbered", "named"] = "numbered"
+    """Whether people's names go along, or annotator 1, annotator 2, …; a judge keeps its own."""
+    private: bool = False
+    """Make the repository private; refused where it is there and public."""
+    license: str | None = None
+    """Of the labels, as the hub names it, such as cc-by-4.0: it stands in the card."""
+    message: str = ""
+    """Of the commit; empty: the number of frames."""

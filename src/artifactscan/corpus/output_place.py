@@ -30,7 +30,7 @@ def check_not_an_input(output: str, *inputs: tuple[str, str]) -> None:
     """UsageError for an output that is one of the ``inputs``: flags, each with what was given with it."""
     place = _real(output)
     for flag, given in inputs:
-        if given and _real(given) == place:
+        if given and not storage.is_hub(given) and _real(given) == place:
             raise UsageError(f"{flag} {given} and --output {output} are one place; give the output a place of its own")
 
 

@@ -14,9 +14,9 @@ class EvaluateSettings(DeviceSettings, ClusterSettings):
     """Evaluates a checkpoint on labelled frames that it was not trained on."""
 
     checkpoint: str
-    """Checkpoint folder, s3:// folder, or `builtin`."""
+    """Checkpoint folder, s3:// folder, hf://org/name@revision on a model hub, or `builtin`."""
     labels: tuple[str, ...]
-    """Tables of labelled frames, .csv or .parquet."""
+    """Tables of labelled frames, .csv or .parquet; on a model hub hf://datasets/org/name@revision."""
     clips: tuple[str, ...] = ()
     """Folders or s3:// prefixes that the labels' paths start from: one for each table or one for all; none: the folder
     of each table."""

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from artifactscan.messages.text import printable
+from artifactscan.messages.text import escaped_markdown, printable
 
 CellText = str | tuple[str, ...]
 """One line, or several below each other."""
@@ -50,20 +50,13 @@ class TextTable:
     def markdown(self) -> str:
         """As GitHub and Hugging Face render it, with a blank line at its end."""
         alignment = ["---", *["---:"] * (len(self.headings) - 1)]
-        lines = [f"### {_escaped(self.title)}", "", f"| {' | '.join(map(_escaped, self.headings))} |"]
+        lines = [f"### {escaped_markdown(self.title)}", "", f"| {' | '.join(map(escaped_markdown, self.headings))} |"]
         lines.append(f"|{'|'.join(alignment)}|")
         for row in self.rows:
-            cells = ("<br>".join(_escaped(line.strip()) for line in _lines(cell)) for cell in row)
+            cells = ("<br>".join(escaped_markdown(line.strip()) for line in _lines(cell)) for cell in row)
             lines.append(f"| {' | '.join(cells)} |")
-        return "\n".join([*lines, "", *([_escaped(self.caption), ""] if self.caption else []), ""])
+        return "\n".join([*lines, "", *([escaped_markdown(self.caption), ""] if self.caption else []), ""])
 
 
 def _lines(cell: CellText) -> tuple[str, ...]:
     return (cell,) if isinstance(cell, str) else cell
-
-
-def _escaped(text: str) -> str:
-    """Escapes what would end a cell or start markup: file names and origins are input from outside."""
-    for character in "\\`*_|<>[]":
-        text = text.replace(character, f"\\{character}")
-    return printable(text)

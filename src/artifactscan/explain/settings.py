@@ -25,7 +25,7 @@ class ExplainSettings(SamplingSettings, DeviceSettings):
     output: str
     """Folder or s3://bucket/prefix for the pictures and their index; an earlier explanation there is replaced."""
     checkpoint: str = "builtin"
-    """Checkpoint folder, s3:// folder, or `builtin`."""
+    """Checkpoint folder, s3:// folder, hf://org/name@revision on a model hub, or `builtin`."""
 
     frames: tuple[str, ...] = ()
     """Frames by index, e.g. 0,15,30, as the frames table has them."""

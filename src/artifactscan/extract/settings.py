@@ -31,7 +31,8 @@ class ExtractSettings(CorpusSettings, SegmentSettings, DeviceSettings, ClusterSe
     """all: every sampled frame, or spread out under the limits below; uncertain: those that one --checkpoint is least
     sure of; disagree: those that several disagree on most."""
     checkpoint: tuple[str, ...] = ()
-    """Checkpoints to ask: folders, s3:// folders, or `builtin`; their scores go into the index too."""
+    """Checkpoints to ask: folders, s3:// folders, hf://org/name@revision, or `builtin`; their scores go into the index
+    too."""
     count: int | None = None
     """Frames to choose at most."""
     per_video: int | None = None

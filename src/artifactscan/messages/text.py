@@ -28,6 +28,13 @@ def printable(text: str, width: int | None = None) -> str:
     return f"{safe[:head]}…{safe[len(safe) - (width - 1 - head) :]}"
 
 
+def escaped_markdown(text: str) -> str:
+    """``text`` in Markdown, where it starts no markup and ends no cell of a table."""
+    for character in "\\`*_|<>[]":
+        text = text.replace(character, f"\\{character}")
+    return printable(text)
+
+
 def without_credentials(text: str) -> str:
     """``text`` with an ellipsis in place of user names, passwords, tokens and signatures in URLs.
 

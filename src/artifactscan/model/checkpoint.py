@@ -16,10 +16,10 @@ from artifactscan import storage
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.labels import LABELS
-from artifactscan.model.exported_graph import INFO_NAME, ExportedGraph, load_graph, save_graph
+from artifactscan.model.exported_graph import GRAPH_NAMES, INFO_NAME, ExportedGraph, graph_files, load_graph
 from artifactscan.model.operating_point import OperatingPoint, auroc_on_unseen_clips, parse_operating_point
 from artifactscan.model.probe_spec import ProbeSpec, parse_probe
-from artifactscan.storage import storage_errors
+from artifactscan.storage import hub, storage_errors
 from artifactscan.storage.digest import digest
 
 BUILTIN = "builtin"
@@ -31,6 +31,8 @@ CARD_VERSION = 2
 """Version 2 added ``probe`` and ``operating_point``; cards of version 1 are read as they are."""
 READABLE_CARD_VERSIONS = (1, CARD_VERSION)
 CARD_NAME, WEIGHTS_NAME = "card.json", "model.safetensors"
+MODEL_CARD_NAME = "README.md"
+"""Of a checkpoint on a model hub: the card for people, written from card.json."""
 DEFAULT_THRESHOLD = 0.5
 CHANCE_AUROC = 0.5
 _SCORES_DEPEND_ON = ("backbone", "input", "labels", "calibration")
@@ -171,27 +173,48 @@ class Checkpoint:
 def load_checkpoint(source: str | os.PathLike[str], *, graph: bool = True) -> Checkpoint:
     """Reads a checkpoint.
 
-    ``source``: a folder with card.json and model.safetensors, local or s3://; or "builtin", the one in this package.
+    ``source``: a folder with card.json and model.safetensors, local, s3:// or on a model hub (hf://org/name@revision:
+    these files alone are downloaded, and kept in its cache); or "builtin", the one in this package.
     ``graph``: with the exported graph in that folder, if there is one.
-    UsageError, naming the file, where one of the two is missing, damaged or made for other labels.
+    UsageError, naming the file, where one of the two is missing, damaged or made for other labels, and as
+    ``storage.hub.fetch_folder``.
     """
     if not isinstance(source, str | os.PathLike):
         raise UsageError(f"checkpoint is {source!r}; give its folder as a path or text")
     source = os.fspath(source)
-    folder = storage.normalise(str(BUILTIN_FOLDER) if source == BUILTIN else source)
-    card_uri, weights_uri = storage.join(folder, CARD_NAME), storage.join(folder, WEIGHTS_NAME)
-    card = _parse_card(_read(card_uri, source), card_uri)
-    checkpoint = Checkpoint(card=card, weights=_read(weights_uri, source))
+    if storage.is_hub(source):
+        folder = hub.fetch_folder(source, (CARD_NAME, WEIGHTS_NAME, *(GRAPH_NAMES if graph else ())), "model")
+    else:
+        folder = storage.normalise(str(BUILTIN_FOLDER) if source == BUILTIN else source)
+    named = source if storage.is_hub(source) else folder  # in messages: not where the cache keeps it
+    card = _parse_card(_read(storage.join(folder, CARD_NAME), source), storage.join(named, CARD_NAME))
+    checkpoint = Checkpoint(card=card, weights=_read(storage.join(folder, WEIGHTS_NAME), source))
     try:
         checkpoint.tensor_shapes()
     except SafetensorError as error:
-        raise UsageError(f"checkpoint file {weights_uri} is damaged or cut off ({error}); copy it again") from None
+        raise UsageError(
+            f"checkpoint file {storage.join(named, WEIGHTS_NAME)} is damaged or cut off ({error}); copy it again"
+        ) from None
     return replace(checkpoint, graph=load_graph(folder, checkpoint.digest)) if graph else checkpoint
 
 
 def absolute_checkpoint(source: str) -> str:
     """``source`` as it is found from any working directory, for records."""
-    return source if source == BUILTIN else storage.normalise(source)
+    return source if source == BUILTIN else storage.absolute(source)
+
+
+def recorded_source(source: str) -> dict[str, str]:
+    """For the checkpoint's facts in a record: ``hub``, the repository and the commit, of one that is from a hub."""
+    return {"hub": source} if storage.is_hub(source) else {}
+
+
+def checkpoint_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """Name → content of the files of a checkpoint folder, in the order in which they are written: the card last."""
+    return {
+        WEIGHTS_NAME: checkpoint.weights,
+        **(graph_files(checkpoint.graph) if checkpoint.graph is not None else {}),
+        CARD_NAME: json.dumps(asdict(checkpoint.card), indent=2).encode(),
+    }
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
@@ -206,10 +229,8 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str) -> None:
     try:
         storage.remove_tree(card_uri)  # it may be that of another checkpoint
         storage.remove_tree(storage.join(folder, INFO_NAME))
-        storage.write_bytes(storage.join(folder, WEIGHTS_NAME), checkpoint.weights)
-        if checkpoint.graph is not None:
-            save_graph(checkpoint.graph, folder)
-        storage.write_bytes(card_uri, json.dumps(asdict(checkpoint.card), indent=2).encode())
+        for name, content in checkpoint_files(checkpoint).items():
+            storage.write_bytes(storage.join(folder, name), content)
     except OSError as error:
         reason = storage_errors.describe(error, folder)
         raise CutOffError(

@@ -20,6 +20,7 @@ from artifactscan.storage.digest import digest
 
 GRAPH_VERSION = 1
 INFO_NAME, MODEL_NAME, WEIGHTS_NAME, REFERENCE_NAME = "graph.json", "graph.xml", "graph.bin", "graph.npz"
+GRAPH_NAMES = (MODEL_NAME, WEIGHTS_NAME, REFERENCE_NAME, INFO_NAME)
 PRECISIONS = ("fp32", "int8")
 
 
@@ -114,15 +115,24 @@ def load_graph(folder: str, checkpoint_digest: str) -> ExportedGraph | None:
     )
 
 
+def graph_files(graph: ExportedGraph) -> dict[str, bytes]:
+    """Name → content of the graph's files, in the order in which they are written: graph.json last."""
+    return {
+        MODEL_NAME: graph.model,
+        WEIGHTS_NAME: graph.weights,
+        REFERENCE_NAME: graph.reference,
+        INFO_NAME: json.dumps(asdict(graph.info), indent=2).encode(),
+    }
+
+
 def save_graph(graph: ExportedGraph, folder: str) -> None:
     """Writes the graph's files into a checkpoint folder, graph.json last; OSError where that fails.
 
     Until then the folder is a checkpoint without a graph.
     """
     storage.remove_tree(storage.join(folder, INFO_NAME))
-    for name, data in ((MODEL_NAME, graph.model), (WEIGHTS_NAME, graph.weights), (REFERENCE_NAME, graph.reference)):
+    for name, data in graph_files(graph).items():
         storage.write_bytes(storage.join(folder, name), data)
-    storage.write_bytes(storage.join(folder, INFO_NAME), json.dumps(asdict(graph.info), indent=2).encode())
 
 
 def _parse(data: bytes) -> GraphInfo:

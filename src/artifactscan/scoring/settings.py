@@ -20,7 +20,7 @@ class SharedScoringSettings(FilterSettings, SegmentSettings, DeviceSettings, Clu
     """What the jobs that score a corpus have in common: what to list, how to decode and how to classify."""
 
     checkpoint: str = "builtin"
-    """Checkpoint folder, s3:// folder, or `builtin`."""
+    """Checkpoint folder, s3:// folder, hf://org/name@revision on a model hub, or `builtin`."""
 
     executor: Literal["auto", "ray", "local"] = "auto"
     """Where decoding and classifying run: ray (the cluster in RAY_ADDRESS, or this machine's own), local (this process

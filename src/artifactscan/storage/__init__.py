@@ -16,16 +16,18 @@ from artifactscan.storage.files import (
     write_bytes,
 )
 from artifactscan.storage.object_storage import ObjectStat
-from artifactscan.storage.uris import check_uri, is_remote, join, normalise, split_bucket
+from artifactscan.storage.uris import absolute, check_uri, is_hub, is_remote, join, normalise, split_bucket
 
 __all__ = [
     "ObjectStat",
+    "absolute",
     "check_listable",
     "check_uri",
     "check_writable",
     "credentials_are_temporary",
     "exists",
     "filesystem",
+    "is_hub",
     "is_remote",
     "join",
     "list_names",

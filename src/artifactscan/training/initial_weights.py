@@ -16,7 +16,7 @@ from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.messages.text import printable
 from artifactscan.model.backbone import build_model, check_weights, default_input, head, initialise, timm_config
 from artifactscan.model.checkpoint import BUILTIN, CARD_NAME, Card, Checkpoint, load_checkpoint
-from artifactscan.storage import storage_errors
+from artifactscan.storage import hub, storage_errors
 from artifactscan.training.probe_checkpoint import without_probe
 
 IMAGENET, NONE = "imagenet", "none"
@@ -28,9 +28,9 @@ def initial_checkpoint(
     """The checkpoint that training starts from.
 
     ``init``: ``imagenet`` for timm's own weights, ``none`` for random ones from ``seed``, a .safetensors file with
-    timm's names, or a checkpoint folder, both local or s3://. Height and width in pixels, 0 for the backbone's own or
-    that of the checkpoint. UsageError for weights that cannot be read or downloaded or are not this backbone's, and as
-    artifactscan.model.backbone.build_model.
+    timm's names, or a checkpoint folder, both local, s3:// or hf://. Height and width in pixels, 0 for the backbone's
+    own or that of the checkpoint. UsageError for weights that cannot be read or downloaded or are not this backbone's,
+    and as artifactscan.model.backbone.build_model.
     """
     if init == NONE:
         return initialise(backbone, height=height, width=width, seed=seed)
@@ -46,7 +46,8 @@ def initial_checkpoint(
 
 def _from_checkpoint(folder: str, backbone: str, *, height: int, width: int, keep_probe: bool) -> Checkpoint:
     """Another checkpoint's weights, without its thresholds and calibration."""
-    if folder != BUILTIN and not storage.exists(storage.join(storage.normalise(folder), CARD_NAME)):
+    elsewhere = folder == BUILTIN or storage.is_hub(folder)
+    if not elsewhere and not storage.exists(storage.join(storage.normalise(folder), CARD_NAME)):
         raise UsageError(
             f"--init {folder} is neither imagenet, none, a .safetensors file nor a folder with a {CARD_NAME}; "
             "give one of them"
@@ -81,9 +82,9 @@ def _timm_pretrained(card: Card) -> nn.Module:
 
 
 def _from_file(card: Card, init: str) -> nn.Module:
-    uri = storage.normalise(init)
-    if not uri.endswith(".safetensors"):
+    if not init.endswith(".safetensors"):
         raise UsageError(f"--init {init} is a pickle, which can run code of others; convert it to .safetensors")
+    uri = hub.fetch_file(init, "model") if storage.is_hub(init) else storage.normalise(init)
     try:
         data = storage.read_bytes(uri)
     except OSError as error:
@@ -123,4 +124,4 @@ def _describe_origin(init: str, backbone: str) -> str:
     if init == IMAGENET:
         tag = timm_config(backbone).tag
         return f"timm {timm.__version__} weights {backbone}{f'.{tag}' if tag else ''}"
-    return f"weights {init.rsplit('/', 1)[-1]}"
+    return f"weights {init if storage.is_hub(init) else init.rsplit('/', 1)[-1]}"

@@ -113,7 +113,8 @@ def label_inputs(labels: Sequence[str], clips: Sequence[str]) -> list[tuple[str,
     """What `load_labelled_frames` reads: pairs of the flag and the table or folder; where no folder of clips is given,
     the ones that the tables lie in."""
     folders = [("--clips", folder) for folder in clips]
-    beside = [("the folder of --labels", storage.normalise(source).rpartition("/")[0]) for source in labels]
+    own = [source for source in labels if not storage.is_hub(source)]
+    beside = [("the folder of --labels", storage.normalise(source).rpartition("/")[0]) for source in own]
     return [*(("--labels", source) for source in labels), *(folders or beside)]
 
 
@@ -132,6 +133,8 @@ def load_labelled_frames(labels: Sequence[str], clips: Sequence[str], *, rule: R
         raise UsageError(
             f"--clips names {len(clips)} folders for {len(labels)} --labels; give one for each, or one for all of them"
         )
+    if not clips and (there := [source for source in labels if storage.is_hub(source)]):
+        raise UsageError(f"--labels {there[0]} are on a hub, and the clips are not; give their folder with --clips")
     tables = [read_labels(uri, rule="keep") for uri in labels]
     uris: dict[str, str] = {}
     names: dict[str, str] = {}

@@ -22,7 +22,7 @@ class FinetuneSettings(TrainSettings, ProbeSettings, DeviceSettings, ClusterSett
     """Fine-tunes a backbone on labelled frames, measures it on frames held out, and leaves a checkpoint."""
 
     labels: tuple[str, ...]
-    """Tables of labelled frames, .csv or .parquet."""
+    """Tables of labelled frames, .csv or .parquet; on a model hub hf://datasets/org/name@revision."""
     clips: tuple[str, ...] = ()
     """Folders or s3:// prefixes that the labels' paths start from: one for each table or one for all; none: the folder
     of each table."""
@@ -32,7 +32,8 @@ class FinetuneSettings(TrainSettings, ProbeSettings, DeviceSettings, ClusterSett
     backbone: str = "resnet50"
     """resnet50, efficientnet_b3, efficientnet_b4, vit_base_patch16_224, another timm name, or all for those four."""
     init: str = "imagenet"
-    """Weights to start from: imagenet (timm's), none (a seed's), a .safetensors file or a checkpoint folder."""
+    """Weights to start from: imagenet (timm's), none (a seed's), a .safetensors file, a checkpoint folder, or one of
+    them on a model hub (hf://org/name@revision)."""
     height: int = 0
     """Pixels; 0: the backbone's own."""
     width: int = 0

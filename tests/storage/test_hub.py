@@ -1,0 +1,306 @@
+"""Repositories of a model hub: pinned to commits, checked, and written in one commit; every refusal is one sentence."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hub_env import hub_env
+from hub_server import HANG_UP, READER, WRITER, HubServer
+
+from artifactscan import storage
+from artifactscan.errors import CutOffError, UsageError
+from artifactscan.storage import hub as hub_access
+from artifactscan.storage.hub import fetch_file, fetch_folder, pin, push, repository
+
+CARD, WEIGHTS = "card.json", "model.safetensors"
+NAMES = (CARD, WEIGHTS)
+FILES = {CARD: b'{"a": 1}', WEIGHTS: bytes(range(256)) * 40}
+OTHERS = {"pytorch_model.bin": b"pickle", "README.md": b"# read me", "model.pkl": b"pickle"}
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+
+
+def refusal(act: Callable[[], object], kind: type[Exception] = UsageError) -> str:
+    with pytest.raises(kind) as raised:
+        act()
+    text = str(raised.value)
+    assert "\n" not in text and READER not in text and WRITER not in text
+    return text
+
+
+def fetched(uri: str) -> dict[str, bytes]:
+    folder = Path(fetch_folder(uri, NAMES, "model"))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def keys(server: HubServer) -> list[str]:
+    return [request.key for request in server.requests]
+
+
+def test_only_the_files_that_are_named_are_downloaded(hub: HubServer) -> None:
+    commit = hub.commit("org/name", FILES | OTHERS)
+    assert fetched("hf://org/name@main") == FILES
+    assert not [key for key in keys(hub) if key.endswith(tuple(OTHERS))]
+    assert pin("hf://org/name") == f"hf://org/name@{commit}"
+
+
+def test_a_folder_of_a_repository_can_be_named(hub: HubServer) -> None:
+    hub.commit("org/name", {f"small/{name}": content for name, content in FILES.items()})
+    assert fetched("HF://org/name@main/small") == FILES
+    assert Path(fetch_file("hf://org/name/small/card.json", "model")).read_bytes() == FILES[CARD]
+    said = refusal(lambda: fetch_file("hf://org/name/small/gone.json", "model"))
+    assert said.startswith("hf://org/name/small/gone.json has no file 'small/gone.json'; give hf://org/name@revision/")
+
+
+def test_a_branch_moves_and_a_commit_does_not(hub: HubServer) -> None:
+    first = hub.commit("org/name", FILES)
+    pinned = pin("hf://org/name@main")
+    assert pinned == f"hf://org/name@{first}"
+    second = hub.commit("org/name", {CARD: b'{"a": 2}'})
+    assert fetched(pinned)[CARD] == b'{"a": 1}'
+    assert fetched("hf://org/name@main")[CARD] == b'{"a": 2}'
+    assert pin("hf://org/name") == f"hf://org/name@{second}"
+
+
+def test_what_is_there_is_not_asked_for_again(hub: HubServer) -> None:
+    pinned = f"hf://org/name@{hub.commit('org/name', FILES)}"
+    fetched(pinned)
+    hub.requests.clear()
+    assert (pin(pinned), fetched(pinned)) == (pinned, FILES)
+    assert keys(hub) == []
+
+
+def test_offline_what_was_downloaded_is_used(hub: HubServer) -> None:
+    commit = hub.commit("org/name", FILES)
+    other = hub.commit("org/name", {CARD: b"{}"}, branch="other")
+    fetched("hf://org/name")
+    hub.requests.clear()
+    with hub_env(OFFLINE):
+        for uri in ("hf://org/name", "hf://org/name@main", f"hf://org/name@{commit}"):
+            assert (pin(uri), fetched(uri)) == (f"hf://org/name@{commit}", FILES)
+        for missing in ("hf://org/name@other", f"hf://org/name@{other}", "hf://org/else"):
+            said = refusal(lambda uri=missing: fetched(uri))
+            assert said.startswith(f"{missing} cannot be read: HF_HUB_OFFLINE is set, and it was not downloaded before")
+        assert refusal(lambda: push("hf://org/name", FILES, "model", message="m")) == (
+            "hf://org/name cannot be written: HF_HUB_OFFLINE is set; unset it"
+        )
+    assert keys(hub) == []
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_hub_that_is_gone_is_not_replaced_by_memory_in_silence() -> None:
+    with HubServer() as gone, hub_env(gone.env):
+        commit = gone.commit("org/name", FILES)
+        fetched("hf://org/name")
+        gone.go_away()
+        said = refusal(lambda: fetched("hf://org/name@main"))
+        assert said.startswith(f"hf://org/name@main cannot be read: the hub at {gone.endpoint} cannot be reached")
+        assert said.endswith("with HF_HUB_OFFLINE=1 what was downloaded before is used")
+        assert fetched(f"hf://org/name@{commit}") == FILES
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("hf://org/none", "has no such repository, or it is private; check the name, and set HF_TOKEN, or log in"),
+        ("hf://org/name@gone", "the repository has no such revision; give a branch, a tag or a commit of it"),
+        (f"hf://org/name@{'0' * 40}", "the repository has no such revision"),
+    ],
+)
+def test_what_is_not_there_is_said(hub: HubServer, uri: str, said: str) -> None:
+    hub.commit("org/name", FILES)
+    assert said in refusal(lambda: fetched(uri))
+
+
+def test_a_private_repository_needs_a_token(hub: HubServer) -> None:
+    hub.commit("org/name", FILES)
+    hub.repos["org/name"].private = True
+    with hub_env({"HF_TOKEN": READER}):
+        assert fetched("hf://org/name") == FILES
+    with hub_env({"HF_TOKEN": "", "HF_HOME": "/nonexistent"}):
+        assert "or it is private; check the name, and set HF_TOKEN" in refusal(lambda: pin("hf://org/name"))
+    with hub_env({"HF_TOKEN": "hf_revoked"}):
+        said = refusal(lambda: pin("hf://org/name"))
+    assert f"the hub at {hub.endpoint} does not accept the token" in said and "hf_revoked" not in said
+
+
+def test_a_gated_repository_says_where_to_ask(hub: HubServer) -> None:
+    hub.commit("org/name", FILES)
+    hub.repos["org/name"].gated = True
+    assert f"it is gated; ask for access on its page at {hub.endpoint}" in refusal(lambda: fetched("hf://org/name"))
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (500, "answered 500 (broken); give the same command again"),
+        (429, "answered 429"),
+        (403, "the token may not read it (broken)"),
+        (418, "answered 418 (broken)"),
+        (HANG_UP, "cannot be reached, or hung up (RemoteProtocolError"),
+    ],
+)
+def test_a_hub_that_fails_is_said_and_the_same_goes_on(hub: HubServer, status: int, said: str) -> None:
+    hub.commit("org/name", FILES)
+    hub.faults.status("api/models/*", status, code="broken", times=1)
+    text = refusal(lambda: fetched("hf://org/name"))
+    assert text.startswith("hf://org/name cannot be read: ") and said in text
+    assert fetched("hf://org/name") == FILES
+
+
+def test_a_token_that_the_hub_repeats_is_not_shown(hub: HubServer) -> None:
+    hub.faults.status("api/*", 403, code=f"token {WRITER} is not enough")
+    assert "(token … is not enough)" in refusal(lambda: pin("hf://org/name"))
+
+
+def test_a_download_that_is_cut_off_is_resumed(hub: HubServer) -> None:
+    files = {CARD: b"{}", WEIGHTS: bytes(12 << 20)}
+    hub.commit("org/name", files)
+    hub.faults.cut("lfs/*", after_bytes=11 << 20)
+    assert fetched("hf://org/name") == files
+    resumed = [request.headers["range"] for request in hub.requests if "range" in request.headers]
+    assert resumed == [f"bytes={10 << 20}-"]  # huggingface_hub keeps whole chunks
+
+
+def test_files_that_arrived_before_the_hub_went_away_are_kept(hub: HubServer) -> None:
+    hub.commit("org/name", FILES)
+    hub.faults.status("lfs/*", 404)
+    assert "answered 404" in refusal(lambda: fetched("hf://org/name"))
+    hub.faults.clear()
+    assert fetched("hf://org/name") == FILES
+    assert not [request for request in hub.requests if request.method == "GET" and request.key.endswith(CARD)]
+
+
+def test_the_token_is_not_sent_to_the_storage_that_the_hub_redirects_to(hub: HubServer) -> None:
+    hub.commit("org/name", FILES)
+    fetched("hf://org/name")
+    asked = [request for request in hub.requests if request.key.startswith(("lfs/", "org/name/resolve"))]
+    sent = {request.key.partition("/")[0]: request.headers.get("authorization") for request in asked}
+    assert sent == {"org": f"Bearer {WRITER}", "lfs": None}
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_content_that_the_hub_does_not_name_is_refused(hub: HubServer, links: bool) -> None:
+    hub.commit("org/name", FILES)
+    entry = hub_access.hashlib.sha256(FILES[WEIGHTS]).hexdigest()
+    hub.replaced[entry] = FILES[WEIGHTS][:-1] + b"!"
+    with hub_env({} if links else {"HF_HUB_DISABLE_SYMLINKS": "1"}):
+        said = refusal(lambda: fetched("hf://org/name"))
+        assert f"{WEIGHTS} is not what the hub names it by (" in said and f"not {entry[:12]}…" in said
+        damaged = Path(said.partition("; remove ")[2].removesuffix(" and give the same command again"))
+        hub.replaced.clear()
+        damaged.unlink()
+        assert fetched("hf://org/name") == FILES
+
+
+def test_a_cache_that_was_changed_is_refused(hub: HubServer) -> None:
+    hub.commit("org/name", FILES)
+    folder = Path(fetch_folder("hf://org/name", NAMES, "model"))
+    (folder / CARD).resolve().write_bytes(b'{"a": 3}')
+    assert f"{CARD} is not what the hub names it by" in refusal(lambda: fetched("hf://org/name"))
+
+
+def test_a_cache_that_cannot_be_written_is_said(hub: HubServer, tmp_path: Path) -> None:
+    hub.commit("org/name", FILES)
+    (tmp_path / "file").write_text("")
+    with hub_env({"HF_HOME": str(tmp_path / "file")}):
+        assert f"{tmp_path}/file must be writable and have room" in refusal(lambda: fetched("hf://org/name"))
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("hf://", "is not understood"),
+        ("hf://name", "is not understood"),
+        ("hf://org/name@", "is not understood"),
+        ("hf://org/name@main/../x", "leads out of its repository"),
+        ("hf://spaces/org/name", "is a space on a hub, and is not read as one"),
+        ("hf://datasets/org/name", "is a dataset on a hub, and is not read as one; give hf://org/name@revision"),
+        ("org/name", "is not on a model hub; write hf://org/name@revision"),
+    ],
+)
+def test_uris_of_nothing_are_refused(uri: str, said: str) -> None:
+    assert said in refusal(lambda: repository(uri, "model"))
+
+
+def test_a_hub_is_no_object_storage() -> None:
+    assert storage.is_hub("hf://org/name") and not storage.is_remote("hf://org/name")
+    said = "hf://org/name is on a model hub, from which only checkpoints and labels are read; give a local path"
+    assert refusal(lambda: storage.normalise("hf://org/name")).startswith(said)
+    storage.check_uri("--labels", "hf://datasets/org/name", submitted=True)
+
+
+def test_a_push_is_one_commit_and_the_same_again_is_none(hub: HubServer) -> None:
+    first = push("hf://org/name", FILES, "model", message="one", private=True)
+    repo = hub.repos["org/name"]
+    assert (repo.private, repo.messages) == (True, ["initial commit", "one"])
+    assert {name: repo.files[name] for name in FILES} == FILES
+    assert first == hub_access.Pushed(uri=f"hf://org/name@{repo.branches['main']}", is_new=True)
+    hub.requests.clear()
+    assert push("hf://org/name@main", FILES, "model", message="two") == hub_access.Pushed(uri=first.uri, is_new=False)
+    assert len(repo.messages) == 2 and "PUT" not in {request.method for request in hub.requests}
+    changed = {**FILES, CARD: b"{}"}
+    assert push("hf://org/name", changed, "model", message="three", remove=[WEIGHTS, "none"]).is_new
+    assert repo.messages[2:] == ["three"]
+
+
+def test_a_push_removes_what_it_does_not_have(hub: HubServer) -> None:
+    hub.commit("org/name", {**FILES, "graph.json": b"{}"})
+    push("hf://org/name", FILES, "model", message="m", remove=["graph.json", "graph.xml"])
+    assert hub.repos["org/name"].files == FILES
+
+
+def test_private_work_is_not_pushed_to_a_public_repository(hub: HubServer) -> None:
+    hub.commit("org/name", {})
+    said = refusal(lambda: push("hf://org/name", FILES, "model", message="m", private=True))
+    assert said == "hf://org/name is there already, and public; make it private on the hub, or leave out --private"
+    assert hub.repos["org/name"].files == {}
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("", "asks who writes; set HF_TOKEN, or log in"),
+        (READER, "the token may not write to it"),
+        ("hf_x", "not accept"),
+    ],
+)
+def test_a_push_without_the_right_is_refused(hub: HubServer, token: str, said: str) -> None:
+    with hub_env({"HF_TOKEN": token}):
+        text = refusal(lambda: push("hf://org/new", FILES, "model", message="m"))
+    assert text.startswith("hf://org/new cannot be written: ") and said in text
+    assert hub.repos == {}
+
+
+@pytest.mark.parametrize(("key", "status"), [("lfs/*", 404), ("api/models/org/name/commit/*", 500), ("*/commit/*", 0)])
+def test_a_push_that_is_cut_off_leaves_nothing_and_goes_on(hub: HubServer, key: str, status: int) -> None:
+    hub.commit("org/name", {"old": b"1"})
+    hub.faults.status(key, status, methods=("PUT", "POST"))
+    kind = UsageError if status == 404 else CutOffError
+    assert refusal(lambda: push("hf://org/name", FILES, "model", message="m"), kind)
+    assert hub.repos["org/name"].files == {"old": b"1"}
+    hub.faults.clear()
+    assert push("hf://org/name", FILES, "model", message="m").is_new
+    assert hub.repos["org/name"].files == {"old": b"1", **FILES}
+    sent = [request.key for request in hub.requests if request.method == "PUT"]
+    assert len(sent) == (1 if status == 404 else 0)  # what has arrived is not sent again
+
+
+def test_metadata_that_the_hub_refuses_is_said(hub: HubServer) -> None:
+    card = {"README.md": b"---\nlicense: Not A Licence\n---\n"}
+    said = refusal(lambda: push("hf://org/name", card, "model", message="m"))
+    assert said.startswith('hf://org/name cannot be written: the hub refuses it (Invalid metadata in README.md. - "lic')
+
+
+def test_a_commit_cannot_be_pushed_to(hub: HubServer) -> None:
+    commit = hub.commit("org/name", FILES)
+    said = refusal(lambda: push(f"hf://org/name@{commit}", FILES, "model", message="m"))
+    assert said == f"hf://org/name@{commit} names a commit, which cannot change; give a branch, or no revision"
+
+
+def test_an_interrupted_cache_is_completed(hub: HubServer, tmp_path: Path) -> None:
+    pinned = f"hf://org/name@{hub.commit('org/name', FILES)}"
+    fetched(pinned)
+    for blobs in tmp_path.glob("hf/hub/models--org--name/blobs"):
+        shutil.rmtree(blobs)
+    assert fetched(pinned) == FILES
