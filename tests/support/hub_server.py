@@ -73,7 +73,8 @@ class _Hub(_Quiet):
     def _handle(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         key = unquote(urlsplit(self.path).path).lstrip("/")
-        fault = self.hub.faults._take(Request(self.command, key, dict(self.headers), {}, {}))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        fault = self.hub.faults._take(Request(self.command, key, headers, {}, {}))
         if fault and fault.kind == "status" and fault.status == HANG_UP:
             self.close_connection = True
             return

@@ -95,7 +95,8 @@ def _write_folder(files: Mapping[str, bytes], folder: str) -> bool:
 
 def _with_numbered_annotators(table: pa.Table) -> pa.Table:
     """People's names as annotator 1, annotator 2, … in alphabetical order; a judge keeps its own."""
-    told = [annotator.split(SEVERAL) if annotator else [] for annotator in table["annotator"].to_pylist()]
+    annotators: list[str | None] = table["annotator"].to_pylist()
+    told: list[list[str]] = [annotator.split(SEVERAL) if annotator else [] for annotator in annotators]
     people = sorted({name for names in told for name in names if not name.startswith(JUDGE_PREFIX)} - {NOT_NAMED})
     numbered = {name: f"annotator {number}" for number, name in enumerate(people, 1)}
     column = [SEVERAL.join(numbered.get(name, name) for name in names) or None for names in told]
