@@ -132,7 +132,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_refusals(tasks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tasks.parent
     said = refusal(capsys, "merge")
-    assert said == "command merge is unknown; known are import, agree, clean"
+    assert said == "command merge is unknown; known are import, agree, clean, push"
     assert "agreement needs two annotators" in refusal(capsys, "agree")
     flags = ("import", "--from", "label-studio", "--index", folder / "index.parquet", "--file")
     output = folder / "out.csv"
