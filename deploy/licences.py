@@ -44,6 +44,7 @@ SPECIAL = {
     "cuda-toolkit": ("NVIDIA", "names the CUDA libraries and holds none"),
     "av": ("BSD-3-Clause, in wheels with GPL-2.0-or-later and LGPL-3.0-or-later", "FFmpeg with x264 and x265"),
     "decord": ("Apache-2.0, in wheels with an FFmpeg not to be redistributed", "installed from PyPI, not passed on"),
+    "torchcodec": ("BSD-3-Clause", "its metadata names no licence; its wheels hold NVIDIA's nvJPEG"),
     "opencv-python-headless": ("Apache-2.0, in wheels with LGPL-2.1-or-later", "FFmpeg"),
     "python-crontab": ("LGPL-3.0", "a tool of the tests, not shipped"),
     "daft": ("Apache-2.0", "a peer in `make bench`, not shipped; its metadata names no licence"),

@@ -193,7 +193,7 @@ def test_the_callers_settings_of_ray_are_left_as_they_were(
             "setting plan is not taken here: this function scores; `artifactscan score --plan` prints what "
             "would be done",
         ),
-        ({"decoder": "ffmpeg"}, "--decoder is 'ffmpeg'; give one of auto, pyav, decord"),
+        ({"decoder": "ffmpeg"}, "--decoder is 'ffmpeg'; give one of auto, pyav, decord, nvdec"),
         ({"include": "*.mp4"}, "--include is '*.mp4'; give a tuple of which each item is text"),
         ({"limit": np.int64(0)}, "--limit is 0; give a number above 0"),
         ({"checkpoint": Path("nowhere")}, "checkpoint nowhere has no card.json"),

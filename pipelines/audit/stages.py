@@ -43,8 +43,13 @@ from artifactscan.storage.parquet import write_table
 from artifactscan.store.layout import Store
 from artifactscan.store.stored_rows import stored_frames
 
-OTHER_DECODER: dict[str, Literal["auto", "pyav", "decord"]] = {"pyav": "decord", "decord": "pyav", "auto": "auto"}
-"""``auto`` has tried both decoders, so a retry differs only in its limits."""
+OTHER_DECODER: dict[str, Literal["auto", "pyav", "decord"]] = {
+    "pyav": "decord",
+    "decord": "pyav",
+    "auto": "auto",
+    "nvdec": "auto",
+}
+"""``auto`` has tried both decoders, so a retry differs only in its limits; ``nvdec`` has tried pyav, not decord."""
 RETRY_LIMITS_FACTOR = 2
 """Factor of the usual limits on time and memory in a retry."""
 

@@ -25,18 +25,22 @@ MOST_PER_CORE = 32
 """Processes of a pool for each CPU or GPU of its nodes, beyond which they only take memory and minutes to start."""
 WORTH_A_DECODER_S = 600.0
 """Seconds of decoding for which another core is asked of an autoscaler: a node takes minutes to start."""
+MOST_DECODERS_PER_GPU = 8
+"""Decoders that share a GPU with `--decoder nvdec`. Each keeps one of its engines busy (an H100 has seven, an A100
+five, an L4 four) but while its core scales a frame, and takes about half a GB of the GPU's memory. Not measured."""
 _STEP = 10_000
-"""Ray rounds fractions of a CPU to four digits."""
+"""Ray rounds fractions of a CPU or GPU to four digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSizes:
-    """The number of decoders and classifiers, and the fraction of a CPU or GPU that each books."""
+    """The number of decoders and classifiers, and the fraction of a CPU and of a GPU that each books."""
 
     decoders: int
     decoder_cpus: float
     classifiers: int
     classifier_cpus: float
+    decoder_gpus: float
     classifier_gpus: float
     classifier_threads: int
     """CPU threads of one classifier; 0 leaves torch's choice."""
@@ -76,12 +80,14 @@ def size_pools(
     classify_actors: int,
     costs: FrameCosts | None = None,
     frames: int | None = None,
+    decode_on_gpu: bool = False,
 ) -> PoolSizes:
     """Pool sizes for a cluster: every GPU classifies and every other core decodes; without a GPU, all cores do both.
 
     Nodes with the label STAGE_LABEL do only that stage. ``costs`` and ``frames``, the sampled frames to expect,
     limit the decoders to those that the GPUs can serve, and the nodes of an autoscaler to those that the work is worth.
-    ``decode_actors`` and ``classify_actors``: numbers to use instead, if not 0.
+    ``decode_actors`` and ``classify_actors``: numbers to use instead, if not 0. ``decode_on_gpu``: decoders are started
+    on nodes with GPUs only, and share these with the classifiers.
     UsageError where no node, now or later, may decode or classify, and for numbers that they cannot hold.
     """
     decoding, classifying = (
@@ -91,16 +97,20 @@ def size_pools(
     if use_gpu:
         classifying = tuple(node for node in classifying if node.gpus)
     check_sufficient(resources, use_gpu=use_gpu)
+    if decode_on_gpu:
+        decoding = _with_gpu(decoding)
     check_count("--decode-actors", decode_actors, cpus=sum(node.cpus for node in decoding))
     if use_gpu:
         check_count("--classify-actors", classify_actors, gpus=sum(node.gpus for node in classifying))
     else:
         check_count("--classify-actors", classify_actors, cpus=sum(node.cpus for node in classifying))
     apart = not set(decoding) & set(classifying)
-    there = _cores_for_decoders(nodes_for("decode", resources.nodes), use_gpu=use_gpu, apart=apart)
-    decoders = decode_actors or _count_decoders(
-        there, _cores_for_decoders(decoding, use_gpu=use_gpu, apart=apart), costs, frames
+    here = nodes_for("decode", resources.nodes)
+    there, at_most = (
+        _cores_for_decoders(nodes, use_gpu=use_gpu, apart=apart, on_gpu=decode_on_gpu) for nodes in (here, decoding)
     )
+    decoders = decode_actors or _count_decoders(there, at_most, costs, frames)
+    per_gpu = _most_decoders_on_a_gpu(decoding, decode_actors) if decode_on_gpu else 0
     if use_gpu:
         gpus = sum(node.gpus for node in classifying)
         classifiers = classify_actors or _count_gpu_classifiers(resources, gpus, decoders, costs)
@@ -120,9 +130,17 @@ def size_pools(
             decoder_cpus = min(1.0, _bookable_cpus(decoding) / decoders)
         else:
             decoder_cpus = classifier_cpus = min(1.0, _bookable_cpus(decoding) / (classifiers + decoders))
-    decoder_cpus, classifier_cpus = _round_cpus(decoder_cpus), _round_cpus(classifier_cpus)
+    decoder_cpus, classifier_cpus = _round_down(decoder_cpus), _round_down(classifier_cpus)
     taken = decoders + (0 if apart else math.ceil(classifiers * classifier_cpus / decoder_cpus))
-    fit = sum(int((node.cpus - SPARE_CPUS) / decoder_cpus) for node in nodes_for("decode", resources.nodes))
+    room_on = [int((node.cpus - SPARE_CPUS) / decoder_cpus) for node in here]
+    decoder_gpus = 0.0
+    if decode_on_gpu:
+        room_on = [min(room, per_gpu * node.gpus) for room, node in zip(room_on, here, strict=True)]
+        # Ray fills one GPU of a node before it takes the next: so none has room for more than ``per_gpu`` decoders, and
+        # beside these for one classifier, which books half as much.
+        decoder_gpus = _round_down(1 / (per_gpu + 0.5))
+        if use_gpu and not apart:
+            classifier_gpus = _round_down(min(classifier_gpus, 1.0) * decoder_gpus / 2)
     # Ray Data asks an autoscaler for the largest size of a pool: where there is one, that is what the work is worth.
     grows = GROWTH if resources.joined and not resources.addable else 1
     return PoolSizes(
@@ -130,10 +148,11 @@ def size_pools(
         decoder_cpus=decoder_cpus,
         classifiers=classifiers,
         classifier_cpus=classifier_cpus,
+        decoder_gpus=decoder_gpus,
         classifier_gpus=classifier_gpus,
         classifier_threads=threads,
         cpus=resources.cpus,
-        room_for_decoders=max(0, fit - taken),
+        room_for_decoders=max(0, sum(room_on) - taken),
         most_decoders=decoders if decode_actors else decoders * grows,
         most_classifiers=classifiers if classify_actors else classifiers * grows,
         decoder_label=_label("decode", resources.possible_nodes),
@@ -145,6 +164,15 @@ def nodes_for(stage: str, nodes: Iterable[Node]) -> tuple[Node, ...]:
     """The nodes that do ``stage``: those with its label, or if there are none, those without a label."""
     nodes = tuple(nodes)
     return tuple(node for node in nodes if node.stage == stage) or tuple(node for node in nodes if node.stage is None)
+
+
+def _with_gpu(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """Those of the nodes that decode with `--decoder nvdec`; UsageError where there is none."""
+    if found := tuple(node for node in nodes if node.gpus and node.cpus):
+        return found
+    raise UsageError(
+        "--decoder nvdec: the Ray cluster has no GPU on a node that may decode; add one, or use --decoder auto"
+    )
 
 
 def check_sufficient(resources: Resources, *, use_gpu: bool) -> None:
@@ -180,11 +208,18 @@ def _label(stage: str, nodes: Iterable[Node]) -> dict[str, str] | None:
     return {STAGE_LABEL: stage} if any(node.stage == stage for node in nodes) else None
 
 
-def _cores_for_decoders(nodes: Iterable[Node], *, use_gpu: bool, apart: bool) -> int:
-    """The number of decoders for which these nodes have a core."""
-    if use_gpu and not apart:
-        return sum(max(1, node.cpus - node.gpus - 1) for node in nodes if node.cpus)
-    return sum(node.cpus for node in nodes)
+def _cores_for_decoders(nodes: Iterable[Node], *, use_gpu: bool, apart: bool, on_gpu: bool) -> int:
+    """The number of decoders for which these nodes have a core, and a GPU where they decode ``on_gpu``."""
+    shared = use_gpu and not apart
+    cores = [(node, max(1, node.cpus - node.gpus - 1) if shared else node.cpus) for node in nodes if node.cpus]
+    return sum(min(count, MOST_DECODERS_PER_GPU * node.gpus) if on_gpu else count for node, count in cores)
+
+
+def _most_decoders_on_a_gpu(nodes: Iterable[Node], decode_actors: int) -> int:
+    """Decoders that a GPU of these nodes has room for: MOST_DECODERS_PER_GPU, or fewer where cores are few."""
+    gpus = {node: min(MOST_DECODERS_PER_GPU, math.ceil(node.cpus / node.gpus)) for node in nodes}
+    asked = math.ceil(decode_actors / sum(node.gpus for node in nodes))
+    return max(1, asked, *gpus.values())
 
 
 def _count_decoders(there: int, at_most: int, costs: FrameCosts | None, frames: int | None) -> int:
@@ -208,5 +243,5 @@ def _bookable_cpus(nodes: Iterable[Node]) -> float:
     return min((n - SPARE_CPUS) / n for n in cores) * sum(cores)
 
 
-def _round_cpus(cpus: float) -> float:
-    return max(1, math.floor(cpus * _STEP)) / _STEP
+def _round_down(share: float) -> float:
+    return max(1, math.floor(share * _STEP)) / _STEP

@@ -44,10 +44,21 @@ def prepare_executor(job: ScoringJob, *, frames: int, local_uri: str | None, dev
     if is_local(job, frames):
         from artifactscan.pipelines.score.local_executor import LocalExecutor
 
-        return LocalExecutor(device=device or _device_here(job))
+        device = device or _device_here(job)
+        return LocalExecutor(device, _notes_on_nvdec(job, device))
     with activity("loading Ray", job.settings.quiet):
         from artifactscan.pipelines.score.ray_executor import prepare_cluster
     return prepare_cluster(job, frames=frames, local_uri=local_uri, device=device)
+
+
+def _notes_on_nvdec(job: ScoringJob, device: str) -> frozenset[str]:
+    """What NVDEC does to the scores, where it is asked for; UsageError where it does not work in this machine."""
+    if not job.decodes_on_gpu:
+        return frozenset()
+    from artifactscan.scoring.nvdec_probe import measure_nvdec
+
+    with activity("trying NVDEC on a clip", job.settings.quiet):
+        return frozenset({measure_nvdec(job.checkpoint, job.decoding(), job.classifying(device))})
 
 
 def _device_here(job: ScoringJob) -> str:

@@ -32,7 +32,7 @@ from artifactscan.storage.retries import RetryLimits
 
 
 class Decode:
-    """CPU actor of the decoding stage, which reports to the tally, the metrics, and for faults of videos to the log."""
+    """Actor of the decoding stage, which reports to the tally, the metrics, and for faults of videos to the log."""
 
     def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally]):
         self.tally, self.log = tally, actor_log(run)
@@ -116,6 +116,7 @@ def run_graph(
                 compute=actor_pool(pools.decoders, pools.most_decoders),
                 fn_constructor_args=(decoding, pools.niceness, run, tally),
                 num_cpus=pools.decoder_cpus,
+                num_gpus=pools.decoder_gpus,
                 label_selector=pools.decoder_label,
             )
             .map_batches(

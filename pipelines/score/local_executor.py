@@ -28,6 +28,8 @@ class LocalExecutor:
     """Runs the stages in a loop; see Executor."""
 
     device: str
+    notes: frozenset[str] = frozenset()
+    """What was found out before the run, such as what NVDEC does to the scores."""
 
     def is_complete(self) -> bool:
         """Always."""
@@ -50,7 +52,8 @@ class LocalExecutor:
             report.tally.worker_started("classify")
             for batch in segments.batches(SEGMENTS_PER_BATCH[classify.device]):
                 write_part(job.store.parts(run), classify.classify(pa.concat_tables(batch)))
-        return report.tally.snapshot.notes | {"decoded and classified in the job's own process, without Ray"}
+        notes = report.tally.snapshot.notes | self.notes
+        return notes | {"decoded and classified in the job's own process, without Ray"}
 
 
 class _Report:

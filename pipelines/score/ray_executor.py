@@ -6,18 +6,22 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import ray
 from ray.exceptions import RayError
 
 from artifactscan import storage
 from artifactscan.corpus.manifest import is_manifest
 from artifactscan.errors import NodesLostError
+from artifactscan.messages.activity import activity
 from artifactscan.messages.logs import log_json
 from artifactscan.pipelines.ray_cluster import metrics, progress
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
+from artifactscan.pipelines.ray_cluster.ray_data import ray_errors_as_cut_off
 from artifactscan.pipelines.ray_cluster.resources import Node, Resources, read_resources, uses_gpu
 from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
 from artifactscan.pipelines.score.graph import run_graph
 from artifactscan.pipelines.score.request import ScoringJob
+from artifactscan.scoring.nvdec_probe import measure_nvdec
 from artifactscan.scoring.stopwatch import Stopwatch
 
 
@@ -27,6 +31,8 @@ class RayExecutor:
 
     pools: PoolSizes
     nodes: tuple[Node, ...]
+    notes: frozenset[str] = frozenset()
+    """What was found out before the run, such as what NVDEC does to the scores."""
 
     def is_complete(self) -> bool:
         """Whether each of these nodes, or another like it, is still there."""
@@ -60,9 +66,9 @@ class RayExecutor:
                 raise
         storage.write_bytes(job.store.stats(run), stats.encode())
         try:
-            return progress.read_tally(tally).notes
+            return progress.read_tally(tally).notes | self.notes
         except RayError:
-            return {"the notes of the classifiers are not known: the tally is gone"}
+            return {"the notes of the classifiers are not known: the tally is gone"} | self.notes
 
 
 def prepare_cluster(job: ScoringJob, *, frames: int, local_uri: str | None, device: str | None = None) -> RayExecutor:
@@ -85,15 +91,27 @@ def prepare_cluster(job: ScoringJob, *, frames: int, local_uri: str | None, devi
             classify_actors=settings.classify_actors,
             costs=job.frame_costs("cuda" if use_gpu else "cpu"),
             frames=frames,
+            decode_on_gpu=job.decodes_on_gpu,
         )
         if one_disk:  # nodes that join later would not see the local files
             pools = replace(pools, most_decoders=pools.decoders, most_classifiers=pools.classifiers)
         return pools
 
-    resources = start_cluster(settings, *paths, device=device, sized=sized, out=job.out, quiet=settings.quiet)
+    needs = "cuda" if job.decodes_on_gpu else device
+    resources = start_cluster(settings, *paths, device=needs, sized=sized, out=job.out, quiet=settings.quiet)
     pools = sized(resources)
     if (actors := pools.decoders + pools.classifiers) > 2 * resources.cpus:
         job.out.print(
             f"{actors} decoding and classifying processes share {resources.cpus} CPUs: they get in each other's way"
         )
-    return RayExecutor(pools, resources.nodes)
+    return RayExecutor(pools, resources.nodes, _notes_on_nvdec(job, pools))
+
+
+def _notes_on_nvdec(job: ScoringJob, pools: PoolSizes) -> frozenset[str]:
+    """What NVDEC does to the scores, where it is asked for, on a node with a GPU; UsageError where it does not work."""
+    if not job.decodes_on_gpu:
+        return frozenset()
+    measure = ray.remote(num_cpus=0, num_gpus=pools.decoder_gpus, max_retries=0)(measure_nvdec)
+    classifying = job.classifying(pools.device)
+    with activity("trying NVDEC on a clip", job.settings.quiet), ray_errors_as_cut_off():
+        return frozenset({ray.get(measure.remote(job.checkpoint, job.decoding(), classifying))})

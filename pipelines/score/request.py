@@ -2,11 +2,13 @@
 
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 
 from artifactscan import storage
 from artifactscan.decode.video import DecodeSettings, decoders_to_try
+from artifactscan.errors import UsageError
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.model.openvino_backend import backend_name
@@ -39,7 +41,7 @@ def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
     """The request that ``settings`` make with ``checkpoint``."""
     spec = Spec(
         sample_fps=settings.sample_fps,
-        decoder=settings.decoder,
+        decoder=_decoder(settings.decoder),
         precision=settings.precision,
         backend=_backend(settings, checkpoint),
         input=checkpoint.card.input,
@@ -47,6 +49,16 @@ def make_request(settings: ScoreSettings, checkpoint: Checkpoint) -> Request:
     )
     scope = digest([storage.normalise(settings.input), asdict(settings.listing())])
     return Request(spec=spec, scope=scope, limits=digest(asdict(settings.limits())))
+
+
+def _decoder(choice: str) -> str:
+    """Spec.decoder; UsageError for nvdec where torchcodec is not installed."""
+    if choice != "nvdec":
+        return choice
+    try:
+        return f"nvdec by torchcodec {version('torchcodec')}"
+    except PackageNotFoundError:
+        raise UsageError("--decoder nvdec needs torchcodec: pip install 'artifactscan[nvdec]'") from None
 
 
 def _backend(settings: ScoreSettings, checkpoint: Checkpoint) -> str | None:
@@ -85,6 +97,11 @@ class ScoringJob:
     def device(self) -> str:
         """The device setting, or cpu where the checkpoint's exported graph is run."""
         return self.settings.device if self.request.spec.backend is None else "cpu"
+
+    @property
+    def decodes_on_gpu(self) -> bool:
+        """Whether its decoders need a GPU."""
+        return self.settings.decoder == "nvdec"
 
     def decoding(self) -> DecodeSettings:
         """How an executor's decoders run."""

@@ -284,7 +284,7 @@ def _make_plan(job: ScoringJob, manifest: Path) -> Plan:
         scope=request.scope,
         limits=request.limits,
         retry_failed=settings.retry_failed,
-        both_decoders=len(decoders_to_try(settings.decoder)) > 1,
+        both_decoders="decord" in decoders_to_try(settings.decoder)[1:],
     )
     return make_plan(
         list_corpus(settings.input, settings.listing()),

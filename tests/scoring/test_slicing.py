@@ -158,3 +158,21 @@ def test_parts_of_a_version_without_slices_are_read(store: Store) -> None:
     ledger, frames = settled(store)
     assert {row["outcome"] for row in ledger.values()} == {"scored"}
     assert len(frames) == 4
+
+
+def test_the_reason_says_that_another_decoder_took_over_a_slice(store: Store) -> None:
+    note = "decoded by pyav after nvdec failed (crashed: torchcodec: CUDA error)"
+    parts = [
+        slice_of(attempt("/long", [2]), 0, 3),
+        slice_of(attempt("/long", [2], name="1"), 1, 3, first_frame=2),
+        slice_of(attempt("/long", [2], name="2"), 2, 3, first_frame=4),
+    ]
+    parts[1][-1]["reason"] = parts[2][-1]["reason"] = note
+    for number, part in enumerate([*parts, attempt("/short", [1])]):
+        write_part(store, RUN, f"{number}", part)
+    ledger, _ = settled(store)
+    assert (ledger["/long"]["outcome"], ledger["/long"]["reason"]) == ("scored", note)
+    parts[2][-1].update(outcome="partial", frames_sampled=3, reason=f"1 of 3 sampled frames lost; {note}")
+    write_part(store, RUN, "2", parts[2])
+    ledger, _ = settled(store)
+    assert ledger["/long"]["reason"] == f"1 of 7 sampled frames lost; {note}"

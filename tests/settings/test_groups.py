@@ -13,7 +13,7 @@ from artifactscan.settings.groups import check_settings
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"decoder": "ffmpeg"}, "--decoder is 'ffmpeg'; give one of auto, pyav, decord"),
+        ({"decoder": "ffmpeg"}, "--decoder is 'ffmpeg'; give one of auto, pyav, decord, nvdec"),
         ({"device": "gpu"}, "--device is 'gpu'; give one of auto, cuda, cpu"),
         ({"precision": "fp16"}, "--precision is 'fp16'; give one of auto, bf16, fp32, int8"),
         ({"precision": ["bf16"]}, "--precision is ['bf16']; give one of auto, bf16, fp32, int8"),
@@ -34,6 +34,12 @@ def test_a_value_of_another_type_is_refused(given: dict[str, Any], said: str) ->
     with pytest.raises(UsageError) as raised:
         ScoreSettings(**{"input": "clips", "output": "store", **given})
     assert str(raised.value) == said
+
+
+def test_only_jobs_that_score_decode_on_a_gpu() -> None:
+    assert ScoreSettings(input="clips", output="store", decoder="nvdec").decoder == "nvdec"
+    with pytest.raises(UsageError, match=r"--decoder is 'nvdec'; give one of auto, pyav, decord$"):
+        ExtractSettings(input="clips", output="frames", **{"decoder": "nvdec"})
 
 
 def test_a_whole_number_is_a_number_and_none_leaves_a_limit_out() -> None:

@@ -1,5 +1,6 @@
 """Writes a night's sample for people or a judge to label: images, index, and the files for labelling tools."""
 
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ from artifactscan.corpus.listed_object import video_id
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.native_resolution import NativeResolutionDecoder
 from artifactscan.decode.reader import VideoReader
+from artifactscan.decode.video import decoder_on_cpu
 from artifactscan.extract.extraction_tables import make_index
 from artifactscan.extract.write_frames import ImageWriter, take_frames
 from artifactscan.messages.text import printable
@@ -82,7 +84,8 @@ def _with_neighbours(sample: pa.Table, frames: pa.Table) -> dict[str, list[int]]
 def _extract(work: list[dict[str, Any]], folder: LabelFolder, settings: AuditSettings) -> list[dict[str, Any]]:
     """EXTRACTED rows of the clips, whose images are written."""
     writer = ImageWriter(root=folder.root, format="jpeg", jpeg_quality=_JPEG_QUALITY)
-    decoder = NativeResolutionDecoder(settings.decoding(_UNUSED_INPUT))
+    decoding = replace(settings.decoding(_UNUSED_INPUT), decoder=decoder_on_cpu(settings.decoder))
+    decoder = NativeResolutionDecoder(decoding)
     try:
         read = VideoReader(decoder, max_object_bytes=settings.max_object_bytes).read(work)
         by_clip = groupby(read, key=lambda pair: pair[0]["video_id"])

@@ -12,6 +12,7 @@ from PIL import Image
 from artifactscan.audit.night_tables import PICTURES
 from artifactscan.audit.report_data import Picture
 from artifactscan.audit.settings import AuditSettings
+from artifactscan.decode.video import decoder_on_cpu
 from artifactscan.errors import UsageError
 from artifactscan.explain.heatmaps import HeatMapper, NoHeatMapsError
 from artifactscan.explain.overlays import overlay, thumbnail
@@ -83,7 +84,7 @@ def _draw_video(
         frames=tuple(map(str, sorted(set(peaks.values())))),
         max_side=640,
         sample_fps=settings.sample_fps,
-        decoder=settings.decoder,
+        decoder=decoder_on_cpu(settings.decoder),
         **asdict(settings.limits()),
     )
     with fetched_video(asked.video, max_object_bytes=asked.max_object_bytes) as (fetched, uri, identity):

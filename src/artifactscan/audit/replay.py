@@ -11,7 +11,7 @@ from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.settings import WhySettings
 from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
-from artifactscan.decode.video import DecodeResult
+from artifactscan.decode.video import DecodeResult, decoder_on_cpu
 from artifactscan.errors import UsageError
 from artifactscan.explain.explanation import Explanation, explain_video
 from artifactscan.explain.heatmaps import NoHeatMapsError
@@ -80,6 +80,8 @@ def replay(settings: WhySettings) -> Replay:
         checkpoint = replace(checkpoint, graph=None)
     classifier = Classifier(checkpoint, asked.classifying())
     notes += _notes_on_backend(run, checkpoint, asked)
+    if row["decoder"] == "nvdec":
+        notes.append("decoded here by pyav, then by nvdec, whose first frame was the same")
     if run.precision and classifier.precision not in run.precision:
         notes.append(f"scored here in {classifier.precision}, then in {', '.join(run.precision)}")
     with SandboxedDecoder(decoding) as child:
@@ -154,14 +156,15 @@ def _checkpoint(settings: WhySettings, run: RunRecord, store: Store) -> Checkpoi
 
 
 def _settings_of_run(run: RunRecord) -> ScoreSettings:
-    """The run's settings from run.json, on the device of this machine."""
+    """The run's settings from run.json, on the device of this machine; decoding is on the CPU."""
     known = {one.name for one in fields(ScoreSettings)}
     values = {
         name: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
         for name, value in run.settings.items()
         if name in known
     }
-    return ScoreSettings(**{**values, "device": "auto", "compile": False})
+    decoder = decoder_on_cpu(values.get("decoder", "auto"))
+    return ScoreSettings(**{**values, "device": "auto", "compile": False, "decoder": decoder})
 
 
 def _notes_on_backend(run: RunRecord, checkpoint: Checkpoint, asked: ScoreSettings) -> list[str]:
@@ -220,7 +223,7 @@ def _heat_maps(
         checkpoint=settings.checkpoint or asked.checkpoint,
         frames=tuple(map(str, peaks)),
         sample_fps=asked.sample_fps,
-        decoder=row["decoder"] or asked.decoder,
+        decoder=decoder_on_cpu(row["decoder"] or asked.decoder),
         **asdict(asked.limits()),
     )
     return explain_video(chosen)

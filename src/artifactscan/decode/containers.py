@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from io import FileIO
+from pathlib import Path
 from typing import NoReturn
 
 import av
@@ -44,6 +45,9 @@ _NOT_READ = (
     f"its container is none of those that are read ({', '.join(CONTAINERS)}): rewrite it with "
     "`ffmpeg -i CLIP -c copy CLIP.mp4`, or without `-c copy` where mp4 cannot hold its codec"
 )
+
+_BMFF_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_MAGIC_BYTES = 12
 
 _NO_DECODER = {"codec_whitelist": "none"}
 """Opens a file without decoding anything; only the container's own headers are known then."""
@@ -210,6 +214,19 @@ def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[O
         cropping = read_cropping(path, stream.id, container.streams.video.index(stream))
         truncated = is_truncated(path, joined[-1][0] if joined else 0)
         yield OpenVideo(path, container, stream, truncated, cropping, tuple(joined))
+
+
+def begins_plainly(path: str) -> bool:
+    """Whether a file begins like an mp4, mkv, avi or flv file.
+
+    Libraries that open files by themselves, with all demuxers of their FFmpeg, are given no others.
+    """
+    with Path(path).open("rb") as file:
+        head = file.read(_MAGIC_BYTES)
+    bmff = head[4:8] in _BMFF_BOXES
+    matroska = head.startswith(b"\x1a\x45\xdf\xa3")
+    avi = head.startswith(b"RIFF") and head[8:12] == b"AVI "
+    return bmff or matroska or avi or head.startswith(b"FLV")
 
 
 @contextmanager

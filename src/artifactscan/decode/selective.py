@@ -30,20 +30,9 @@ def decode_selectively(
     packets: "PlannedPackets", video: OpenVideo, settings: DecodeSettings, slice: Slice, output: FrameOutput
 ) -> bool:
     """Decodes the packets that the sampled frames need; False where everything has to be decoded instead."""
-    missing = _notes_on_missing_packets(packets.notes, video)
-    notes = packets.notes + missing if missing else _held_to_the_end(packets.notes, video)
-    if packets.made_up_times:
-        return False
-    plan = plan_decoding(notes, video.time_base, settings.sample_fps, video.frame_ticks)
+    plan = plan_packets(packets, video, settings, slice, output)
     if plan is None:
         return False
-    plan = restrict_plan(plan, slice, settings.context_frames if output.context_sink else 0)
-    output.context = plan.context
-    output.set_timeline(
-        frames=plan.frames_in_video,
-        sampled=len(plan.packet_of_frame) - len(plan.context),
-        duration_s=float((plan.end - plan.start) * video.time_base),
-    )
     video.open_decoder()
     try:
         for group in plan.groups:
@@ -55,8 +44,32 @@ def decode_selectively(
         if plan.context.issuperset(group.frames):
             output.damaged.difference_update(group.packets)
     if slice.number == 0:
-        output.damaged.update(range(len(packets.notes), len(notes)))
+        output.damaged.update(range(len(packets.notes), len(plan.notes)))
     return True
+
+
+def plan_packets(
+    packets: "PlannedPackets", video: OpenVideo, settings: DecodeSettings, slice: Slice, output: FrameOutput
+) -> DecodePlan | None:
+    """The plan for a slice, with notes on packets that the file lacks after its own; tells ``output`` of the timeline.
+
+    None where the packets do not determine which frame is on screen when.
+    """
+    missing = _notes_on_missing_packets(packets.notes, video)
+    notes = packets.notes + missing if missing else _held_to_the_end(packets.notes, video)
+    if packets.made_up_times:
+        return None
+    plan = plan_decoding(notes, video.time_base, settings.sample_fps, video.frame_ticks)
+    if plan is None:
+        return None
+    plan = restrict_plan(plan, slice, settings.context_frames if output.context_sink else 0)
+    output.context = plan.context
+    output.set_timeline(
+        frames=plan.frames_in_video,
+        sampled=len(plan.packet_of_frame) - len(plan.context),
+        duration_s=float((plan.end - plan.start) * video.time_base),
+    )
+    return plan
 
 
 def _held_to_the_end(notes: list[PacketNote], video: OpenVideo) -> list[PacketNote]:

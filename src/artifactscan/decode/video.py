@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import Literal, cast
 
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import ArtifactscanError
@@ -13,17 +14,25 @@ DECODING_VERSION = 2
 Not for files that were decoded wrongly and are few, since every stored score would be made anew: see docs/media.md.
 """
 
-DECODERS: tuple[str, ...] = ("auto", "pyav", "decord")
+DECODERS: tuple[str, ...] = ("auto", "pyav", "decord", "nvdec")
 
 
 def decoders_to_try(choice: str) -> tuple[str, ...]:
     """The decoders that one of DECODERS stands for, in the order in which they are tried.
 
-    auto leaves out decord where it is not installed: it has wheels for Linux on x86-64 only.
+    auto leaves out decord where it is not installed: it has wheels for Linux on x86-64 only. What NVDEC cannot decode
+    is decoded by pyav.
     """
+    if choice == "nvdec":
+        return ("nvdec", "pyav")
     if choice != "auto":
         return (choice,)
     return ("pyav", "decord") if find_spec("decord") else ("pyav",)
+
+
+def decoder_on_cpu(choice: str) -> Literal["auto", "pyav", "decord"]:
+    """The decoder that gives the frames of one of DECODERS on a machine without a GPU."""
+    return "pyav" if choice == "nvdec" else cast(Literal["auto", "pyav", "decord"], choice)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +59,7 @@ class DecodeSettings:
     sample_fps: float = 2.0
     """Sampled frames per second of presentation time."""
     decoder: str = "auto"
-    """One of DECODERS; auto is pyav first, decord where pyav fails."""
+    """One of DECODERS; auto is pyav first, decord where pyav fails; nvdec is the GPU first, pyav where that fails."""
     segment_frames: int = 64
     """Frames handed on at a time, which limits memory: 64 frames of 224×224 are 9.6 MB."""
     context_frames: int = 0
@@ -63,7 +72,7 @@ class VideoFacts:
     """Properties of one video, the VIDEO_FACTS columns of the ledger; None where unknown."""
 
     decoder: str | None = None
-    """pyav or decord: the one that gave the frames, or the last that failed."""
+    """pyav, decord or nvdec: the one that gave the frames, or the last that failed."""
     container: str | None = None
     codec: str | None = None
     width: int | None = None

@@ -10,14 +10,13 @@ import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from artifactscan.decode.containers import OpenVideo, open_video
+from artifactscan.decode.containers import OpenVideo, begins_plainly, open_video
 from artifactscan.decode.output import Sink
 from artifactscan.decode.packet_notes import PacketReader
 from artifactscan.decode.packets import SELECTIVE_CODECS, groups_are_closed, times_are_made_up
@@ -46,8 +45,6 @@ _SOURCE_PLACE = re.compile(r"\w\.(?:cc|cpp|cxx|cu|h|hpp):\d+")
 
 _SEEKABLE_CODECS = ("h264", "hevc", "mpeg4", "mjpeg")
 """Others are read from front to back."""
-_BMFF_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
-_MAGIC_BYTES = 12
 
 
 def decode_decord(
@@ -171,13 +168,8 @@ def _unpadded(picture: np.ndarray) -> np.ndarray:
 
 
 def _check_container(path: str, facts: VideoFacts) -> None:
-    """Raises DecodeError for containers that decord reads wrongly; it has no allow-list of its own."""
-    with Path(path).open("rb") as file:
-        head = file.read(_MAGIC_BYTES)
-    bmff = head[4:8] in _BMFF_BOXES
-    matroska = head.startswith(b"\x1a\x45\xdf\xa3")
-    avi = head.startswith(b"RIFF") and head[8:12] == b"AVI "
-    if not (bmff or matroska or avi or head.startswith(b"FLV")):
+    """Raises DecodeError for containers that decord reads wrongly."""
+    if not begins_plainly(path):
         # MPEG-TS is refused too: decord 0.6 loses the first group of pictures and counts the others wrongly.
         reason = f"decord is given mp4, mkv, avi and flv files only, this one is {facts.container}"
         raise DecodeError(Outcome.UNDECODABLE, reason, facts)

@@ -46,14 +46,27 @@ ENCODINGS = {
 def write_demo_corpus(folder: Path) -> list[Path]:
     """Writes twelve clips (four scenes in H.264, HEVC and VP9), and one file that is no video; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH] / np.array([HEIGHT, WIDTH]).reshape(2, 1, 1)
     written = []
     for scene, paint in PAINTERS.items():
-        colours = (paint(x, y, number / FPS) for number in range(FPS * SECONDS))
-        frames = [(np.clip(colour, -1, 1) * 127.5 + 127.5).astype(np.uint8) for colour in colours]
+        frames = _draw(paint)
         for codec, (container, options) in ENCODINGS.items():
             written.append(folder / f"{scene}_{codec}.{container}")
             write_video(written[-1], frames, FPS, codec=codec, options=options)
     broken = folder / "not_a_video.mp4"
     broken.write_text("This is text under a video's name: it shows what the ledger says of such a file.\n")
     return [*written, broken]
+
+
+def write_probe_clip(folder: Path) -> Path:
+    """Writes one of the clips in H.264, which all decoders must decode alike; returns its path."""
+    container, options = ENCODINGS["libx264"]
+    path = folder / f"probe.{container}"
+    write_video(path, _draw(_grain), FPS, codec="libx264", options=options)
+    return path
+
+
+def _draw(paint: Painter) -> list[np.ndarray]:
+    """The frames of a clip: uint8 RGB, (HEIGHT, WIDTH, 3)."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH] / np.array([HEIGHT, WIDTH]).reshape(2, 1, 1)
+    colours = (paint(x, y, number / FPS) for number in range(FPS * SECONDS))
+    return [(np.clip(colour, -1, 1) * 127.5 + 127.5).astype(np.uint8) for colour in colours]

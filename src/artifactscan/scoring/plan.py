@@ -54,7 +54,7 @@ def load_settled_videos(
     """Reads the ledgers of the committed ``runs`` of one spec.
 
     Transient outcomes do not settle a video. Failures settle it only under the same limits and without
-    ``retry_failed``; with ``both_decoders``, whether this machine has two, only where the run had both.
+    ``retry_failed``; with ``both_decoders``, whether decord is tried after pyav here, only where the run had both.
     """
     settled = SettledVideos()
     pairs: dict[tuple[str, str], tuple[str, str]] = {}  # one tuple object per run and outcome saves memory

@@ -21,6 +21,9 @@ class SharedScoringSettings(FilterSettings, SegmentSettings, DeviceSettings, Clu
 
     checkpoint: str = "builtin"
     """Checkpoint folder, s3:// folder, hf://org/name@revision on a model hub, or `builtin`."""
+    decoder: Literal["auto", "pyav", "decord", "nvdec"] = "auto"
+    """auto: pyav (the faster), and decord where pyav fails; nvdec: the GPU by torchcodec, and pyav for what that cannot
+    decode. The ledger says which decoded each video."""
 
     executor: Literal["auto", "ray", "local"] = "auto"
     """Where decoding and classifying run: ray (the cluster in RAY_ADDRESS, or this machine's own), local (this process

@@ -71,9 +71,16 @@ def _merge_slices_of_video(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     seconds = {name: sum(row[name] or 0.0 for row in verdicts) for name in _SUMMED_SECONDS}
     sampled, decoded = counts["frames_sampled"], counts["frames_decoded"]
     outcome = Outcome.SCORED if decoded == sampled else Outcome.PARTIAL if decoded else Outcome.UNDECODABLE
-    reason = None if decoded == sampled else frames_lost(sampled, decoded, counts["packets_damaged"])
+    lost = [] if decoded == sampled else [frames_lost(sampled, decoded, counts["packets_damaged"])]
+    reason = "; ".join([*lost, *dict.fromkeys(filter(None, map(_note_on_decoders, verdicts)))]) or None
     facts = {field.name: verdicts[0][field.name] for field in VIDEO_FACTS} | counts | seconds
     for row in rows:
         row.update(last=False, outcome=None, reason=None)
     rows[-1].update(facts, last=True, outcome=str(outcome), reason=reason)
     return rows
+
+
+def _note_on_decoders(verdict: dict[str, Any]) -> str | None:
+    """What the reason of a slice says after the frames it has lost: that another decoder failed first."""
+    reason = verdict["reason"] or ""
+    return reason if verdict["outcome"] == Outcome.SCORED else reason.partition("; ")[2]

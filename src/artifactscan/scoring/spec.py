@@ -15,7 +15,7 @@ class Spec:
 
     sample_fps: float
     decoder: str
-    """The setting, one of DECODERS; the colours of decoders differ slightly."""
+    """The setting, one of DECODERS; the colours of decoders differ slightly. nvdec has the version of torchcodec."""
     precision: str
     """The setting; auto chooses bf16 only where no score moves by 0.01."""
     input: InputSpec

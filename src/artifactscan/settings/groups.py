@@ -123,7 +123,7 @@ class LimitSettings:
     """What one video may cost to decode."""
 
     video_timeout_s: float = _LIMITS.video_timeout_s
-    """Seconds one video may take to decode; with --decoder auto, pyav leaves 40 % of them to decord."""
+    """Seconds one video may take to decode; the first of two decoders leaves 40 % of them to the second."""
     child_memory_bytes: int = _LIMITS.child_memory_bytes
     """Address space the decoding process may add while decoding."""
     max_pixels: int = _LIMITS.max_pixels

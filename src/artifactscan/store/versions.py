@@ -7,7 +7,7 @@ from platform import python_version
 from artifactscan import __version__
 
 NOT_INSTALLED = "not installed"
-_PACKAGES = ("artifactscan", "ray", "torch", "timm", "openvino", "av", "decord", "pyarrow", "numpy")
+_PACKAGES = ("artifactscan", "ray", "torch", "timm", "openvino", "av", "decord", "torchcodec", "pyarrow", "numpy")
 
 
 def versions() -> dict[str, str]:

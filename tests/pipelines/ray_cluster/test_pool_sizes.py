@@ -9,6 +9,7 @@ from artifactscan.errors import UsageError
 from artifactscan.pipelines.ray_cluster.pool_sizes import (
     DECODE_NICENESS,
     GROWTH,
+    MOST_DECODERS_PER_GPU,
     MOST_PER_CORE,
     SPARE_CPUS,
     PoolSizes,
@@ -137,6 +138,50 @@ def test_a_cluster_that_is_not_sufficient_is_refused() -> None:
         pools(gpu=False)
     with pytest.raises(UsageError, match="has 1 CPUs, and 2 are needed"):
         pools(Node(1), gpu=False)
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+@pytest.mark.parametrize(("cpus", "gpus"), [(16, 1), (64, 1), (4, 1), (32, 4), (128, 8)])
+def test_decoders_on_gpus_share_them_evenly(cpus: int, gpus: int, nodes: int) -> None:
+    sized = pools(*[Node(cpus, gpus)] * nodes, gpu=True, decode_on_gpu=True)
+    each = min(MOST_DECODERS_PER_GPU * gpus, cpus - gpus - 1)
+    assert (sized.decoders, sized.classifiers, sized.device) == (each * nodes, gpus * nodes, "cuda")
+    assert booked_cpus(sized) <= nodes * (cpus - SPARE_CPUS) + 1e-9
+    free = [1.0] * gpus  # of a node: Ray takes the GPU that has least left, and decoders come first
+    decoders, classifiers = (
+        [take(free, share) for _ in range(count)]
+        for share, count in ((sized.decoder_gpus, each), (sized.classifier_gpus, gpus))
+    )
+    assert max(map(decoders.count, range(gpus))) <= MOST_DECODERS_PER_GPU
+    assert sorted(classifiers) == list(range(gpus)), "each classifier has a GPU of its own"
+    if cpus - gpus - 1 >= MOST_DECODERS_PER_GPU * gpus:
+        assert {decoders.count(number) for number in range(gpus)} == {MOST_DECODERS_PER_GPU}
+
+
+def take(free: list[float], share: float) -> int:
+    """The number of the GPU that Ray gives to an actor."""
+    left, chosen = min((left, number) for number, left in enumerate(free) if left >= share - 1e-9)
+    free[chosen] = left - share
+    return chosen
+
+
+def test_decoders_on_gpus_are_on_no_other_node() -> None:
+    sized = pools(Node(64), Node(8, 1), gpu=True, decode_on_gpu=True)
+    assert (sized.decoders, sized.classifiers) == (6, 1)
+    assert pools(Node(64), Node(8, 1), gpu=True).decoder_gpus == 0
+    on_cpu = pools(Node(64), Node(8, 1), gpu=False, decode_on_gpu=True)
+    assert (on_cpu.decoders, on_cpu.classifier_gpus, on_cpu.device) == (8, 0, "cpu")
+    apart = pools(Node(16, 1, "decode"), Node(8, 2, "classify"), gpu=True, decode_on_gpu=True)
+    assert (apart.decoders, apart.classifiers, apart.classifier_gpus) == (8, 2, 1.0)
+    for cluster in ((Node(8),), (Node(8, 0, "decode"), Node(8, 1, "classify"))):
+        with pytest.raises(UsageError, match="--decoder nvdec: the Ray cluster has no GPU on a node that may decode"):
+            pools(*cluster, gpu=False, decode_on_gpu=True)
+
+
+def test_as_many_decoders_share_a_gpu_as_are_asked_for() -> None:
+    sized = pools(Node(16, 1), gpu=True, decode_on_gpu=True, decoders=20, classifiers=2)
+    assert (sized.decoders, sized.classifiers) == (20, 2)
+    assert 20 * sized.decoder_gpus + 2 * sized.classifier_gpus <= 1
 
 
 SLOW_CLASSIFIER = costs(0.05, 0.01)

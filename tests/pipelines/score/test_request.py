@@ -1,11 +1,13 @@
 """By what a call of the job is known again."""
 
 from dataclasses import fields, replace
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
 from checkpoints import CHECKPOINT
 
+from artifactscan.errors import UsageError
 from artifactscan.pipelines.score import request
 from artifactscan.pipelines.score.request import Request, make_request
 from artifactscan.scoring.settings import ScoreSettings
@@ -92,3 +94,24 @@ def test_a_missing_second_decoder_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 def test_spellings_of_one_path_are_one_scope() -> None:
     for spelling in ("/clips/", "/in/../clips", "file:///clips"):
         assert changed(make_request(replace(SETTINGS, input=spelling), CHECKPOINT)) == set()
+
+
+def test_the_version_of_torchcodec_is_part_of_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SETTINGS, decoder="nvdec")
+    digests = set()
+    for version in ("0.17.0", "0.18.0"):
+        monkeypatch.setattr(request, "version", {"torchcodec": version}.__getitem__)
+        made = make_request(settings, CHECKPOINT)
+        assert made.spec.decoder == f"nvdec by torchcodec {version}"
+        assert changed(made) == {"spec"}
+        digests.add(made.digest)
+    assert len(digests) == 2
+
+
+def test_nvdec_without_torchcodec_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(request, "version", missing)
+    with pytest.raises(UsageError, match=r"^--decoder nvdec needs torchcodec: pip install 'artifactscan\[nvdec\]'$"):
+        make_request(replace(SETTINGS, decoder="nvdec"), CHECKPOINT)

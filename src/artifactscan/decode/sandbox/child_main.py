@@ -33,7 +33,7 @@ def main(argument: str) -> None:
     settings, process = unpack_config(argument)
     _exit_with_parent(process["parent"])
     _lower_priority_and_raise_oom_score(process["nice"])
-    decoders = _load_decoders(settings.decoder)
+    decoders = _load_decoders(settings)
     memory = _MemoryLimit(settings.limits.child_memory_bytes)
 
     commands = os.fdopen(process["commands_fd"], "rb")
@@ -164,7 +164,8 @@ def _try_decode(path: str, decode: Callable[[], VideoFacts], memory: _MemoryLimi
 def _is_lossy(result: VideoFacts | DecodeError) -> bool:
     if isinstance(result, VideoFacts):
         return result.frames_decoded != result.frames_sampled
-    return result.outcome in (Outcome.UNDECODABLE, Outcome.CRASHED)
+    refused = result.facts.decoder == "nvdec"  # pyav comes next, and may fail for lack of memory
+    return not refused and result.outcome in (Outcome.UNDECODABLE, Outcome.CRASHED)
 
 
 def _without_nan(facts: VideoFacts) -> dict[str, Any]:
@@ -186,10 +187,10 @@ def _write_all(fd: int, data: memoryview, offset: int) -> None:
         data, offset = data[written:], offset + written
 
 
-def _load_decoders(choice: str) -> dict[str, DecodeFunction]:
+def _load_decoders(settings: DecodeSettings) -> dict[str, DecodeFunction]:
     """Imports the decoders now, so that their time and address space are not counted against a video."""
     decoders: dict[str, DecodeFunction] = {}
-    wanted = decoders_to_try(choice)
+    wanted = decoders_to_try(settings.decoder)
     if "pyav" in wanted:
         from artifactscan.decode.with_pyav import decode_pyav
 
@@ -200,6 +201,10 @@ def _load_decoders(choice: str) -> dict[str, DecodeFunction]:
         from artifactscan.decode.with_decord import decode_decord
 
         decoders["decord"] = decode_decord
+    if "nvdec" in wanted:
+        from artifactscan.decode.with_nvdec import load_nvdec
+
+        decoders["nvdec"] = load_nvdec(settings.limits.child_memory_bytes)
     return decoders
 
 

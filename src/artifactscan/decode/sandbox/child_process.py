@@ -38,6 +38,8 @@ STDERR_BYTES = 4096
 """Bytes kept of the end of the child's stderr."""
 
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_GPU_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+"""By which Ray gives a decoder its GPU."""
 _HOME = Path(__file__).resolve().parents[3]
 """Where artifactscan is imported from."""
 _OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
@@ -102,7 +104,7 @@ class ChildProcess:
         self._ready = True
 
     def begin(self, path: str, decoder: str, slice: Slice = WHOLE) -> None:
-        """Starts decoding a video with ``pyav`` or ``decord``; ``segments`` yields what comes out."""
+        """Starts decoding a video with ``pyav``, ``decord`` or ``nvdec``; ``segments`` yields what comes out."""
         self._drain_stderr()
         self._stderr_tail.clear()
         self._slice = slice
@@ -211,7 +213,7 @@ def _signal_name(number: int) -> str:
 
 def _child_environment() -> dict[str, str]:
     """Only the variables that a decoder needs: the parent's environment may hold credentials."""
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    kept = {name: os.environ[name] for name in _ENVIRONMENT + _GPU_ENVIRONMENT if name in os.environ}
     import_path = os.pathsep.join(_import_path())
     # A child uses one core: thread pools and malloc arenas would only cost start-up time and address space.
     return {**kept, "PYTHONPATH": import_path, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}

@@ -13,11 +13,12 @@ from artifactscan.decode.slices import WHOLE, NotSliceableError, Slice
 from artifactscan.decode.video import DecodeError, DecodeResult, DecodeSettings, VideoFacts, decoders_to_try
 from artifactscan.outcomes import Outcome
 
-PYAV_SHARE = 0.6
-"""Share of a video's time limit that pyav may use while decord could still be tried."""
+FIRST_SHARE = 0.6
+"""Share of a video's time limit that the first decoder may use while a second could still be tried."""
 START_TRIES = 3
 """The system's out-of-memory killer can kill a child before it is ready, or while it is idle."""
 
+_SLICE_DECODERS = frozenset({"nvdec", "pyav"})
 _FALL_BACK = frozenset({Outcome.UNDECODABLE, Outcome.CRASHED, Outcome.TIMED_OUT})
 
 
@@ -95,28 +96,30 @@ class SandboxedDecoder:
             self._decoding = False
 
     def _decode_slice(self, path: str, slice: Slice) -> Generator[Segment, None, None]:
-        watch, failures = _Stopwatch(), []
+        # One decoder on the CPU only: a video of which a slice fails is decoded whole afterwards, by both.
+        decoders = tuple(one for one in decoders_to_try(self._settings.decoder) if one in _SLICE_DECODERS)
         try:
-            if "pyav" not in decoders_to_try(self._settings.decoder):
+            if not decoders:
                 raise NotSliceableError
-            # One decoder only: a video of which a slice fails is decoded whole afterwards, by both.
-            yield from self._attempt(path, "pyav", watch, self._settings.limits.video_timeout_s, failures, slice)
+            yield from self._try_decoders(path, decoders, slice)
         except NotSliceableError:
             if slice.number == 0:
                 yield from self._decode_whole(path)
-        except DecodeError as error:
-            self.start()
-            yield _failure_segment([error], watch.elapsed_s, slice)
 
     def _decode_whole(self, path: str) -> Generator[Segment, None, None]:
+        return self._try_decoders(path, decoders_to_try(self._settings.decoder))
+
+    def _try_decoders(
+        self, path: str, decoders: tuple[str, ...], slice: Slice = WHOLE
+    ) -> Generator[Segment, None, None]:
+        """Yields the segments of each decoder in turn until one succeeds; NotSliceableError goes to the caller."""
         watch = _Stopwatch()
         limit_s = self._settings.limits.video_timeout_s
-        decoders = decoders_to_try(self._settings.decoder)
         failures: list[DecodeError] = []
         for decoder in decoders:
-            budget_s = limit_s if decoder == decoders[-1] else limit_s * PYAV_SHARE
+            budget_s = limit_s if decoder == decoders[-1] else limit_s * FIRST_SHARE
             try:
-                yield from self._attempt(path, decoder, watch, budget_s, failures)
+                yield from self._attempt(path, decoder, watch, budget_s, failures, slice)
                 return
             except DecodeError as error:
                 error.facts.decoder = decoder
@@ -124,7 +127,9 @@ class SandboxedDecoder:
                 if error.outcome not in _FALL_BACK:
                     break
         self.start()
-        yield _failure_segment(failures, watch.elapsed_s)
+        # That NVDEC does not decode it is no fault of a video: pyav's outcome and reason stand alone.
+        on_cpu = [error for error in failures if error.facts.decoder != "nvdec"]
+        yield _failure_segment(on_cpu or failures, watch.elapsed_s, slice)
 
     def _attempt(
         self,
