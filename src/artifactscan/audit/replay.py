@@ -163,7 +163,7 @@ def _settings_of_run(run: RunRecord) -> ScoreSettings:
         for name, value in run.settings.items()
         if name in known
     }
-    decoder = decoder_on_cpu(values.get("decoder", "auto"))
+    decoder = decoder_on_cpu(str(values.get("decoder", "auto")))
     return ScoreSettings(**{**values, "device": "auto", "compile": False, "decoder": decoder})
 
 

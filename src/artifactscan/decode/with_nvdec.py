@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import av
 import numpy as np
@@ -198,7 +198,7 @@ def _decode(source: str, stream: int, device: str, groups: Iterable[GroupOfPictu
 def _samples_of(frame: av.VideoFrame) -> Iterator[np.ndarray]:
     """Views of the samples of a frame: Y, U and V, each uint8 (height, width)."""
     for plane in frame.planes:
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        rows = np.frombuffer(cast(Any, plane), np.uint8).reshape(-1, plane.line_size)
         yield rows[: plane.height, : plane.width]
 
 
