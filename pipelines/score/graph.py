@@ -107,28 +107,27 @@ def run_graph(
     # decoder's download and then, if that fails, does its own. Ray Data sees progress only after a whole block.
     silence_s = decoding.limits.video_timeout_s + 2 * RetryLimits().total_wait_s
     with ray_errors_as_cut_off(), NodeWatch(tally, silence_s=silence_s):
-        scored = (
-            make_dataset(work, per_block, pools, silence_s=per_block * silence_s)
-            .map_batches(
-                Decode,
-                batch_size=None,
-                batch_format="pyarrow",
-                compute=actor_pool(pools.decoders, pools.most_decoders),
-                fn_constructor_args=(decoding, pools.niceness, run, tally),
-                num_cpus=pools.decoder_cpus,
-                num_gpus=pools.decoder_gpus,
-                label_selector=pools.decoder_label,
-            )
-            .map_batches(
-                Classify,
-                batch_size=SEGMENTS_PER_BATCH[pools.device],
-                batch_format="pyarrow",
-                compute=actor_pool(pools.classifiers, pools.most_classifiers),
-                fn_constructor_args=(stored, classifying, pools.classifier_threads, run, tally),
-                num_cpus=pools.classifier_cpus,
-                num_gpus=pools.classifier_gpus,
-                label_selector=pools.classifier_label,
-            )
+        dataset = make_dataset(work, per_block, pools, silence_s=per_block * silence_s)
+        # map_batches refuses GPUs without a batch size; with one Ray Data would join blocks.
+        decode = dataset.map_batches_internal if pools.decoder_gpus else dataset.map_batches
+        scored = decode(
+            Decode,
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=actor_pool(pools.decoders, pools.most_decoders),
+            fn_constructor_args=(decoding, pools.niceness, run, tally),
+            num_cpus=pools.decoder_cpus,
+            num_gpus=pools.decoder_gpus or None,
+            label_selector=pools.decoder_label,
+        ).map_batches(
+            Classify,
+            batch_size=SEGMENTS_PER_BATCH[pools.device],
+            batch_format="pyarrow",
+            compute=actor_pool(pools.classifiers, pools.most_classifiers),
+            fn_constructor_args=(stored, classifying, pools.classifier_threads, run, tally),
+            num_cpus=pools.classifier_cpus,
+            num_gpus=pools.classifier_gpus,
+            label_selector=pools.classifier_label,
         )
         # The driver writes the small rows that are left. write_parquet would keep the result and lineage of each part
         # to the end, and its task processes take seconds of a core to start.
