@@ -15,6 +15,7 @@ from artifactscan.annotation.labels_table import LABELLED, read_labels
 from artifactscan.cli.exit_codes import failures_exit_code
 from artifactscan.corpus.listing import list_corpus
 from artifactscan.corpus.output_place import check_apart
+from artifactscan.corpus.path_below import path_below
 from artifactscan.errors import UsageError
 from artifactscan.extract.extraction_tables import EXTRACTED_WHOLE, make_index, make_ledger, make_work
 from artifactscan.extract.print_extraction import print_extraction, print_reviewed
@@ -122,17 +123,8 @@ def _record(settings: ExtractSettings, checkpoints: Mapping[str, Checkpoint]) ->
 def _list_videos(settings: ExtractSettings) -> pa.Table:
     """The LISTING with a column ``file``: the path below the input, by which labels name a clip."""
     table = pa.Table.from_batches(list(list_corpus(settings.input, settings.listing())), LISTING)
-    root = storage.normalise(settings.input).rstrip("/")
-    files = [_below(uri, root) for uri in table["uri"].to_pylist()]
+    files = [path_below(uri, settings.input) for uri in table["uri"].to_pylist()]
     return table.append_column("file", pa.array(files, pa.string()))
-
-
-def _below(uri: str, root: str) -> str:
-    """The path below a folder, or beside a single file or manifest; the whole uri where it lies elsewhere."""
-    for base in (root, root.rpartition("/")[0]):
-        if uri.startswith(f"{base}/"):
-            return uri[len(base) + 1 :]
-    return uri
 
 
 def _read_labels(settings: ExtractSettings, listing: pa.Table) -> pa.Table:

@@ -116,6 +116,20 @@ def test_a_failed_write_leaves_the_old_content(tmp_path):
     assert storage.list_names(str(tmp_path)) == ["run.json"]
 
 
+def test_a_file_written_in_pieces_is_there_once_it_is_whole(root):
+    uri = f"{root}/deep/list.json"
+    with storage.open_to_write(uri) as file:
+        file.write(b"[1,")
+        assert not storage.exists(uri)
+        file.write(b"2]")
+    assert storage.read_bytes(uri) == b"[1,2]"
+    with pytest.raises(ZeroDivisionError), storage.open_to_write(uri) as file:
+        file.write(b"[3,")
+        raise ZeroDivisionError
+    assert storage.read_bytes(uri) == b"[1,2]"
+    assert storage.list_names(f"{root}/deep") == ["list.json"]
+
+
 def test_throttled_requests_are_retried(s3: S3Server):
     s3.put("a", b"hello")
     s3.faults.status("a", 503, times=2)

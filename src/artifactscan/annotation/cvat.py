@@ -9,7 +9,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 from xml.etree import ElementTree
 
@@ -45,22 +45,12 @@ def write_cvat(index: pa.Table, *, labels: Mapping[tuple[str, int], Mapping[str,
     do not: CVAT would return them as if a person had set them.
     """
     root = ElementTree.Element("annotations")
-    _child(root, "version", "1.1")
+    xml_child(root, "version", "1.1")
     task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
     for name, text in (("name", "artifactscan"), ("size", str(index.num_rows)), ("mode", "annotation")):
-        _child(task, name, text)
+        xml_child(task, name, text)
     constructor = [{"name": label, "type": "tag", "attributes": _attributes(label)} for label in (*LABELS, CLEAN)]
-    listed = ElementTree.SubElement(task, "labels")
-    for label in (*LABELS, CLEAN):
-        entry = ElementTree.SubElement(listed, "label")
-        _child(entry, "name", label)
-        _child(entry, "type", "tag")
-        attributes = ElementTree.SubElement(entry, "attributes")
-        for definition in _attributes(label):
-            attribute = ElementTree.SubElement(attributes, "attribute")
-            for name in ("name", "mutable", "input_type", "default_value"):
-                _child(attribute, name, str(definition[name]))
-            _child(attribute, "values", "\n".join(definition["values"]))
+    add_label_definitions(task, constructor)
     for number, row in enumerate(index.to_pylist()):
         name = row["image"].rpartition("/")[2]  # CVAT keeps the file name of an uploaded image
         size = {"width": str(row["width"]), "height": str(row["height"])}
@@ -84,7 +74,10 @@ def read_cvat(data: bytes, lookup: FrameLookup, *, untagged: Untagged) -> Iterat
     grades that FrameLookup.row refuses.
     """
     source, labelled, skipped = lookup.source, set(), set()
-    for image in _parse(_unpack(data, source), source).iter("image"):
+    root = parse_cvat(data, source, _WAY_OUT)
+    if root.find("track") is not None:
+        raise UsageError(f"{source} holds tracks of a video, not tags of images; {_WAY_OUT}")
+    for image in root.iter("image"):
         name = image.get("name") or ""
         if shape := next((child.tag for child in image if child.tag in _SHAPES), None):
             raise UsageError(f"{source} has a {shape} on the image {name!r}; labels are of whole frames, so use tags")
@@ -116,11 +109,8 @@ def read_cvat(data: bytes, lookup: FrameLookup, *, untagged: Untagged) -> Iterat
 def _attributes(label: str) -> list[dict[str, Any]]:
     """The definitions of a tag's attributes, as CVAT's raw label constructor has them."""
     grades = [NOT_GRADED, *(["0"] if label == CLEAN else _GRADES)]
-    fixed = {"mutable": False}
-    return [
-        {"name": "note", **fixed, "input_type": "text", "default_value": "", "values": [""]},
-        {"name": SEVERITY, **fixed, "input_type": "select", "default_value": NOT_GRADED, "values": grades},
-    ]
+    choice = {"mutable": False, "input_type": "select", "default_value": NOT_GRADED, "values": grades}
+    return [text_attribute("note"), {"name": SEVERITY, **choice}]
 
 
 def _grades(element: ElementTree.Element) -> Iterator[tuple[str, str]]:
@@ -132,14 +122,35 @@ def _grades(element: ElementTree.Element) -> Iterator[tuple[str, str]]:
                 yield tag.get("label") or "", grade
 
 
-def _child(parent: ElementTree.Element, tag: str, text: str) -> None:
+def add_label_definitions(task: ElementTree.Element, constructor: Sequence[Mapping[str, Any]]) -> None:
+    """Adds to the <task> of an XML's <meta> the labels that ``constructor``, CVAT's raw label constructor, defines."""
+    listed = ElementTree.SubElement(task, "labels")
+    for label in constructor:
+        entry = ElementTree.SubElement(listed, "label")
+        xml_child(entry, "name", label["name"])
+        xml_child(entry, "type", label["type"])
+        attributes = ElementTree.SubElement(entry, "attributes")
+        for definition in label["attributes"]:
+            attribute = ElementTree.SubElement(attributes, "attribute")
+            for name in ("name", "mutable", "input_type", "default_value"):
+                xml_child(attribute, name, str(definition[name]))
+            xml_child(attribute, "values", "\n".join(definition["values"]))
+
+
+def text_attribute(name: str) -> dict[str, Any]:
+    """The definition of an attribute that holds text, as CVAT's raw label constructor has it."""
+    return {"name": name, "mutable": False, "input_type": "text", "default_value": "", "values": [""]}
+
+
+def xml_child(parent: ElementTree.Element, tag: str, text: str) -> None:
+    """Adds an element with a text."""
     ElementTree.SubElement(parent, tag).text = text
 
 
 def _tag(image: ElementTree.Element, label: str, note: str | None, grade: float | None) -> None:
     tag = ElementTree.SubElement(image, "tag", {"label": label, "source": "manual"})
     if note:
-        ElementTree.SubElement(tag, "attribute", {"name": "note"}).text = _NOT_XML.sub("\ufffd", note)
+        ElementTree.SubElement(tag, "attribute", {"name": "note"}).text = xml_text(note)
     if grade is not None:
         ElementTree.SubElement(tag, "attribute", {"name": SEVERITY}).text = repr(grade).removesuffix(".0")
 
@@ -151,29 +162,37 @@ class _NoDoctype(ElementTree.TreeBuilder):
         raise ValueError("it declares a document type")
 
 
-def _parse(xml: bytes, source: str) -> ElementTree.Element:
+def parse_cvat(data: bytes, source: str, way_out: str) -> ElementTree.Element:
+    """The root of annotations.xml, or of the one in the ZIP around it.
+
+    UsageError, which ends with ``way_out``, for a damaged file and another format.
+    """
+    xml = _unpack(data, source, way_out)
     try:
         root = ElementTree.fromstring(xml, ElementTree.XMLParser(target=_NoDoctype()))
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise UsageError(f"{source} is damaged or not XML ({error}); {_WAY_OUT}") from None
+        raise UsageError(f"{source} is damaged or not XML ({error}); {way_out}") from None
     if root.tag != "annotations":
-        raise UsageError(f"{source} is not from CVAT: it holds <{root.tag}>, not <annotations>; {_WAY_OUT}")
-    if root.find("track") is not None:
-        raise UsageError(f"{source} holds tracks of a video, not tags of images; {_WAY_OUT}")
+        raise UsageError(f"{source} is not from CVAT: it holds <{root.tag}>, not <annotations>; {way_out}")
     return root
 
 
-def _unpack(data: bytes, source: str) -> bytes:
+def _unpack(data: bytes, source: str, way_out: str) -> bytes:
     if not data.startswith(b"PK"):
         return data
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [name for name in archive.namelist() if name.rpartition("/")[2] == _XML_NAME]
             if len(names) != 1:
-                raise UsageError(f"{source} holds {len(names)} files {_XML_NAME}, not one; {_WAY_OUT}")
+                raise UsageError(f"{source} holds {len(names)} files {_XML_NAME}, not one; {way_out}")
             if archive.getinfo(names[0]).file_size > MAX_XML_BYTES:
-                raise UsageError(f"{source} unpacks to more than {MAX_XML_BYTES >> 20} MiB; {_WAY_OUT}, in parts")
+                raise UsageError(f"{source} unpacks to more than {MAX_XML_BYTES >> 20} MiB; {way_out}, in parts")
             with archive.open(names[0]) as file:
                 return file.read(MAX_XML_BYTES)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
-        raise UsageError(f"{source} is a damaged ZIP ({error}); {_WAY_OUT}") from None
+        raise UsageError(f"{source} is a damaged ZIP ({error}); {way_out}") from None
+
+
+def xml_text(text: str) -> str:
+    """``text`` without the characters that XML cannot hold."""
+    return _NOT_XML.sub("\ufffd", text)

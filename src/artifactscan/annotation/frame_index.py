@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from pathlib import PurePosixPath
 from typing import Any
@@ -101,18 +101,9 @@ class FrameLookup:
 
     def check_frame(self, file: str, frame_index: int) -> None:
         """UsageError for a clip or a frame of it that is not in the index."""
-        indices = self._indices.get(file)
-        if indices is None:
-            raise UsageError(
-                f"{self.source} labels '{printable(file, 80)}', a file of which the index has no frame; "
-                "give the index of the extraction that was labelled"
-            )
-        if frame_index not in indices:
-            nearest = min(indices, key=lambda known: abs(known - frame_index))
-            raise UsageError(
-                f"{self.source} labels frame {frame_index} of '{printable(file, 80)}', which is not in the index; "
-                f"the nearest that is there is {nearest}"
-            )
+        known = self._indices.get(file, ())
+        if frame_index not in known:
+            raise not_in_the_index(self.source, file, frame_index, known)
 
     def row(
         self,
@@ -170,6 +161,20 @@ class FrameLookup:
                 f"grade from 0 to {MAX_SEVERITY}; correct it in the tool and export again"
             )
         return grade
+
+
+def not_in_the_index(source: str, file: str, frame_index: int, known: Collection[int]) -> UsageError:
+    """An error for a frame that ``source`` labels; ``known``: the frames of the clip that are in the index."""
+    if not known:
+        return UsageError(
+            f"{source} labels '{printable(file, 80)}', a file of which the index has no frame; "
+            "give the index of the extraction that was labelled"
+        )
+    nearest = min(known, key=lambda index: abs(index - frame_index))
+    return UsageError(
+        f"{source} labels frame {frame_index} of '{printable(file, 80)}', which is not in the index; "
+        f"the nearest that is there is {nearest}"
+    )
 
 
 def suggested_labels(row: Mapping[str, object], thresholds: Mapping[str, float]) -> dict[str, float] | None:

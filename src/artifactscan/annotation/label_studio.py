@@ -23,13 +23,13 @@ by SEVERITY_COLUMNS."""
 ID_CHARS = 10
 """Length of a result's id, as Label Studio makes them."""
 
-_HINTS = {
+HINTS = {
     "boundary": "outlines broken, melting, doubled, bleeding into a neighbour",
     "texture": "smeared, waxy, boiling, tiled surfaces, garbled text",
     "motion": "impossible limbs, joints, gaits, physics",
     "object": "things appear, vanish, merge, change identity, float",
 }
-_WAY_OUT = "export the project again as JSON"
+WAY_OUT = "export the project again as JSON"
 
 
 def write_label_studio(
@@ -88,7 +88,7 @@ def _config() -> bytes:
     ElementTree.SubElement(view, "Image", {"name": FRAME, "value": "$image", "zoom": "true", "zoomControl": "true"})
     choices = ElementTree.SubElement(view, "Choices", {"name": CHOICES, "toName": FRAME, "choice": "multiple"})
     for key, label in enumerate(LABELS, 1):
-        ElementTree.SubElement(choices, "Choice", {"value": label, "hint": _HINTS[label], "hotkey": str(key)})
+        ElementTree.SubElement(choices, "Choice", {"value": label, "hint": HINTS[label], "hotkey": str(key)})
     for label in LABELS:
         ElementTree.SubElement(
             view, "Header", {"value": f"{label}: 1 slight or doubtful, 2 clear, 3 gross", "size": "5"}
@@ -106,30 +106,51 @@ def read_label_studio(data: bytes, lookup: FrameLookup) -> Iterator[dict[str, An
     UsageError for a damaged file, another format, an unknown image or label, and grades that FrameLookup.row refuses.
     """
     source = lookup.source
-    try:
-        tasks = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{source} is damaged or not JSON ({error}); {_WAY_OUT}") from None
-    if not isinstance(tasks, list):
-        raise UsageError(f"{source} holds {type(tasks).__name__}, not a list of tasks; {_WAY_OUT}")
-    for number, task in enumerate(tasks, 1):
-        if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
-            raise UsageError(f"{source}: task {number} has no data, as in JSON-MIN exports; {_WAY_OUT}")
+    for number, task in read_tasks(data, source):
         image = task["data"].get(FRAME) or task["data"].get("image")
         if not isinstance(image, str):
-            raise UsageError(f"{source}: task {number} names no image in data.{FRAME} or data.image; {_WAY_OUT}")
+            raise UsageError(f"{source}: task {number} names no image in data.{FRAME} or data.image; {WAY_OUT}")
         try:
-            rows = [row for annotation in task.get("annotations") or [] if (row := _row(annotation, image, lookup))]
+            rows = [_row(annotation, image, lookup) for annotation in submitted_annotations(task)]
         except (AttributeError, KeyError, TypeError):
-            raise UsageError(f"{source}: task {number} has a result that is not understood; {_WAY_OUT}") from None
+            raise not_understood(source, number) from None
         if not rows:
             lookup.find(image)
         yield from rows or [None]
 
 
-def _row(annotation: dict[str, Any], image: str, lookup: FrameLookup) -> dict[str, Any] | None:
-    if annotation.get("was_cancelled"):
-        return None
+def read_tasks(data: bytes, source: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number, from 1, and content of each task in a JSON export; UsageError for a damaged file and another format."""
+    try:
+        tasks = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{source} is damaged or not JSON ({error}); {WAY_OUT}") from None
+    if not isinstance(tasks, list):
+        raise UsageError(f"{source} holds {type(tasks).__name__}, not a list of tasks; {WAY_OUT}")
+    for number, task in enumerate(tasks, 1):
+        if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
+            raise UsageError(f"{source}: task {number} has no data, as in JSON-MIN exports; {WAY_OUT}")
+        yield number, task
+
+
+def submitted_annotations(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """What people submitted for a task; skipping it is no answer."""
+    return [annotation for annotation in task.get("annotations") or [] if not annotation.get("was_cancelled")]
+
+
+def annotator_of(annotation: dict[str, Any]) -> str | None:
+    """Who submitted an annotation: an address, or a number where the export names no more."""
+    by = annotation.get("completed_by")
+    annotator = by.get("email") or by.get("id") if isinstance(by, dict) else by
+    return None if annotator is None else str(annotator)
+
+
+def not_understood(source: str, number: int) -> UsageError:
+    """An error for a task whose results have another form."""
+    return UsageError(f"{source}: task {number} has a result that is not understood; {WAY_OUT}")
+
+
+def _row(annotation: dict[str, Any], image: str, lookup: FrameLookup) -> dict[str, Any]:
     shown: set[str] = set()
     notes: list[str] = []
     grades: list[tuple[str, Any]] = []
@@ -140,12 +161,6 @@ def _row(annotation: dict[str, Any], image: str, lookup: FrameLookup) -> dict[st
             grades.append((part["from_name"].removeprefix("severity_"), part["value"]["rating"]))
         elif part["type"] == "textarea":
             notes += part["value"]["text"]
-    by = annotation.get("completed_by")
-    annotator = by.get("email") or by.get("id") if isinstance(by, dict) else by
     return lookup.row(
-        image,
-        shown,
-        severities=grades or None,
-        annotator=str(annotator) if annotator is not None else None,
-        note="; ".join(notes),
+        image, shown, severities=grades or None, annotator=annotator_of(annotation), note="; ".join(notes)
     )

@@ -7,10 +7,14 @@ import pyarrow as pa
 
 from artifactscan import storage
 from artifactscan.annotation.cvat import Untagged, read_cvat, write_cvat
+from artifactscan.annotation.cvat_tracks import read_cvat_tracks
 from artifactscan.annotation.fiftyone import read_fiftyone, write_fiftyone
+from artifactscan.annotation.fiftyone_temporal import read_temporal_detections
 from artifactscan.annotation.frame_index import FrameLookup, read_index
 from artifactscan.annotation.label_studio import read_label_studio, write_label_studio
+from artifactscan.annotation.label_studio_timeline import read_timelines
 from artifactscan.annotation.labels_table import LABELLED, Rule, merge_labels, read_filled_labels
+from artifactscan.annotation.video_index import VideoLookup, is_video_index
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SCORE_COLUMNS, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
@@ -73,13 +77,15 @@ def import_labels(
 ) -> tuple[pa.Table, int]:
     """Reads what a tool exported; returns LABELLED rows and the number of frames that nobody labelled yet.
 
+    By the index of an extraction these are labels of images; by that of an export of events, segments of videos, which
+    become labels of the sampled frames of each clip that somebody looked at.
     A frame that several people labelled has a row for each, unless ``rule`` merges them. ``annotator`` replaces the
     names from the tool; ``untagged`` is for CVAT. Where a tool's file has grades, frames without a label have grade 0
     for all of them, as tools store nothing for these. UsageError for a file that cannot be read or is damaged, for an
     unknown image or label, for grades outside 0 to MAX_SEVERITY or of some labels only, and where one annotator labels
     or grades a frame in two ways.
     """
-    lookup = FrameLookup(read_index(index_uri), source)
+    lookup = VideoLookup(index_uri, source) if is_video_index(index_uri) else FrameLookup(read_index(index_uri), source)
     if tool == "csv":
         table, unlabelled = read_filled_labels(source, numbered=True)
         for file, frame_index in zip(table["file"].to_pylist(), table["frame_index"].to_pylist(), strict=True):
@@ -109,7 +115,13 @@ def import_labels(
     return table.select(LABELLED.names), unlabelled
 
 
-def _rows(tool: Tool, data: bytes, lookup: FrameLookup, untagged: Untagged) -> Iterator[dict[str, Any] | None]:
+def _rows(
+    tool: Tool, data: bytes, lookup: FrameLookup | VideoLookup, untagged: Untagged
+) -> Iterator[dict[str, Any] | None]:
+    if isinstance(lookup, VideoLookup):
+        if tool == "cvat":
+            return read_cvat_tracks(data, lookup, untagged=untagged)
+        return read_timelines(data, lookup) if tool == "label-studio" else read_temporal_detections(data, lookup)
     if tool == "cvat":
         return read_cvat(data, lookup, untagged=untagged)
     return read_label_studio(data, lookup) if tool == "label-studio" else read_fiftyone(data, lookup)

@@ -20,9 +20,9 @@ class ImportSettings:
     """The tool it comes from."""
     file: str
     """What it exported, local or s3://: a sheet as .csv or .parquet, CVAT's XML or ZIP, Label Studio's JSON, FiftyOne's
-    labels.json."""
+    labels.json, or of videos its samples.json."""
     index: str
-    """The index.parquet of the extraction that was labelled."""
+    """The index.parquet of the extraction, or of the export of events, that was labelled."""
     output: str
     """Labels table to write: .csv or .parquet, local or s3://."""
     annotator: str | None = None
@@ -30,7 +30,8 @@ class ImportSettings:
     on_conflict: Rule = "keep"
     """What becomes of a frame that several people labelled: a row for each (keep), or one row by a rule."""
     untagged: Untagged = "error"
-    """What an image without any tag is in CVAT: a mistake, a clean frame, or one that nobody looked at (skip)."""
+    """What an image without any tag is in CVAT, or a clip without a track `reviewed`: a mistake, one that was looked at
+    and whose tags or tracks are all it shows (clean), or one that nobody looked at (skip)."""
 
 
 @dataclass(frozen=True, kw_only=True)

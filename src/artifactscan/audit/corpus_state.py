@@ -34,12 +34,15 @@ def current_ledger(store: Store, runs: Sequence[RunRecord], listed_by: RunRecord
     return last_per_video(rows.filter(pc.is_in(rows["video_id"], listed["video_id"].combine_chunks())))
 
 
-def last_per_video(rows: pa.Table) -> pa.Table:
-    """The last row of each video_id: a video that failed in one run may be scored in a later one."""
-    if pc.count_distinct(rows["video_id"]).as_py() == rows.num_rows:
+def last_per_video(rows: pa.Table, by: str = "video_id") -> pa.Table:
+    """The last row of each video_id: a video that failed in one run may be scored in a later one.
+
+    ``by`` uri, the last row of all versions of a video.
+    """
+    if pc.count_distinct(rows[by]).as_py() == rows.num_rows:
         return rows
     numbered = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
-    return rows.take(numbered.group_by("video_id", use_threads=False).aggregate([("row", "max")])["row_max"])
+    return rows.take(numbered.group_by(by, use_threads=False).aggregate([("row", "max")])["row_max"])
 
 
 def count_outcomes(videos: pa.Table) -> dict[str, int]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan import storage
-from artifactscan.audit.audit_store import AuditStore
+from artifactscan.audit.given_store import find_scoring_store
 from artifactscan.audit.settings import WhySettings
 from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
@@ -115,13 +115,10 @@ def replay(settings: WhySettings) -> Replay:
 
 def _scoring_store(root: str) -> tuple[Store, dict[str, float], EventSettings]:
     """The scoring store at or below ``root``, and the audit's thresholds (empty: the card's) and event settings."""
-    audit = AuditStore(root)
-    if nights := audit.nights():
-        return audit.scores, nights[-1].thresholds, EventSettings(**nights[-1].events)
-    store = Store(root)
-    if not store.run_ids():
-        raise UsageError(f"--store {root} has neither nights nor runs; give the folder an audit or a scoring wrote")
-    return store, {}, EventSettings()
+    given = find_scoring_store(root, flag="--store")
+    if given.nights:
+        return given.scores, given.nights[-1].thresholds, EventSettings(**given.nights[-1].events)
+    return given.scores, {}, EventSettings()
 
 
 def _ledger_row(store: Store, named: str) -> tuple[RunRecord, dict]:

@@ -20,3 +20,5 @@ class ExportSettings:
     """The tool: its events for people who look (the first four), or its tables."""
     output: str
     """Folder to write, or with duckdb the database file."""
+    spec: str | None = None
+    """With events: the first letters of the spec whose scores to export; without it that of the latest run."""

@@ -64,7 +64,7 @@ def find_events(
             duration = durations_s.get(video)
             times, step = pts[start:stop], np.diff(index[start:stop])
             position = _positions(times, step, sample_fps)
-            ends = np.minimum(_ends(times, step, sample_fps), np.inf if duration is None else duration)
+            ends = np.minimum(frame_ends(times, step, sample_fps), np.inf if duration is None else duration)
             for label in LABELS:
                 p = scores[label][start:stop]
                 for first, last in _runs(p, position, thresholds[label], settings):
@@ -92,8 +92,11 @@ def _positions(times: np.ndarray, step: np.ndarray, sample_fps: float) -> np.nda
     return np.r_[0, np.cumsum(np.where(step == 1, 1, periods))]
 
 
-def _ends(times: np.ndarray, step: np.ndarray, sample_fps: float) -> np.ndarray:
-    """Seconds until which each frame counts as shown: one sampling period, or up to the next frame of the video."""
+def frame_ends(times: np.ndarray, step: np.ndarray, sample_fps: float) -> np.ndarray:
+    """Seconds until which each frame counts as shown: one sampling period, or up to the next frame of the video.
+
+    ``times``: of one video's sampled frames, seconds, (frames,); ``step``: differences of their indices, (frames - 1,).
+    """
     ends = times + 1.0 / sample_fps
     ends[:-1] = np.where(step == 1, np.maximum(ends[:-1], times[1:]), ends[:-1])
     return ends

@@ -7,10 +7,12 @@ import os
 import secrets
 import shutil
 import stat as stat_bits
+import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 from pyarrow import fs
 
@@ -70,12 +72,34 @@ def write_bytes(uri: str, data: bytes, *, attempts: int = ATTEMPTS) -> None:
     if is_remote(uri):
         storage_of(uri).write(uri, data, attempts=attempts)
         return
-    target = Path(uri)
+    with _open_local(Path(uri)) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_to_write(uri: str) -> Iterator[IO[bytes]]:
+    """A file to write from its beginning to its end, which may be larger than memory; folders are made as needed.
+
+    It is there, complete and on the disk, once the block has ended; where an error ends the block, nothing is written.
+    """
+    if is_remote(uri):
+        from artifactscan.storage.arrow_files import SPOOL_BYTES
+
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
+            yield spool
+            storage_of(uri).write_file(uri, spool)
+        return
+    with _open_local(Path(uri)) as file:
+        yield file
+
+
+@contextmanager
+def _open_local(target: Path) -> Iterator[IO[bytes]]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with named_write_errors(target), temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)

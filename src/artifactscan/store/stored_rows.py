@@ -1,6 +1,6 @@
 """Reads back what committed runs stored of given videos."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,26 @@ def stored_frames(store: Store, runs: Iterable[str], video_ids: pa.Array) -> pa.
     if not len(video_ids):
         return FRAMES.empty_table()
     return _rows([file for run in runs for file in parquet_files(store.frames(run))], FRAMES, video_ids)
+
+
+def iterate_frames(store: Store, run: str, video_ids: pa.Array) -> Iterator[pa.Table]:
+    """FRAMES rows of these videos from one run, as it stored them, in tables that never split a video.
+
+    A table has about as many rows as a row group's batch, tens of thousands, unless one video has more.
+    """
+    unfinished: list[pa.Table] = []
+    for file in parquet_files(store.frames(run)):
+        for batch in read_batches(file, FRAMES.names):
+            rows = pa.Table.from_batches([batch.filter(pc.is_in(batch["video_id"], video_ids))]).cast(FRAMES)
+            if not rows.num_rows:
+                continue
+            start = pc.index(rows["video_id"], rows["video_id"][-1]).as_py()
+            if start or (unfinished and unfinished[0]["video_id"][0] != rows["video_id"][0]):
+                yield pa.concat_tables([*unfinished, rows.slice(0, start)])
+                unfinished = []
+            unfinished.append(rows.slice(start))
+    if unfinished:
+        yield pa.concat_tables(unfinished)
 
 
 def stored_listing(store: Store, run: str) -> pa.Table:

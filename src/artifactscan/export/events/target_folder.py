@@ -1,0 +1,134 @@
+"""The folder of an export of events: what is in it, what may be written over, and what commits it.
+
+export.json     what is exported, and for which tool; written first, so that the same command may write again
+index.parquet   VIDEO_INDEX: the sampled frames, by which labels are imported; written last
+lease.json      the job that writes now
+and the files of the tool
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artifactscan import storage
+from artifactscan.annotation.video_index import INDEX_NAME, VIDEO_INDEX
+from artifactscan.errors import UsageError
+from artifactscan.export.events.scored_video import ScoredVideo
+from artifactscan.messages.text import printable
+from artifactscan.storage.lease import LEASE_NAME
+from artifactscan.storage.parquet import DamagedTableError, read_batches
+
+RECORD_NAME = "export.json"
+_ROWS_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """What export.json says: an export of something else is not written over."""
+
+    to: str
+    store: str
+    spec: str
+    """Digest of the spec."""
+
+
+@dataclass(frozen=True)
+class TargetFolder:
+    """The folder or s3:// prefix that an export is written to."""
+
+    root: str
+    record: ExportRecord
+
+    @property
+    def lease(self) -> str:
+        return storage.join(self.root, LEASE_NAME)
+
+    def path(self, name: str) -> str:
+        return storage.join(self.root, name)
+
+    def check(self) -> None:
+        """UsageError where the folder holds anything but an earlier export of the same, or the start of one."""
+        names = [name for name in storage.list_names(self.root) if name != LEASE_NAME]
+        if not names:
+            return
+        if RECORD_NAME not in names:
+            shown = ", ".join(printable(name, 40) for name in names[:3])
+            raise UsageError(
+                f"--output {self.root} holds something else ({shown}{', …' if len(names) > 3 else ''}); give a folder "
+                "of its own"
+            )
+        try:
+            there = ExportRecord(**json.loads(storage.read_bytes(self.path(RECORD_NAME))))
+        except (ValueError, TypeError):
+            raise UsageError(
+                f"{self.path(RECORD_NAME)} is not the record of an export; give --output a folder of its own"
+            ) from None
+        for name, value in asdict(self.record).items():
+            if (before := getattr(there, name)) != value:
+                what = {"to": "an export to", "store": "an export of the store", "spec": "an export of the spec"}[name]
+                raise UsageError(
+                    f"--output {self.root} holds {what} {printable(str(before))}, not {value}, by which somebody may "
+                    "be labelling; give another folder"
+                )
+
+    def begin(self) -> set[str]:
+        """Writes export.json, takes the index away, and returns the names of the files that it said were written."""
+        written = self._written_before()
+        storage.write_bytes(self.path(RECORD_NAME), json.dumps(asdict(self.record), indent=1).encode())
+        storage.remove_tree(self.path(INDEX_NAME))
+        return written
+
+    def _written_before(self) -> set[str]:
+        try:
+            batches = list(read_batches(self.path(INDEX_NAME), ["written"]))
+        except (FileNotFoundError, DamagedTableError):
+            return set()
+        return {name for batch in batches for name in batch["written"].unique().to_pylist() if name}
+
+
+class IndexWriter:
+    """Collects the index rows of videos as they are written."""
+
+    def __init__(self, writer: pq.ParquetWriter):
+        self._writer = writer
+        self._tables: list[pa.Table] = []
+        self._rows = 0
+
+    def add(self, video: ScoredVideo, written: str | None) -> None:
+        """``written``: the file of this video alone, below the folder."""
+        count = len(video.frame_index)
+        columns = {
+            "video_id": pa.repeat(pa.scalar(video.video_id), count),
+            "uri": pa.repeat(pa.scalar(video.uri), count),
+            "file": pa.repeat(pa.scalar(video.file), count),
+            "frame_index": pa.array(video.frame_index.astype(np.int32)),
+            "pts_s": pa.array(video.pts_s),
+            "fps": pa.repeat(pa.scalar(video.fps, pa.float64()), count),
+            "written": pa.repeat(pa.scalar(written, pa.string()), count),
+        }
+        self._tables.append(pa.table(columns, schema=VIDEO_INDEX))
+        self._rows += count
+        if self._rows >= _ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._tables:
+            self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
+        self._tables, self._rows = [], 0
+
+
+@contextmanager
+def write_index(folder: TargetFolder) -> Iterator[IndexWriter]:
+    """The index of an export; it is there once the block has ended without an error."""
+    with (
+        storage.open_to_write(folder.path(INDEX_NAME)) as file,
+        pq.ParquetWriter(file, VIDEO_INDEX, compression="zstd") as writer,
+    ):
+        index = IndexWriter(writer)
+        yield index
+        index.flush()

@@ -1,0 +1,123 @@
+"""Which scores of a store are exported: those of the latest version of each video, by one spec."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from exported import add_run
+from nights import a_night
+
+from artifactscan.audit.audit_store import AuditStore
+from artifactscan.audit.given_store import GivenStore, find_scoring_store
+from artifactscan.corpus.listing import video_id
+from artifactscan.errors import UsageError
+from artifactscan.export.events.read_videos import StoredVideos, check_not_empty, choose_runs, find_videos
+from artifactscan.labels import LABELS
+from artifactscan.store.layout import Store
+
+A, B, C = "/clips/a.mp4", "/clips/day/b.mp4", "/clips/c.mp4"
+
+
+def read(store: Store, spec: str | None = None) -> StoredVideos:
+    return find_videos(choose_runs(find_scoring_store(store.root, flag="STORE"), spec))
+
+
+def found(videos: StoredVideos) -> dict[str, list[str]]:
+    return {video.file: [event.label for event in video.events] for video in videos.iterate()}
+
+
+def test_every_video_with_its_events_and_facts(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    add_run(store, "run1", {A: {"motion": [0.1, 0.9]}, B: {"object": [0.9], "texture": [0.6]}, C: "undecodable"})
+    videos = read(store)
+    assert found(videos) == {"a.mp4": ["motion"], "day/b.mp4": ["object", "texture"]}
+    assert videos.without_frames == 1
+    assert (videos.runs.scorer, videos.runs.spec_digest) == ("resnet50-01234567", "spec")
+    [first, _] = videos.iterate()
+    assert (first.video_id, first.uri, first.fps) == (video_id(A, "1"), A, 24.0)
+    assert (first.facts["width"], first.facts["frames_in_video"], first.facts["size_bytes"]) == (640, 24, 1000)
+    assert first.frame_index.tolist() == [0, 12] and first.pts_s.tolist() == [0.0, 0.5]
+    assert first.scores[:, LABELS.index("motion")].tolist() == pytest.approx([0.1, 0.9])
+
+
+def test_a_video_that_was_replaced_is_shown_once(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    add_run(store, "run1", {A: {"motion": [0.9]}, B: {"motion": [0.9]}})
+    add_run(store, "run2", {A: {"object": [0.9, 0.9]}}, etags={A: "2"})
+    videos = read(store)
+    assert [(video.uri, video.video_id) for video in videos.iterate()] == [(B, video_id(B, "1")), (A, video_id(A, "2"))]
+    assert found(videos) == {"day/b.mp4": ["motion"], "a.mp4": ["object"]}
+
+
+def test_a_replacement_that_fails_leaves_the_video_out_and_one_that_is_not_read_does_not(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    add_run(store, "run1", {A: {"motion": [0.9]}, B: {"motion": [0.9]}})
+    add_run(store, "run2", {A: "undecodable", B: "unreadable", C: "changed"}, etags={A: "2", B: "2"})
+    videos = read(store)
+    assert found(videos) == {"day/b.mp4": ["motion"]}
+    assert videos.without_frames == 2
+
+
+def test_only_committed_runs_of_the_spec_count(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    add_run(store, "run1", {A: {"motion": [0.9]}}, spec="aabb")
+    add_run(store, "run2", {A: {"object": [0.9]}}, spec="aacc")
+    add_run(store, "run3", {B: {"object": [0.9]}}, spec="aabb", commit=False)
+    assert found(read(store)) == {"a.mp4": ["object"]}
+    assert found(read(store, "aab")) == {"a.mp4": ["motion"]}
+    with pytest.raises(UsageError, match=f"^--spec aa: several specs begin with it in {tmp_path}; give one of aacc, "):
+        read(store, "aa")
+    with pytest.raises(UsageError, match=f"^--spec x: no spec begins with it in {tmp_path}; give one of aacc, aabb$"):
+        read(store, "x")
+    with pytest.raises(UsageError, match=r"^--spec : no spec begins with it"):
+        read(store, "")
+
+
+def test_a_store_without_a_finished_run_or_a_scored_video(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    with pytest.raises(UsageError, match=f"^STORE {store.root} has neither nights nor runs; give the folder "):
+        read(store)
+    add_run(store, "run1", {A: {"motion": [0.9]}}, commit=False)
+    with pytest.raises(UsageError, match=f"^{store.root} has no finished run yet; finish the scoring that "):
+        read(store)
+    add_run(store, "run2", {A: "undecodable"})
+    with pytest.raises(UsageError, match=f"^{store.root} has no scored video of spec spec; the reasons are "):
+        check_not_empty(read(store))
+
+
+def test_events_that_are_being_computed_anew_are_not_exported(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    record = add_run(store, "run1", {A: {"motion": [0.9]}})
+    store.commit(record.with_flags_by(None))
+    with pytest.raises(UsageError, match=r"^the events of run run1 in .* are being computed by other thresholds; wait"):
+        read(store)
+
+
+def test_clips_of_two_corpora_with_the_same_path_are_told_apart(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    add_run(store, "run1", {"/one/a.mp4": {"motion": [0.9]}}, input="/one")
+    add_run(store, "run2", {"/two/a.mp4": {"object": [0.9]}, "/two/b.mp4": {"object": [0.1]}}, input="/two")
+    assert found(read(store)) == {"/one/a.mp4": ["motion"], "/two/a.mp4": ["object"], "b.mp4": []}
+
+
+def test_an_audit_s_events_are_by_its_own_thresholds(tmp_path: Path) -> None:
+    audit = AuditStore(str(tmp_path))
+    add_run(audit.scores, "run1", {A: {"motion": [0.5, 0.1, 0.9]}}, spec="spec")
+    thresholds = dict.fromkeys(LABELS, 0.8)
+    audit.commit(replace(a_night(), spec_digest="spec", thresholds=thresholds, events={"min_frames": 1}))
+    given = find_scoring_store(str(tmp_path), flag="STORE")
+    assert given.scores.root == audit.scores.root and len(given.nights) == 1
+    [video] = find_videos(choose_runs(given, None)).iterate()
+    assert [(event.label, event.start_s, event.end_s) for event in video.events] == [("motion", 1.0, 1.5)]
+    [video] = find_videos(choose_runs(GivenStore(audit.scores, ()), None)).iterate()
+    assert [(event.start_s, event.end_s) for event in video.events] == [(0.0, 1.5)]
+
+
+def test_frames_are_read_in_pieces_that_never_split_a_video(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    scores = {f"/clips/{number:03d}.mp4": {"motion": [0.9] * 7} for number in range(30)}
+    add_run(store, "run1", scores)
+    checks: list[int] = []
+    videos = list(read(store).iterate(lambda: checks.append(1)))
+    assert [len(video.frame_index) for video in videos] == [7] * 30
+    assert len(checks) == 1

@@ -1,0 +1,253 @@
+"""`artifactscan export --to` a tool of people: what is written, what is refused, and that labels come back."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pyarrow.parquet as pq
+import pytest
+from exported import add_run, tree_bytes
+from s3_server import S3Server
+
+from artifactscan import storage
+from artifactscan.annotation.labels_table import read_labels
+from artifactscan.annotation.video_index import VIDEO_INDEX
+from artifactscan.export.settings import EVENT_TARGETS
+from artifactscan.jobs import export, labels
+from artifactscan.labels import LABELS
+from artifactscan.store.layout import Store
+
+TOOLS = [target for target in EVENT_TARGETS if target != "webvtt"]
+FILES = {
+    "fiftyone": {"metadata.json", "samples.json", "frames.json"},
+    "label-studio": {"tasks.json", "config.xml"},
+    "cvat": {"labels.json", "annotations/a.xml", "annotations/day/b.xml"},
+    "webvtt": {"a.vtt", "day/b.vtt"},
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "store"))
+    scores = {
+        "/clips/a.mp4": {"motion": [0.1, 0.9, 0.9, 0.1], "object": [0.0, 0.0, 0.9, 0.9]},
+        "/clips/day/b.mp4": {"texture": [0.1, 0.1]},
+        "/clips/broken.mp4": "undecodable",
+    }
+    add_run(store, "run1", scores)
+    return store
+
+
+def run(store: Store, to: str, output: Path | str, *flags: str) -> int:
+    return export.main([store.root, "--to", to, "--output", str(output), *flags])
+
+
+@pytest.mark.parametrize("to", EVENT_TARGETS)
+def test_every_target_has_its_files_and_the_index(store: Store, to: str, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run(store, to, out) == 0
+    assert set(tree_bytes(out)) == FILES[to] | {"export.json", "index.parquet"}
+    assert json.loads((out / "export.json").read_text()) == {"to": to, "store": store.root, "spec": "spec"}
+    index = pq.read_table(out / "index.parquet")
+    assert index.schema.equals(VIDEO_INDEX)
+    assert list(zip(index["file"].to_pylist(), index["frame_index"].to_pylist(), strict=True)) == [
+        *(("a.mp4", frame) for frame in (0, 12, 24, 36)),
+        *(("day/b.mp4", frame) for frame in (0, 12)),
+    ]
+    said = capsys.readouterr().out
+    assert "2 events of 2 clips" in said and "6 frames, scored by resnet50-01234567, spec spec" in said
+    assert "left out, as no frame of their latest version is scored: 1" in said
+    assert (f"labels import --from {to} " in said) == (to != "webvtt")
+
+
+@pytest.mark.parametrize("to", EVENT_TARGETS)
+def test_written_again_it_has_the_same_bytes(store: Store, to: str, tmp_path: Path) -> None:
+    assert run(store, to, tmp_path / "one") == run(store, to, tmp_path / "two") == 0
+    first = tree_bytes(tmp_path / "one")
+    assert tree_bytes(tmp_path / "two") == first
+    assert run(store, to, tmp_path / "one") == 0
+    assert tree_bytes(tmp_path / "one") == first
+
+
+def events_as_labels() -> list[tuple]:
+    """Of each sampled frame of the store's clips: file, frame, labels in order."""
+    motion, object = (0, 1, 1, 0), (0, 0, 1, 1)
+    a = [("a.mp4", number * 12, 0, 0, motion[number], object[number]) for number in range(4)]
+    return [*a, ("day/b.mp4", 0, 0, 0, 0, 0), ("day/b.mp4", 12, 0, 0, 0, 0)]
+
+
+def accept(to: str, out: Path) -> Path:
+    """What the tool exports once anna has found the first clip's events right, and nobody has seen the second."""
+    if to == "fiftyone":
+        content = json.loads((out / "samples.json").read_text())
+        content["samples"][0]["tags"] = ["reviewed:anna"]
+        file = out.with_name("samples.json")
+    elif to == "label-studio":
+        content = json.loads((out / "tasks.json").read_text())
+        result = content[0]["predictions"][0]["result"]
+        content[0]["annotations"] = [{"result": result, "completed_by": {"email": "anna"}, "was_cancelled": False}]
+        file = out.with_name("project.json")
+    else:
+        root = ElementTree.parse(out / "annotations" / "a.xml").getroot()
+        reviewed = ElementTree.SubElement(root, "track", {"id": "9", "label": "reviewed"})
+        box = ElementTree.SubElement(reviewed, "box", {"frame": "0", "outside": "0"})
+        ElementTree.SubElement(box, "attribute", {"name": "by"}).text = "anna"
+        file = out.with_name("task.xml")
+        file.write_bytes(ElementTree.tostring(root))
+        return file
+    file.write_text(json.dumps(content))
+    return file
+
+
+@pytest.mark.parametrize("to", TOOLS)
+def test_events_that_somebody_accepts_come_back_as_labels_of_the_frames(
+    store: Store, to: str, tmp_path: Path, capsys
+) -> None:
+    out, table = tmp_path / "out", tmp_path / "labels.csv"
+    assert run(store, to, out) == 0
+    file, index = str(accept(to, out)), str(out / "index.parquet")
+    words = ["import", "--from", to, "--file", file, "--index", index, "--output", str(table)]
+    assert labels.main(words) == 0
+    rows = read_labels(str(table)).to_pylist()
+    assert [(row["file"], row["frame_index"], *(row[label] for label in LABELS)) for row in rows] == events_as_labels()[
+        :4
+    ]
+    assert {row["annotator"] for row in rows} == {"anna"}
+    said = capsys.readouterr().out
+    assert ("left out, as nobody labelled them yet: 2" in said) == (to != "cvat")  # a file of CVAT's has one clip
+
+
+@pytest.mark.parametrize("to", TOOLS)
+def test_events_alone_are_no_labels(store: Store, to: str, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run(store, to, out) == 0
+    name = {"fiftyone": "samples.json", "label-studio": "tasks.json", "cvat": "annotations/a.xml"}[to]
+    words = ["import", "--from", to, "--file", str(out / name), "--index", str(out / "index.parquet")]
+    assert labels.main([*words, "--output", str(tmp_path / "labels.csv"), "--untagged", "skip"]) == 2
+    assert "holds no labelled frame; label some, then export again" in capsys.readouterr().err
+    assert not (tmp_path / "labels.csv").exists()
+
+
+def refused(capsys, code: int) -> str:
+    assert code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said.removeprefix("error: ").strip()
+
+
+def test_a_folder_with_something_else_is_refused(store: Store, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("a.txt", "b.txt", "c\n.txt", "d.txt"):
+        (out / name).write_text("mine")
+    assert refused(capsys, run(store, "webvtt", out)) == (
+        f"--output {out} holds something else (a.txt, b.txt, c\\n.txt, …); give a folder of its own"
+    )
+    assert sorted(path.name for path in out.iterdir()) == ["a.txt", "b.txt", "c\n.txt", "d.txt"]
+    (out / "export.json").write_text("{}")
+    assert refused(capsys, run(store, "webvtt", out)) == (
+        f"{out}/export.json is not the record of an export; give --output a folder of its own"
+    )
+
+
+def test_an_export_of_something_else_is_not_written_over(store: Store, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run(store, "webvtt", out) == 0
+    before = tree_bytes(out)
+    capsys.readouterr()
+    assert refused(capsys, run(store, "cvat", out)) == (
+        f"--output {out} holds an export to webvtt, not cvat, by which somebody may be labelling; give another folder"
+    )
+    other = Store(str(tmp_path / "other"))
+    add_run(other, "run1", {"/clips/a.mp4": {"motion": [0.9]}})
+    assert f"holds an export of the store {store.root}, not {other.root}, " in refused(
+        capsys, run(other, "webvtt", out)
+    )
+    add_run(store, "run2", {"/clips/a.mp4": {"motion": [0.9]}}, spec="newer")
+    assert "holds an export of the spec spec, not newer, " in refused(capsys, run(store, "webvtt", out))
+    assert tree_bytes(out) == before
+    assert run(store, "webvtt", out, "--spec", "spec") == 0
+    assert tree_bytes(out) == before
+
+
+def test_an_output_in_the_store_or_in_a_file_is_refused(store: Store, tmp_path: Path, capsys) -> None:
+    assert refused(capsys, run(store, "cvat", f"{store.root}/cvat")) == (
+        f"--output {store.root}/cvat lies in the store {store.root}; give a folder of its own"
+    )
+    (tmp_path / "file").write_text("")
+    assert f"output {tmp_path}/file cannot be written: " in refused(capsys, run(store, "cvat", tmp_path / "file"))
+
+
+def test_a_store_that_is_none_is_named(tmp_path: Path, capsys) -> None:
+    said = refused(capsys, run(Store(str(tmp_path / "none")), "cvat", tmp_path / "out"))
+    assert said == f"STORE {tmp_path}/none has neither nights nor runs; give the folder an audit or a scoring wrote"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", ["cvat", "webvtt"])
+def test_files_of_clips_without_scores_now_go_and_others_stay(store: Store, to: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(store, to, out) == 0
+    notes = out / "notes.txt"
+    notes.write_text("mine")
+    add_run(store, "run2", {"/clips/a.mp4": "undecodable"}, etags={"/clips/a.mp4": "2"})
+    assert run(store, to, out) == 0
+    gone = {"cvat": "annotations/a.xml", "webvtt": "a.vtt"}[to]
+    assert set(tree_bytes(out)) == FILES[to] - {gone} | {"export.json", "index.parquet", "notes.txt"}
+
+
+def test_an_export_that_was_killed_goes_on(tmp_path: Path) -> None:
+    store, out = Store(str(tmp_path / "store")), tmp_path / "out"
+    add_run(store, "run1", {f"/clips/{number:04d}.mp4": {"motion": [0.9]} for number in range(2000)})
+    command = [sys.executable, "-m", "artifactscan", "export", store.root, "--to", "cvat", "--output", str(out)]
+    job = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_until(lambda: any(out.glob("annotations/*.xml")))
+    finally:
+        job.kill()
+        job.wait()
+    written = set(tree_bytes(out))
+    assert "export.json" in written and "index.parquet" not in written
+    assert run(store, "cvat", out) == run(store, "cvat", tmp_path / "whole") == 0
+    whole = tree_bytes(tmp_path / "whole")
+    assert {name: data for name, data in tree_bytes(out).items() if not name.endswith(".tmp")} == whole
+    assert len(whole) == 2000 + 3
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen within a minute")
+
+
+@pytest.mark.parametrize("to", EVENT_TARGETS)
+def test_a_store_and_an_output_on_s3(store: Store, to: str, tmp_path: Path, s3: S3Server) -> None:
+    there = Store(s3.uri("store"))
+    add_run(there, "run1", {"s3://clips/a.mp4": {"motion": [0.1, 0.9]}}, input="s3://clips")
+    assert run(there, to, s3.uri("out")) == 0
+    assert run(there, to, tmp_path / "out") == 0
+    names = {name: data for name, data in tree_bytes(tmp_path / "out").items() if name != "export.json"}
+    assert {name: storage.read_bytes(s3.uri(f"out/{name}")) for name in names} == names
+    assert "lease.json" not in storage.list_names(s3.uri("out"))
+
+
+def test_hostile_names_stay_in_the_folder(tmp_path: Path, s3: S3Server) -> None:
+    there = Store(s3.uri("store"))
+    keys = ["../../up.mp4", "<script>.mp4", "a\n\n00:00.000 --> 00:09.000\nb.mp4", "=cmd|'.mp4", "x" * 300 + ".mp4"]
+    add_run(there, "run1", {f"s3://clips/v/{key}": {"motion": [0.9]} for key in keys}, input="s3://clips/v")
+    for to in EVENT_TARGETS:
+        out = tmp_path / "below" / to
+        assert run(there, to, out) == 0
+        assert {path.name for path in tmp_path.iterdir()} == {"below"}
+        table = pq.read_table(out / "index.parquet")
+        assert sorted(table["file"].to_pylist()) == sorted(keys)
+        for name in filter(None, table["written"].to_pylist()):
+            assert (out / name).resolve().is_relative_to(out.resolve())
+            content = (out / name).read_text()
+            assert content.count("-->") == 1 if to == "webvtt" else ElementTree.fromstring(content).tag == "annotations"
