@@ -167,19 +167,15 @@ def test_events_are_labels_where_somebody_reviewed_them(lookup: VideoLookup) -> 
     ]
 
 
-def test_a_dataset_without_the_field_file_is_found_by_its_paths(lookup: VideoLookup) -> None:
-    given = sample("day/a.mp4", labels=[("motion", 1, 1)])
-    del given["file"]
-    assert list(from_fiftyone(lookup, given)) == a_rows("0010", "0000", "0000")
-
-
 @pytest.mark.parametrize(
     ("data", "said"),
     [
         (b"{", "export is damaged or not JSON ("),
         (b"[]", "export has no list `samples`; export the dataset again as FiftyOneDataset, and give its samples.json"),
         (b'{"samples": 3}', "export has no list `samples`; export"),
-        (b'{"samples": [3]}', "export: sample 1 has another form than expected; export"),
+        (b'{"samples": [3]}', "export: sample 1 has no field `file`; export the dataset again"),
+        (b'{"samples": [{"filepath": "/clips/b.mp4"}]}', "export: sample 1 has no field `file`; export"),
+        (b'{"samples": [{"file": "b.mp4", "tags": 7}]}', "export: sample 1 has another form than expected; export"),
         (b'{"samples": [{"file": "b.mp4", "labels": {"detections": [{}]}}]}', "export: sample 1 has another form than"),
         (
             b'{"samples": [{"file": "z.mp4"}]}',

@@ -50,7 +50,7 @@ def read_cvat_tracks(data: bytes, lookup: VideoLookup, *, untagged: Untagged) ->
     """
     source = lookup.source
     for task in _read_tasks(parse_cvat(data, source, _WAY_OUT), source):
-        clip = lookup.find(*task.names)
+        clip = lookup.find_by_name(*task.names)
         if not task.reviewed_by and untagged == "error":
             raise UsageError(
                 f"{source} has no track {REVIEWED} on the clip '{printable(clip.file, 80)}'; draw one when you have "

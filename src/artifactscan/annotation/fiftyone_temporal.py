@@ -29,8 +29,11 @@ def read_temporal_detections(data: bytes, lookup: VideoLookup) -> Iterator[dict[
     clip or label.
     """
     for number, sample in enumerate(_samples(data, lookup.source), 1):
+        file = sample.get("file") if isinstance(sample, dict) else None
+        if not isinstance(file, str):
+            raise UsageError(f"{lookup.source}: sample {number} has no field `file`; {_WAY_OUT}")
+        clip = lookup.find(file)
         try:
-            clip = lookup.find(sample.get("file"), sample.get("filepath"))
             reviewers = [_reviewer(tag) for tag in sample.get("tags") or [] if tag.partition(":")[0] == REVIEWED]
             given = sample.get(LABELS_FIELD)
             if given is None and not reviewers:

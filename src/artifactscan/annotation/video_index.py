@@ -85,10 +85,16 @@ class VideoLookup:
         for file in self._rows:
             self._by_name.setdefault(file.rpartition("/")[2], []).append(file)
 
-    def find(self, *names: str | None) -> Clip:
-        """The clip of the first of ``names`` that is a file of the index, or the file name of one clip alone.
+    def find(self, file: str) -> Clip:
+        """The clip that is named as the export named it; UsageError where the index has none of that name."""
+        if file not in self._rows:
+            raise self._not_there(file)
+        return self._clip(file)
 
-        UsageError where no name is.
+    def find_by_name(self, *names: str | None) -> Clip:
+        """The clip of the first of ``names`` that the export gave, or that is the file name of one clip alone.
+
+        For tools in which people name clips. UsageError where no name is.
         """
         given = [name for name in names if name]
         alike: list[str] = []
@@ -97,13 +103,19 @@ class VideoLookup:
             if len(found) == 1:
                 return self._clip(found[0])
             alike = alike or found
-        shown = f"{self.source} names the clip '{printable(' or '.join(given), 80)}'"
-        if alike:
-            raise UsageError(
-                f"{shown}, and {len(alike)} clips of the index have that name; name it by its path, such as "
-                f"{printable(alike[0], 80)}"
-            )
-        raise UsageError(f"{shown}, which is not in the index; give the index of the export that was labelled")
+        shown = " or ".join(given)
+        if not alike:
+            raise self._not_there(shown)
+        raise UsageError(
+            f"{self.source} names the clip '{printable(shown, 80)}', and {len(alike)} clips of the index have that "
+            f"name; name it by its path, such as {printable(alike[0], 80)}"
+        )
+
+    def _not_there(self, name: str) -> UsageError:
+        return UsageError(
+            f"{self.source} names the clip '{printable(name, 80)}', which is not in the index; give the index of the "
+            "export that was labelled"
+        )
 
     def check_frame(self, file: str, frame_index: int) -> None:
         """UsageError for a clip or a frame of it that is not in the index."""

@@ -110,9 +110,10 @@ class StoredVideos:
             by_video: dict[str, list[dict[str, Any]]] = {}
             for event in events.to_pylist():
                 by_video.setdefault(event["video_id"], []).append(event)
-            for video in _split(frames):
-                row = known[video["video_id"][0].as_py()]
-                yield _scored_video(row, video, by_video.get(row["video_id"], []), record.spec["sample_fps"])
+            for video_id, part in _split(frames):
+                yield _scored_video(
+                    known[video_id], part, by_video.get(video_id, []), sample_fps=record.spec["sample_fps"]
+                )
 
     def _find(self, record: RunRecord, frames: pa.Table, known: Mapping[str, Mapping[str, Any]]) -> pa.Table:
         """The events by an audit's thresholds."""
@@ -168,27 +169,42 @@ def _events_of(events: pa.Table, frames: pa.Table) -> pa.Table:
     return events.filter(pc.is_in(events["video_id"], pc.unique(frames["video_id"])))
 
 
-def _split(frames: pa.Table) -> Iterator[pa.Table]:
-    """The rows of each video; those of one video lie together."""
-    codes = frames["video_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
-    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(codes)], strict=True):
-        yield frames.slice(start, stop - start)
+@dataclass(frozen=True)
+class _Frames:
+    """The sampled frames of one video, in order."""
+
+    index: np.ndarray
+    pts_s: np.ndarray
+    scores: np.ndarray
+    """(frames, labels)."""
+
+
+def _split(frames: pa.Table) -> Iterator[tuple[str, _Frames]]:
+    """Each video's id and frames; its rows lie together."""
+    encoded = frames["video_id"].combine_chunks().dictionary_encode()
+    codes, ids = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
+    index, pts_s = frames["frame_index"].to_numpy(), frames["pts_s"].to_numpy()
+    scores = np.stack([frames[column].to_numpy() for column in SCORE_COLUMNS], axis=1)
+    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]]).tolist()
+    for start, stop in zip(starts, [*starts[1:], len(codes)], strict=True):
+        part = _Frames(index[start:stop], pts_s[start:stop], scores[start:stop])
+        if (np.diff(part.index) < 0).any():
+            order = np.argsort(part.index, kind="stable")
+            part = _Frames(part.index[order], part.pts_s[order], part.scores[order])
+        yield ids[codes[start]], part
 
 
 def _scored_video(
-    row: Mapping[str, Any], frames: pa.Table, events: Sequence[Mapping[str, Any]], sample_fps: float
+    row: Mapping[str, Any], frames: _Frames, events: Sequence[Mapping[str, Any]], *, sample_fps: float
 ) -> ScoredVideo:
     facts = {name: row[name] for name in FACTS}
-    frames = frames.sort_by("frame_index")
-    index, pts_s = frames["frame_index"].to_numpy(), frames["pts_s"].to_numpy()
     return ScoredVideo(
         video_id=row["video_id"],
         uri=row["uri"],
         file=row["file"],
-        frame_index=index,
-        pts_s=pts_s,
-        scores=np.stack([frames[column].to_numpy() for column in SCORE_COLUMNS], axis=1),
-        events=locate_events(events, frame_index=index, pts_s=pts_s, sample_fps=sample_fps, facts=facts),
+        frame_index=frames.index,
+        pts_s=frames.pts_s,
+        scores=frames.scores,
+        events=locate_events(events, frame_index=frames.index, pts_s=frames.pts_s, sample_fps=sample_fps, facts=facts),
         facts=facts,
     )

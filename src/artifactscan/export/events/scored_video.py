@@ -72,6 +72,9 @@ def locate_events(
 
     ``frame_index`` and ``pts_s``: of its sampled frames, in order; ``facts``: as a ScoredVideo has them.
     """
+    rows = list(rows)
+    if not rows:
+        return ()
     duration = facts.get("duration_s")
     ends = np.minimum(frame_ends(pts_s, np.diff(frame_index), sample_fps), np.inf if duration is None else duration)
     found = []

@@ -96,30 +96,33 @@ class IndexWriter:
 
     def __init__(self, writer: pq.ParquetWriter):
         self._writer = writer
-        self._tables: list[pa.Table] = []
+        self._videos: list[tuple[ScoredVideo, str | None]] = []
         self._rows = 0
 
     def add(self, video: ScoredVideo, written: str | None) -> None:
         """``written``: the file of this video alone, below the folder."""
-        count = len(video.frame_index)
-        columns = {
-            "video_id": pa.repeat(pa.scalar(video.video_id), count),
-            "uri": pa.repeat(pa.scalar(video.uri), count),
-            "file": pa.repeat(pa.scalar(video.file), count),
-            "frame_index": pa.array(video.frame_index.astype(np.int32)),
-            "pts_s": pa.array(video.pts_s),
-            "fps": pa.repeat(pa.scalar(video.fps, pa.float64()), count),
-            "written": pa.repeat(pa.scalar(written, pa.string()), count),
-        }
-        self._tables.append(pa.table(columns, schema=VIDEO_INDEX))
-        self._rows += count
+        self._videos.append((video, written))
+        self._rows += len(video.frame_index)
         if self._rows >= _ROWS_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
-        if self._tables:
-            self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
-        self._tables, self._rows = [], 0
+        if not self._videos:
+            return
+        videos = [video for video, _ in self._videos]
+        of_video = pa.array(np.repeat(np.arange(len(videos)), [len(video.frame_index) for video in videos]))
+        once = {
+            "video_id": pa.array([video.video_id for video in videos], pa.string()),
+            "uri": pa.array([video.uri for video in videos], pa.string()),
+            "file": pa.array([video.file for video in videos], pa.string()),
+            "fps": pa.array([video.fps for video in videos], pa.float64()),
+            "written": pa.array([written for _, written in self._videos], pa.string()),
+        }
+        columns = {name: values.take(of_video) for name, values in once.items()}
+        columns["frame_index"] = pa.array(np.concatenate([video.frame_index for video in videos]), pa.int32())
+        columns["pts_s"] = pa.array(np.concatenate([video.pts_s for video in videos]), pa.float64())
+        self._writer.write_table(pa.table({name: columns[name] for name in VIDEO_INDEX.names}, schema=VIDEO_INDEX))
+        self._videos, self._rows = [], 0
 
 
 @contextmanager
