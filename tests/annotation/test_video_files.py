@@ -110,8 +110,8 @@ def test_tasks_that_nobody_submitted_are_not_labelled(lookup: VideoLookup) -> No
             "export names the clip 'e.mp4', which is not in the index; give the index of the",
         ),
         (
-            [task("x.mp4", timeline())],
-            "export names the clip 'x.mp4', and 2 clips of the index have that name; name it",
+            [task("a.mp4", timeline())],  # there is another folder's
+            "export names the clip 'a.mp4', which is not in the index; give the index of the export that was labelled",
         ),
         (
             [task("b.mp4", timeline(("blur", 1, 2)))],

@@ -28,8 +28,9 @@ def make_metadata(*, scorer: str, spec: str) -> bytes:
     """metadata.json: the fields of samples and frames, the classes, and what the scores are of."""
     string, number, whole = (f"{_FIELDS}.{kind}Field" for kind in ("String", "Float", "Int"))
     tags = _field("tags", f"{_FIELDS}.ListField", subfield=string)
+    id = f"{_FIELDS}.ObjectIdField"
     times = [_field(time, f"{_FIELDS}.DateTimeField", read_only=True) for time in ("created_at", "last_modified_at")]
-    identity = _field("id", f"{_FIELDS}.ObjectIdField", db_field="_id")
+    identity = _field("id", id, db_field="_id")
     label = [identity, tags, _field("label", string), _field("confidence", number)]
     support = _field("support", f"{_FIELDS}.FrameSupportField", subfield=whole)
     facts = {"size_bytes": whole, "mime_type": string, "frame_width": whole, "frame_height": whole}
@@ -39,6 +40,9 @@ def make_metadata(*, scorer: str, spec: str) -> bytes:
     classifications = _list_field("classifications", f"{_LABELS}.Classification", label)
     sample_fields = [
         identity,
+        _field("_media_type", string),
+        _field("_rand", number),
+        _field("_dataset_id", id),
         _field("filepath", string),
         tags,
         _document_field("metadata", "fiftyone.core.metadata.VideoMetadata", video),
@@ -50,6 +54,8 @@ def make_metadata(*, scorer: str, spec: str) -> bytes:
     ]
     frame_fields = [
         identity,
+        _field("_sample_id", id),
+        _field("_dataset_id", id),
         _field("frame_number", f"{_FIELDS}.FrameNumberField"),
         *times,
         _document_field(SCORES_FIELD, f"{_LABELS}.Classifications", [classifications]),
@@ -111,7 +117,7 @@ def make_frames(video: ScoredVideo) -> Iterable[bytes]:
             "_dataset_id": {"$oid": "0" * _ID_DIGITS},
             "created_at": _CREATED,
             "last_modified_at": _CREATED,
-            SCORES_FIELD: {"_cls": "Classifications", "classifications": classifications, "logits": None},
+            SCORES_FIELD: {"_cls": "Classifications", "classifications": classifications},
         }
         yield json.dumps(frame).encode()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from artifactscan import storage
+from artifactscan.annotation.label_studio_timeline import timeline_config
 from artifactscan.annotation.video_index import INDEX_NAME
 from artifactscan.export.events import cvat, fiftyone, label_studio, webvtt
 from artifactscan.export.events.file_names import clip_file_names
@@ -72,7 +73,7 @@ def _write_fiftyone(
 def _write_label_studio(
     stream: Iterable[ScoredVideo], videos: StoredVideos, folder: TargetFolder, index: IndexWriter
 ) -> None:
-    storage.write_bytes(folder.path(label_studio.CONFIG_NAME), label_studio.timeline_config())
+    storage.write_bytes(folder.path(label_studio.CONFIG_NAME), timeline_config())
     with _json_list(folder.path(label_studio.TASKS_NAME)) as tasks:
         for video in stream:
             tasks.add(label_studio.make_task(video, scorer=videos.runs.scorer))
