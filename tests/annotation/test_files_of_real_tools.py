@@ -50,3 +50,13 @@ def test_temporal_detections_of_fiftyone(index: str) -> None:
     }
     assert Counter(row["file"][6] for row in table.to_pylist()) == {"a": 20, "b": 40, "c": 40}
     assert unlabelled == SAMPLED["d"]
+
+
+def test_timelines_of_label_studio(index: str) -> None:
+    table, unlabelled = import_labels("label-studio", str(DATA / "label_studio_1.23.2_project.json"), index)
+    assert shown(table) == {
+        ("a", "1"): {},
+        ("b", "1"): {"texture": [0, 15], "motion": [75, 90, 105, 120, 135]},
+    }
+    assert Counter(row["file"][6] for row in table.to_pylist()) == {"a": 20, "b": 40}
+    assert unlabelled == SAMPLED["c"]

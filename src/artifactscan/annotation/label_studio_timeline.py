@@ -29,8 +29,8 @@ VIDEO, TIMELINE = "video", "events"
 DEFAULT_FPS = 24.0
 """The rate of a timeline whose clip has none that is known; that of Label Studio too."""
 _COLOURS = {"boundary": "#d1495b", "texture": "#edae49", "motion": "#00798c", "object": "#5b5f97"}
-_TIMELINE_PIXELS = "128"
-"""Four rows of segments."""
+_VIDEO_PIXELS, _TIMELINE_PIXELS = "400", "128"
+"""Heights with which a video and four rows of segments are seen on one screen."""
 
 
 def timeline_frame(pts_s: Any, fps: float | None) -> np.ndarray:
@@ -57,7 +57,8 @@ def timeline_config() -> bytes:
     for key, label in enumerate(LABELS, 1):
         colour = {"background": _COLOURS[label], "hint": HINTS[label], "hotkey": str(key)}
         ElementTree.SubElement(controls, "Label", {"value": label, **colour})
-    video = {"name": VIDEO, "value": f"${VIDEO}", "frameRate": "$fps", "timelineHeight": _TIMELINE_PIXELS}
+    video = {"name": VIDEO, "value": f"${VIDEO}", "frameRate": "$fps"}
+    video |= {"height": _VIDEO_PIXELS, "timelineHeight": _TIMELINE_PIXELS}
     ElementTree.SubElement(view, "Video", video)
     ElementTree.SubElement(view, "TextArea", {"name": NOTE, "toName": VIDEO, "placeholder": "what you see, and where"})
     ElementTree.indent(view)

@@ -29,7 +29,7 @@ def ranges(video: ScoredVideo) -> list[tuple[str, int, int]]:
 def test_a_task_has_the_clip_its_rate_and_the_events_as_a_prediction() -> None:
     video = scored_video({"motion": [0.1, 0.75, 0.5, 0.1], "object": [0.25, 0.0, 0.0, 0.5]}, file="day/a b#.mp4")
     task = task_of(video)
-    assert task["data"] == {"video": "/data/local-files/?d=day/a%20b%23.mp4", "file": "day/a b#.mp4", "fps": 24.0}
+    assert task["data"] == {"video": "/data/local-files/?d=clips/day/a%20b%23.mp4", "file": "day/a b#.mp4", "fps": 24.0}
     [prediction] = task["predictions"]
     assert (prediction["model_version"], prediction["score"]) == ("resnet50-01234567", 0.75)
     assert [part["score"] for part in prediction["result"]] == [0.75, 0.5]

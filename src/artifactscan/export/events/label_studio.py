@@ -15,8 +15,9 @@ _SCHEMES = {"az": "azure-blob"}
 def make_task(video: ScoredVideo, *, scorer: str) -> bytes:
     """The task of one clip, as JSON.
 
-    On an object storage it has the clip's uri; otherwise the path of Label Studio's local files, with the corpus as
-    LOCAL_FILES_DOCUMENT_ROOT. ``score`` of the prediction, by which tasks are sorted, is the highest of the clip.
+    On an object storage it has the clip's uri; otherwise the path of Label Studio's local files, with the folder that
+    the corpus lies in as LOCAL_FILES_DOCUMENT_ROOT: only folders below that can be added as storages. ``score`` of the
+    prediction, by which tasks are sorted, is the highest of the clip.
     """
     segments = [
         timeline_result(video.video_id, number, event.label, *_stretch(video, event), event.peak)
@@ -30,7 +31,8 @@ def make_task(video: ScoredVideo, *, scorer: str) -> bytes:
 
 def _url(video: ScoredVideo) -> str:
     if not storage.is_remote(video.uri):
-        return f"/data/local-files/?d={quote(video.file)}"
+        corpus = video.uri.removesuffix(video.file).rstrip("/").rpartition("/")[2]
+        return f"/data/local-files/?d={quote(f'{corpus}/{video.file}'.lstrip('/'))}"
     scheme, _, rest = video.uri.partition("://")
     return f"{_SCHEMES.get(scheme, scheme)}://{rest}"
 
