@@ -14,8 +14,12 @@ from media import write_clip
 
 from artifactscan.export.events.webvtt import write_chapters
 
-PAGE = """<!doctype html><meta charset="utf-8"><video src="clip.webm" preload="auto" muted>
+PAGE = """<!doctype html><meta charset="utf-8"><video preload="auto" muted>
 <track kind="chapters" src="clip.vtt" default></video>"""
+LOAD = """async () => {
+    const clip = await (await fetch('clip.webm')).blob();  // seekable though the server gives no parts of files
+    document.querySelector('video').src = URL.createObjectURL(clip);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +56,25 @@ def test_a_browser_reads_the_chapters(browser: Any, address: str, tmp_path: Path
     (tmp_path / "page.html").write_text(PAGE)
     tab = browser.new_page()
     tab.goto(f"{address}/page.html")
+    tab.evaluate(LOAD)
     tab.wait_for_function("document.querySelector('track').readyState >= 2")
     cues = tab.evaluate("[...document.querySelector('track').track.cues].map(c => [c.startTime, c.endTime, c.text])")
     assert cues == [[0.5, 1.0, "motion 0.90"], [1.0, 2.0, "object 0.70"], [1.0, 1.5, "motion 0.90"]]
-    active = """async time => {
-        const video = document.querySelector('video');
-        video.currentTime = time;
-        await new Promise(done => video.addEventListener('seeked', done, {once: true}));
-        return [...document.querySelector('track').track.activeCues].map(cue => cue.text).sort();
-    }"""
-    assert [tab.evaluate(active, time) for time in (0.7, 1.2, 1.7, 2.5)] == [
-        ["motion 0.90"],
-        ["motion 0.90", "object 0.70"],
-        ["object 0.70"],
-        [],
-    ]
+    for time, texts in {
+        0.7: ["motion 0.90"],
+        1.2: ["motion 0.90", "object 0.70"],
+        1.7: ["object 0.70"],
+        2.5: [],
+        0.6: ["motion 0.90"],
+    }.items():
+        tab.evaluate("time => { document.querySelector('video').currentTime = time; }", time)
+        tab.wait_for_function(
+            """([time, texts]) => {
+                const video = document.querySelector('video'), track = document.querySelector('track').track;
+                const shown = [...track.activeCues].map(cue => cue.text).sort();
+                return !video.seeking && video.currentTime === time && shown.join() === texts.join();
+            }""",
+            arg=[time, texts],
+            timeout=15_000,
+        )
     tab.close()
