@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from parts import THRESHOLDS, failure, manifest_row, record, segment, settle_run, write_manifest, write_part
 
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.export.events.scored_video import ScoredVideo, locate_events
 from artifactscan.labels import LABELS
 from artifactscan.schemas import FRAMES

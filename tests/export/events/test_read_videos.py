@@ -9,7 +9,7 @@ from nights import a_night
 
 from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.given_store import GivenStore, find_scoring_store
-from artifactscan.corpus.listing import video_id
+from artifactscan.corpus.listed_object import video_id
 from artifactscan.errors import UsageError
 from artifactscan.export.events.read_videos import StoredVideos, check_not_empty, choose_runs, find_videos
 from artifactscan.labels import LABELS
