@@ -27,6 +27,7 @@ JOBS = (
     "evaluate",
     "explain",
     "export",
+    "compact",
     "checkpoint",
     "synthesise",
     "demo",

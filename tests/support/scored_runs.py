@@ -36,7 +36,7 @@ def write_run(
     etags = etags or {}
     rows = [manifest_row(uri, etags.get(uri, "1"), "again" if uri in again else "new") for uri in videos]
     rows += [
-        manifest_row(uri, status="settled", settled_run=by, settled_outcome="scored")
+        manifest_row(uri, etags.get(uri, "1"), status="settled", settled_run=by, settled_outcome="scored")
         for uri, by in (settled or {}).items()
     ]
     write_manifest(store, run, rows)

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import tyro
 
 EventTarget = Literal["fiftyone", "label-studio", "cvat", "webvtt"]
-TableTarget = Literal["iceberg", "delta", "duckdb"]
+TableTarget = Literal["iceberg", "delta", "duckdb", "views"]
 EVENT_TARGETS: tuple[str, ...] = get_args(EventTarget)
 
 
@@ -17,8 +17,12 @@ class ExportSettings:
     store: tyro.conf.Positional[str]
     """A scoring store, or an audit's."""
     to: EventTarget | TableTarget
-    """The tool: its events for people who look (the first four), or its tables."""
+    """The tool: events for people who look (the first four), or tables; views: SQL over the store as it lies."""
     output: str
     """Folder to write, or with duckdb the database file."""
     spec: str | None = None
     """With events: the first letters of the spec whose scores to export; without it that of the latest run."""
+    catalog: str | None = None
+    """Iceberg: SQLAlchemy URL of an SQL catalogue, or a name in PyIceberg's configuration; else a file in --output."""
+    namespace: str = "artifactscan"
+    """Iceberg: namespace of the tables."""

@@ -35,6 +35,7 @@ def flag_anew(store: Store, record: RunRecord, thresholds: Mapping[str, float]) 
         ledger = read_table(file, ["video_id", "duration_s"])
         durations_s |= dict(zip(ledger["video_id"].to_pylist(), ledger["duration_s"].to_pylist(), strict=True))
     counts, found = [], 0
+    written: set[str] = set()
     for file in parquet_files(store.frames(record.run)):
         stored = read_table(file)
         frames = stored.select(FRAMES.names).cast(FRAMES)
@@ -42,7 +43,11 @@ def flag_anew(store: Store, record: RunRecord, thresholds: Mapping[str, float]) 
         events = find_events(frames, thresholds, sample_fps=record.spec["sample_fps"], durations_s=durations_s)
         found += events.num_rows
         name = file.rsplit("/", 1)[-1].replace("frames-", "events-")
-        write_table(_like(events, stored), storage.join(store.events(record.run), name))
+        target = storage.join(store.events(record.run), name)
+        write_table(_like(events, stored), target)
+        written.add(target)
+    for file in set(parquet_files(store.events(record.run))) - written:  # frames and events may be merged apart
+        storage.remove_tree(file)
     by_video = pa.concat_tables(counts)
     for file in ledger_files:
         ledger = read_table(file)

@@ -4,7 +4,8 @@ frames/run=<id>/*.parquet    one row per scored frame
 videos/run=<id>/*.parquet    the ledger; objects settled by earlier runs are in unchanged-*.parquet
 events/run=<id>/*.parquet    time-coded events
 runs/<id>/manifest.parquet   the listing, and what the run does about each object
-runs/<id>/parts/             scores as the graph writes them, at least once
+runs/<id>/parts/             scores as the graph writes them, at least once; merged by `artifactscan compact`
+runs/<id>/compacting/        a folder of a table that is being rewritten, or what a kill left of that
 runs/<id>/ray_data_stats.txt Ray Data's statistics of its last execution
 runs/<id>/run.json           what ran; written last: a run without it is not committed
 lease.json                   the job that works on the store now

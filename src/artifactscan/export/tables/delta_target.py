@@ -1,0 +1,95 @@
+"""Delta Lake tables in a local folder, written by delta-rs.
+
+Each commit carries an application transaction for every run that it writes, whose version is the run's mark.
+"""
+
+from contextlib import ExitStack
+from typing import Any
+
+from artifactscan import storage
+from artifactscan.errors import UsageError
+from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
+from artifactscan.export.tables.table_target import Changes, import_package, opening, writing, wrong_columns
+from artifactscan.storage.lease import LEASE_NAME, Lease
+
+
+class DeltaTarget:
+    """The folders frames, videos and events below ``output``, partitioned by run; use it as a context manager."""
+
+    def __init__(self, output: str):
+        self._root = storage.normalise(output)
+        if storage.is_remote(self._root):
+            # delta-rs reaches storages by a library of its own, with other credentials, trust and retries
+            raise UsageError(
+                f"--output {output}: Delta tables are written to local folders only; give one, or take --to iceberg, "
+                "which writes to object storages"
+            )
+        self._deltalake: Any = import_package("deltalake", "delta")
+        exceptions: Any = import_package("deltalake.exceptions", "delta")
+        self._errors: tuple[type[Exception], ...] = (exceptions.DeltaError,)
+        self._lease = Lease(storage.join(self._root, LEASE_NAME), what="export")
+
+    def __enter__(self) -> "DeltaTarget":
+        with ExitStack() as opened:
+            opened.enter_context(self._lease)
+            with opening(f"--output {self._root}", self._errors, "give another folder"):
+                self._tables = {table: self._open(table) for table in EXPORTED}
+                self._present = {table: self._runs_with_rows(table) for table in EXPORTED}
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._opened.__exit__(*error)
+
+    def runs(self) -> set[str]:
+        return set().union(*self._present.values())
+
+    def holds(self, table: str, run: StoredRun) -> bool:
+        """By the mark, and by the rows: of a table that was restored to an earlier version these are gone."""
+        marked = self._tables[table].transaction_version(_application(run)) == run.mark(table)
+        return marked and (run.run in self._present[table] or not run.expected_rows(table))
+
+    def write(self, changes: Changes) -> None:
+        for table, runs in changes.items():
+            self._lease.check_if_due()
+            replaced = sorted({run.run for run in runs} & self._present[table])
+            names = ", ".join(f"'{run}'" for run in sorted(run.run for run in runs))  # plain by read_stored_runs
+            how = {"mode": "overwrite", "predicate": f"run IN ({names})"} if replaced else {"mode": "append"}
+            marks = [self._deltalake.Transaction(_application(run), run.mark(table)) for run in runs]
+            with writing(f"table {self._uri(table)}", self._errors), open_rows(table, runs) as rows:
+                self._deltalake.write_deltalake(
+                    self._tables[table],
+                    rows,
+                    **how,
+                    commit_properties=self._deltalake.CommitProperties(app_transactions=marks),
+                )
+                self._tables[table].update_incremental()
+            self._present[table] = self._runs_with_rows(table)
+
+    def describe(self) -> str:
+        return f"the tables {', '.join(EXPORTED)} in {self._root}"
+
+    def _uri(self, table: str) -> str:
+        return storage.join(self._root, table)
+
+    def _open(self, table: str) -> Any:
+        """The table, made where there is none; UsageError where it has other columns."""
+        uri, schema = self._uri(table), self._deltalake.Schema.from_arrow(EXPORTED[table])
+        if not self._deltalake.DeltaTable.is_deltatable(uri):
+            if storage.list_names(uri):
+                raise UsageError(f"{uri} holds files that are no Delta table; give another --output")
+            return self._deltalake.DeltaTable.create(uri, schema, partition_by=["run"])
+        found = self._deltalake.DeltaTable(uri)
+        columns = {field.name: field.type for field in found.schema().fields}
+        if columns != {field.name: field.type for field in schema.fields}:
+            raise wrong_columns(table, self._root)
+        if found.metadata().partition_columns != ["run"]:
+            raise UsageError(f"{uri} is not partitioned by run, as artifactscan's is; give another --output")
+        return found
+
+    def _runs_with_rows(self, table: str) -> set[str]:
+        return {partition["run"] for partition in self._tables[table].partitions()}
+
+
+def _application(run: StoredRun) -> str:
+    return f"artifactscan/{run.run}"

@@ -1,0 +1,229 @@
+"""Compacts a store: the same rows in fewer files.
+
+What there is much of are the parts of runs: a run writes one for every 16 clips or so, settles them into tables, and no
+job reads them again once it is committed; they stay so that a run can be settled again whose run.json was lost. They
+are merged into parts of FRAMES_PER_PART frames. A part may be there twice, by the contract of settling ("at least
+once"), so that this needs no exchange: the merged part is written, with the names of its sources in its metadata, then
+the sources are removed; what a kill left of them the next call removes, by those names.
+
+The tables have one file for each 200,000 frames of a run. Their small files are merged within the run. They are not
+merged across runs: the name of the folder, `run=<id>`, is the column `run` for pandas, DuckDB, Spark and Athena. Merged
+files with such a column, in folders of other names, make DuckDB and pandas refuse the table; in a folder `run=…` its
+name wins over the column. So a year of nights is 365 such folders for each table, of one file each as a rule;
+`artifactscan export` makes one database of it.
+
+Readers of a table take every file in its folders. So a run's folder is rewritten beside the tables, and exchanged with
+the old one in one step (renameat2): at any moment a listing shows the old files or the new ones. A reader that listed
+the old ones before, and opens one after, finds it gone: an error, never other rows. An object storage has no such step,
+nor have some network file systems: there the tables stay as they are.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from artifactscan import storage
+from artifactscan.errors import LedgerError
+from artifactscan.storage.concurrent import map_in_order
+from artifactscan.storage.folder_exchange import ExchangeUnsupportedError, exchange_folders
+from artifactscan.storage.object_storage import storage_of
+from artifactscan.storage.parquet import open_plain, parquet_bytes, parquet_files, read_batches, read_schema
+from artifactscan.store.layout import Store
+
+FRAMES_PER_PART = 200_000
+"""Frames after which a merged part is closed: as many as settling holds in memory for a file of frames."""
+ROWS_PER_FILE = 1_000_000
+"""Rows of a merged file at most: readers of this package hold a file at a time, 150 MB of frames."""
+_MERGED_PREFIX = "merged-"
+_SOURCES_KEY = b"artifactscan.merged"
+_TABLES = ("frames", "videos", "events")
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """Files of the committed runs of a store, before and after."""
+
+    runs: int = 0
+    files_before: int = 0
+    files_after: int = 0
+    tables_kept: bool = False
+    """Whether tables with several small files stay as they are, as the storage cannot exchange folders."""
+
+    def __add__(self, other: "Compaction") -> "Compaction":
+        return Compaction(
+            runs=self.runs + other.runs,
+            files_before=self.files_before + other.files_before,
+            files_after=self.files_after + other.files_after,
+            tables_kept=self.tables_kept or other.tables_kept,
+        )
+
+
+def compact_store(store: Store, check: Callable[[], None]) -> Compaction:
+    """Merges the parts and the small files of every committed run; the caller holds the store's lease.
+
+    ``check`` is called before each step that others could see; it raises where the lease is lost. After a cut-off at
+    any moment the tables have the same rows, and another call does the rest.
+    """
+    done = Compaction()
+    for record in store.committed():
+        done += _compact_run(store, record.run, check)
+    return done
+
+
+def _compact_run(store: Store, run: str, check: Callable[[], None]) -> Compaction:
+    before = _count_files(store, run)
+    kept = False
+    check()
+    _merge_parts(store, run)
+    if not storage.is_remote(store.root):
+        storage.remove_tree(_staging(store, run))  # of a call that was cut off: unfinished, or the old files
+    for table in _TABLES:
+        groups = [group for group in _small_files(getattr(store, table)(run)) if len(group) > 1]
+        if groups and storage.is_remote(store.root):
+            kept = True
+        elif groups:
+            kept |= not _exchange_merged(store, run, table, groups, check)
+    return replace(Compaction(runs=1, tables_kept=kept), files_before=before, files_after=_count_files(store, run))
+
+
+def _count_files(store: Store, run: str) -> int:
+    folders = [store.parts(run), *(getattr(store, table)(run) for table in _TABLES)]
+    return sum(len(parquet_files(folder)) for folder in folders)
+
+
+def _merge_parts(store: Store, run: str) -> None:
+    """Merges the parts of a run; one that cannot be read, because writing it was cut off, stays as it is."""
+    parts = parquet_files(store.parts(run))
+    merged = [part for part in parts if part.rsplit("/", 1)[-1].startswith(_MERGED_PREFIX)]
+    gone: set[str] = set()
+    for part in merged:
+        sources = json.loads((read_schema(part).metadata or {}).get(_SOURCES_KEY, b"[]"))
+        gone.update(storage.join(store.parts(run), name) for name in sources)
+    _remove([part for part in parts if part in gone])
+    waiting: list[tuple[str, pa.Table]] = []
+    frames = 0
+    left = [part for part in parts if part not in gone]
+    for part, table in zip(left, map_in_order(_read_whole, left), strict=True):
+        if table is None:
+            continue
+        waiting.append((part, table))
+        frames += pc.sum(pc.list_value_length(table["frames"])).as_py() or 0
+        if frames >= FRAMES_PER_PART:
+            _write_merged(store.parts(run), waiting)
+            waiting, frames = [], 0
+    _write_merged(store.parts(run), waiting)
+
+
+def _read_whole(part: str) -> pa.Table | None:
+    try:
+        return open_plain(pa.BufferReader(storage.read_bytes(part))).read()
+    except (pa.ArrowInvalid, OSError):
+        return None
+
+
+def _write_merged(folder: str, parts: Sequence[tuple[str, pa.Table]]) -> None:
+    """Writes the rows of several parts as one, then removes these."""
+    if len(parts) < 2:
+        return
+    names = sorted(part.rsplit("/", 1)[-1] for part, _ in parts)
+    tables = [table.replace_schema_metadata(None) for _, table in parts]
+    merged = pa.concat_tables(tables, promote_options="permissive")
+    merged = merged.replace_schema_metadata({_SOURCES_KEY: json.dumps(names).encode()})
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    storage.write_bytes(storage.join(folder, f"{_MERGED_PREFIX}{digest}.parquet"), parquet_bytes(merged))
+    _remove([part for part, _ in parts])
+
+
+def _remove(files: Sequence[str]) -> None:
+    for _ in map_in_order(_remove_one, files):
+        pass
+
+
+def _remove_one(file: str) -> None:
+    if storage.is_remote(file):
+        storage_of(file).remove(file)
+    else:
+        Path(file).unlink(missing_ok=True)
+
+
+def _staging(store: Store, run: str) -> str:
+    """Where a folder is rewritten: on the file system of the tables, and read by nobody."""
+    return storage.join(store.run(run), "compacting")
+
+
+def _small_files(folder: str) -> Iterator[list[str]]:
+    """The files of a table's folder in groups to merge: of one kind, one schema, and ROWS_PER_FILE rows together."""
+    footers = [(file, *_footer(file)) for file in parquet_files(folder)]
+    for _, alike in groupby(footers, lambda footer: (_kind(footer[0]), footer[1])):
+        group: list[str] = []
+        rows = 0
+        for file, _, count in alike:
+            if group and rows + count > ROWS_PER_FILE:
+                yield group
+                group, rows = [], 0
+            group.append(file)
+            rows += count
+        yield group
+
+
+def _footer(file: str) -> tuple[pa.Schema, int]:
+    filesystem, path = storage.filesystem(file)
+    footer = pq.read_metadata(path, filesystem=filesystem)
+    return footer.schema.to_arrow_schema(), footer.num_rows
+
+
+def _kind(file: str) -> str:
+    """frames, videos, events or unchanged: the ledger's rows of these two are read apart."""
+    return file.rsplit("/", 1)[-1].partition("-")[0]
+
+
+def _exchange_merged(
+    store: Store, run: str, table: str, groups: Sequence[Sequence[str]], check: Callable[[], None]
+) -> bool:
+    """Rewrites the folder of a run's table with each group of files in one, and exchanges it with the old one.
+
+    False, with nothing changed, where the file system cannot exchange folders.
+    """
+    old, new = Path(getattr(store, table)(run)), Path(_staging(store, run), table)
+    new.mkdir(parents=True)
+    merged = {file for group in groups for file in group}
+    for file in old.iterdir():
+        if str(file) not in merged:
+            os.link(file, new / file.name)
+    for group in groups:
+        first, last = (file.rsplit("/", 1)[-1].removesuffix(".parquet") for file in (group[0], group[-1]))
+        # A name that no old file has: a reader that listed those never takes the new rows for some of them.
+        _merge_files(group, new / f"{first}-to-{last.partition('-')[2]}.parquet")
+    if (rows := _count_rows(new)) != (wanted := _count_rows(old)):
+        raise LedgerError(f"{new} has {rows:,} rows where {old} has {wanted:,}; nothing was exchanged")
+    check()
+    try:
+        exchange_folders(new, old)
+        exchanged = True
+    except ExchangeUnsupportedError:
+        exchanged = False
+    storage.remove_tree(_staging(store, run))
+    return exchanged
+
+
+def _merge_files(files: Sequence[str], target: Path) -> None:
+    """Writes the rows of several files as one file, batch by batch; it is on the disk on return."""
+    with target.open("wb") as sink:
+        with pq.ParquetWriter(sink, read_schema(files[0]), compression="zstd") as writer:
+            for file in files:
+                for batch in read_batches(file):
+                    writer.write_batch(batch)
+        sink.flush()
+        os.fsync(sink.fileno())
+
+
+def _count_rows(folder: Path) -> int:
+    return sum(_footer(file)[1] for file in parquet_files(str(folder)))

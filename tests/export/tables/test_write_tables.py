@@ -1,0 +1,190 @@
+"""Every committed run is in the target once, as the store has it now, whatever was exported before."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from exported_nights import HOSTILE, LOWER, READERS, Tables, export, night, stored, write_nights
+
+from artifactscan.errors import CutOffError, UsageError
+from artifactscan.export.tables import table_target
+from artifactscan.jobs.export import main as export_job
+from artifactscan.scoring.flags import flag_anew
+from artifactscan.store.layout import Store
+
+TARGETS = sorted(READERS)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "store"))
+    write_nights(store, 7)
+    return store
+
+
+def files_of(store: Store) -> dict[str, str]:
+    """Path → digest of every file of a store."""
+    files = [path for path in Path(store.root).rglob("*") if path.is_file()]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def in_target(to: str, output: Path) -> Tables:
+    return READERS[to](output)
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_every_row_is_there_once_however_often_it_is_exported(
+    to: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, before = tmp_path / "target", files_of(store)
+    export(store, to, output)
+    assert capsys.readouterr().out.startswith("7 runs written to ")
+    assert in_target(to, output) == stored(store)
+    assert {row["uri"] for row in in_target(to, output)["frames"]} >= set(HOSTILE)
+    export(store, to, output)
+    assert "0 runs written to " in (said := capsys.readouterr().out)
+    assert said.endswith("7 were there already\n")
+    assert in_target(to, output) == stored(store)
+    assert files_of(store) == before
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_the_next_night_and_other_thresholds_change_what_they_concern(
+    to: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "target"
+    export(store, to, output)
+    before = in_target(to, output)
+    write_nights(store, 1, first=7)
+    flag_anew(store, store.committed()[2], LOWER)
+    capsys.readouterr()
+    export(store, to, output)
+    after = in_target(to, output)
+    assert capsys.readouterr().out.startswith("2 runs written to ")
+    assert after == stored(store)
+    assert [row for row in before["events"] if row not in after["events"]], "an event of the other thresholds is gone"
+    assert {row["run"] for row in after["frames"] if row not in before["frames"]} == {night(7)}
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_thresholds_that_leave_no_event_remove_the_events(to: str, store: Store, tmp_path: Path) -> None:
+    output = tmp_path / "target"
+    export(store, to, output)
+    for record in store.committed():
+        flag_anew(store, record, dict.fromkeys(LOWER, 1.0))
+    export(store, to, output)
+    assert in_target(to, output) == stored(store)
+    assert in_target(to, output)["events"] == []
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_run_that_was_settled_again_replaces_its_rows(to: str, store: Store, tmp_path: Path) -> None:
+    output = tmp_path / "target"
+    export(store, to, output)
+    lost = store.committed()[-1]
+    Path(store.run_json(lost.run)).unlink()
+    store.discard_tables([lost.run])
+    write_nights(store, 1, first=6)
+    settled_again = store.committed()[-1]
+    store.commit(replace(settled_again, finished="2026-02-01T00:00:00+00:00"))
+    export(store, to, output)
+    assert in_target(to, output) == stored(store)
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_run_whose_flags_are_being_computed_waits(to: str, store: Store, tmp_path: Path) -> None:
+    output, last = tmp_path / "target", store.committed()[-1]
+    store.commit(last.with_flags_by(None))
+    with pytest.raises(CutOffError, match=rf"^run {last.run} is left out: its flags are being computed anew"):
+        export(store, to, output)
+    assert {row["run"] for row in in_target(to, output)["videos"]} == {record.run for record in store.committed()[:-1]}
+    store.commit(last)
+    export(store, to, output)
+    assert in_target(to, output) == stored(store)
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_target_of_another_store_is_refused(to: str, store: Store, tmp_path: Path) -> None:
+    output, other = tmp_path / "target", Store(str(tmp_path / "other"))
+    export(store, to, output)
+    before = in_target(to, output)
+    write_nights(other, 1, first=20)
+    with pytest.raises(
+        UsageError, match=r"^the target holds 7 runs of another store \(such as 20260101T030000Z-00000000"
+    ):
+        export(other, to, output)
+    assert in_target(to, output) == before
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_runs_that_the_store_has_no_more_stay(
+    to: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, first = tmp_path / "target", store.committed()[0]
+    export(store, to, output)
+    before = in_target(to, output)
+    Path(store.run_json(first.run)).unlink()
+    capsys.readouterr()
+    export(store, to, output)
+    assert "6 were there already, 1 are there that the store does not have" in capsys.readouterr().out
+    assert in_target(to, output) == before
+
+
+@pytest.mark.parametrize(("to", "package"), [("duckdb", "duckdb"), ("delta", "deltalake"), ("iceberg", "pyiceberg")])
+def test_a_missing_package_is_one_sentence(
+    to: str, package: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def not_installed(module: str) -> None:
+        raise ModuleNotFoundError(f"No module named '{package}'", name=package)
+
+    monkeypatch.setattr(table_target, "import_module", not_installed)
+    assert export_job([store.root, "--to", to, "--output", str(tmp_path / "target")]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --to {to} needs {package}, which is not installed: pip install 'artifactscan[tables]'\n"
+    )
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--to", "duckdb", "--output", "s3://bucket/x"], "DuckDB writes local files only; give the path of one"),
+        (["--to", "delta", "--output", "s3://bucket/x"], "Delta tables are written to local folders only; give one"),
+        (["--to", "iceberg", "--output", "s3://bucket/x"], "an object storage, which holds no SQL catalogue; name one"),
+        (["--to", "delta", "--output", "x", "--catalog", "y"], "--catalog goes with --to iceberg; leave it out"),
+        (["--to", "iceberg", "--output", "x", "--namespace", "a b"], "--namespace 'a b' is no name of a namespace"),
+        (["--to", "iceberg", "--output", "x#y"], "which a location of Iceberg cannot have; rename it"),
+        (["--to", "iceberg", "--output", "x", "--catalog", "unheard-of"], "catalogue unheard-of cannot be used: "),
+        (["--to", "duckdb", "--output", "{store}/x.duckdb"], "lies in the store"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    flags: list[str],
+    said: str,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = files_of(store)
+    assert export_job([store.root, *(flag.format(store=store.root) for flag in flags)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert files_of(store) == before
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export_job([str(tmp_path), "--to", "duckdb", "--output", str(tmp_path / "x.duckdb")]) == 2
+    assert "holds no runs; give the folder that `artifactscan score` or `audit` writes to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_the_scores_of_an_audit_are_those_below_its_store(to: str, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "audit" / "scores"))
+    write_nights(store, 2)
+    assert export_job([str(tmp_path / "audit"), "--to", to, "--output", str(tmp_path / "target")]) == 0
+    assert in_target(to, tmp_path / "target") == stored(store)
