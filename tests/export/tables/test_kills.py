@@ -104,6 +104,7 @@ def kill_and_continue(store: Store, to: str, folder: Path, count: int, seconds: 
     pytest.fail(f"only {interrupted} of {4 * count} exports were killed in the middle")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("to", TARGETS)
 def test_a_killed_export_is_continued(
     to: str, store: Store, seconds_of_writing: dict[str, float], tmp_path: Path
@@ -111,7 +112,7 @@ def test_a_killed_export_is_continued(
     kill_and_continue(store, to, tmp_path, 1, seconds_of_writing[to], seed=1)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("to", TARGETS)
 def test_twenty_killed_exports_are_continued(
     to: str, store: Store, seconds_of_writing: dict[str, float], tmp_path: Path

@@ -179,7 +179,7 @@ def test_wrong_usage_is_one_sentence(
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export_job([str(tmp_path), "--to", "duckdb", "--output", str(tmp_path / "x.duckdb")]) == 2
-    assert "holds no runs; give the folder that `artifactscan score` or `audit` writes to" in capsys.readouterr().err
+    assert "has neither nights nor runs; give the folder an audit or a scoring wrote" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("to", TARGETS)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage
+from artifactscan.audit.given_store import find_scoring_store
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.export.settings import ExportSettings
 from artifactscan.export.tables.delta_target import DeltaTarget
@@ -18,7 +19,6 @@ from artifactscan.export.tables.write_views import write_views
 from artifactscan.messages.activity import activity
 from artifactscan.messages.text import printable
 from artifactscan.storage.storage_errors import as_cut_off_errors
-from artifactscan.store.find_scoring_store import find_scoring_store
 from artifactscan.store.layout import Store
 
 ROWS_PER_COMMIT = 500_000
@@ -37,7 +37,7 @@ def write_tables(settings: ExportSettings, console: Console) -> None:
     if settings.to != "iceberg" and settings.catalog is not None:
         raise UsageError(f"--catalog goes with --to iceberg; leave it out with --to {settings.to}")
     with opening(f"store {settings.store}", (), "give the same command again when it can be read"):
-        store = find_scoring_store(settings.store)
+        store = find_scoring_store(storage.normalise(settings.store), flag="STORE").scores
     _check_apart(settings)
     if settings.to == "views":
         with as_cut_off_errors(_WAY_OUT):
