@@ -25,7 +25,7 @@ def find_scoring_store(root: str, *, flag: str) -> GivenStore:
     audit = AuditStore(root)
     if nights := audit.nights():
         return GivenStore(audit.scores, tuple(nights))
-    store = Store(root)
-    if not store.run_ids():
-        raise UsageError(f"{flag} {root} has neither nights nor runs; give the folder an audit or a scoring wrote")
-    return GivenStore(store, ())
+    for store in (Store(root), audit.scores):  # the latter without nights: the first one was cut off
+        if store.run_ids():
+            return GivenStore(store, ())
+    raise UsageError(f"{flag} {root} has neither nights nor runs; give the folder an audit or a scoring wrote")
