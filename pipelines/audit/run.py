@@ -1,7 +1,7 @@
 """One night of the audit: canaries, scoring, tables, verdict, page, commit, webhook."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +23,7 @@ from artifactscan.audit.policy import Policy, load_policy
 from artifactscan.audit.policy import as_record as policy_record
 from artifactscan.audit.print_verdict import print_night
 from artifactscan.audit.settings import SECRETS, AuditSettings
+from artifactscan.audit.tracked_nights import tracked_nights
 from artifactscan.audit.verdict import judge_night, remarks, scorer_moved
 from artifactscan.audit.video_groups import check_matches, load_grouping
 from artifactscan.audit.write_pages import write_latest, write_pages
@@ -50,6 +51,9 @@ from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import read_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.versions import versions
+from artifactscan.telemetry.finished_span import counted
+from artifactscan.telemetry.mlflow_runs import check_mlflow, log_runs
+from artifactscan.telemetry.tracing import span, tracing, tracing_note
 
 WEBHOOK_VARIABLE = "ARTIFACTSCAN_WEBHOOK"
 _FILES = ("metadata", "human_labels", "policy")
@@ -63,17 +67,20 @@ def audit(settings: AuditSettings) -> int:
         check_paths(settings, "corpus", "store", *_FILES)
         if webhook := settings.webhook or os.environ.get(WEBHOOK_VARIABLE):
             check_webhook(webhook)
+        check_mlflow(settings.mlflow)
         settings = pin_revisions(settings, "checkpoint", "human_labels", out=out)
         check_cluster(settings, settings.corpus, settings.store)
         store = AuditStore(storage.normalise(settings.store))
         store.check(settings.corpus)
         check_apart(settings.store, settings.corpus, output_flag="store", input_flag="corpus")
         storage.check_writable(store.root)
-        with Lease(store.lease) as lease:
+        with tracing(), span("audit", store=store.root) as facts, Lease(store.lease) as lease:
             job = _prepare(settings, store, out)
             add_job_metadata(run=job.night, store=store.root, verdict="under way")
             with as_cut_off_errors():
                 night, page = _run_night(job, lease)
+            facts |= {"night": night.night, "runs": ", ".join(night.runs), "exit_code": night.verdict.code}
+            facts |= counted(night.outcomes)
     found = store.estimates(night.night)
     estimates = read_table(found) if storage.exists(found) else ESTIMATES.empty_table()
     print_night(night, store.table(night, "sampling", SAMPLING), estimates, page, console())
@@ -82,7 +89,18 @@ def audit(settings: AuditSettings) -> int:
         out.print(Text(trouble, style="yellow"), soft_wrap=True)
     if webhook and (failure := notify(webhook, night, page=page)):
         out.print(Text(failure, style="yellow"), soft_wrap=True)
+    if settings.mlflow and (failure := _log_to_mlflow(settings.mlflow, store, [*job.nights, night])):
+        out.print(Text(failure, style="yellow"), soft_wrap=True)
     return night.verdict.code
+
+
+def _log_to_mlflow(experiment: str, store: AuditStore, nights: Sequence[Night]) -> str | None:
+    """Logs the nights that the experiment lacks; a sentence where that failed, which changes no verdict."""
+    try:
+        source, runs = tracked_nights(store, nights)
+    except (UsageError, OSError) as error:  # tables of an earlier night that are lost
+        return f"no night was logged by MLflow: {error}"
+    return log_runs(experiment, source, runs, again="the next audit sends them again")
 
 
 def _prepare(settings: AuditSettings, store: AuditStore, out: Console) -> AuditJob:
@@ -182,7 +200,7 @@ def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
         remote = filter(storage.is_remote, worst["uri"].to_pylist())
         if any(map(storage.credentials_are_temporary, remote)):
             results.notes.append("the links to videos are signed with temporary credentials and end when those do")
-    results.notes += lease.notes
+    results.notes += [*lease.notes, *filter(None, [tracing_note()])]
     others = {"canaries": results.canaries, "pictures": pictures, "label_sample": results.label_sample}
     folder = job.store.write_tables(job.night, {**tables.by_name(), **others})
     night = _record(job, results, tables, folder)

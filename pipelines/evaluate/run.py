@@ -133,6 +133,7 @@ def _logits(
     from artifactscan.model.backbone import check_weights
     from artifactscan.pipelines.ingest import build_frame_table
     from artifactscan.pipelines.ray_cluster import ray_data
+    from artifactscan.pipelines.ray_cluster.node_losses import LossWatch
     from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
     from artifactscan.pipelines.ray_cluster.resources import Resources, uses_gpu
     from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
@@ -161,7 +162,7 @@ def _logits(
     spec = checkpoint.card.input
     cache = settings.cache or storage.join(root, "frames")
     table = build_frame_table.build_frame_table(labelled, spec, cache, pools=pools, limits=settings.limits())
-    with ray_data.ray_errors_as_cut_off():
+    with ray_data.ray_errors_as_cut_off(), LossWatch():
         scored = (
             build_frame_table.load_frames(table)
             .map_batches(

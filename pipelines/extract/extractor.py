@@ -59,7 +59,7 @@ class FrameExtractor:
         from artifactscan.pipelines.extract import graph
         from artifactscan.pipelines.ray_cluster import progress
 
-        tally = progress.start_tally(work.num_rows)
+        tally = progress.start_tally(work.num_rows, "extract")
         with progress.show_progress(tally, total=work.num_rows, quiet=settings.quiet):
             return graph.run_extract_graph(
                 work,

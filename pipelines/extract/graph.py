@@ -18,6 +18,7 @@ from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeSettings
 from artifactscan.extract.extraction_tables import EXTRACTED, shown_outcome
 from artifactscan.extract.write_frames import ImageWriter, take_frames
+from artifactscan.pipelines.ray_cluster.node_losses import LossWatch
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.progress import Tally
 from artifactscan.pipelines.ray_cluster.ray_data import (
@@ -65,7 +66,7 @@ def run_extract_graph(
     CutOffError where a node or the storage fails for good.
     """
     per_block = videos_per_block(work, pools)
-    with ray_errors_as_cut_off():
+    with ray_errors_as_cut_off(), LossWatch():
         decoders_only = replace(pools, classifiers=0)
         extracted = make_dataset(work, per_block, decoders_only).map_batches(
             Extract,

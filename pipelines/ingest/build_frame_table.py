@@ -11,6 +11,7 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
+from artifactscan.pipelines.ray_cluster.node_losses import LossWatch
 from artifactscan.pipelines.ray_cluster.pool_sizes import LIGHT_CPUS, PoolSizes
 from artifactscan.pipelines.ray_cluster.ray_data import (
     actor_pool,
@@ -72,7 +73,7 @@ def _decode(
     storage.remove_tree(table.root)  # parts of an interrupted run
     filesystem, parts = storage.filesystem(table.parts)
     decoding = every_frame_settings(spec, DecodeSettings(input=spec, limits=limits))
-    with ray_errors_as_cut_off():
+    with ray_errors_as_cut_off(), LossWatch():
         (
             make_dataset(clips_to_decode(labelled), 1)
             .map_batches(

@@ -13,6 +13,7 @@ from artifactscan.decode.reader import VideoReader
 from artifactscan.decode.sandbox.supervisor import SandboxedDecoder
 from artifactscan.decode.video import DecodeLimits, DecodeSettings
 from artifactscan.model.checkpoint import Checkpoint
+from artifactscan.pipelines.ray_cluster.node_losses import LossWatch
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.ray_data import actor_pool, make_dataset, ray_errors_as_cut_off
 from artifactscan.storage.lease import Lease
@@ -143,7 +144,7 @@ def _embed(
     assert probe is not None
     decoding = every_frame_settings(spec, DecodeSettings(input=spec, limits=limits))
     problems: list[str] = []
-    with ray_errors_as_cut_off():
+    with ray_errors_as_cut_off(), LossWatch():
         batches = (
             make_dataset(clips, 1)
             .map_batches(

@@ -15,6 +15,7 @@ from artifactscan.judge.judgement_tables import ANSWERS
 from artifactscan.judge.pace import SharedPace
 from artifactscan.pipelines.judge.progress_line import ProgressLine
 from artifactscan.pipelines.ray_cluster.node_affinity import on_driver_node
+from artifactscan.pipelines.ray_cluster.node_losses import LossWatch
 from artifactscan.pipelines.ray_cluster.pool_sizes import LIGHT_CPUS
 from artifactscan.pipelines.ray_cluster.ray_data import MOST_BLOCKS, make_dataset, ray_errors_as_cut_off
 from artifactscan.storage.concurrent import map_in_order
@@ -97,7 +98,7 @@ def run_judge_graph(
     silence_s = per_block * (
         request.attempts * (request.timeout_s + LONGEST_WAIT_S) + 60 * concurrent / requests_per_minute
     )
-    with ray_errors_as_cut_off(), progress:
+    with ray_errors_as_cut_off(), LossWatch(), progress:
         answered = make_dataset(asks, per_block, silence_s=silence_s).map_batches(
             Ask,
             batch_size=None,

@@ -17,6 +17,7 @@ from artifactscan.judge.prompt import answer_schema
 from artifactscan.labels import SEVERITY_COLUMNS
 from artifactscan.pipelines.judge.graph import write_answers
 from artifactscan.pipelines.judge.progress_line import ProgressLine
+from artifactscan.pipelines.ray_cluster.node_losses import LossWatch
 from artifactscan.pipelines.ray_cluster.ray_data import make_dataset, ray_errors_as_cut_off
 
 ROWS_PER_BATCH = 16
@@ -47,7 +48,7 @@ def run_vllm_graph(
         should_continue_on_error=True,
     )
     processor = build_processor(config, preprocess=lambda row: engine_row(row, root, request))
-    with ray_errors_as_cut_off(), progress:
+    with ray_errors_as_cut_off(), LossWatch(), progress:
         answered = processor(make_dataset(asks, ROWS_PER_BATCH)).iter_rows()
         write_answers((_as_table(answer_row(row)) for row in answered), parts, progress)
 

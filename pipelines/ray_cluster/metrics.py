@@ -4,6 +4,9 @@ Ray serves them on every node, with the prefix `ray_`, and the suffix `_total` f
 outcome of each video, exactly once, is in the ledger. A block that Ray repeats is counted again here, and a video in
 slices is counted with its first slice.
 
+Each has the label `run` beside its own: the run that the process works for (`work_for`). An actor works for one run, so
+that a night adds as many series as it has runs.
+
 Behaviour of Ray 2.60: a series starts with its first value, not with zero, so rates miss that value. Ray computes the
 `_sum` of a histogram from the middles of the buckets: quantiles are exact to a bucket, sums are estimates. A counter
 outlives the process that counted, a gauge does not.
@@ -19,6 +22,8 @@ from ray.util.metrics import Counter, Gauge, Histogram
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 150, 300)
 """Bucket boundaries up to the time limit of a video."""
 _BATCH_FRAMES = (1, 4, 16, 32, 64, 128, 256, 512)
+RUN = "run"
+"""The label that all metrics have."""
 _REFRESH_S = 2.0
 """Interval at which gauges are set again: Ray drops one that was not set for two of its reports, 20 s."""
 
@@ -38,9 +43,14 @@ class Metric:
         """Its name in Prometheus."""
         return f"ray_{self.name}" + ("_total" if self.kind == "counter" else "")
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its tags, and RUN."""
+        return (*self.tags, RUN)
+
     def record(self, value: float = 1, **tags: str) -> None:
         """Adds to a counter, sets a gauge until it is set again or its process ends, or adds to a histogram."""
-        instrument = _instrument(self)
+        instrument, tags = _instrument(self), {**tags, RUN: _run}
         if isinstance(instrument, Counter):
             if value > 0:
                 instrument.inc(value, tags=tags)
@@ -89,15 +99,24 @@ METRICS: tuple[Metric, ...] = (
 )
 
 
+_run = ""
+
+
+def work_for(run: str) -> None:
+    """Names the run of all that this process records from now on; empty where there is none."""
+    global _run
+    _run = run
+
+
 @cache
 def _instrument(metric: Metric) -> Counter | Gauge | Histogram:
     """Ray's object for this metric: one per name and process."""
     if metric.kind == "counter":
-        return Counter(metric.name, description=metric.description, tag_keys=metric.tags)
+        return Counter(metric.name, description=metric.description, tag_keys=metric.labels)
     if metric.kind == "gauge":
-        return Gauge(metric.name, description=metric.description, tag_keys=metric.tags)
+        return Gauge(metric.name, description=metric.description, tag_keys=metric.labels)
     return Histogram(
-        metric.name, description=metric.description, boundaries=list(metric.boundaries), tag_keys=metric.tags
+        metric.name, description=metric.description, boundaries=list(metric.boundaries), tag_keys=metric.labels
     )
 
 

@@ -11,15 +11,21 @@ from artifactscan.pipelines.ray_cluster import metrics
 from artifactscan.pipelines.ray_cluster.node_affinity import on_driver_node
 from artifactscan.scoring import progress
 from artifactscan.scoring.progress import STARTING, Progress, Snapshot
+from artifactscan.telemetry.finished_span import FinishedSpan
 
 READ_TIMEOUT_S = 5.0
+MOST_SPANS = 10_000
+"""Spans that wait for the driver at most, some megabytes; it takes them every second."""
 
 
 class Tally(progress.Tally):
-    """Keeps the gauges of what is waiting as well."""
+    """Keeps the gauges of what is waiting as well, and the actors' spans until the driver takes them."""
 
-    def __init__(self, total: int = 0) -> None:
+    def __init__(self, total: int = 0, run: str = "") -> None:
         super().__init__(total)
+        self.spans: list[FinishedSpan] = []
+        self.lost_spans = 0
+        metrics.work_for(run)
         metrics.VIDEOS_WAITING.record(total)  # shows also for a run that never starts
 
     def add(self, frames: int, outcomes: dict[str, str], notes: list[str]) -> None:
@@ -31,6 +37,19 @@ class Tally(progress.Tally):
         super().add_decoded(frames)
         self._record_waiting_frames()
 
+    def add_span(self, span: FinishedSpan) -> None:
+        """Keeps a span, unless MOST_SPANS wait already."""
+        if len(self.spans) < MOST_SPANS:
+            self.spans.append(span)
+        else:
+            self.lost_spans += 1
+
+    def take_spans(self) -> tuple[list[FinishedSpan], int]:
+        """The spans since the last call, and how many more there were no room for."""
+        taken, lost = self.spans, self.lost_spans
+        self.spans, self.lost_spans = [], 0
+        return taken, lost
+
     def _record_waiting_frames(self) -> None:
         metrics.FRAMES_WAITING.record(max(0, self.snapshot.decoded - self.snapshot.frames))
 
@@ -38,9 +57,9 @@ class Tally(progress.Tally):
 _TallyActor = ray.remote(num_cpus=0)(Tally)
 
 
-def start_tally(total: int) -> ActorProxy[Tally]:
-    """A tally of ``total`` videos on the driver's node."""
-    return _TallyActor.options(scheduling_strategy=on_driver_node()).remote(total)
+def start_tally(total: int, run: str) -> ActorProxy[Tally]:
+    """A tally of ``total`` videos on the driver's node; ``run``: the label of its gauges."""
+    return _TallyActor.options(scheduling_strategy=on_driver_node()).remote(total, run)
 
 
 def read_tally(tally: ActorProxy[Tally]) -> Snapshot:

@@ -41,8 +41,10 @@ MOST_BLOCKS = 20_000
 _USAGE_ERROR = re.compile(r"^artifactscan\.errors\.UsageError: (.+)$", re.MULTILINE)
 
 
-def report_actor(stage: str, tally: ActorProxy[Tally]) -> None:
-    """Tells the tally and the metrics that this actor runs, and on which node; Ray may restart it on another one."""
+def report_actor(stage: str, run: str, tally: ActorProxy[Tally]) -> None:
+    """Tells the tally and the metrics that this actor works for ``run``, and on which node; Ray may restart it on
+    another one."""
+    metrics.work_for(run)
     context = ray.get_runtime_context()
     tally.worker_started.remote(stage, context.get_actor_id(), context.get_node_id())
     metrics.ACTORS.record(1, stage=stage)

@@ -29,7 +29,8 @@ class Executor(Protocol):
         ...
 
     def execute(self, job: ScoringJob, run: str, work: pa.Table, watch: Stopwatch) -> set[str]:
-        """Scores ``work``, one row per slice, into the run's parts; returns the classifiers' notes.
+        """Scores ``work``, one row per slice, into the run's parts; returns the classifiers' notes, and
+        others on what went differently than asked or usual.
 
         CutOffError where the machine or the cluster gives out, NodesLostError where another executor could go on.
         """

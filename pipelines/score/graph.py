@@ -1,6 +1,6 @@
 """The scoring graph on Ray Data: rows of work in, parts with scores out, each at least once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,8 @@ from artifactscan.messages.logs import actor_log
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.pipelines.ray_cluster import metrics
-from artifactscan.pipelines.ray_cluster.node_watch import NodeWatch
+from artifactscan.pipelines.ray_cluster.node_losses import LossWatch
+from artifactscan.pipelines.ray_cluster.node_watch import STUCK_S, NodeWatch
 from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes
 from artifactscan.pipelines.ray_cluster.progress import Tally
 from artifactscan.pipelines.ray_cluster.ray_data import (
@@ -25,19 +26,21 @@ from artifactscan.pipelines.ray_cluster.ray_data import (
     report_actor,
     videos_per_block,
 )
+from artifactscan.pipelines.ray_cluster.worker_spans import give_span
 from artifactscan.scoring.stages import SEGMENTS_PER_BATCH, ClassifyStage, DecodeStage, log_fault
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import write_part
 from artifactscan.storage.retries import RetryLimits
+from artifactscan.telemetry.finished_span import FinishedSpan
 
 
 class Decode:
     """Actor of the decoding stage, which reports to the tally, the metrics, and for faults of videos to the log."""
 
-    def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally]):
-        self.tally, self.log = tally, actor_log(run)
+    def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally], traced: bool):
+        self.tally, self.traced, self.log = tally, traced, actor_log(run)
         self.stage = DecodeStage(settings, self, niceness=niceness)
-        report_actor("decode", tally)
+        report_actor("decode", run, tally)
 
     def __call__(self, work: pa.Table) -> Iterator[pa.Table]:
         return self.stage.decode(work)
@@ -58,17 +61,28 @@ class Decode:
                 metric.record(seconds)
         log_fault(self.log, row, verdict)
 
+    def block_done(self, span: FinishedSpan) -> None:
+        """Hands a span to the driver's trace, where there is one."""
+        if self.traced:
+            give_span(self.tally, span)
+
 
 class Classify:
     """CPU or GPU actor of the classifying stage, which reports to the tally and the metrics."""
 
     def __init__(
-        self, stored: ray.ObjectRef, settings: ClassifySettings, threads: int, run: str, tally: ActorProxy[Tally]
+        self,
+        stored: ray.ObjectRef,
+        settings: ClassifySettings,
+        threads: int,
+        run: str,
+        tally: ActorProxy[Tally],
+        traced: bool,
     ):
         actor_log(run)
-        self.tally = tally
+        self.tally, self.traced = tally, traced
         self.stage = ClassifyStage(ray.get(stored), settings, self, threads=threads)
-        report_actor("classify", tally)
+        report_actor("classify", run, tally)
 
     def __call__(self, segments: pa.Table) -> Iterator[pa.Table]:
         yield self.stage.classify(segments)  # a generator: Ray Data hides the cause of what other functions raise
@@ -84,6 +98,11 @@ class Classify:
             metrics.BATCH_FRAMES.record(frames)
             metrics.BATCHES.record(device=self.stage.device, precision=self.stage.precision)
 
+    def block_done(self, span: FinishedSpan) -> None:
+        """Hands a span to the driver's trace, where there is one."""
+        if self.traced:
+            give_span(self.tally, span)
+
 
 def run_graph(
     work: pa.Table,
@@ -95,9 +114,13 @@ def run_graph(
     classifying: ClassifySettings,
     checkpoint: Checkpoint,
     tally: ActorProxy[Tally],
+    traced: bool,
+    on_lost_node: Callable[[str], None],
 ) -> str:
     """Scores ``work``, one row per slice, writes the scores as files in ``parts``, and returns Ray Data's statistics.
 
+    ``traced``: the actors give the spans of their blocks to the tally. ``on_lost_node``: is given a sentence on each
+    node that dies meanwhile, from another thread.
     CutOffError where the machine or the cluster gives out, NodesLostError where a node was lost whose actors have no
     room elsewhere; the parts written so far stay.
     """
@@ -106,7 +129,11 @@ def run_graph(
     # Longest legitimate silence: decode timeout plus two fetch retry budgets, as a slice first waits for another
     # decoder's download and then, if that fails, does its own. Ray Data sees progress only after a whole block.
     silence_s = decoding.limits.video_timeout_s + 2 * RetryLimits().total_wait_s
-    with ray_errors_as_cut_off(), NodeWatch(tally, silence_s=silence_s):
+    with (
+        ray_errors_as_cut_off(),
+        LossWatch(on_lost_node, restarted_after_s=STUCK_S),
+        NodeWatch(tally, silence_s=silence_s),
+    ):
         dataset = make_dataset(work, per_block, pools, silence_s=per_block * silence_s)
         # map_batches refuses GPUs without a batch size; with one Ray Data would join blocks.
         decode = dataset.map_batches_internal if pools.decoder_gpus else dataset.map_batches
@@ -115,7 +142,7 @@ def run_graph(
             batch_size=None,
             batch_format="pyarrow",
             compute=actor_pool(pools.decoders, pools.most_decoders),
-            fn_constructor_args=(decoding, pools.niceness, run, tally),
+            fn_constructor_args=(decoding, pools.niceness, run, tally, traced),
             num_cpus=pools.decoder_cpus,
             num_gpus=pools.decoder_gpus or None,
             label_selector=pools.decoder_label,
@@ -124,7 +151,7 @@ def run_graph(
             batch_size=SEGMENTS_PER_BATCH[pools.device],
             batch_format="pyarrow",
             compute=actor_pool(pools.classifiers, pools.most_classifiers),
-            fn_constructor_args=(stored, classifying, pools.classifier_threads, run, tally),
+            fn_constructor_args=(stored, classifying, pools.classifier_threads, run, tally, traced),
             num_cpus=pools.classifier_cpus,
             num_gpus=pools.classifier_gpus,
             label_selector=pools.classifier_label,

@@ -18,6 +18,8 @@ from artifactscan.scoring.stages import SEGMENTS_PER_BATCH, ClassifyStage, Decod
 from artifactscan.scoring.stopwatch import Stopwatch
 from artifactscan.storage.concurrent import ReadAhead
 from artifactscan.storage.parquet import write_part
+from artifactscan.telemetry.finished_span import FinishedSpan
+from artifactscan.telemetry.tracing import SpanRecorder, span_recorder
 
 WAITING_SEGMENTS = 4
 """Decoded segments that may wait for the classifier: 64 frames of 224 x 384 pixels each take 66 MB together."""
@@ -39,7 +41,7 @@ class LocalExecutor:
         """Scores ``work`` into the run's parts; returns the classifier's notes."""
         settings = job.settings
         total = pc.sum(pc.equal(work["slice"], 0)).as_py() or 0  # a video is counted with its first slice
-        report = _Report(total)
+        report = _Report(total, span_recorder(run=run))
         log = log_json(run, sys.stderr) if settings.log_format == "json" else None
         with (
             watch.stage("score"),
@@ -57,10 +59,10 @@ class LocalExecutor:
 
 
 class _Report:
-    """Counts what the stages report, and logs the faults of videos."""
+    """Counts what the stages report, records the spans of their blocks, and logs the faults of videos."""
 
-    def __init__(self, total: int):
-        self.tally = Tally(total)
+    def __init__(self, total: int, recorder: SpanRecorder | None):
+        self.tally, self._recorder = Tally(total), recorder
 
     def decoded(self, row: dict[str, Any], segment: Segment, counts: ReaderCounts) -> None:
         self.tally.add_decoded(len(segment.frame_index))
@@ -69,3 +71,7 @@ class _Report:
 
     def classified(self, frames: int, seconds: float, outcomes: dict[str, str], notes: list[str]) -> None:
         self.tally.add(frames, outcomes, notes)
+
+    def block_done(self, span: FinishedSpan) -> None:
+        if self._recorder is not None:
+            self._recorder.record(span)

@@ -1,5 +1,6 @@
 """Executes the scoring graph on Ray: starts or joins it, waits for its nodes, sizes the pools."""
 
+import logging
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -19,10 +20,14 @@ from artifactscan.pipelines.ray_cluster.pool_sizes import PoolSizes, size_pools
 from artifactscan.pipelines.ray_cluster.ray_data import ray_errors_as_cut_off
 from artifactscan.pipelines.ray_cluster.resources import Node, Resources, read_resources, uses_gpu
 from artifactscan.pipelines.ray_cluster.start_cluster import start_cluster
+from artifactscan.pipelines.ray_cluster.worker_spans import WorkerSpans
 from artifactscan.pipelines.score.graph import run_graph
 from artifactscan.pipelines.score.request import ScoringJob
 from artifactscan.scoring.nvdec_probe import measure_nvdec
 from artifactscan.scoring.stopwatch import Stopwatch
+from artifactscan.telemetry.tracing import span_recorder
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,24 @@ class RayExecutor:
         return self.pools.device
 
     def execute(self, job: ScoringJob, run: str, work: pa.Table, watch: Stopwatch) -> set[str]:
-        """Runs the graph once over ``work`` and writes Ray Data's statistics; returns the classifiers' notes."""
+        """Runs the graph once over ``work`` and writes Ray Data's statistics; returns the notes of the classifiers, and
+        on nodes that were lost meanwhile."""
         settings = job.settings
         total = pc.sum(pc.equal(work["slice"], 0)).as_py() or 0  # a video is counted with its first slice
-        tally = progress.start_tally(total)
+        metrics.work_for(run)
+        tally, lost_nodes = progress.start_tally(total, run), list[str]()
         log = log_json(run, sys.stderr) if settings.log_format == "json" else None
-        with watch.stage("score"), progress.show_progress(tally, total=total, quiet=settings.quiet, log=log):
+        recorder = span_recorder(run=run)
+
+        def note_lost_node(sentence: str) -> None:
+            _log.warning(sentence)
+            lost_nodes.append(sentence)
+
+        with (
+            watch.stage("score"),
+            WorkerSpans(tally, recorder),
+            progress.show_progress(tally, total=total, quiet=settings.quiet, log=log),
+        ):
             try:
                 stats = run_graph(
                     work,
@@ -60,15 +77,17 @@ class RayExecutor:
                     classifying=job.classifying(self.device),
                     checkpoint=job.checkpoint,
                     tally=tally,
+                    traced=recorder is not None,
+                    on_lost_node=note_lost_node,
                 )
             except NodesLostError:
                 metrics.RETRIES.record(what="graph")
-                raise
+                raise NodesLostError(lost_nodes) from None
         storage.write_bytes(job.store.stats(run), stats.encode())
         try:
-            return progress.read_tally(tally).notes | self.notes
+            return progress.read_tally(tally).notes.union(self.notes, lost_nodes)
         except RayError:
-            return {"the notes of the classifiers are not known: the tally is gone"} | self.notes
+            return {"the notes of the classifiers are not known: the tally is gone", *lost_nodes} | self.notes
 
 
 def prepare_cluster(job: ScoringJob, *, frames: int, local_uri: str | None, device: str | None = None) -> RayExecutor:

@@ -60,8 +60,9 @@ def score_open_videos(
         try:
             notes |= executor.execute(job, run, work, watch)
             rounds += 1
-        except NodesLostError:
+        except NodesLostError as error:
             lost += 1
+            notes.update(error.lost_nodes)
             if lost > MOST_LOST:
                 raise CutOffError(
                     f"the run was cut off: nodes were lost {lost} times; the same command continues it"

@@ -42,6 +42,8 @@ from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.layout import manifest_schema, new_run_id
 from artifactscan.store.run_records import RunRecord
 from artifactscan.store.versions import versions
+from artifactscan.telemetry.finished_span import counted
+from artifactscan.telemetry.tracing import span, tracing, tracing_note
 
 _VERDICTS = {EXIT_OK: "all well", EXIT_TOO_MANY_FAILED: "too many videos without a frame scored"}
 
@@ -143,7 +145,15 @@ def _show_plan(job: ScoringJob) -> int:
 
 
 def _score(job: ScoringJob) -> ScoringResult:
-    """Finishes the run that was cut off, if there is one, and then does what is new."""
+    """Finishes the run that was cut off, if there is one, and then does what is new; all of it is one trace."""
+    with tracing(), span("score", store=job.store.root) as facts:
+        result = _finish_and_begin(job)
+        facts |= {"runs": ", ".join(run.run for run in result.runs), "exit_code": result.code}
+        facts["frames"] = sum(run.counts["frames"] for run in result.runs)
+        return result
+
+
+def _finish_and_begin(job: ScoringJob) -> ScoringResult:
     check_input(job.settings.input, job.settings.listing())  # before the store's folder is made
     storage.check_writable(job.store.root)
     runs: list[RunRecord] = []
@@ -158,8 +168,9 @@ def _score(job: ScoringJob) -> ScoringResult:
             runs.append(_do_run(job, run, lease, Stopwatch(), frames_per_byte=frames_per_byte, continued=True))
             job = job.after(runs[0])
         watch, manifest = Stopwatch(), Path(folder, "manifest.parquet")
-        with watch.stage("plan"), activity("listing the corpus", job.settings.quiet):
+        with watch.stage("plan"), activity("listing the corpus", job.settings.quiet), span("plan") as facts:
             plan = _make_plan(job, manifest)
+            facts |= {"videos": plan.listed, "new": plan.new, "changed": plan.changed, "settled": plan.settled}
         # Videos that the continued run could not read are not tried again in the same call.
         again = plan.again and job.settings.retry_failed
         if plan.new or plan.changed or plan.removed or again or not (runs or plan.nothing_new):
@@ -252,10 +263,17 @@ def _do_run(
             job, run, watch, frames_per_byte=frames_per_byte, executor=executor, continued=continued
         )
         lease.check()
-        with watch.stage("settle"), activity("writing the tables", job.settings.quiet):
+        with (
+            watch.stage("settle"),
+            activity("writing the tables", job.settings.quiet),
+            span("settle", run=run) as facts,
+        ):
             totals = settle(store, run, attempts, _scored_by(job))
+            facts |= {"videos": totals.listed, "frames": totals.frames, "events": totals.events}
+            facts |= counted(totals.outcomes)
         lease.check()
-        record = _make_record(job, run, totals, notes.union(lease.notes), watch, started)
+        notes.update(lease.notes, filter(None, [tracing_note()]))
+        record = _make_record(job, run, totals, notes, watch, started)
         store.commit(record)
     print_run(store, record, checkpoint.card.thresholds, job.out, unproven=checkpoint.card.unproven())
     if not checkpoint.card.trained:

@@ -1,5 +1,6 @@
 """What every way of training leaves: the evaluation of held-out frames, and the checkpoint with its card."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,8 +21,10 @@ from artifactscan.model.checkpoint import Card, Checkpoint, save_checkpoint
 from artifactscan.model.operating_point import OperatingPoint
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import write_table
+from artifactscan.telemetry.mlflow_runs import log_runs
 from artifactscan.training.labelled_frames import LabelledFrames
 from artifactscan.training.settings import FinetuneSettings
+from artifactscan.training.tracked_finetuning import tracked_finetuning
 
 NOT_TUNED = "nothing: logits as they are, and thresholds of one half"
 
@@ -137,6 +140,16 @@ def write_checkpoint(
         results.out.print(Text(note, style="yellow"), soft_wrap=True)
     results.out.print(Text(f"checkpoint  {printable(folder)}"), soft_wrap=True)
     return checkpoint
+
+
+def log_to_mlflow(experiment: str, root: str, record: str, out: Console) -> None:
+    """Logs the finished fine-tuning in ``root``, of which ``record`` is the finetune.json, unless that is done or no
+    experiment is named; a failure is a line, and changes no result."""
+    if not experiment:
+        return
+    source, runs = tracked_finetuning(root, json.loads(storage.read_bytes(record)))
+    if failure := log_runs(experiment, source, runs, again="the same command sends them again"):
+        out.print(Text(failure, style="yellow"), soft_wrap=True)
 
 
 def notes_on_card(card: Card, aim: Aim) -> list[str]:

@@ -40,6 +40,7 @@ from artifactscan.pipelines.train.results import (
     BackboneResults,
     FoldSummary,
     evaluate_folds,
+    log_to_mlflow,
     summary_of_rows,
     write_checkpoint,
 )
@@ -48,6 +49,7 @@ from artifactscan.storage.digest import digest
 from artifactscan.storage.lease import LEASE_NAME, Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.versions import versions_of
+from artifactscan.telemetry.mlflow_runs import check_mlflow
 from artifactscan.training.backbone_cost import measure_backbone_cost
 from artifactscan.training.epoch_history import write_history
 from artifactscan.training.initial_weights import initial_checkpoint
@@ -68,6 +70,7 @@ _NOT_IN_DIGEST = (
     "cache",
     "decode_actors",
     "max_failures",
+    "mlflow",
     "node_wait_s",
     "output",
     "resamples",
@@ -81,6 +84,7 @@ _PACKAGES = ("artifactscan", "ray", "torch", "timm", "av")
 def finetune(settings: FinetuneSettings) -> int:
     """Trains and evaluates backbones and writes checkpoints; returns the exit code; errors go to the caller."""
     check_paths(settings, "labels", "clips", "output", "cache")
+    check_mlflow(settings.mlflow)
     out, root = console(), storage.normalise(settings.output)
     asked, settings = settings, pin_revisions(settings, "labels", "init", out=out)
     check_not_an_input(settings.output, *label_inputs(settings.labels, settings.clips), ("--init", settings.init))
@@ -95,6 +99,7 @@ def finetune(settings: FinetuneSettings) -> int:
     with as_cut_off_errors(), Lease(storage.join(root, LEASE_NAME), what="fine-tuning") as lease:
         if _already_finished(root, request):
             out.print(f"nothing to do: {root} holds this fine-tuning, finished")
+            log_to_mlflow(settings.mlflow, root, storage.join(root, RECORD_NAME), out)
             return EXIT_OK
         out.print(f"{labelled.table.num_rows:,} labelled frames of {len(labelled.clips):,} clips")
         train_one = _probe_trainer if settings.train == "head" else _weights_trainer
@@ -110,6 +115,7 @@ def finetune(settings: FinetuneSettings) -> int:
         _write_record(root, labelled, request, evaluations, checkpoints)
         for backbone in checkpoints:
             storage.remove_tree(storage.join(root, backbone, "training"))
+        log_to_mlflow(settings.mlflow, root, storage.join(root, RECORD_NAME), out)
     return EXIT_OK
 
 

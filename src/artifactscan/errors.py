@@ -1,5 +1,7 @@
 """The errors that end a job; each message is one sentence that names the thing, the value and the way out."""
 
+from collections.abc import Iterable
+
 
 class ArtifactscanError(Exception):
     """The base of all errors that artifactscan raises on purpose."""
@@ -19,3 +21,8 @@ class CutOffError(ArtifactscanError):
 
 class NodesLostError(ArtifactscanError):
     """A node was lost and a graph waits for actors or blocks that were on it; a new graph would not."""
+
+    def __init__(self, lost_nodes: Iterable[str] = ()):
+        super().__init__()
+        self.lost_nodes = tuple(lost_nodes)
+        """A sentence on each node that was lost while the graph ran."""

@@ -1,5 +1,6 @@
 """Nodes that die, come late, and a storage that goes away: each run ends with the tables of an undisturbed one."""
 
+import json
 import re
 import signal
 import time
@@ -95,6 +96,13 @@ def check(corpus: S3Server, store: str, undisturbed: pd.DataFrame, folder: Path)
     assert ledger["outcome"].value_counts().to_dict() == {"scored": CLIPS}
 
 
+def notes(corpus: S3Server, store: str) -> list[str]:
+    """Of the run that the store holds."""
+    keys = list(corpus.keys())
+    [key] = [key for key in keys if key.startswith(f"{store}/runs/") and key.endswith("run.json")]
+    return json.loads(corpus.client.get_object(Bucket=corpus.bucket, Key=key)["Body"].read())["notes"]
+
+
 def has_parts(corpus: S3Server, store: str) -> Callable[[], bool]:
     def found() -> bool:
         keys = corpus.keys()
@@ -127,6 +135,14 @@ def test_a_node_that_dies(what: str, nodes: Nodes, corpus: S3Server, undisturbed
     nodes.wait_for(1)
     assert code == 0, output
     check(corpus, store, undisturbed, tmp_path)
+    [line] = re.findall(r"^node .+$", output, re.MULTILINE)
+    assert re.fullmatch(
+        r"node [\d.]+ \(.*[0-9a-f]{8}\) died, noticed at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC( \(.+\))?: "
+        r"what it had in hand is done again on the node that is left; if nothing moves for 45 s, "
+        r"the rest is started again there",
+        line,
+    )
+    assert line in notes(corpus, store)
 
 
 @pytest.mark.slow
@@ -146,6 +162,8 @@ def test_a_node_that_dies_after_the_decoders_have_ended(
     code, output = job.end()
     assert code == 0, output
     assert "starting the rest again" in output, "there was no room to restart the decoder"
+    [line] = re.findall(r"^node .+ died, noticed at .+$", output, re.MULTILINE)
+    assert line in notes(corpus, "home"), "kept, although the graph was given up"
     check(corpus, "home", undisturbed, tmp_path)
 
 

@@ -17,6 +17,7 @@ RULES = {
     if "alert" in rule
 }
 END = "118m"
+RUN, NEXT_RUN = "20261126T101019Z-bc80f852", "20261126T113019Z-0a1b2c3d"
 
 pytestmark = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed (package prometheus)"
@@ -27,7 +28,7 @@ Series = dict[str, str]
 
 def healthy(session: str) -> Series:
     """All is well: 30 videos a minute, one of them undecodable, and 10,000 to go. A value a minute, two hours long."""
-    label = f'SessionName="{session}"'
+    label = f'SessionName="{session}",run="{RUN}"'
     return {
         f'videos_total{{{label},outcome="scored"}}': "0+29x120",
         f'videos_total{{{label},outcome="undecodable"}}': "0+1x120",
@@ -39,14 +40,16 @@ def healthy(session: str) -> Series:
         f'actors{{{label},stage="classify"}}': "1x120",
         f"videos_waiting{{{label}}}": "10000-30x120",
         f"frames_waiting{{{label}}}": "200x120",
-        f'ray_object_store_used_memory{{{label},NodeAddress="n"}}': "6x120",
-        f'ray_object_store_available_memory{{{label},NodeAddress="n"}}': "4x120",
-        f'ray_node_disk_utilization_percentage{{{label},ip="n"}}': "57x120",
+        f'ray_object_store_used_memory{{SessionName="{session}",NodeAddress="n"}}': "6x120",
+        f'ray_object_store_available_memory{{SessionName="{session}",NodeAddress="n"}}': "4x120",
+        f'ray_node_disk_utilization_percentage{{SessionName="{session}",ip="n"}}': "57x120",
     }
 
 
 def series(name: str, values: str, **labels: str) -> Series:
     """One of session a, in the place of the healthy one or beside it; none where ``values`` are empty."""
+    if not name.startswith("ray_"):
+        labels = {"run": RUN, **labels}
     told = "".join(f',{label}="{value}"' for label, value in labels.items())
     return {f'{name}{{SessionName="a"{told}}}': values}
 
@@ -75,6 +78,10 @@ FIRES: dict[str, tuple[list[str], Series]] = {
         ["VideosCrashed"],
         {name: value for n in range(60) for name, value in videos("crashed", f"_x{89 + n // 3} 1x60", f"w{n}").items()},
     ),
+    "a decoder with a fault, half of whose crashes are in the next run": (
+        ["VideosCrashed"],
+        videos("crashed", "0+1.5x120") | series("videos_total", "0+1.5x120", outcome="crashed", run=NEXT_RUN),
+    ),
     "nodes that are overbooked": (["VideosTimedOut"], videos("timed_out", "0+3x120")),
     "a folder of text": (["VideosUndecodable"], videos("undecodable", "0+3x120")),
     "all stands still": (["ClassifiersStarve", "NothingMoves"], STUCK),
@@ -101,6 +108,13 @@ SILENT: dict[str, Series] = {
     "failures of more than half an hour ago": videos("crashed", "0+3x80 240x40"),
     "other people's files are left alone": videos("unchanged", "0+300x120"),
     "a node that went with what it had counted": videos("crashed", "500x60 _x60") | videos("scored", "0+60x60 _x60"),
+    "the next run of a night goes well, after one in which much crashed": {
+        **series("videos_total", "0+29x60 1740x60", outcome="scored"),
+        **series("videos_total", "0+3x60 180x60", outcome="crashed"),
+        **series("videos_total", "_x60 0+30x60", outcome="scored", run=NEXT_RUN),
+        **series("videos_waiting", "10000-30x60 _x60"),
+        **series("videos_waiting", "_x60 10000-30x60", run=NEXT_RUN),
+    },
     "the run is over": {**STUCK, **series("videos_waiting", "0x120")},
     "the driver is gone": {**STUCK, **series("videos_waiting", "10000x40 _x80")},
     "a video every four minutes, none with a frame": {

@@ -45,7 +45,7 @@ def panels() -> Iterator[dict[str, Any]]:
 
 def shown(expression: str) -> str:
     """A dashboard's query as Grafana sends it."""
-    for variable, value in {"$session": ".*", "$__rate_interval": "5m", "$__range": "6h"}.items():
+    for variable, value in {"$session": ".*", "$run": ".*", "$__rate_interval": "5m", "$__range": "6h"}.items():
         expression = expression.replace(variable, value)
     return expression
 
@@ -162,10 +162,14 @@ def test_an_alert_says_what_to_do() -> None:
 # Grafana
 
 
-def test_grafana_asks_which_prometheus_and_which_cluster() -> None:
+def test_grafana_asks_which_prometheus_which_cluster_and_which_run() -> None:
     variables = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
     assert (variables["datasource"]["type"], variables["datasource"]["query"]) == ("datasource", "prometheus")
-    assert (variables["session"]["type"], variables["session"]["allValue"]) == ("query", ".*")
+    for name in ("session", "run"):
+        assert (variables[name]["type"], variables[name]["allValue"]) == ("query", ".*")
+    asked = re.fullmatch(r"label_values\((\w+)\{SessionName=~\"\$session\"\}, run\)", variables["run"]["definition"])
+    assert asked and "run" in served_labels(asked[1])
+    assert variables["run"]["query"]["query"] == variables["run"]["definition"]
     chosen = {"type": "prometheus", "uid": "${datasource}"}
     for panel in panels():
         assert [panel["datasource"], *(target["datasource"] for target in panel["targets"])] == [chosen] * (
@@ -173,7 +177,9 @@ def test_grafana_asks_which_prometheus_and_which_cluster() -> None:
         )
         for target in panel["targets"]:
             for name in names_in(target["expr"]):
-                assert re.search(name + r"\{SessionName=~\"\$session\"", target["expr"]), panel["title"]
+                chosen_run = r",run=~\"\$run\"" if name.startswith("ray_artifactscan_") else ""
+                matchers = r"\{SessionName=~\"\$session\"" + chosen_run + "[,}]"
+                assert len(re.findall(name + matchers, target["expr"])) == target["expr"].count(f"{name}{{"), name
 
 
 def test_each_panel_says_what_it_shows() -> None:

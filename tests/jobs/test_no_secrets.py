@@ -18,6 +18,7 @@ SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENGbPxRfiCYSecretKey0001",
     "AWS_SESSION_TOKEN": "FwoGZXIvYXdzEDistinctiveSessionToken0002",
 }
+COLLECTOR_SECRETS = {"password": "DistinctiveCollectorPassword0003", "header": "DistinctiveCollectorKey0004"}
 
 
 @pytest.fixture
@@ -25,6 +26,9 @@ def aws(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Ser
     """An empty bucket, and an AWS environment with temporary credentials that a search would find."""
     _s3_server.new_bucket()
     set_aws_env(monkeypatch, _s3_server.env | SECRETS)
+    # A collector that is not there, of which the run therefore speaks.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://me:{COLLECTOR_SECRETS['password']}@127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"x-key={COLLECTOR_SECRETS['header']}")
     yield _s3_server
     forget_clients()
 
@@ -72,5 +76,6 @@ def test_credentials_are_in_nothing_that_a_run_writes(
     assert len(holding(store, "access denied")) >= 2, "the search sees into a part and into the ledger"
     assert [name for name in logs if "worker" in name], "Ray's logs are where they are looked for"
     assert "2 videos" in said.out + said.err
-    for name, secret in SECRETS.items():
+    assert "spans were not taken by the collector at http://127.0.0.1:9" in said.err or "no spans are sent" in said.err
+    for name, secret in {**SECRETS, **COLLECTOR_SECRETS}.items():
         assert holding(written, secret) == [], name

@@ -19,6 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 VALUE = 3.0
 """The value that each actor recorded for each metric, with TAG as each tag."""
 TAG = "any"
+RUN_ID = "20261126T101019Z-bc80f852"
+"""The run that each actor works for."""
 REPORT_S = 3.0
 """Ray's default is 10 s."""
 HELD_S = 5 * REPORT_S
@@ -46,7 +48,7 @@ def main() -> None:
     sys.path[:0] = [str(ROOT)]
     import ray
 
-    from artifactscan.pipelines.ray_cluster.metrics import METRICS
+    from artifactscan.pipelines.ray_cluster.metrics import METRICS, work_for
 
     path = os.pathsep.join([str(ROOT), str(ROOT / "src")])
     ray.init(
@@ -60,6 +62,7 @@ def main() -> None:
     @ray.remote(num_cpus=0)
     class User:
         def use(self) -> None:
+            work_for(RUN_ID)
             for metric in METRICS:
                 metric.record(VALUE, **dict.fromkeys(metric.tags, TAG))
 

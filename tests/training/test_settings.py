@@ -65,6 +65,7 @@ FINETUNE = {
     "shared_filesystem": False,
     "node_wait_s": 0.0,
     "video_timeout_s": 600.0,
+    "mlflow": "",
     "quiet": False,
 }
 EVALUATE = {

@@ -74,6 +74,8 @@ class AuditSettings(SharedScoringSettings, PageSettings):
     """Take the corpus as it is tonight for the reference: a rise that stays fails every night until then."""
     webhook: str | None = field(default=None, repr=False)
     """URL that gets the verdict as Slack-compatible JSON; or the environment variable ARTIFACTSCAN_WEBHOOK."""
+    mlflow: str = ""
+    """MLflow experiment that gets a run for each night with its figures, at the server in MLFLOW_TRACKING_URI."""
 
     def __post_init__(self) -> None:
         SharedScoringSettings.__post_init__(self)

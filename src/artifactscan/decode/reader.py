@@ -1,6 +1,7 @@
 """Reads listed videos one after the other: fetched ahead, decoded, and checked for changes meanwhile."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +34,22 @@ class ReaderCounts:
 
     fetched_bytes: int = 0
     fetch_retries: int = 0
+    fetches: int = 0
+    """Objects and slices fetched; the next two are 0 where there are none."""
+    fetch_began_ns: int = 0
+    """When the first of these fetches began, as `time.time_ns`."""
+    fetch_ended_ns: int = 0
+    """When the last of them ended."""
+
+    def add(self, other: "ReaderCounts") -> None:
+        """Adds what was done later, or at the same time."""
+        if not other.fetches:
+            return
+        self.fetch_began_ns = min(self.fetch_began_ns or other.fetch_began_ns, other.fetch_began_ns)
+        self.fetch_ended_ns = max(self.fetch_ended_ns, other.fetch_ended_ns)
+        self.fetched_bytes += other.fetched_bytes
+        self.fetch_retries += other.fetch_retries
+        self.fetches += other.fetches
 
 
 class VideoReader:
@@ -61,9 +78,9 @@ class VideoReader:
                     self._kept.close()  # before another is fetched, so that there is room for one
                 while number + len(ahead) < len(rows) and self._may_fetch(rows[number : number + len(ahead) + 1]):
                     ahead.append(self._fetcher.submit(self._fetch, rows[number + len(ahead)]))
-                fetched = ahead.popleft().result()
+                fetched, began_ns, ended_ns = ahead.popleft().result()
                 self._kept.close()
-                self._count(fetched)
+                self._count(fetched, began_ns, ended_ns)
                 wanted = Slice.of_row(row)
                 if isinstance(fetched, FetchError):
                     result = DecodeResult(outcome=fetched.outcome, reason=fetched.reason, facts=VideoFacts())
@@ -95,16 +112,29 @@ class VideoReader:
         """Whether the last of ``rows`` is to be fetched while the first is decoded."""
         return len(rows) <= 2 or (len(rows) <= AHEAD and sum(row["size_bytes"] or 0 for row in rows[1:]) <= AHEAD_BYTES)
 
-    def _fetch(self, row: dict[str, Any]) -> Fetched | FetchError:
+    def _fetch(self, row: dict[str, Any]) -> tuple[Fetched | FetchError, int, int]:
+        """The object, and when fetching it began and ended, as `time.time_ns`."""
+        began_ns, fetched = time.time_ns(), self._fetch_or_error(row)
+        return fetched, began_ns, time.time_ns()
+
+    def _fetch_or_error(self, row: dict[str, Any]) -> Fetched | FetchError:
         try:
             limit, shared = self._max_object_bytes, Slice.of_row(row).of > 1
             return fetch(row["uri"], row["etag"], row["size_bytes"], max_bytes=limit, shared=shared)
         except FetchError as error:
             return error
 
-    def _count(self, fetched: Fetched | FetchError) -> None:
-        self._counts.fetch_retries += fetched.retries
-        self._counts.fetched_bytes += fetched.fetched_bytes if isinstance(fetched, Fetched) else 0
+    def _count(self, fetched: Fetched | FetchError, began_ns: int, ended_ns: int) -> None:
+        fetched_bytes = fetched.fetched_bytes if isinstance(fetched, Fetched) else 0
+        self._counts.add(
+            ReaderCounts(
+                fetched_bytes=fetched_bytes,
+                fetch_retries=fetched.retries,
+                fetches=1,
+                fetch_began_ns=began_ns,
+                fetch_ended_ns=ended_ns,
+            )
+        )
 
     def _decode(self, fetched: Fetched, slice: Slice) -> Iterator[Segment]:
         for segment in self._decoder.decode(fetched.path, slice):
@@ -118,5 +148,5 @@ class VideoReader:
 
 
 def _close(future: Future) -> None:
-    if not future.cancelled() and future.exception() is None and isinstance(future.result(), Fetched):
-        future.result().__exit__()
+    if not future.cancelled() and future.exception() is None and isinstance(fetched := future.result()[0], Fetched):
+        fetched.__exit__()

@@ -22,6 +22,8 @@ from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.model.checkpoint import Checkpoint
 from artifactscan.model.classify_settings import ClassifySettings
 from artifactscan.schemas import PARTS, SEGMENTS
+from artifactscan.scoring.block_spans import DecodedBlock, classify_span
+from artifactscan.telemetry.finished_span import FinishedSpan
 
 SEGMENTS_PER_BATCH = {"cpu": 2, "cuda": 16}
 """Segments per call of a classifier, which batches their frames together; small, so that classifying starts early."""
@@ -34,6 +36,10 @@ class DecodeReport(Protocol):
         """One segment of the video of ``row`` is decoded; ``counts``: what was read since the one before."""
         ...
 
+    def block_done(self, span: FinishedSpan) -> None:
+        """A block of work is done: the span of its fetching or its decoding, for traces."""
+        ...
+
 
 class ClassifyReport(Protocol):
     """Takes note of what a ClassifyStage has done."""
@@ -41,6 +47,10 @@ class ClassifyReport(Protocol):
     def classified(self, frames: int, seconds: float, outcomes: dict[str, str], notes: list[str]) -> None:
         """``frames`` are scored; ``outcomes``: video_id to outcome of the videos that are done now; ``notes``: of the
         classifier, on what it chose or changed."""
+        ...
+
+    def block_done(self, span: FinishedSpan) -> None:
+        """A block of segments is classified: its span, for traces."""
         ...
 
 
@@ -55,9 +65,14 @@ class DecodeStage:
 
     def decode(self, work: pa.Table) -> Iterator[pa.Table]:
         """Yields SEGMENTS tables of one row for ``work``, rows of the manifest with their slice."""
+        block = DecodedBlock()
         for row, segment in self._reader.read(work.to_pylist()):
-            self._report.decoded(row, segment, self._reader.take_counts())
+            counts = self._reader.take_counts()
+            block.add(segment, counts)
+            self._report.decoded(row, segment, counts)
             yield _segment_row(row, segment)
+        for span in block.spans():
+            self._report.block_done(span)
 
     def close(self) -> None:
         """Kills the decoding child and starts no further fetch."""
@@ -87,6 +102,7 @@ class ClassifyStage:
 
     def classify(self, segments: pa.Table) -> pa.Table:
         """The PARTS rows of a SEGMENTS table."""
+        block_started_ns = time.time_ns()
         counts = [len(index or ()) for index in segments["frame_index"].to_pylist()]
         before, after = (segments[f"context_{side}"].to_pylist() for side in ("before", "after"))
         clips = [self._pixels(blob) for blob in segments["pixels"]]
@@ -113,6 +129,16 @@ class ClassifyStage:
         ended = segments.filter(pc.and_(pc.equal(segments["slice"], 0), pc.is_valid(segments["outcome"])))
         outcomes = dict(zip(ended["video_id"].to_pylist(), ended["outcome"].to_pylist(), strict=True))
         self._report.classified(len(scores), seconds, outcomes, self._classifier.notes)
+        self._report.block_done(
+            classify_span(
+                block_started_ns,
+                segments=segments.num_rows,
+                frames=len(scores),
+                outcomes=outcomes,
+                device=self.device,
+                precision=self.precision,
+            )
+        )
         return pa.table([columns[name] for name in PARTS.names], schema=PARTS)
 
     def _pixels(self, blob: pa.LargeBinaryScalar) -> np.ndarray:

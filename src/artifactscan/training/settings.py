@@ -73,6 +73,9 @@ class FinetuneSettings(TrainSettings, ProbeSettings, DeviceSettings, ClusterSett
     """Folder or s3:// prefix that keeps decoded frames; empty: OUTPUT/frames."""
     video_timeout_s: float = 600.0
     """Seconds one clip may take to decode; every frame of it is."""
+    mlflow: str = ""
+    """MLflow experiment that gets a run for each backbone with its settings, epochs and figures, at the server in
+    MLFLOW_TRACKING_URI."""
     quiet: bool = False
     """No progress lines."""
 

@@ -1,7 +1,7 @@
 """The declared metrics as Prometheus is served them by a real Ray."""
 
 import pytest
-from scraped import TAG, VALUE, scrape
+from scraped import RUN_ID, TAG, VALUE, scrape
 
 from artifactscan.pipelines.ray_cluster.metrics import METRICS, Metric
 
@@ -14,6 +14,7 @@ def test_ray_serves_each_metric_under_its_exported_name(metric: Metric) -> None:
     assert [sample.value for sample in ours] == [1.0 if metric.kind == "histogram" else VALUE] * 2
     for sample in ours:
         assert {name: sample.labels[name] for name in metric.tags} == dict.fromkeys(metric.tags, TAG)
+        assert sample.labels["run"] == RUN_ID
 
 
 @pytest.mark.parametrize("metric", [metric for metric in METRICS if metric.kind == "histogram"], ids=lambda m: m.name)

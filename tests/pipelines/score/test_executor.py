@@ -90,10 +90,10 @@ def test_both_executors_give_the_same_tables(corpus: Path, checkpoint: str, tmp_
     assert set(tables["local"]["videos"]["outcome"]) >= {"scored", "undecodable"}
 
 
-def test_it_starts_no_ray(corpus: Path, checkpoint: str, tmp_path: Path) -> None:
+def test_it_starts_no_ray_and_loads_nothing_to_be_watched_by(corpus: Path, checkpoint: str, tmp_path: Path) -> None:
     script = (
         "import sys; from artifactscan.jobs.score import main; code = main(sys.argv[1:]); "
-        "print(sorted({'ray'} & sys.modules.keys()), code)"
+        "print(sorted({'ray', 'opentelemetry', 'mlflow'} & sys.modules.keys()), code)"
     )
     arguments = ["--input", str(corpus / "0.mp4"), "--output", str(tmp_path), "--checkpoint", checkpoint]
     done = subprocess.run(

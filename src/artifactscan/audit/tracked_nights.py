@@ -1,0 +1,64 @@
+"""Nights of an audit as runs for MLflow."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import pyarrow.compute as pc
+
+from artifactscan.audit.audit_store import AuditStore
+from artifactscan.audit.night import VERDICT_WORDS, Night
+from artifactscan.audit.night_tables import ALL, CANARIES, CELLS
+from artifactscan.storage.digest import digest
+from artifactscan.telemetry.mlflow_runs import Point, TrackedRun
+
+MOST_NIGHTS = 30
+"""Of an audit's last nights, those that the server lacks are sent: it was down, the audit was killed, or it is new."""
+
+
+def tracked_nights(store: AuditStore, nights: Sequence[Night]) -> tuple[str, list[TrackedRun]]:
+    """What identifies the audit, and a run for each of its last MOST_NIGHTS ``nights``."""
+    return digest([store.root]), [_run_of(store, night) for night in nights[-MOST_NIGHTS:]]
+
+
+def _run_of(store: AuditStore, night: Night) -> TrackedRun:
+    started, finished = (datetime.fromisoformat(time).timestamp() for time in (night.started, night.finished))
+    verdict, checkpoint = night.verdict, night.checkpoint
+    return TrackedRun(
+        id=night.night,
+        name=f"audit {night.night}",
+        points=[Point("seconds", finished - started), *_figures(store, night)],
+        params={**night.settings, **{f"threshold.{label}": value for label, value in night.thresholds.items()}},
+        tags={
+            "job": "audit",
+            "night": night.night,
+            "corpus": night.corpus,
+            "store": store.root,
+            "verdict": VERDICT_WORDS.get(verdict.code, str(verdict.code)),
+            "headline": verdict.headline,
+            "scorer": night.scorer,
+            "spec_digest": night.spec_digest,
+            "checkpoint_digest": checkpoint.get("digest", ""),
+            "backbone": checkpoint.get("backbone", ""),
+            "version": night.versions.get("artifactscan", ""),
+        },
+        started_s=started,
+        ended_s=finished,
+    )
+
+
+def _figures(store: AuditStore, night: Night) -> Iterator[Point]:
+    """`exit_code`; `rate/LABEL` of tonight's videos with `/low` and `/high`; `standing_rate/LABEL` of all that are
+    listed; `count/…`, `outcome/…` and `standing_outcome/…`; `canary_shift`, the largest."""
+    yield Point("exit_code", night.verdict.code)
+    for cell in store.table(night, "cells", CELLS).to_pylist():
+        if cell["group"] == ALL:
+            name = f"rate/{cell['label']}"
+            yield from (Point(f"{name}{end}", cell[f"rate{end.replace('/', '_')}"]) for end in ("", "/low", "/high"))
+    yield from (Point(f"standing_rate/{label}", share) for label, share in night.standing_rates.items())
+    for kind, counts in (
+        ("count", night.counts),
+        ("outcome", night.outcomes),
+        ("standing_outcome", night.standing_outcomes),
+    ):
+        yield from (Point(f"{kind}/{name}", count) for name, count in counts.items())
+    yield Point("canary_shift", pc.max(store.table(night, "canaries", CANARIES)["shift"]).as_py())

@@ -1,0 +1,56 @@
+"""Nights of an audit as runs for MLflow."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.compute as pc
+from reports import make_report
+
+from artifactscan.audit.audit_store import AuditStore
+from artifactscan.audit.night import EXIT_FAIL, Verdict
+from artifactscan.audit.night_tables import ALL
+from artifactscan.audit.tracked_nights import MOST_NIGHTS, tracked_nights
+from artifactscan.labels import LABELS
+
+
+def test_a_night_is_a_run_with_its_figures(tmp_path: Path) -> None:
+    report, store = make_report(videos=40, worst=0, code=EXIT_FAIL), AuditStore(str(tmp_path))
+    folder = store.write_tables(report.night.night, {"cells": report.cells, "canaries": report.canaries})
+    verdict = Verdict(code=EXIT_FAIL, headline="Worse than before: motion rose.")
+    night = replace(
+        report.night,
+        tables=folder,
+        verdict=verdict,
+        started="2026-01-01T03:00:00+00:00",
+        finished="2026-01-01T03:10:30+00:00",
+    )
+    source, [run] = tracked_nights(store, [night])
+    assert (run.id, run.name) == (night.night, f"audit {night.night}")
+    found = {point.name: point.value for point in run.points}
+    assert (found["exit_code"], found["seconds"]) == (1, 630)
+    for cell in report.cells.to_pylist():
+        if cell["group"] == ALL:
+            label = cell["label"]
+            told = (found[f"rate/{label}"], found[f"rate/{label}/low"], found[f"rate/{label}/high"])
+            assert told == (cell["rate"], cell["rate_low"], cell["rate_high"])
+    assert [found[f"standing_rate/{label}"] for label in LABELS] == [0.21, 0.13, 0.17, 0.09]
+    assert {
+        name.removeprefix("outcome/"): found[name] for name in found if name.startswith("outcome/")
+    } == night.outcomes
+    assert found["standing_outcome/timed_out"] == 5
+    assert found["count/listed"] == night.counts["listed"]
+    assert found["canary_shift"] == pc.max(report.canaries["shift"]).as_py()
+    assert (run.started_s, run.ended_s) == (1767236400.0, 1767237030.0)
+    assert run.tags["verdict"] == "Fail" and run.tags["headline"] == verdict.headline
+    assert run.params["threshold.motion"] == night.thresholds["motion"]
+    assert tracked_nights(AuditStore(str(tmp_path / "other")), [])[0] != source
+
+
+def test_of_a_long_history_the_last_nights_are_looked_at(tmp_path: Path) -> None:
+    report, store = make_report(videos=5, worst=0), AuditStore(str(tmp_path))
+    nights = []
+    for number in range(MOST_NIGHTS + 2):
+        name = f"20260101T03{number:04d}Z-{number:08x}"
+        tables = store.write_tables(name, {"cells": report.cells, "canaries": report.canaries})
+        nights.append(replace(report.night, night=name, tables=tables))
+    assert [run.id for run in tracked_nights(store, nights)[1]] == [night.night for night in nights[2:]]
