@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -123,43 +124,44 @@ def test_the_workflows_step(
 
 # Airflow
 
-_RUN_DAG = """
-import runpy, sys
-dag = runpy.run_path(sys.argv[1])["audit_dag"]
-run = dag.test()
-[instance] = run.get_task_instances()
-print("ended", run.state, instance.state, instance.try_number)
+_RUN_DAGS = """
+import json, pathlib, runpy, sys
+from datetime import datetime, timedelta, timezone
+dag_file, folder, cases = sys.argv[1], pathlib.Path(sys.argv[2]), json.loads(sys.argv[3])
+dag = runpy.run_path(dag_file)["audit_dag"]
+for number, codes in enumerate(cases):
+    (folder / "codes").write_text(" ".join(map(str, codes)))
+    (folder / "calls").unlink(missing_ok=True)
+    print(f"case {number}", flush=True)
+    run = dag.test(logical_date=datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(days=number))
+    [instance] = run.get_task_instances()
+    calls = (folder / "calls").read_text().splitlines()
+    print("ended", json.dumps([str(run.state), str(instance.state), calls]), flush=True)
 """
 
 
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, str]]:
-    """The Python of an Airflow with an empty database, and its environment."""
-    python, home = python_of(tool_venv("airflow", "apache-airflow==3.3.2")), tmp_path_factory.mktemp("airflow")
-    env = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "false", "AIRFLOW__CORE__UNIT_TEST_MODE": "false"}
-    env["AIRFLOW__CORE__DAGS_FOLDER"] = str(home / "dags")
-    (home / "dags").mkdir()
-    made = subprocess.run([python, "-m", "airflow", "db", "migrate"], env={**os.environ, **env}, capture_output=True)
-    assert made.returncode == 0, made.stderr[-2000:]
-    return python, env
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("codes", "calls"), CASES, ids=id_of)
-def test_airflow(codes: tuple[int, ...], calls: int, airflow: tuple[str, dict[str, str]], stand_in: StandIn) -> None:
-    python, env = airflow
-    stand_in.ends_with(codes)
-    dag = Path(env["AIRFLOW_HOME"], "dags", "audit_dag.py")
+def test_airflow(stand_in: StandIn, tmp_path: Path) -> None:
+    """All cases in one process, as Airflow takes most of a minute to load."""
+    python, home = python_of(tool_venv("airflow", "apache-airflow==3.3.2")), tmp_path / "airflow"
+    env = {**stand_in.env, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "false"}
+    env |= {"AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"), "NO_COLOR": "1"}
+    (home / "dags").mkdir(parents=True)
+    subprocess.run([python, "-m", "airflow", "db", "migrate"], env=env, capture_output=True, check=True)
+    dag = home / "dags" / "audit_dag.py"
     dag.write_text(without_pause(AIRFLOW, "timedelta(minutes=1)", "timedelta(seconds=0)"))
-    command = [python, "-c", _RUN_DAG, str(dag)]
-    ran = subprocess.run(command, capture_output=True, text=True, env={**stand_in.env, **env}, timeout=300)
-    said = ran.stdout + ran.stderr
-    assert ran.returncode == 0, said[-3000:]
-    state = "success" if codes[-1] == 0 else "failed"
-    assert [line.split()[:3] for line in said.splitlines() if line.startswith("ended ")] == [["ended", state, state]], (
-        said
-    )
-    check(codes, calls, said, stand_in)
+    stand_in.ends_with((0,))
+    command = [python, "-c", _RUN_DAGS, str(dag), str(stand_in.folder), json.dumps([codes for codes, _ in CASES])]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, timeout=540)
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    parts = re.split(r"^case \d+$", ran.stdout, flags=re.MULTILINE)[1:]
+    for (codes, calls), said in zip(CASES, parts, strict=True):
+        [ended] = [line.removeprefix("ended ") for line in said.splitlines() if line.startswith("ended ")]
+        run_state, task_state, called = json.loads(ended)
+        state = "success" if codes[-1] == 0 else "failed"
+        assert (run_state, task_state) == (state, state), said
+        check_words(codes, said)
+        assert [json.loads(line) for line in called] == [AUDIT] * calls, codes
 
 
 # Dagster
@@ -202,6 +204,11 @@ def without_pause(recipe: Path, pause: str, none: str) -> str:
 def check(codes: tuple[int, ...], calls: int, said: str, stand_in: StandIn) -> None:
     """What was called, and what a person reads of it."""
     assert stand_in.calls == [AUDIT] * calls
+    check_words(codes, said)
+
+
+def check_words(codes: tuple[int, ...], said: str) -> None:
+    """What a person reads after these codes."""
     last = codes[-1]
     for code, message in FINAL.items():
         assert (message in said) == (code == last), (code, said)

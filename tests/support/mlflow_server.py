@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 from tool_venv import python_of, tool_venv
 
-REQUIREMENT = "mlflow==3.18.0"
+REQUIREMENT = "mlflow==3.17.2"
 _START_S = 120.0
 
 
