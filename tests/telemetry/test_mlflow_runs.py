@@ -3,11 +3,9 @@
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,9 +164,10 @@ def check(real: "MlflowClient", run: "Run") -> None:
 
 
 @pytest.mark.slow
-def test_a_run_is_logged_once(real: "MlflowClient") -> None:
+def test_a_run_is_logged_once_and_in_silence(real: "MlflowClient", capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
         assert log(source="once") is None
+    assert capfd.readouterr() == ("", ""), "stdout is for tables and verdicts"
     [run] = runs_of(real, "once")
     check(real, run)
 
@@ -227,10 +226,3 @@ def test_an_experiment_that_was_deleted_is_named(real: "MlflowClient") -> None:
     real.delete_experiment(experiment)
     said = log_runs("gone", SOURCE, [NIGHT], again=AGAIN)
     assert said is not None and "the experiment gone is deleted there; restore it, or give another --mlflow" in said
-
-
-@pytest.mark.slow
-def test_the_client_alone_is_imported(real: "MlflowClient", tmp_path: Path) -> None:
-    """The project needs no more of MLflow than its client."""
-    assert log(source="import") is None
-    assert "flask" not in sys.modules and "fastapi" not in sys.modules

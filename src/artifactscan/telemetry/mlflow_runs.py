@@ -36,8 +36,10 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""Unless it is set otherwise: MLflow's own would wait for minutes, and tell its makers of its use."""
+"""Unless it is set otherwise: MLflow's own would wait for minutes, tell its makers of its use, and print each run's
+address among the job's tables."""
 
 
 @dataclass(frozen=True)
