@@ -127,10 +127,10 @@ class WaitingDecode(graph.Decode):
 
     waits: ClassVar = Waits()
 
-    def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally]):
+    def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally], traced: bool):
         self.reader = WaitingReader(settings, self.waits.decode_s)
-        self.tally, self.log = tally, actor_log(run)
-        ray_data.report_actor("decode", tally)
+        self.tally, self.traced, self.log = tally, traced, actor_log(run)
+        ray_data.report_actor("decode", run, tally)
         _wait_for_others(tally, self.waits.together)
 
 
@@ -140,14 +140,20 @@ class WaitingClassify(graph.Classify):
     waits: ClassVar = Waits()
 
     def __init__(
-        self, stored: ray.ObjectRef, settings: ClassifySettings, threads: int, run: str, tally: ActorProxy[Tally]
+        self,
+        stored: ray.ObjectRef,
+        settings: ClassifySettings,
+        threads: int,
+        run: str,
+        tally: ActorProxy[Tally],
+        traced: bool,
     ):
         actor_log(run)
         checkpoint: Checkpoint = ray.get(stored)
         self.input = checkpoint.card.input
         self.classifier = WaitingClassifier(self.waits.classify_s)
-        self.tally = tally
-        ray_data.report_actor("classify", tally)
+        self.tally, self.traced = tally, traced
+        ray_data.report_actor("classify", run, tally)
 
 
 def _wait_for_others(tally: ActorProxy[Tally], count: int) -> None:
