@@ -120,7 +120,7 @@ def run(variant: Variant, nights: int, seed: int) -> dict[str, object]:
                 policy=policy, cells=cells, arrivals=tonight, canaries=canaries, baseline=list(baseline)
             )
             failed[risen] += verdict.code != EXIT_PASS
-            rightly += risen and f"{CHANGED} rose" in verdict.headline and "generator=a" in verdict.headline
+            rightly += risen and f"{CHANGED} rose" in verdict.headline.lower() and "generator=a" in verdict.headline
     return {
         "variant": variant.name,
         "videos_a_night": variant.videos,

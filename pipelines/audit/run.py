@@ -1,6 +1,5 @@
-"""One night of the audit: canaries, scoring, tables, verdict, page, commit, webhook."""
+"""One night of the audit: canaries, scoring, tables, verdict, page, commit, messages."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -14,19 +13,21 @@ from artifactscan.annotation.labels_table import read_labels
 from artifactscan.audit import canaries
 from artifactscan.audit.audit_store import AuditStore, new_night_id
 from artifactscan.audit.baseline import baseline_nights, worse_runs
+from artifactscan.audit.channels import message_channels, send_messages
 from artifactscan.audit.measure_night import MeasureSettings, NightTables
 from artifactscan.audit.night import Night
 from artifactscan.audit.night_tables import ESTIMATES, PICTURES, SAMPLING
-from artifactscan.audit.notify import check_webhook, notify
-from artifactscan.audit.pictures import draw_pictures, worst_videos
+from artifactscan.audit.pictures import draw_pictures
 from artifactscan.audit.policy import Policy, load_policy
 from artifactscan.audit.policy import as_record as policy_record
 from artifactscan.audit.print_verdict import print_night
 from artifactscan.audit.settings import SECRETS, AuditSettings
 from artifactscan.audit.tracked_nights import tracked_nights
-from artifactscan.audit.verdict import judge_night, remarks, scorer_moved
+from artifactscan.audit.verdict import broken_rules, judge_night, remarks, scorer_moved
 from artifactscan.audit.video_groups import check_matches, load_grouping
-from artifactscan.audit.write_pages import write_latest, write_pages
+from artifactscan.audit.video_links import page_link
+from artifactscan.audit.worst_videos import worst_videos
+from artifactscan.audit.write_pages import WrittenPages, write_latest, write_pages
 from artifactscan.corpus.listing import check_input, list_corpus
 from artifactscan.corpus.output_place import check_apart
 from artifactscan.errors import UsageError
@@ -34,6 +35,7 @@ from artifactscan.labels import LABELS
 from artifactscan.messages.activity import activity
 from artifactscan.messages.console import console
 from artifactscan.model.checkpoint import load_checkpoint, recorded_source
+from artifactscan.model.operating_point import aurocs_by_protocol
 from artifactscan.outcomes import HAS_FRAMES
 from artifactscan.pipelines.audit.stages import (
     AuditJob,
@@ -55,7 +57,6 @@ from artifactscan.telemetry.finished_span import counted
 from artifactscan.telemetry.mlflow_runs import check_mlflow, log_runs
 from artifactscan.telemetry.tracing import span, tracing, tracing_note
 
-WEBHOOK_VARIABLE = "ARTIFACTSCAN_WEBHOOK"
 _FILES = ("metadata", "human_labels", "policy")
 """Settings that name files."""
 
@@ -65,9 +66,8 @@ def audit(settings: AuditSettings) -> int:
     out = console(stderr=True)  # the first line of stdout is the verdict
     with record_failure(cut_off="cut off: the next audit takes it up"), as_usage_errors():
         check_paths(settings, "corpus", "store", *_FILES)
-        if webhook := settings.webhook or os.environ.get(WEBHOOK_VARIABLE):
-            check_webhook(webhook)
         check_mlflow(settings.mlflow)
+        channels = message_channels(settings)
         settings = pin_revisions(settings, "checkpoint", "human_labels", out=out)
         check_cluster(settings, settings.corpus, settings.store)
         store = AuditStore(storage.normalise(settings.store))
@@ -78,16 +78,17 @@ def audit(settings: AuditSettings) -> int:
             job = _prepare(settings, store, out)
             add_job_metadata(run=job.night, store=store.root, verdict="under way")
             with as_cut_off_errors():
-                night, page = _run_night(job, lease)
+                night, written = _run_night(job, lease)
             facts |= {"night": night.night, "runs": ", ".join(night.runs), "exit_code": night.verdict.code}
             facts |= counted(night.outcomes)
     found = store.estimates(night.night)
     estimates = read_table(found) if storage.exists(found) else ESTIMATES.empty_table()
-    print_night(night, store.table(night, "sampling", SAMPLING), estimates, page, console())
+    sampling = store.table(night, "sampling", SAMPLING)
+    print_night(written.brief, night, sampling, estimates, written.page, console())
     verdict = f"{night.verdict.code} {night.verdict.headline}"
     if trouble := add_job_metadata(run=night.night, store=store.root, verdict=verdict):
         out.print(Text(trouble, style="yellow"), soft_wrap=True)
-    if webhook and (failure := notify(webhook, night, page=page)):
+    for failure in send_messages(channels, written.brief, page_link(written.page, settings.page_url)):
         out.print(Text(failure, style="yellow"), soft_wrap=True)
     if settings.mlflow and (failure := _log_to_mlflow(settings.mlflow, store, [*job.nights, night])):
         out.print(Text(failure, style="yellow"), soft_wrap=True)
@@ -176,8 +177,8 @@ def _baseline(nights: list[Night], policy: Policy, scorer: str, named: str | Non
     return found
 
 
-def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
-    """Scores, judges and commits a night; returns its record and the URI of its page.
+def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, WrittenPages]:
+    """Scores, judges and commits a night; returns its record and its pages.
 
     The canaries come first: a scorer that moved does not score the corpus, so that no two scorers' scores mix.
     """
@@ -191,7 +192,8 @@ def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
         tables = score_and_measure(job, results)
     lease.check()
     pictures = PICTURES.empty_table()
-    worst = worst_videos(tables.arrivals, job.settings.worst_videos)
+    broken = broken_rules(job.measuring.policy, tables.cells, tables.arrivals, unproven=job.checkpoint.card.unproven())
+    worst = worst_videos(tables.arrivals, job.settings.worst_videos, broken.leading_cell)
     if worst.num_rows:
         job.out.print(f"drawing the {worst.num_rows} worst videos")
         with activity("drawing", job.settings.quiet):
@@ -204,11 +206,11 @@ def _run_night(job: AuditJob, lease: Lease) -> tuple[Night, str]:
     others = {"canaries": results.canaries, "pictures": pictures, "label_sample": results.label_sample}
     folder = job.store.write_tables(job.night, {**tables.by_name(), **others})
     night = _record(job, results, tables, folder)
-    page = write_pages(job.store, night, job.nights)
+    written = write_pages(job.store, night, job.nights)
     lease.check()
     job.store.commit(night)
     write_latest(job.store, night)
-    return night, page
+    return night, written
 
 
 def _note_on_thresholds(job: AuditJob) -> str | None:
@@ -251,6 +253,7 @@ def _record(job: AuditJob, results: StageResults, tables: NightTables, folder: s
             "thresholds": dict(card.thresholds),
             "standing": card.quality(),
             "unproven": list(card.unproven()),
+            "auroc": aurocs_by_protocol(card.metrics),
             **recorded_source(settings.checkpoint),
         },
         versions=versions(),

@@ -13,25 +13,37 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nights import a_night
 
-from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Verdict
+from artifactscan.audit.brief.night_brief import BriefClip, Fact, NightBrief
+from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.notify import MAX_REASONS, RETRIES, check_webhook, message, notify
 from artifactscan.errors import UsageError
 
 SECRET = "T00SECRET/B00SECRET/xyzzy"
 PAGE = "https://bucket.example.com/audit/report.html?X-Amz-Signature=a&X-Amz-Expires=60"
 
-NIGHT = a_night(
-    "20261126T034700Z",
-    corpus="s3://bucket/videos/",
-    counts={"listed": 1204, "new": 12, "changed": 0, "settled": 1189, "removed": 2},
-    outcomes={"scored": 11, "undecodable": 1},
-    verdict=Verdict(
-        code=EXIT_FAIL,
-        headline="The corpus got worse: motion in generator=a&b rose from 5 % to 11 %.",
-        reasons=("motion, generator=<b>: +6.1 points (q = 0.002)", "texture, all: rate 21 % is over 20 %"),
+BRIEF = NightBrief(
+    code=EXIT_FAIL,
+    sentence="Fail: Motion rose from 5 % to 11 % of the videos in generator=a&b.",
+    facts=(Fact(name="Since", text="Tonight."), Fact(name="How sure", text="q < 0.001")),
+    others=("Texture in generator=<b> rose.", "Texture is in 21 % of all videos."),
+    clips=(
+        BriefClip(
+            path="a&b/<1>.mp4",
+            anchor="video-1",
+            link="https://bucket.example.com/1.mp4?X-Amz-Signature=a&b=c",
+            label="motion",
+            peak=0.93,
+            peak_s=3.5,
+            frame_jpeg=None,
+        ),
+        BriefClip(
+            path="2.mp4", anchor="video-2", link="../2.mp4", label="texture", peak=0.5, peak_s=61.0, frame_jpeg=None
+        ),
     ),
+    corpus="s3://bucket/videos/",
+    night="20261126T034700Z",
+    counts=("12 videos arrived", "1,204 listed"),
 )
 
 
@@ -80,30 +92,34 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
 
 
 def send(webhook: Webhook, *, timeout_s: float = 5.0) -> str | None:
-    return notify(webhook.url, NIGHT, page=PAGE, timeout_s=timeout_s, backoff_s=0.01)
+    return notify(webhook.url, BRIEF, page=PAGE, timeout_s=timeout_s, backoff_s=0.01)
 
 
-def test_slack_gets_the_verdict(webhook: Webhook) -> None:
+def test_slack_gets_the_first_screen(webhook: Webhook) -> None:
     assert send(webhook) is None
-    headline = "The corpus got worse: motion in generator=a&amp;b rose from 5 % to 11 %."
-    reasons = ["• motion, generator=&lt;b&gt;: +6.1 points (q = 0.002)", "• texture, all: rate 21 % is over 20 %"]
-    facts = [
-        "s3://bucket/videos/, night 20261126T034700Z",
-        "1,204 listed: 12 new, 1,189 settled, 2 removed",
-        "outcomes: 11 scored, 1 undecodable",
+    sentence = "Fail: Motion rose from 5 % to 11 % of the videos in generator=a&amp;b."
+    facts = ["*Since*: Tonight.", "*How sure*: q &lt; 0.001"]
+    reasons = ["• Texture in generator=&lt;b&gt; rose.", "• Texture is in 21 % of all videos."]
+    clips = [
+        "▶ a&amp;b/&lt;1&gt;.mp4: motion 0.93 at 3.5 s "
+        "<https://bucket.example.com/1.mp4?X-Amz-Signature=a&amp;b=c#t=3.5|Play>",
+        "▶ 2.mp4: texture 0.50 at 1:01.0 "
+        "<https://bucket.example.com/audit/report.html?X-Amz-Signature=a&amp;X-Amz-Expires=60#video-2|Play>",
     ]
+    context = ["s3://bucket/videos/, night 20261126T034700Z", "12 videos arrived, 1,204 listed"]
     link = "<https://bucket.example.com/audit/report.html?X-Amz-Signature=a&amp;X-Amz-Expires=60|The night's page>"
+    lines = [sentence, *facts, *reasons, *clips]
 
     def mrkdwn(text: str) -> dict[str, Any]:
         return {"type": "mrkdwn", "text": text, "verbatim": True}
 
     assert webhook.bodies == [
         {
-            "text": "\n".join(["Nightly audit failed", headline, *reasons, *facts, link]),
+            "text": "\n".join(["Nightly audit failed", *lines, *context, link]),
             "blocks": [
                 {"type": "header", "text": {"type": "plain_text", "text": "Nightly audit failed", "emoji": False}},
-                *({"type": "section", "text": mrkdwn(text)} for text in (headline, *reasons)),
-                {"type": "context", "elements": [mrkdwn(fact) for fact in facts]},
+                *({"type": "section", "text": mrkdwn(text)} for text in lines),
+                {"type": "context", "elements": [mrkdwn(one) for one in context]},
                 {"type": "section", "text": mrkdwn(link)},
             ],
             "unfurl_links": False,
@@ -121,14 +137,14 @@ def test_slack_gets_the_verdict(webhook: Webhook) -> None:
     ],
 )
 def test_the_title_says_which_verdict(code: int, title: str) -> None:
-    sent = message(replace(NIGHT, verdict=Verdict(code=code, headline="…")), None)
+    sent = message(replace(BRIEF, code=code), None)
     assert sent["blocks"][0]["text"]["text"] == title
     assert sent["text"].splitlines()[0] == title
 
 
 def test_of_many_reasons_a_few_are_sent() -> None:
     reasons = tuple(f"reason {number}" for number in range(MAX_REASONS + 3))
-    sent = message(replace(NIGHT, verdict=Verdict(code=EXIT_FAIL, headline="…", reasons=reasons)), None)
+    sent = message(replace(BRIEF, others=reasons), None)
     lines = sent["text"].splitlines()
     assert [line for line in lines if line.startswith("•")] == [
         *(f"• reason {number}" for number in range(MAX_REASONS)),
@@ -147,16 +163,24 @@ def test_of_many_reasons_a_few_are_sent() -> None:
     ],
 )
 def test_only_an_https_page_is_a_link(page: str, line: str) -> None:
-    assert message(NIGHT, page)["text"].splitlines()[-1] == line
+    assert message(BRIEF, page)["text"].splitlines()[-1] == line
 
 
 @given(headline=st.text(), reasons=st.lists(st.text(min_size=1), max_size=8), page=st.none() | st.text(min_size=1))
 def test_no_text_of_others_starts_a_mention_and_slack_takes_every_length(
     headline: str, reasons: list[str], page: str | None
 ) -> None:
-    hostile = Verdict(code=EXIT_FAIL, headline=f"<!channel> {headline}" * 40, reasons=tuple(reasons))
-    night = replace(NIGHT, verdict=hostile, corpus=f"{headline}<@U1>", outcomes={headline: 1})
-    sent = message(night, page)
+    clips = tuple(replace(clip, path=f"<@U1>{headline}", link=page) for clip in BRIEF.clips)
+    hostile = replace(
+        BRIEF,
+        sentence=f"<!channel> {headline}" * 40,
+        facts=(Fact(name="Since", text=f"<!here>{headline}"),),
+        others=tuple(reasons),
+        clips=clips,
+        corpus=f"{headline}<@U1>",
+        counts=(headline,),
+    )
+    sent = message(hostile, page)
     texts = [block["text"]["text"] for block in sent["blocks"] if "text" in block]
     texts += [element["text"] for block in sent["blocks"] for element in block.get("elements", ())]
     for text in (*texts, sent["text"]):
@@ -244,7 +268,7 @@ def test_an_unreachable_proxy_is_reported(webhook: Webhook, monkeypatch: pytest.
     ],
 )
 def test_an_invalid_url_is_reported(url: str, said: str) -> None:
-    told = notify(url, NIGHT, page=None)
+    told = notify(url, BRIEF, page=None)
     assert told is not None
     assert told.startswith(said)
     assert "secret" not in told

@@ -14,9 +14,10 @@ from scored_runs import motion, write_run
 
 from artifactscan.audit.arrivals import gather_arrivals
 from artifactscan.audit.night_tables import ARRIVALS, PICTURES
-from artifactscan.audit.pictures import draw_pictures, pictures_of, worst_videos
+from artifactscan.audit.pictures import draw_pictures, pictures_of
 from artifactscan.audit.settings import AuditSettings
 from artifactscan.audit.video_groups import Grouping
+from artifactscan.audit.worst_videos import worst_videos
 from artifactscan.corpus.listed_object import video_id
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.demo import marks
@@ -61,6 +62,24 @@ def test_the_worst_have_the_largest_share_of_frames_over(tmp_path: Path) -> None
     assert worst_videos(table, 2)["uri"].to_pylist() == ["/two-labels", "/all"]
     assert worst_videos(table, 0).num_rows == 0
     assert worst_videos(ARRIVALS.empty_table(), 5).num_rows == 0
+
+
+def test_those_that_failed_the_night_are_among_the_worst(tmp_path: Path) -> None:
+    videos = {f"/all-{n}": {"motion": [0.9, 0.9]} for n in range(5)}
+    videos |= {f"/texture-{n}": {"texture": [0.9 - n / 100, 0.1, 0.1, 0.1]} for n in range(5)}
+    table = arrivals(tmp_path, videos)
+    assert worst_videos(table, 4)["uri"].to_pylist() == ["/all-0", "/all-1", "/all-2", "/all-3"]
+    shown = worst_videos(table, 4, ("texture", "all"))["uri"].to_pylist()
+    assert shown == ["/all-0", "/texture-0", "/texture-1", "/texture-2"], "in the order of how bad they are"
+    assert worst_videos(table, 2, ("texture", "all"))["uri"].to_pylist() == ["/texture-0", "/texture-1"]
+    assert worst_videos(table, 4, ("object", "all"))["uri"].to_pylist() == worst_videos(table, 4)["uri"].to_pylist()
+    assert worst_videos(table, 4, ("texture", "generator=none"))["uri"].to_pylist() == [
+        "/all-0",
+        "/all-1",
+        "/all-2",
+        "/all-3",
+    ]
+    assert worst_videos(table, 0, ("texture", "all")).num_rows == 0
 
 
 SMALL = "test_resnet.r160_in1k"

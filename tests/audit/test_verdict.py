@@ -12,7 +12,16 @@ from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Ve
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES
 from artifactscan.audit.policy import Policy, RateLimit, RiseLimit
 from artifactscan.audit.statistics.flag_rates import measure_rates
-from artifactscan.audit.verdict import judge_night, moved_canaries, remarks, risen_cells, scorer_moved
+from artifactscan.audit.verdict import (
+    broken_rules,
+    clearest_rise,
+    comparison_in_words,
+    judge_night,
+    moved_canaries,
+    remarks,
+    risen_cells,
+    scorer_moved,
+)
 from artifactscan.labels import LABELS
 
 SORA = ("generator=sora",)
@@ -56,6 +65,23 @@ def verdict(
     return judge_night(policy=policy, cells=cells, arrivals=tonight, canaries=canaries, baseline=list(baseline))
 
 
+def compared(tonight: pa.Table, baseline: Mapping[str, pa.Table] = NIGHTS) -> str:
+    cells = measure_rates(tonight, baseline, Policy())
+    return comparison_in_words(Policy(), cells, tonight, list(baseline), ()) or ""
+
+
+def alike(clips: int) -> pa.Table:
+    """Canaries that stand still, and of which those with a planted label score like the others."""
+    rows = []
+    for n in range(clips):
+        score = 0.5 + 0.01 * (5 * n % clips)
+        rows += [
+            {**row, "planted": n % len(LABELS) == place, "score": score, "reference": score}
+            for place, row in enumerate(canary(f"{n:05d}.mp4"))
+        ]
+    return pa.Table.from_pylist(rows, CANARIES)
+
+
 QUIET, WORSE = many(500, 27, groups=SORA), many(500, 60, groups=SORA)
 
 
@@ -64,22 +90,23 @@ def test_no_worse() -> None:
     assert found == Verdict(
         code=EXIT_PASS,
         headline="No worse than before: none of 8 rates rose by more than chance against 4 nights; the scorer stood "
-        "still (largest canary shift 0.001).",
+        "still.",
     )
+    assert found.sentence == f"Pass: {found.headline}"
 
 
 def test_a_rise() -> None:
     found = verdict(WORSE)
     assert found.code == EXIT_FAIL
     assert found.headline == (
-        "Worse than before: motion rose from 5.0 % to 12.0 % of the videos in generator=sora (+7.0 points, 95 % "
-        "interval +4.2 to +10.2), the clearest of 2 rises; the scorer stood still (largest canary shift 0.001), so it "
-        "is the corpus that changed."
+        "Motion rose from 5.0 % to 12.0 % of the videos in generator=sora, the clearest of 2 rises; the corpus "
+        "changed, not the scorer."
     )
+    assert found.sentence == f"Fail: {found.headline}"
     assert found.reasons == (
-        "Motion rose from 5.0 % to 12.0 % of the videos in generator=sora (+7.0 points, 95 % interval +4.2 to +10.2), "
+        "Motion rose from 5.0 % to 12.0 % of the videos in generator=sora (+7.0 points, 95 % interval +4.0 to +10.0), "
         "60 of 500 against 100 of 2,000, q value <0.001 where 0.05 or less fails.",
-        "Motion rose from 5.0 % to 12.0 % of all videos (+7.0 points, 95 % interval +4.1 to +10.0), "
+        "Motion rose from 5.0 % to 12.0 % of all videos (+7.0 points, 95 % interval +4.0 to +10.0), "
         "60 of 500 against 100 of 2,000, q value <0.001 where 0.05 or less fails.",
     )
 
@@ -87,7 +114,8 @@ def test_a_rise() -> None:
 def test_a_rise_without_groups_and_without_canaries() -> None:
     baseline = {"n1": many(500, 25), "n2": many(500, 25)}
     found = verdict(many(500, 60), baseline, canaries=CANARIES.empty_table())
-    assert found.headline.startswith("Worse than before: motion rose from 5.0 % to 12.0 % of all videos (+7.0 points")
+    assert found.headline.startswith("Motion rose from 5.0 % to 12.0 % of all videos; ")
+    assert found.reasons[0].startswith("Motion rose from 5.0 % to 12.0 % of all videos (+7.0 points")
     assert found.headline.endswith(
         "; no canary was compared, so whether the corpus or the scorer changed is not known."
     )
@@ -101,7 +129,7 @@ def test_the_clearest_rise_leads() -> None:
         for i in range(3)
     }
     found = verdict(tonight, baseline)
-    assert "texture rose from 4.0 % to 14.0 % of the videos in a=2" in found.headline
+    assert "Texture rose from 4.0 % to 14.0 % of the videos in a=2" in found.headline
     assert "the clearest of 4 rises" in found.headline
     # In a=1 motion rose too, and both did among all videos.
     assert len(found.reasons) == 4
@@ -112,7 +140,7 @@ def test_a_rise_below_the_policy_s_minimum_passes_and_is_mentioned() -> None:
     assert (found.code, found.reasons) == (EXIT_PASS, ())
     assert found.headline.startswith(
         "No worse than the policy allows: of 8 rates compared with 4 nights the clearest rise is below its 10 points "
-        "(motion rose from 5.0 % to 12.0 % of the videos in generator=sora (+7.0 points, "
+        "(motion rose from 5.0 % to 12.0 % of the videos in generator=sora, +7.0 points); the scorer stood still."
     )
     assert verdict(WORSE, policy=Policy(rises=RiseLimit(at_least=0.07))).code == EXIT_FAIL
 
@@ -127,11 +155,12 @@ def test_a_rate_above_the_policys() -> None:
     limits = (RateLimit(label="motion", above=0.05, group="generator=sora"), RateLimit(label="motion", above=0.06))
     found = verdict(QUIET, policy=Policy(rates=limits))
     assert found.code == EXIT_FAIL
-    assert found.headline.startswith(
+    assert found.headline == "Motion is in 5.4 % of the videos in generator=sora, above the policy's 5 %."
+    assert found.reasons == (
         "Motion is in 5.4 % of the videos in generator=sora (27 of 500, 95 % interval 3.6–7.4), above the policy's "
-        "5 %; no worse than before: none of 8 rates rose"
+        "5 %.",
     )
-    assert len(found.reasons) == 1
+    assert compared(QUIET).startswith("No worse than before: none of 8 rates rose")
 
 
 def test_a_rate_that_is_just_the_policys_passes() -> None:
@@ -141,8 +170,9 @@ def test_a_rate_that_is_just_the_policys_passes() -> None:
 def test_rate_limits_apply_to_a_first_night_of_few_videos() -> None:
     found = verdict(many(2, 1), {}, policy=Policy(rates=(RateLimit(label="motion", above=0.4),)))
     assert found.code == EXIT_FAIL
-    assert found.headline.startswith("Motion is in 50.0 % of all videos (1 of 2, ")
-    assert found.headline.endswith("; no earlier night to compare with: 2 videos scored, nothing compared.")
+    assert found.headline == "Motion is in 50.0 % of all videos, above the policy's 40 %."
+    assert found.reasons[0].startswith("Motion is in 50.0 % of all videos (1 of 2, ")
+    assert compared(many(2, 1), {}) == "No earlier night to compare with: 2 videos scored, nothing compared."
 
 
 def test_too_many_files_without_a_score() -> None:
@@ -152,7 +182,8 @@ def test_too_many_files_without_a_score() -> None:
     assert found.reasons == (
         "25 of 200 files (12.5 %) have no score, above the policy's 5 %: 20 undecodable, 5 timed out.",
     )
-    assert found.headline.startswith(found.reasons[0][:-1] + "; no worse than before: none of 8 rates rose")
+    assert found.headline == found.reasons[0]
+    assert compared(tonight).startswith("No worse than before: none of 8 rates rose")
     assert verdict(tonight, policy=Policy(failed_above=0.125)).code == EXIT_PASS
     hundred = arrived(*[video()] * 71, *[video(outcome="crashed", frames=0)] * 29)
     assert verdict(hundred, policy=Policy(failed_above=0.29)).code == EXIT_PASS
@@ -162,9 +193,7 @@ def test_headline_and_reasons_have_every_failure() -> None:
     tonight = pa.concat_tables([many(300, 60, groups=SORA), arrived(*FAILED)])
     limits = (RateLimit(label="motion", above=0.1), RateLimit(label="motion", above=0.1, group=SORA[0]))
     found = verdict(tonight, policy=Policy(rates=limits))
-    told = [
-        found.headline.index(part) for part in ("Worse than before: ", "motion is in 20.0 % of all videos", "25 of")
-    ]
+    told = [found.headline.index(part) for part in ("Motion rose from ", "motion is in 20.0 % of all videos", "25 of")]
     assert told == sorted(told)
     assert "one of 2 such rates" in found.headline
     assert "no worse" not in found.headline
@@ -177,10 +206,15 @@ def test_a_canary_that_moved_goes_before_everything() -> None:
     found = verdict(tonight, canaries=table, policy=Policy(rates=(RateLimit(label="motion", above=0.01),)))
     assert found.code == EXIT_SCORER_MOVED
     assert found.headline == (
-        "The scorer moved, so tonight says nothing of the corpus: canary 00001.mp4 shifts by 0.310 in one frame's "
-        "motion score, more than 0.02 (mean 0.900 before, 0.590 tonight) (1 more moved)."
+        "The scorer moved, so tonight says nothing of the corpus: the motion score of canary 00001.mp4 shifted by "
+        "0.310 (1 more moved)."
     )
+    assert found.sentence == found.headline, "which says the verdict itself"
     assert len(found.reasons) == 3
+    assert found.reasons[0] == (
+        "Canary 00001.mp4 shifts by 0.310 in one frame's motion score, more than 0.02 (mean 0.900 before, 0.590 "
+        "tonight)."
+    )
     assert "texture" in found.reasons[1]
     assert found.reasons[2].startswith("50 of 550 files (9.1 %) have no score")
     assert not any("rose" in reason or "is in" in reason for reason in found.reasons)
@@ -245,15 +279,53 @@ def test_a_first_night() -> None:
 def test_nothing_new() -> None:
     assert verdict(ARRIVALS.empty_table()) == Verdict(
         code=EXIT_PASS,
-        headline="Nothing new tonight, so there is nothing to compare; the scorer stood still (largest canary shift "
-        "0.001).",
+        headline="Nothing new tonight, so there is nothing to compare; the scorer stood still.",
     )
+
+
+def test_canaries_that_cannot_see_a_change_do_not_clear_the_scorer() -> None:
+    assert verdict(WORSE, canaries=alike(12)).headline.endswith(
+        "; whether the corpus or the scorer changed is not known, as the canaries cannot see motion."
+    )
+    assert verdict(QUIET, canaries=alike(12)).headline.endswith(
+        "; whether the scorer moved is not known, as the canaries cannot see a change."
+    )
+    few = verdict(QUIET, canaries=alike(4)).headline
+    assert few.endswith("; the scorer stood still."), "of so few clips nobody can say that they are blind"
+
+
+def test_which_rules_are_broken_and_which_reasons_the_headline_gives() -> None:
+    limits = (RateLimit(label="motion", above=0.1), RateLimit(label="motion", above=0.1, group=SORA[0]))
+    policy, tonight = Policy(rates=limits), pa.concat_tables([many(300, 60, groups=SORA), arrived(*FAILED)])
+    broken = broken_rules(policy, measure_rates(tonight, NIGHTS, policy), tonight)
+    assert [(cell["label"], cell["group"]) for cell in broken.risen] == [("motion", SORA[0]), ("motion", "all")]
+    assert [limit for limit, _ in broken.high] == list(limits)
+    assert broken.leading_cell == ("motion", SORA[0])
+    assert broken.in_headline == {0, 2, 4}
+    only_failed = broken_rules(Policy(), measure_rates(tonight, {}, Policy()), tonight)
+    assert (only_failed.leading_cell, only_failed.in_headline) == (None, {0})
+    nothing = broken_rules(Policy(), measure_rates(QUIET, NIGHTS, Policy()), QUIET)
+    assert (nothing.leading_cell, nothing.in_headline, nothing.failed) == (None, frozenset(), None)
+
+
+def test_one_file_has_no_score() -> None:
+    found = verdict(arrived(video(), video(outcome="undecodable", frames=0)), {})
+    assert found.headline == "1 of 2 files (50.0 %) has no score, above the policy's 5 %: 1 undecodable."
+
+
+def test_the_clearest_rise_is_the_one_with_the_smallest_q_value_that_may_fail() -> None:
+    cells = measure_rates(QUIET, NIGHTS, Policy())
+    found = clearest_rise(Policy(), cells)
+    assert found is not None
+    assert (found["label"], round(found["change"], 3)) == ("motion", 0.004)
+    assert clearest_rise(Policy(), cells, ("motion",)) is None
+    assert clearest_rise(Policy(), measure_rates(QUIET, {}, Policy())) is None
 
 
 def test_too_few_to_compare() -> None:
     assert verdict(many(12, 6)).headline == (
         "Nothing was compared with the 4 nights before: fewer than 30 scored videos: 12 tonight; the scorer stood "
-        "still (largest canary shift 0.001)."
+        "still."
     )
 
 
@@ -263,7 +335,7 @@ def test_unprintable_group_names_are_escaped() -> None:
         many(500, 60, groups=group),
         {"n1": many(500, 20, groups=group), "n2": many(500, 20, groups=group)},
     )
-    assert r"of the videos in generator=so\x1b[31m\nra (" in verdict(tonight, baseline).headline
+    assert r"of the videos in generator=so\x1b[31m\nra, the clearest" in verdict(tonight, baseline).headline
 
 
 def test_remarks() -> None:

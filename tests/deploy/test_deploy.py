@@ -323,7 +323,8 @@ def environments() -> Iterator[tuple[str, Resource]]:
 
 def test_secrets_come_from_secrets_and_reach_only_who_needs_them() -> None:
     assert all("valueFrom" in variable for _, variable in environments())
-    assert [name for name, variable in environments() if variable["name"] == "ARTIFACTSCAN_WEBHOOK"] == ["head"]
+    for secret in ("ARTIFACTSCAN_WEBHOOK", "ARTIFACTSCAN_SMTP"):
+        assert [name for name, variable in environments() if variable["name"] == secret] == ["head"]
     sources = {
         name: [source["secretRef"]["name"] for source in template["spec"]["containers"][0].get("envFrom", [])]
         for name, template in ray_templates(ray_job()).items()

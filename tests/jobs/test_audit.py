@@ -106,7 +106,7 @@ def test_the_nights_end_as_they_should(story: Story) -> None:
 
 def test_a_first_night_compares_with_nothing_and_says_so(story: Story) -> None:
     first = story.nights[0]
-    assert story.said[0].splitlines()[0] == first.verdict.headline
+    assert story.said[0].splitlines()[0] == first.verdict.sentence == f"Pass: {first.verdict.headline}"
     assert "o earlier night to compare with" in first.verdict.headline
     assert first.counts | {"listed": 21, "new": 21, "changed": 0, "arrivals": 21, "quarantined": 1} == first.counts
     assert first.outcomes == {"scored": 20, "undecodable": 1}
@@ -137,7 +137,7 @@ def test_a_night_with_nothing_new_decodes_nothing_and_passes(story: Story) -> No
 
 def test_a_planted_rise_fails_the_night_and_is_named(story: Story) -> None:
     third = story.nights[2]
-    assert story.said[2].splitlines()[0] == third.verdict.headline
+    assert story.said[2].splitlines()[0] == third.verdict.sentence == f"Fail: {third.verdict.headline}"
     assert "motion" in third.verdict.headline
     assert any("Motion rose" in reason and "generator=veo" in reason for reason in third.verdict.reasons)
     assert not any("generator=sora" in reason for reason in third.verdict.reasons)
@@ -181,6 +181,8 @@ def test_the_worst_videos_have_pictures_and_the_pages_are_there(story: Story) ->
     page = (folder / "report.html").read_text()
     assert "veo/three-00.mp4" in page
     assert page.count("data:image/jpeg") >= 11
+    assert f"--store {story.store}" in page, "the command to replay a video works from any folder"
+    assert "Not known: no night before was compared." in page, "since when: of the two before nothing was compared"
     assert third.verdict.headline in (folder / "report.md").read_text().replace("\\", "")
     assert len(pd.read_csv(folder / "videos.csv")) == 22
     assert f"nights/{third.night}/report.html" in (story.store / "latest.html").read_text()
@@ -364,6 +366,7 @@ def test_audit_refuses_wrong_usage(story: Story, tmp_path: Path, capsys: pytest.
         (story.audit("--metadata", tmp_path / "gone.csv"), "gone.csv cannot be read"),
         (story.audit("--baseline", "20200101"), "--baseline 20200101 is no night or run of this store"),
         (story.audit("--webhook", "ftp://x"), "webhook"),
+        (story.audit("--mail-to", "x@example.com", "--smtp", "ftp://x"), "ARTIFACTSCAN_SMTP"),
         (arguments(tmp_path / "gone", tmp_path / "new", story.checkpoint), "gone"),
         (arguments(story.corpus, story.store / "scores", story.checkpoint), "is a scoring store"),
         (arguments(story.corpus, story.corpus / "audit", story.checkpoint), "lies in the corpus"),
@@ -372,6 +375,30 @@ def test_audit_refuses_wrong_usage(story: Story, tmp_path: Path, capsys: pytest.
         assert audit(flags) == 2, why_not
         assert why_not in capsys.readouterr().err
     assert len(story.nights) == before
+
+
+def test_a_night_is_told_by_mail_and_a_refusal_changes_no_verdict(
+    story: Story, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = pytest.importorskip("mail_server", reason="aiosmtpd is not installed")
+    flags = ("--mail-to", "oncall@example.com", "--page-url", "https://audits.example.com")
+    with servers.mail_server() as server:
+        monkeypatch.setenv("ARTIFACTSCAN_SMTP", server.url(query="?starttls=off"))
+        code = audit(story.audit(*flags))
+        night = story.nights[-1]
+        assert code == night.verdict.code
+        [mail] = server.mails
+        [text, _] = mail.iter_parts()
+        said = text.get_content()
+        assert mail["To"] == "oncall@example.com" and mail["Subject"] == f"artifactscan: {night.verdict.sentence}"
+        assert f"https://audits.example.com/nights/{night.night}/report.html" in said
+        assert capfd.readouterr().out.splitlines()[0] == said.splitlines()[0] == night.verdict.sentence
+        server.to_data = ["554 no"]
+        assert audit(story.audit(*flags)) == story.nights[-1].verdict.code
+        assert "the mail was not sent: the mail server at 127.0.0.1:" in capfd.readouterr().err
+    for kept in (story.store / "nights").rglob("*"):
+        if kept.suffix in (".json", ".html", ".md"):
+            assert "oncall@example.com" not in kept.read_text()
 
 
 def test_a_clock_behind_the_last_night_is_refused(

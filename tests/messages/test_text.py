@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactscan.messages.text import human_bytes, printable, without_credentials
+from artifactscan.messages.text import human_bytes, listed, printable, without_credentials
 
 
 def test_control_characters_are_escaped() -> None:
@@ -51,3 +51,7 @@ def test_credentials_in_urls_are_not_shown(text: str, shown: str) -> None:
 )
 def test_bytes_have_a_unit(count: int, text: str) -> None:
     assert human_bytes(count) == text
+
+
+def test_names_are_listed_as_in_prose() -> None:
+    assert [listed(["a", "b", "c"][:count]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]

@@ -14,7 +14,7 @@ from artifactscan.decode.input_spec import InputSpec
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.model.checkpoint import Card, Checkpoint, load_checkpoint, save_checkpoint
-from artifactscan.model.operating_point import OperatingPoint, auroc_on_unseen_clips
+from artifactscan.model.operating_point import OperatingPoint, auroc_on_unseen_clips, aurocs_by_protocol
 
 POINT = OperatingPoint(aim="recall=0.8", precision=None, recall=0.8, flagged_share=0.5, prevalence=0.25)
 CARD = Card(backbone="resnet18", input=InputSpec(height=48, width=80), trained=True)
@@ -81,3 +81,18 @@ def test_the_quality_is_that_of_left_out_makers_where_no_videos_were_left_out() 
     metrics = {"protocols": {"generators": {"figures": {"macro": {"average_precision": figure}}}}}
     said = "macro average precision 0.46 (0.30–0.60) on unseen videos, chance 0.25"
     assert replace(CARD, metrics=metrics).quality() == said
+
+
+def test_the_aurocs_of_every_protocol_on_unseen_clips() -> None:
+    def figure(value: float) -> dict:
+        return {"auroc": {"value": value, "low": value - 0.1, "high": value + 0.1}}
+
+    protocols = {
+        "frames": {"figures": {"macro": figure(0.9)}},
+        "videos": {"figures": {"macro": figure(0.7), "motion": figure(0.6), "object": {"auroc": {"value": 0.5}}}},
+        "generators": None,
+    }
+    found = aurocs_by_protocol({"protocols": protocols})
+    assert list(found) == ["videos"]
+    assert found["videos"] == {"macro": pytest.approx((0.7, 0.6, 0.8)), "motion": pytest.approx((0.6, 0.5, 0.7))}
+    assert aurocs_by_protocol({}) == aurocs_by_protocol({"protocols": None}) == {}

@@ -150,7 +150,9 @@ def untested_cells(arrivals: pa.Table, groups: Sequence[str]) -> pa.Table:
     return pa.Table.from_pylist(rows, CELLS)
 
 
-def trends_table(random: np.random.Generator, cells: pa.Table, nights: Sequence[str]) -> pa.Table:
+def trends_table(
+    random: np.random.Generator, cells: pa.Table, nights: Sequence[str], *, worse_before: int = 0
+) -> pa.Table:
     rows = []
     for night in nights:
         for cell in cells.to_pylist():
@@ -161,16 +163,18 @@ def trends_table(random: np.random.Generator, cells: pa.Table, nights: Sequence[
             low = cell["rate_low"] if tonight else max(0.0, rate - 0.05)
             high = cell["rate_high"] if tonight else min(1.0, rate + 0.05)
             row = {"night": night, "label": cell["label"], "group": cell["group"], "videos": cell["videos"]}
+            risen = cell["q_value"] is not None and cell["q_value"] < 0.05 and night in nights[-1 - worse_before :]
+            row["risen"] = None if cell["untested"] else risen
             rows.append({**row, "rate": rate, "rate_low": low, "rate_high": high})
     return pa.Table.from_pylist(rows, TRENDS)
 
 
-def canaries_table(random: np.random.Generator, *, moved: bool) -> pa.Table:
+def canaries_table(random: np.random.Generator, *, moved: bool, blind: bool = False) -> pa.Table:
     rows = []
-    for clip in range(6):
+    for clip in range(12 if blind else 6):
         for n, label in enumerate(LABELS):
             planted = n == clip % len(LABELS)
-            score = 0.9 if planted else 0.08
+            score = 0.5 + 0.01 * (5 * clip % 12) if blind else 0.9 if planted else 0.08
             shift = 0.19 if moved and clip == 0 else float(random.uniform(0, 0.0005))
             known = not moved or clip != 5
             rows.append(

@@ -41,7 +41,18 @@ from artifactscan.scoring.events import find_events
 POLICY = Policy(
     rates=(RateLimit(label="motion", above=0.4), RateLimit(label="texture", above=0.3, group="generator=sora")),
     rises=RiseLimit(at_least=0.01),
+    failed_above=0.2,
 )
+AUROC = {
+    "generators": {
+        "macro": (0.62, 0.57, 0.68),
+        "boundary": (0.7, 0.63, 0.77),
+        "texture": (0.46, 0.35, 0.58),
+        "motion": (0.68, 0.59, 0.78),
+        "object": (0.63, 0.56, 0.71),
+    },
+    "videos": {"macro": (0.72, 0.67, 0.77)},
+}
 
 
 def make_report(
@@ -53,11 +64,14 @@ def make_report(
     worst: int = 3,
     links: Sequence[str | None] = (),
     seed: int = 1,
+    worse_before: int = 0,
+    blind: bool = False,
 ) -> Report:
     """A night of ``videos`` arrivals after ``nights`` earlier ones; the worst have ``links`` as far as there are any.
 
     A tenth of the videos (one at least, of twenty on) has no score. With EXIT_FAIL motion has risen in all videos and
-    in the first group; with EXIT_SCORER_MOVED the first canary has moved and the last cannot be compared.
+    in the first group, as on the last ``worse_before`` nights; with EXIT_SCORER_MOVED the first canary has moved and
+    the last cannot be compared. ``blind``: twelve canaries, whose planted clips score like the others.
     """
     random = np.random.default_rng(seed)
     frames, ledger = draw_scores(random, videos, groups)
@@ -68,14 +82,19 @@ def make_report(
     names = [f"{first + timedelta(days=day):%Y%m%dT%H%M%SZ}-{day:08x}" for day in range(nights + 1)]
     cells = cells_table(random, arrivals, groups, code) if nights else untested_cells(arrivals, groups)
     night = _night(names, arrivals, code)
+    if blind and code == EXIT_PASS:
+        unknown = "whether the scorer moved is not known, as the canaries cannot see a change"
+        headline = night.verdict.headline.replace("the scorer stood still", unknown)
+        night = replace(night, verdict=replace(night.verdict, headline=headline))
     return Report(
         night=night,
-        previous=_before(night, names) if nights else None,
+        history=_history(night, names, worse_before),
+        store="s3://generated-video/audit",
         arrivals=arrivals,
         events=events,
         cells=cells,
-        trends=trends_table(random, cells, names),
-        canaries=canaries_table(random, moved=code == EXIT_SCORER_MOVED),
+        trends=trends_table(random, cells, names, worse_before=worse_before),
+        canaries=canaries_table(random, moved=code == EXIT_SCORER_MOVED, blind=blind),
         sampling=pa.Table.from_pylist(
             [
                 {"label": label, "videos": 12, "events": 31 - 6 * n, "missed": (3, 5, 9, 0)[n]}
@@ -178,7 +197,12 @@ def _night(names: Sequence[str], arrivals: pa.Table, code: int) -> Night:
         scorer=names[0],
         spec_digest="5d1c0f3a9be27744",
         spec={"sample_fps": SAMPLE_FPS, "decoder": "auto", "input": {"height": 192, "width": 336}},
-        checkpoint={"digest": "b91e77aa01c2d3e4", "backbone": "tf_efficientnet_lite0", "trained": True},
+        checkpoint={
+            "digest": "b91e77aa01c2d3e4",
+            "backbone": "tf_efficientnet_lite0",
+            "trained": True,
+            "auroc": AUROC,
+        },
         versions={"artifactscan": "0.1.0", "python": "3.11.2", "torch": "2.12.0", "ray": "2.60.0", "av": "18.0.0"},
         tables="tables-0a1b2c3d",
         runs=("20260515T010003Z-11aa22bb",),
@@ -205,13 +229,12 @@ _VERDICTS = {
     EXIT_PASS: Verdict(
         code=EXIT_PASS,
         headline="No worse than before: none of 19 rates rose by more than chance against 7 nights; the scorer stood "
-        "still (largest canary shift 0.001).",
+        "still.",
     ),
     EXIT_FAIL: Verdict(
         code=EXIT_FAIL,
-        headline="Worse than before: motion rose from 14.8 % to 23.3 % of all videos (+8.5 points, 95 % interval +4.5 "
-        "to +12.5), the clearest of 2 rises; the scorer stood still (largest canary shift 0.001), so it is the corpus "
-        "that changed.",
+        headline="Motion rose from 14.8 % to 23.3 % of all videos, the clearest of 2 rises; the corpus changed, not "
+        "the scorer.",
         reasons=(
             "Motion rose from 14.8 % to 23.3 % of all videos (+8.5 points, 95 % interval +4.5 to +12.5), q value 0.008 "
             "where 0.05 or less fails.",
@@ -222,8 +245,8 @@ _VERDICTS = {
     ),
     EXIT_SCORER_MOVED: Verdict(
         code=EXIT_SCORER_MOVED,
-        headline="The scorer moved, so tonight says nothing of the corpus: canary canary-00.mp4 shifts by 0.190 in one "
-        "frame's boundary score, more than 0.02 (4 more moved).",
+        headline="The scorer moved, so tonight says nothing of the corpus: the boundary score of canary canary-00.mp4 "
+        "shifted by 0.190 (4 more moved).",
         reasons=(
             "Canary canary-00.mp4 shifts by 0.190 in one frame's boundary score, more than 0.02.",
             "Canary canary-05.mp4 cannot be compared (decoding took longer than 120 s).",
@@ -232,8 +255,13 @@ _VERDICTS = {
 }
 
 
-def _before(night: Night, names: Sequence[str]) -> Night:
-    return replace(night, night=names[-2], versions={**night.versions, "torch": "2.11.0"})
+def _history(night: Night, names: Sequence[str], worse_before: int) -> tuple[Night, ...]:
+    """The nights before: they pass, but for the last ``worse_before``; the last one has another torch."""
+    before = names[:-1]
+    worse = before[len(before) - worse_before :]
+    verdicts = [_VERDICTS[EXIT_FAIL if name in worse else EXIT_PASS] for name in before]
+    history = [replace(night, night=name, verdict=one) for name, one in zip(before, verdicts, strict=True)]
+    return (*history[:-1], *(replace(one, versions={**one.versions, "torch": "2.11.0"}) for one in history[-1:]))
 
 
 def poisoned(report: Report, text: str) -> Report:
@@ -266,7 +294,7 @@ def poisoned(report: Report, text: str) -> Report:
             verdict=replace(one.verdict, headline=text, reasons=reasons),
             notes=(text, text),
             spec={**one.spec, text: text},
-            checkpoint={**one.checkpoint, "standing": text},
+            checkpoint={"digest": "d", "trained": True, "standing": text},
             versions={**one.versions, text: text},
             settings={"corpus": text, "store": text, "include": [text, text]},
             runs=(text,),
@@ -276,7 +304,8 @@ def poisoned(report: Report, text: str) -> Report:
     return replace(
         report,
         night=night(report.night),
-        previous=replace(report.previous, settings={text: text}),
+        history=(*report.history[:-1], replace(report.previous, settings={text: text})),
+        store=text,
         **{
             name: table(getattr(report, name))
             for name in ("arrivals", "events", "cells", "trends", "canaries", "sampling", "prevalence", "estimates")

@@ -19,7 +19,7 @@ class Verdict:
     code: int
     """EXIT_PASS, EXIT_FAIL or EXIT_SCORER_MOVED."""
     headline: str
-    """One sentence: worse or not, in what, and whether the corpus or the scorer changed."""
+    """One sentence: why it fails or passes, in what, and whether the corpus or the scorer changed."""
     reasons: tuple[str, ...] = ()
     """One sentence per rule of the policy that fails the night."""
     worse: bool = False
@@ -27,6 +27,11 @@ class Verdict:
     q_value: float | None = None
     """The smallest q value of the rises that failed the night: on a quiet night it is at most q in about a share q of
     cases (Simes 1986). None where no rise failed it, and in nights of versions that did not keep it."""
+
+    @property
+    def sentence(self) -> str:
+        """Pass or fail and why, in one sentence: what every page, message and terminal begins with."""
+        return self.headline if self.code == EXIT_SCORER_MOVED else f"{VERDICT_WORDS[self.code]}: {self.headline}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +51,8 @@ class Night:
     spec: dict[str, Any]
     checkpoint: dict[str, Any]
     """digest, backbone, trained, thresholds (of its card), standing (its quality on unseen videos, in words), unproven
-    (labels)."""
+    (labels), auroc (protocol → label or macro → value, low, high on unseen clips; nights of earlier versions have
+    none)."""
     versions: dict[str, str]
     tables: str
     """Name of the folder in nights/<id>/ with the night's tables; rewriting them makes a new folder."""

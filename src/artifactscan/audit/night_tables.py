@@ -144,9 +144,15 @@ largest change of one frame's score (``shift``). ``planted``: the clip has that 
 has a null shift and a reason."""
 
 TRENDS = pa.schema(
-    [*_required(_STRING, "night", "label", "group"), *_required(_INT64, "videos"), *_with_interval("rate")]
+    [
+        *_required(_STRING, "night", "label", "group"),
+        *_required(_INT64, "videos"),
+        *_with_interval("rate"),
+        *_nullable(pa.bool_(), "risen"),
+    ]
 )
-"""One row per night, label and group, oldest night first."""
+"""One row per night, label and group, oldest night first. ``risen``: whether a rise failed that night; null where the
+cell was not compared."""
 
 PICTURES = pa.schema(
     [

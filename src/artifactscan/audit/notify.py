@@ -1,4 +1,4 @@
-"""Posts a night's verdict as Slack-compatible JSON to a webhook. A failure to post changes no verdict."""
+"""Posts a night's first screen as Slack-compatible JSON to a webhook. A failure to post changes no verdict."""
 
 import logging
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
-from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, Night
+from artifactscan.audit.brief.night_brief import BriefClip, NightBrief, clip_url
+from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
 
@@ -52,9 +53,9 @@ def check_webhook(url: str) -> None:
 
 
 def notify(
-    url: str, night: Night, *, page: str | None, timeout_s: float = TIMEOUT_S, backoff_s: float = BACKOFF_S
+    url: str, brief: NightBrief, *, page: str | None, timeout_s: float = TIMEOUT_S, backoff_s: float = BACKOFF_S
 ) -> str | None:
-    """Posts the verdict of ``night`` to ``url``; ``page`` is the https:// link to its page, or its path.
+    """Posts what is said of a night first to ``url``; ``page`` is the https:// link to its page, or its path.
 
     Returns None when it was accepted, else one sentence that says why not, without the secret in ``url``. Retries after
     429 (with Retry-After), 5xx and lost connections, so a message can arrive twice; follows no redirect. Raises nothing
@@ -73,7 +74,7 @@ def notify(
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         try:
             response = session.post(
-                url, json=message(night, page), timeout=timeout_s, allow_redirects=False, stream=True
+                url, json=message(brief, page), timeout=timeout_s, allow_redirects=False, stream=True
             )
         except (requests.RequestException, HTTPError) as error:  # requests does not wrap all of urllib3's errors
             return f"{_origin(url)} was not notified: {_in_words(error, timeout_s)}"
@@ -82,29 +83,25 @@ def notify(
     return f"{_origin(url)} was not notified: it answered {_status_in_words(response.status_code)}"
 
 
-def message(night: Night, page: str | None) -> dict[str, Any]:
+def message(brief: NightBrief, page: str | None) -> dict[str, Any]:
     """The message: ``text`` for clients without blocks, and Slack's Block Kit. All text from elsewhere is escaped."""
-    verdict = night.verdict
-    reasons = [f"• {_escaped(reason)}" for reason in verdict.reasons[:MAX_REASONS]]
-    if (more := len(verdict.reasons) - MAX_REASONS) > 0:
+    reasons = [f"• {_escaped(reason)}" for reason in brief.others[:MAX_REASONS]]
+    if (more := len(brief.others) - MAX_REASONS) > 0:
         reasons.append(f"• and {more} more")
-    counts = _counted({name: count for name, count in night.counts.items() if name != "listed"})
-    listed = f"{night.counts['listed']:,} listed" if night.counts else "the corpus was not looked at"
-    listed += f": {counts}" if counts else ""
-    outcomes = _counted(night.outcomes)
-    facts = [
-        f"{_escaped(night.corpus)}, night {_escaped(night.night)}",
-        listed,
-        *([f"outcomes: {outcomes}"] if outcomes else []),
+    facts = [f"*{_escaped(fact.name)}*: {_escaped(fact.text)}" for fact in brief.facts]
+    clips = [_clip(clip, page) for clip in brief.clips]
+    context = [
+        f"{_escaped(brief.corpus)}, night {_escaped(brief.night)}",
+        ", ".join(map(_escaped, brief.counts)) or "nothing was counted",
     ]
-    lines = [_escaped(verdict.headline), *reasons]
+    lines = [_escaped(brief.sentence), *facts, *reasons, *clips]
     link = [_page(page)] if page else []
     return {
-        "text": "\n".join([_TITLES[verdict.code], *lines, *facts, *link]),
+        "text": "\n".join([_TITLES[brief.code], *lines, *context, *link]),
         "blocks": [
-            {"type": "header", "text": {"type": "plain_text", "text": _TITLES[verdict.code], "emoji": False}},
+            {"type": "header", "text": {"type": "plain_text", "text": _TITLES[brief.code], "emoji": False}},
             *({"type": "section", "text": _mrkdwn(line)} for line in lines),
-            {"type": "context", "elements": [_mrkdwn(fact) for fact in facts]},
+            {"type": "context", "elements": [_mrkdwn(fact) for fact in context]},
             *({"type": "section", "text": _mrkdwn(line)} for line in link),
         ],
         "unfurl_links": False,  # otherwise Slack would fetch the page through its presigned link
@@ -121,16 +118,21 @@ def _escaped(text: str) -> str:
     return printable(text, TEXT_WIDTH).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {_escaped(name)}" for name, count in counts.items() if count)
+def _clip(clip: BriefClip, page: str | None) -> str:
+    link = _link(clip_url(clip, page), "Play")
+    return f"▶ {_escaped(clip.path)}: {clip.in_words}{f' {link}' if link else ''}"
 
 
 def _page(page: str) -> str:
-    if page.startswith("https://") and len(page) <= MAX_LINK_LENGTH and all("!" <= c <= "~" for c in page):
-        link = page.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
-        if len(link) <= MAX_LINK_LENGTH:
-            return f"<{link}|The night's page>"
-    return f"The night's page: {_escaped(page)}"
+    return _link(page, "The night's page") or f"The night's page: {_escaped(page)}"
+
+
+def _link(url: str | None, title: str) -> str | None:
+    """An https:// address as a link in Slack's markup; None for others and for what Slack would not take."""
+    if url is None or not url.startswith("https://") or not all("!" <= c <= "~" for c in url):
+        return None
+    link = url.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
+    return f"<{link}|{title}>" if len(link) <= MAX_LINK_LENGTH else None
 
 
 def _origin(url: str) -> str:

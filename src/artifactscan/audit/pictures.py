@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import asdict, replace
-from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -24,18 +23,6 @@ from artifactscan.model.classifier import Classifier
 
 _JPEG_QUALITY = 72
 """About 12 kB for a frame of 320 pixels: 24 videos with four frames each, twice, stay under 3 MB."""
-
-
-def worst_videos(arrivals: pa.Table, count: int) -> pa.Table:
-    """The videos with events to look at first: by the mean over labels of the share of frames over, then the peak."""
-    flagged = arrivals.filter(pc.greater(_sum_over_labels(arrivals, "events"), 0))
-    if not flagged.num_rows:
-        return flagged
-    shares = pc.divide(_sum_over_labels(flagged, "frames_over").cast(pa.float64()), flagged["frames"])
-    peaks = pc.max_element_wise(*(flagged[f"peak_{label}"] for label in LABELS))
-    ranked = pa.table({"share": shares, "peak": peaks, "uri": flagged["uri"]})
-    order = pc.sort_indices(ranked, [("share", "descending"), ("peak", "descending"), ("uri", "ascending")])
-    return flagged.take(order[:count])
 
 
 def draw_pictures(videos: pa.Table, settings: AuditSettings, checkpoint: Checkpoint) -> tuple[pa.Table, list[str]]:
@@ -67,10 +54,6 @@ def pictures_of(pictures: pa.Table, video: str) -> tuple[Picture, ...]:
     """The pictures of one video_id, highest score first."""
     rows = pictures.filter(pc.equal(pictures["video_id"], video)).drop_columns(["video_id"]).to_pylist()
     return tuple(Picture(**row) for row in sorted(rows, key=lambda row: -row["score"]))
-
-
-def _sum_over_labels(arrivals: pa.Table, kind: str) -> pa.ChunkedArray:
-    return reduce(pc.add, [arrivals[f"{kind}_{label}"] for label in LABELS])
 
 
 def _draw_video(

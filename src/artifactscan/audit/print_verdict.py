@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from artifactscan.audit.brief.night_brief import NightBrief
 from artifactscan.audit.formatting import counted, percent, percent_between
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, VERDICT_WORDS, Night, Verdict
 from artifactscan.audit.night_tables import TONIGHT
@@ -18,9 +19,18 @@ _MAX_NAMED = 5
 _STYLES = {EXIT_PASS: "green", EXIT_FAIL: "bold red"}
 
 
-def print_night(night: Night, sampling: pa.Table, estimates: pa.Table, page: str, out: Console) -> None:
-    """The verdict and its reasons, counts, ESTIMATES, what the usual rate misses (SAMPLING), notes, the page's URI."""
-    _print_verdict(night.verdict, out)
+def print_night(
+    brief: NightBrief, night: Night, sampling: pa.Table, estimates: pa.Table, page: str, out: Console
+) -> None:
+    """The verdict and what it rests on, the clips to look at, counts, ESTIMATES, what the usual rate misses (SAMPLING),
+    notes, the page's URI."""
+    _print(out, brief.sentence, _STYLES.get(brief.code, "bold yellow"))
+    for fact in brief.facts:
+        _print(out, f"  {fact.name}: {fact.text}")
+    for reason in brief.others:
+        _print(out, f"  - {reason}")
+    for clip in brief.clips:
+        _print(out, f"  look at {clip.path}: {clip.in_words}")
     if night.counts:
         out.print(_counts(night))
     for row in leading(estimates):
@@ -53,7 +63,7 @@ def print_rejudged(result: RejudgeResult, out: Console) -> int:
     for one in flips:
         before, now = (VERDICT_WORDS[verdict.code].lower() for verdict in (one.before, one.night.verdict))
         _print(out, f"  night {one.night.night}: {before} → {now}")
-        _print(out, f"    {one.night.verdict.headline}")
+        _print(out, f"    {one.night.verdict.sentence}")
     for one in result.rejudged:
         _print_flipped_videos(one, out)
     _print(out, "nothing was written (--plan)" if result.page is None else f"page  {result.page}")
@@ -61,7 +71,7 @@ def print_rejudged(result: RejudgeResult, out: Console) -> int:
 
 
 def _print_verdict(verdict: Verdict, out: Console) -> None:
-    _print(out, verdict.headline, _STYLES.get(verdict.code, "bold yellow"))
+    _print(out, verdict.sentence, _STYLES.get(verdict.code, "bold yellow"))
     for reason in verdict.reasons:
         _print(out, f"  - {reason}")
 

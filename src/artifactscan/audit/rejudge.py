@@ -109,7 +109,7 @@ def _rejudge(
     same = [night for night in nights if night.scorer == chosen.scorer]
     criteria = {night.night: _criteria(night, settings) for night in same}
     if not settings.anew and all(criteria[night.night] == _criteria_before(night) for night in same):
-        page = None if settings.plan else write_pages(store, chosen, nights[: nights.index(chosen)])
+        page = None if settings.plan else write_pages(store, chosen, nights[: nights.index(chosen)]).page
         return RejudgeResult(night=chosen, page=page)
     records = {run.run: run for run in store.scores.committed()}
     current = {night.night: night for night in nights}
@@ -130,7 +130,7 @@ def _rejudge(
                 "label_sample": store.label_sample(night),
             }
             fresh = replace(fresh, tables=store.write_tables(night.night, {**tables.by_name(), **extra}))
-            page = write_pages(store, fresh, [n for n in current.values() if n.night < night.night])
+            page = write_pages(store, fresh, _before(night, current)).page
             store.commit(fresh)
         current[night.night] = fresh
         rejudged.append(RejudgedNight(night=fresh, before=night.verdict, flipped=flipped, page=page))

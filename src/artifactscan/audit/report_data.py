@@ -13,7 +13,7 @@ from artifactscan.audit.night import Night
 from artifactscan.audit.night_tables import ALL, ESTIMATES, TONIGHT
 from artifactscan.audit.policy import Policy, parse_policy
 from artifactscan.audit.statistics.label_estimates import leading
-from artifactscan.audit.verdict import moved_canaries, risen_cells
+from artifactscan.audit.verdict import BrokenRules, broken_rules, moved_canaries
 from artifactscan.labels import LABELS
 from artifactscan.schemas import outcomes_with_frames
 
@@ -61,8 +61,10 @@ class Report:
     """Everything a page shows."""
 
     night: Night
-    previous: Night | None
-    """The night before, whatever its scorer: the page lists what changed between the two in versions and settings."""
+    history: tuple[Night, ...] = ()
+    """The nights before, whatever their scorer, oldest first; as many as trends go back."""
+    store: str | None = None
+    """The audit's store, absolute, for commands that are shown; None leaves them out."""
     arrivals: pa.Table
     """ARRIVALS."""
     events: pa.Table
@@ -88,6 +90,11 @@ class Report:
     link_expires: str | None = None
     """ISO 8601, UTC: until when presigned links work; None where there are none."""
 
+    @property
+    def previous(self) -> Night | None:
+        """The night before: the page lists what changed between the two in versions and settings."""
+        return self.history[-1] if self.history else None
+
     @cached_property
     def policy(self) -> Policy:
         """The policy the night was judged by; UsageError where this version cannot read it."""
@@ -99,7 +106,7 @@ class Report:
 
         Risen cells first, by q value; then those of all videos together; then by rate.
         """
-        risen = {(cell["label"], cell["group"]) for cell in risen_cells(self.policy, self.cells, self.night.unproven)}
+        risen = {(cell["label"], cell["group"]) for cell in self.broken.risen}
         cells = [
             {**cell, "state": "risen" if (cell["label"], cell["group"]) in risen else _fallen(cell)}
             for cell in self.cells.to_pylist()
@@ -115,6 +122,16 @@ class Report:
                 cell["group"],
             ),
         )
+
+    @cached_property
+    def broken(self) -> BrokenRules:
+        """The rules of the policy that the night breaks."""
+        return broken_rules(self.policy, self.cells, self.arrivals, self.night.unproven)
+
+    @property
+    def tested_cells(self) -> int:
+        """How many rates were compared with the baseline."""
+        return self.cells["untested"].null_count
 
     @property
     def risen(self) -> list[dict[str, Any]]:
@@ -140,6 +157,11 @@ class Report:
     def rate_limit(self, label: str, group: str) -> float | None:
         """The rate above which the policy fails a night for this label and group; the lowest of several."""
         return min((one.above for one in self.policy.rates if (one.label, one.group) == (label, group)), default=None)
+
+
+def card_anchor(rank: int) -> str:
+    """The id of a worst video's card on the page; ``rank`` is 1 for the worst."""
+    return f"video-{rank}"
 
 
 def rows_of(table: pa.Table, videos: Iterable[str]) -> list[dict[str, Any]]:

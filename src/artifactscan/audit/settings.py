@@ -4,12 +4,15 @@ from dataclasses import dataclass, field
 
 import tyro
 
+from artifactscan.audit.send_mail import check_address
+from artifactscan.audit.video_links import is_web_address
 from artifactscan.errors import UsageError
 from artifactscan.judge.endpoint import check_endpoint_url
+from artifactscan.messages.text import printable
 from artifactscan.scoring.settings import SharedScoringSettings
 
-SECRETS = frozenset({"webhook"})
-"""Settings that neither night.json nor a page keeps: a Slack URL is a key."""
+SECRETS = frozenset({"webhook", "smtp", "mail_to", "mail_from"})
+"""Settings that neither night.json nor a page keeps: a Slack URL is a key, addresses are people's."""
 MAX_LINK_LIFE_H = 168.0
 """What S3's signatures allow: seven days."""
 
@@ -74,6 +77,14 @@ class AuditSettings(SharedScoringSettings, PageSettings):
     """Take the corpus as it is tonight for the reference: a rise that stays fails every night until then."""
     webhook: str | None = field(default=None, repr=False)
     """URL that gets the verdict as Slack-compatible JSON; or the environment variable ARTIFACTSCAN_WEBHOOK."""
+    mail_to: tuple[str, ...] = ()
+    """Addresses that get the night as a mail, through the server in ARTIFACTSCAN_SMTP."""
+    mail_from: str = ""
+    """Sender of the mail; empty: the server's user, or artifactscan at this machine."""
+    smtp: str | None = field(default=None, repr=False)
+    """Mail server, smtp://user:password@host:587 (with STARTTLS) or smtps://; better in ARTIFACTSCAN_SMTP."""
+    page_url: str = ""
+    """Address at which people reach the store's folder, such as https://audits.example.com; messages link to it."""
     mlflow: str = ""
     """MLflow experiment that gets a run for each night with its figures, at the server in MLFLOW_TRACKING_URI."""
 
@@ -94,6 +105,17 @@ class AuditSettings(SharedScoringSettings, PageSettings):
             raise UsageError(f"--retry-failed-after-days is {self.retry_failed_after_days}; give 0 or more")
         if self.accept_corpus and self.baseline:
             raise UsageError("--accept-corpus begins a new baseline and --baseline names an old one; give one of them")
+        for address in self.mail_to:
+            check_address(address, "--mail-to")
+        if self.mail_from:
+            check_address(self.mail_from, "--mail-from")
+        if (self.mail_from or self.smtp) and not self.mail_to:
+            raise UsageError("--mail-from and --smtp send no mail by themselves; say with --mail-to who gets it")
+        if self.page_url and not is_web_address(self.page_url):
+            raise UsageError(
+                f"--page-url {printable(self.page_url, 100)!r} is not an http:// or https:// address without spaces; "
+                "give one such as https://audits.example.com/nightly"
+            )
         if not 4 <= self.canary_clips <= 1000:
             raise UsageError(f"--canary-clips is {self.canary_clips}; give 4 (one per label) to 1000")
 

@@ -1,16 +1,18 @@
 """The verdict on a night: which rules of the policy it breaks, and the sentences that say so.
 
-Which rates rose and which canaries moved is decided here only; pages and messages ask ``risen_cells`` and
-``moved_canaries``.
+Which rates rose and which canaries moved is decided here only; pages and messages ask ``broken_rules``,
+``risen_cells`` and ``moved_canaries``.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifactscan.audit.canaries import compare_planted_canaries
 from artifactscan.audit.formatting import (
     NAME_CHARS,
     counted,
@@ -32,6 +34,31 @@ _ROUNDING = 1e-12
 _Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class BrokenRules:
+    """Which rules of the policy fail a night, in the order in which its verdict names them."""
+
+    risen: Sequence[_Row]
+    """CELLS rows whose rise fails the night, the smallest p value first."""
+    high: Sequence[tuple[RateLimit, _Row]]
+    """Exceeded limits in the policy's order, each with its CELLS row."""
+    failed: str | None
+    """That too many files have no score, as a clause."""
+
+    @property
+    def leading_cell(self) -> tuple[str, str] | None:
+        """Label and group of the first rise, else of the first exceeded limit."""
+        if self.risen:
+            return self.risen[0]["label"], self.risen[0]["group"]
+        return (self.high[0][0].label, self.high[0][0].group) if self.high else None
+
+    @property
+    def in_headline(self) -> frozenset[int]:
+        """Positions in ``Verdict.reasons`` of the reasons that the headline gives: the first of each kind."""
+        kinds = (len(self.risen), len(self.high), int(self.failed is not None))
+        return frozenset(sum(kinds[:n]) for n, count in enumerate(kinds) if count)
+
+
 def judge_night(
     *,
     policy: Policy,
@@ -47,26 +74,59 @@ def judge_night(
     A scorer that moved comes first, and then no rate is judged. Names in the sentences are printable but not escaped
     for HTML or Markdown.
     """
-    failed = _too_many_failed(policy, arrivals)
+    broken = broken_rules(policy, cells, arrivals, unproven)
+    failed = [broken.failed] if broken.failed else []
     if shifts := _canary_reasons(policy, canaries):
         others = f" ({len(shifts) - 1:,} more moved)" if len(shifts) > 1 else ""
         return Verdict(
             code=EXIT_SCORER_MOVED,
-            headline=f"The scorer moved, so tonight says nothing of the corpus: {shifts[0]}{others}.",
+            headline="The scorer moved, so tonight says nothing of the corpus: "
+            f"{_first_shift(policy, canaries) or shifts[0]}{others}.",
             reasons=_sentences([*shifts, *failed]),
         )
-    risen, high = risen_cells(policy, cells, unproven), _high_rates(policy, cells, unproven)
-    reasons = [*(f"{_rise(cell)}, {_significance(cell, policy)}" for cell in risen), *high, *failed]
-    clauses = [*_failures(risen, high, failed), *_comparison(policy, cells, arrivals, baseline, unproven)]
-    if baseline:
-        clauses.append(_scorer_clause(canaries, worse=bool(risen)))
+    reasons = [
+        *(f"{rise_in_words(cell)}, {_significance(cell, policy)}" for cell in broken.risen),
+        *(_high_rate(limit, cell, unproven) for limit, cell in broken.high),
+        *failed,
+    ]
+    clauses = _failures(broken, unproven)
+    if not clauses:
+        clauses = _comparison(policy, cells, arrivals, baseline, unproven)
+    if baseline and (broken.risen or not reasons):
+        clauses.append(_scorer_clause(canaries, broken.risen[0]["label"] if broken.risen else None))
     return Verdict(
         code=EXIT_FAIL if reasons else EXIT_PASS,
         headline=_sentences(["; ".join(clauses)])[0],
         reasons=_sentences(reasons),
-        worse=bool(risen),
-        q_value=min((cell["q_value"] for cell in risen), default=None),
+        worse=bool(broken.risen),
+        q_value=min((cell["q_value"] for cell in broken.risen), default=None),
     )
+
+
+def broken_rules(policy: Policy, cells: pa.Table, arrivals: pa.Table, unproven: Sequence[str] = ()) -> BrokenRules:
+    """Which rules of the policy a night's CELLS and ARRIVALS break, whatever its canaries."""
+    rows = {(cell["label"], cell["group"]): cell for cell in cells.to_pylist()} if policy.rates else {}
+    found = [(limit, rows.get((limit.label, limit.group))) for limit in policy.rates]
+    return BrokenRules(
+        risen=risen_cells(policy, cells, unproven),
+        high=[(limit, cell) for limit, cell in found if cell and (cell["rate"] or 0.0) > limit.above],
+        failed=_too_many_failed(policy, arrivals),
+    )
+
+
+def comparison_in_words(
+    policy: Policy, cells: pa.Table, arrivals: pa.Table, baseline: Sequence[str], unproven: Sequence[str]
+) -> str | None:
+    """What the comparison with the baseline says, as a sentence; None where a rise fails the night."""
+    clauses = _comparison(policy, cells, arrivals, baseline, unproven)
+    return _sentences(clauses)[0] if clauses else None
+
+
+def clearest_rise(policy: Policy, cells: pa.Table, unproven: Sequence[str] = ()) -> _Row | None:
+    """The CELLS row with the smallest q value of those that rose and may fail a night; None where none rose."""
+    rose = [cell for cell in _voting_cells(policy, cells, unproven).to_pylist() if (cell["change"] or 0.0) > 0]
+    tested = [cell for cell in rose if cell["q_value"] is not None]
+    return min(tested, key=lambda cell: (cell["q_value"], cell["p_value"]), default=None)
 
 
 def risen_cells(policy: Policy, cells: pa.Table, unproven: Sequence[str] = ()) -> list[_Row]:
@@ -130,7 +190,7 @@ def _remarks_on_unproven(policy: Policy, cells: pa.Table, unproven: Sequence[str
     return [
         f"unproven: {', '.join(silent)}; the checkpoint's scores are not shown to be better than chance on unseen "
         "clips, so a rise fails no night unless the policy's key unproven lists the label",
-        *(f"without a vote, as unproven: {_rise(cell)}" for cell in rises[:_MAX_GROUPS_NAMED]),
+        *(f"without a vote, as unproven: {rise_in_words(cell)}" for cell in rises[:_MAX_GROUPS_NAMED]),
     ]
 
 
@@ -158,52 +218,58 @@ def _canary_reasons(policy: Policy, canaries: pa.Table) -> list[str]:
     ]
 
 
-def _high_rates(policy: Policy, cells: pa.Table, unproven: Sequence[str]) -> list[str]:
-    """Each rate limit of the policy that is exceeded, in the policy's order."""
-    rows = {(cell["label"], cell["group"]): cell for cell in cells.to_pylist()} if policy.rates else {}
-    found = [(limit, rows.get((limit.label, limit.group))) for limit in policy.rates]
-    high = [(limit, cell) for limit, cell in found if cell and (cell["rate"] or 0.0) > limit.above]
-    return [_high_rate(limit, cell, unproven) for limit, cell in high]
+def _first_shift(policy: Policy, canaries: pa.Table) -> str | None:
+    """The largest shift as a short clause; None where no shift is above the limit."""
+    moved = moved_canaries(policy, canaries)
+    if not moved:
+        return None
+    row = moved[0]
+    return f"the {row['label']} score of canary {_name(row['clip'])} shifted by {row['shift']:.3f}"
 
 
 def _high_rate(limit: RateLimit, cell: _Row, unproven: Sequence[str]) -> str:
     between = percent_between(cell["rate_low"], cell["rate_high"])
+    counts = f" ({cell['flagged']:,} of {cell['videos']:,}, 95 % interval {between})"
+    return _high_rate_in_short(limit, cell, unproven, counts)
+
+
+def _high_rate_in_short(limit: RateLimit, cell: _Row, unproven: Sequence[str], counts: str = "") -> str:
     label = f"{limit.label} (unproven)" if limit.label in unproven else limit.label
     return (
-        f"{label} is in {percent(cell['rate'])} of {_videos(limit.group)} ({cell['flagged']:,} of "
-        f"{cell['videos']:,}, 95 % interval {between}), above the policy's {100 * limit.above:g} %"
+        f"{label} is in {percent(cell['rate'])} of {_videos(limit.group)}{counts}, above the policy's "
+        f"{100 * limit.above:g} %"
     )
 
 
-def _too_many_failed(policy: Policy, arrivals: pa.Table) -> list[str]:
+def _too_many_failed(policy: Policy, arrivals: pa.Table) -> str | None:
     outcomes = Counter({row["values"]: row["counts"] for row in pc.value_counts(arrivals["outcome"]).to_pylist()})
     without = {outcome: count for outcome, count in outcomes.most_common() if outcome not in HAS_FRAMES}
     failed = sum(without.values())
     if not failed or failed / arrivals.num_rows <= policy.failed_above:
-        return []
+        return None
     named = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in without.items())
-    return [
-        f"{failed:,} of {counted(arrivals.num_rows, 'file')} ({percent(failed / arrivals.num_rows)}) have no score, "
-        f"above the policy's {100 * policy.failed_above:g} %: {named}"
-    ]
+    return (
+        f"{failed:,} of {counted(arrivals.num_rows, 'file')} ({percent(failed / arrivals.num_rows)}) "
+        f"{'has' if failed == 1 else 'have'} no score, above the policy's {100 * policy.failed_above:g} %: {named}"
+    )
 
 
-def _failures(risen: Sequence[_Row], high: Sequence[str], failed: Sequence[str]) -> list[str]:
-    """The headline's clauses that say why a night fails."""
+def _failures(broken: BrokenRules, unproven: Sequence[str]) -> list[str]:
+    """The headline's clauses that say why a night fails, without intervals, which the reasons give."""
     clauses = []
-    if risen:
-        among = f", the clearest of {len(risen):,} rises" if len(risen) > 1 else ""
-        clauses.append(f"worse than before: {_rise(risen[0])}{among}")
-    if high:
-        among = f", one of {len(high):,} such rates" if len(high) > 1 else ""
-        clauses.append(f"{high[0]}{among}")
-    return [*clauses, *failed]
+    if broken.risen:
+        among = f", the clearest of {len(broken.risen):,} rises" if len(broken.risen) > 1 else ""
+        clauses.append(f"{_rise_in_short(broken.risen[0])}{among}")
+    if broken.high:
+        among = f", one of {len(broken.high):,} such rates" if len(broken.high) > 1 else ""
+        clauses.append(f"{_high_rate_in_short(*broken.high[0], unproven)}{among}")
+    return [*clauses, *([broken.failed] if broken.failed else [])]
 
 
 def _comparison(
     policy: Policy, cells: pa.Table, arrivals: pa.Table, baseline: Sequence[str], unproven: Sequence[str]
 ) -> list[str]:
-    """The headline's clause on the comparison with the baseline; none where a rise fails the night."""
+    """A clause on the comparison with the baseline; none where a rise fails the night."""
     if not arrivals.num_rows:
         return ["nothing new tonight, so there is nothing to compare"]
     if not baseline:
@@ -225,26 +291,38 @@ def _comparison(
     if rises:
         return [
             f"no worse than the policy allows: of {counted(tested, 'rate')} compared with {nights} the clearest "
-            f"rise is below its {100 * policy.rises.at_least:g} points ({_rise(rises[0])})"
+            f"rise is below its {100 * policy.rises.at_least:g} points ({_rise_in_short(rises[0])}, "
+            f"{points(rises[0]['change'])} points)"
         ]
     return [f"no worse than before: none of {counted(tested, 'rate')} rose by more than chance against {nights}"]
 
 
-def _scorer_clause(canaries: pa.Table, *, worse: bool) -> str:
-    """The headline's clause on canaries that did not move."""
-    largest = pc.max(canaries["shift"]).as_py()
-    if largest is None:
-        what = "the corpus or the scorer changed" if worse else "the scorer moved"
+def _scorer_clause(canaries: pa.Table, risen_label: str | None) -> str:
+    """The headline's clause on canaries that did not move: whether the corpus or the scorer changed.
+
+    Canaries tell a change of the scorer only where clips with planted defects score above the others.
+    """
+    what = "the corpus or the scorer changed" if risen_label else "the scorer moved"
+    if pc.max(canaries["shift"]).as_py() is None:
         return f"no canary was compared, so whether {what} is not known"
-    so = ", so it is the corpus that changed" if worse else ""
-    return f"the scorer stood still (largest canary shift {largest:.3f}){so}"
+    sees = compare_planted_canaries(canaries)
+    unseen = [one.label for one in sees if one.decidable and not one.found]
+    if risen_label in unseen:
+        return f"whether {what} is not known, as the canaries cannot see {risen_label}"
+    if not risen_label and unseen and not any(one.found for one in sees):
+        return f"whether {what} is not known, as the canaries cannot see a change"
+    return "the corpus changed, not the scorer" if risen_label else "the scorer stood still"
 
 
-def _rise(cell: _Row) -> str:
+def rise_in_words(cell: _Row) -> str:
+    """A CELLS row that was compared, as a clause with the interval of its change."""
     between = points_between(cell["change_low"], cell["change_high"])
+    return f"{_rise_in_short(cell)} ({points(cell['change'])} points, 95 % interval {between})"
+
+
+def _rise_in_short(cell: _Row) -> str:
     return (
-        f"{cell['label']} rose from {percent(cell['base_rate'])} to {percent(cell['rate'])} of "
-        f"{_videos(cell['group'])} ({points(cell['change'])} points, 95 % interval {between})"
+        f"{cell['label']} rose from {percent(cell['base_rate'])} to {percent(cell['rate'])} of {_videos(cell['group'])}"
     )
 
 

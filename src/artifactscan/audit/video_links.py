@@ -1,8 +1,8 @@
-"""The link of a page's video player: a path relative to the page, or a presigned URL that expires."""
+"""Links to videos, relative to a page or presigned, and to a night's page."""
 
 import os
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from artifactscan import storage
 
@@ -14,6 +14,23 @@ def video_link(uri: str, page_folder: str, life: timedelta) -> str | None:
     if "://" in uri or storage.is_remote(page_folder):
         return None
     return quote(os.path.relpath(uri, storage.normalise(page_folder)))
+
+
+def page_link(page: str, page_url: str) -> str:
+    """The address of a night's page below ``page_url``, at which people reach the store; without one its path or URI.
+
+    ``page`` is the URI of nights/<id>/report.html in the store.
+    """
+    return "/".join([page_url.rstrip("/"), *page.rsplit("/", 3)[1:]]) if page_url else page
+
+
+def is_web_address(url: str) -> bool:
+    """Whether ``url`` is an http(s) address of printable ASCII with a host."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and all("!" <= sign <= "~" for sign in url)
 
 
 def expiry(life: timedelta) -> str:

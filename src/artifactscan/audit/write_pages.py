@@ -1,6 +1,7 @@
 """Writes a night's page, Markdown and CSV beside its tables."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from html import escape
 
@@ -9,16 +10,19 @@ import pyarrow.compute as pc
 
 from artifactscan import storage
 from artifactscan.audit.audit_store import AuditStore
+from artifactscan.audit.brief.night_brief import NightBrief, night_brief
 from artifactscan.audit.night import Night
 from artifactscan.audit.night_estimates import night_estimates
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PICTURES, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.audit.page.csv_export import videos_csv
 from artifactscan.audit.page.html import render_html
 from artifactscan.audit.page.markdown import render_markdown
-from artifactscan.audit.pictures import pictures_of, worst_videos
+from artifactscan.audit.pictures import pictures_of
 from artifactscan.audit.policy import parse_policy
 from artifactscan.audit.report_data import Report, WorstVideo
+from artifactscan.audit.verdict import broken_rules, risen_cells
 from artifactscan.audit.video_links import expiry, video_link
+from artifactscan.audit.worst_videos import worst_videos
 from artifactscan.schemas import EVENTS
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import write_table
@@ -29,20 +33,30 @@ TREND_NIGHTS = 60
 PAGE, MARKDOWN, CSV, LATEST = "report.html", "report.md", "videos.csv", "latest.html"
 
 
-def write_pages(store: AuditStore, night: Night, earlier: Sequence[Night]) -> str:
-    """Writes report.html, report.md and videos.csv into the night's folder; returns the URI of the page.
+@dataclass(frozen=True, kw_only=True)
+class WrittenPages:
+    """A night's pages."""
+
+    page: str
+    """URI of report.html."""
+    brief: NightBrief
+
+
+def write_pages(store: AuditStore, night: Night, earlier: Sequence[Night]) -> WrittenPages:
+    """Writes report.html, report.md and videos.csv into the night's folder.
 
     The night's tables are written already; ``earlier`` are the nights before it, oldest first.
     """
     report = build_report(store, night, earlier)
+    brief = night_brief(report)
     folder = store.folder(night.night)
     storage.write_bytes(storage.join(folder, CSV), videos_csv(report.arrivals))
     if report.estimates.num_rows:
         write_table(report.estimates, store.estimates(night.night))
-    storage.write_bytes(storage.join(folder, MARKDOWN), render_markdown(report).encode())
+    storage.write_bytes(storage.join(folder, MARKDOWN), render_markdown(report, brief).encode())
     page = storage.join(folder, PAGE)
-    storage.write_bytes(page, render_html(report).encode())
-    return page
+    storage.write_bytes(page, render_html(report, brief).encode())
+    return WrittenPages(page=page, brief=brief)
 
 
 def write_latest(store: AuditStore, night: Night) -> None:
@@ -60,7 +74,9 @@ def build_report(store: AuditStore, night: Night, earlier: Sequence[Night]) -> R
     arrivals, cells = store.table(night, "arrivals", ARRIVALS), store.table(night, "cells", CELLS)
     drawn = store.table(night, "pictures", PICTURES)
     life = timedelta(hours=night.settings["link_life_h"])
-    shown = worst_videos(arrivals, night.settings["worst_videos"])
+    policy = parse_policy(night.policy, f"policy of night {night.night}")
+    leading_cell = broken_rules(policy, cells, arrivals, night.unproven).leading_cell
+    shown = worst_videos(arrivals, night.settings["worst_videos"], leading_cell)
     runs = [run for run in store.scores.runs_of(night.spec_digest) if run in night.runs]
     frames = stored_frames(store.scores, runs, shown["video_id"].combine_chunks())
     frames = frames.sort_by([("uri", "ascending"), ("frame_index", "ascending")])
@@ -75,11 +91,11 @@ def build_report(store: AuditStore, night: Night, earlier: Sequence[Night]) -> R
         )
         for video in shown.to_pylist()
     )
-    most = parse_policy(night.policy, f"policy of night {night.night}").baseline_nights
-    estimates = night_estimates(store, night, earlier, most_nights=most)
+    estimates = night_estimates(store, night, earlier, most_nights=policy.baseline_nights)
     return Report(
         night=night,
-        previous=earlier[-1] if earlier else None,
+        history=tuple(earlier[1 - TREND_NIGHTS :]),
+        store=store.root,
         arrivals=arrivals,
         events=store.table(night, "events", EVENTS),
         cells=cells,
@@ -96,10 +112,19 @@ def build_report(store: AuditStore, night: Night, earlier: Sequence[Night]) -> R
 
 
 def _trends(store: AuditStore, earlier: Sequence[Night], night: Night, cells: pa.Table) -> pa.Table:
-    columns = [name for name in TRENDS.names if name != "night"]
     before = earlier[1 - TREND_NIGHTS :]
     tables = [*map_in_order(lambda one: store.table(one, "cells", CELLS), before), cells]
-    return pa.concat_tables(
-        table.select(columns).add_column(0, TRENDS.field("night"), pa.repeat(pa.scalar(one.night), table.num_rows))
-        for one, table in zip([*before, night], tables, strict=True)
-    )
+    return pa.concat_tables(_trend(one, table) for one, table in zip([*before, night], tables, strict=True))
+
+
+def _trend(night: Night, cells: pa.Table) -> pa.Table:
+    """TRENDS of one night."""
+    policy = parse_policy(night.policy, f"policy of night {night.night}")
+    risen = {(cell["label"], cell["group"]) for cell in risen_cells(policy, cells, night.unproven)}
+    names = zip(cells["label"].to_pylist(), cells["group"].to_pylist(), strict=True)
+    columns = {
+        "night": pa.repeat(pa.scalar(night.night), cells.num_rows),
+        "risen": pc.if_else(pc.is_null(cells["untested"]), pa.array([n in risen for n in names], pa.bool_()), None),
+    }
+    columns |= {name: cells[name] for name in TRENDS.names if name not in columns}
+    return pa.table([columns[name] for name in TRENDS.names], TRENDS)

@@ -12,6 +12,7 @@ from rich.text import Text
 from scipy.stats import mannwhitneyu
 
 from artifactscan.labels import LABELS
+from artifactscan.messages.text import listed
 
 SIGNIFICANCE = 0.05
 """Largest probability that a scorer which guesses is said to find any label; of one label, its share of that."""
@@ -55,11 +56,11 @@ def planted_in_words(comparisons: Sequence[PlantedComparison]) -> str:
     unknown = [one.label for one in comparisons if not one.decidable]
     clauses = []
     if found:
-        clauses.append(f"clips with planted {_listed(found)} score above clips without")
+        clauses.append(f"clips with planted {listed(found)} score above clips without")
     if missed:
-        clauses.append(f"this checkpoint cannot tell clips with planted {_listed(missed)} from clips without")
+        clauses.append(f"this checkpoint cannot tell clips with planted {listed(missed)} from clips without")
     if unknown:
-        clauses.append(f"there are too few clips to say whether planted {_listed(unknown)} would be found")
+        clauses.append(f"there are too few clips to say whether planted {listed(unknown)} would be found")
     return _capitalised("; ".join(clauses)) + "."
 
 
@@ -100,10 +101,6 @@ def _compare(label: str, planted: np.ndarray, others: np.ndarray) -> PlantedComp
         test = mannwhitneyu(planted, others, alternative="greater")
         auroc, p_value = float(test.statistic) / (len(planted) * len(others)), float(test.pvalue)
     return PlantedComparison(label=label, planted=len(planted), others=len(others), auroc=auroc, p_value=p_value)
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
 def _capitalised(text: str) -> str:

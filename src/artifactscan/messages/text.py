@@ -1,6 +1,7 @@
 """Makes untrusted text, such as file names and decoder messages, safe to print."""
 
 import re
+from collections.abc import Sequence
 
 _USER_INFO = re.compile(r"(?:(?<=http://)|(?<=https://))[^\s\"'`]+@|(?<=://)[^/\s@\"']+@", re.I)
 """In web addresses up to the last @: keys and passwords hold slashes and more of these."""
@@ -42,6 +43,11 @@ def without_credentials(text: str) -> str:
     """
     text = _MISSPELLED.sub(lambda found: f"{found['scheme'] or found['slashes'] or ''}…@", text)
     return _SIGNED.sub(r"\1…", _USER_INFO.sub("…@", text))
+
+
+def listed(names: Sequence[str]) -> str:
+    """One or more names as a list in prose: a, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def human_bytes(count: int) -> str:

@@ -8,6 +8,8 @@ from artifactscan.labels import LABELS
 
 UNSEEN_PROTOCOLS = ("generators", "videos")
 """Protocols that test on clips that were not trained on, the stricter first."""
+MACRO = "macro"
+"""Name of the figures' mean over the labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +51,23 @@ def auroc_on_unseen_clips(metrics: Mapping[str, Any], label: str) -> tuple[float
     run = [protocol for protocol in UNSEEN_PROTOCOLS if protocols.get(protocol) is not None]
     if not run:
         return None
+    return _auroc(protocols[run[0]], label)
+
+
+def aurocs_by_protocol(metrics: Mapping[str, Any]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Protocol of UNSEEN_PROTOCOLS → label or MACRO → value, low and high of the AUROC, where a card has them."""
+    protocols = metrics.get("protocols") or {}
+    found = {
+        protocol: {name: auroc for name in (MACRO, *LABELS) if (auroc := _auroc(protocols.get(protocol), name))}
+        for protocol in UNSEEN_PROTOCOLS
+    }
+    return {protocol: aurocs for protocol, aurocs in found.items() if aurocs}
+
+
+def _auroc(protocol: Any, name: str) -> tuple[float, float, float] | None:
     try:
-        figure = protocols[run[0]]["figures"][label]["auroc"]
-        value, low, high = (float(figure[name]) for name in ("value", "low", "high"))
+        figure = protocol["figures"][name]["auroc"]
+        value, low, high = (float(figure[end]) for end in ("value", "low", "high"))
     except (KeyError, TypeError, ValueError):
         return None
     return value, low, high

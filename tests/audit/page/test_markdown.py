@@ -30,9 +30,12 @@ def rendered(markdown: str) -> str:
 def test_a_failed_night() -> None:
     text = render_markdown(make_report(code=EXIT_FAIL))
     lines = text.splitlines()
-    assert lines[0].startswith("## ❌ Fail: Worse than before: motion rose from 14.8 % to 23.3 % of all videos")
-    assert "60 videos arrived, 6 of them without a score; 20,060 are listed. Exit code 1." in text
-    assert lines[4].startswith("- Motion rose from 14.8 % to 23.3 % of all videos")
+    assert lines[0].startswith("## ❌ Fail: Motion rose from 14.8 % to 23.3 % of all videos")
+    assert "60 videos arrived, 6 without a score, 57 new, 3 changed, 2 removed, 11 quarantined, 20,060 listed" in text
+    assert "Exit code 1." in text
+    assert lines[2] == "- **Since**: Tonight for the first time in 15 nights."
+    assert "- Motion rose from 13.8 % to 22.3 % of the videos in generator=sora" in text
+    assert text.count("Motion rose from 14.8 %") == 1, "the sentence is not said again"
     assert len(lines) < 60
     [row] = [line for line in lines if line.startswith("| motion | `generator=sora` |")]
     assert "+8.5 (+4.5 to +12.5) | 0.008 |" in row
@@ -42,7 +45,7 @@ def test_a_failed_night() -> None:
 
 @pytest.mark.parametrize(
     ("verdict", "start"),
-    [(EXIT_PASS, "## ✅ Pass: No worse"), (EXIT_SCORER_MOVED, "## ⚠️ Scorer moved: The scorer moved")],
+    [(EXIT_PASS, "## ✅ Pass: No worse"), (EXIT_SCORER_MOVED, "## ⚠️ The scorer moved, so")],
 )
 def test_other_verdicts(verdict: int, start: str) -> None:
     assert render_markdown(make_report(code=verdict)).startswith(start)
@@ -56,7 +59,8 @@ def test_the_first_night_of_nothing() -> None:
         cells=CELLS.empty_table(),
     )
     text = render_markdown(report)
-    assert "0 videos arrived, 0 of them without a score" in text
+    assert "0 videos arrived, 60 new" in text or "0 videos arrived, " in text
+    assert "without a score" not in text
     assert "| label |" not in text
 
 
@@ -66,7 +70,7 @@ def test_it_stays_short() -> None:
     night = replace(report.night, verdict=verdict, notes=("a note",) * 30, versions={f"v{n}": "1" for n in range(40)})
     lines = render_markdown(replace(report, night=night)).splitlines()
     assert len(lines) < 60
-    assert "- and 44 more reasons" in lines
+    assert "- and 46 more reasons" in lines, "one is the sentence, three are shown"
 
 
 @given(TEXTS)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -68,7 +69,7 @@ def listed(page: str) -> dict[str, Any]:
     ("code", "word", "headline"),
     [
         (EXIT_PASS, "Pass", "No worse than before"),
-        (EXIT_FAIL, "Fail", "Worse than before"),
+        (EXIT_FAIL, "Fail", "Motion rose from 14.8 %"),
         (EXIT_SCORER_MOVED, "Scorer moved", "tonight says nothing of the corpus"),
     ],
 )
@@ -210,6 +211,50 @@ def test_untested_cells_say_why() -> None:
     assert "no baseline yet" in first and "This is the first night." in first
 
 
+def test_nothing_compared_is_not_called_compared() -> None:
+    report = make_report(code=EXIT_PASS)
+    untested = pa.array(["fewer than 30 scored videos: 12 tonight"] * report.cells.num_rows)
+    cells = report.cells.set_column(CELLS.get_field_index("untested"), CELLS.field("untested"), untested)
+    text = Page(render_html(replace(report, cells=cells))).text
+    assert "nothing compared" in text
+    assert "compared with" not in text.replace("Nothing was compared with", "").replace(
+        "nights it is compared with", ""
+    )
+    tested = Page(render_html(report)).text
+    assert "19 rates compared with 7 nights" in tested and "nothing compared" not in tested
+
+
+def test_the_first_screen_has_what_a_person_needs() -> None:
+    source = render_html(make_report(videos=120, worse_before=2))
+    [screen] = re.findall(r'<section class="verdict.*?</section>', source, re.DOTALL)
+    text = " ".join(Page(screen).text.split())
+    for said in (
+        "Fail: Motion rose from 14.8 % to 23.3 % of all videos",
+        "Since 3 nights in a row, since 2026-05-13.",
+        "about 8 in 1,000 are false alarms (q value 0.008; 0.05 or less fails)",
+        "Canaries The scores of 6 clips stood still",
+        "Macro AUROC 0.62 (0.57–0.68) on makers it was not trained on, 0.72 (0.67–0.77) on clips",
+        "boundary 0.70, texture 0.46, motion 0.68, object 0.63",
+        "1 more reason",
+        "exit code 1",
+    ):
+        assert said in text, said
+    tags = Page(screen).tags
+    clips = [attributes for tag, attributes in tags if "data-play" in attributes]
+    assert 1 <= len(clips) <= 3
+    assert sum(tag == "img" for tag, _ in tags) == len(clips)
+    assert text.count("Motion rose from 14.8 %") == 1, "the sentence is said once"
+
+
+def test_a_gif_is_a_picture_and_not_given_to_a_player() -> None:
+    page = Page(render_html(make_report(links=["../a.GIF", "https://bucket.example/b.gif?X-Amz-Signature=1", "c.mp4"])))
+    assert [attributes["src"] for tag, attributes in page.tags if tag == "video"] == ["c.mp4"]
+    gifs = [attributes["href"] for _, attributes in page.tags if attributes.get("class") == "show-gif"]
+    assert gifs == ["../a.GIF", "https://bucket.example/b.gif?X-Amz-Signature=1"]
+    [rule] = [attributes["content"] for _, attributes in page.tags if attributes.get("http-equiv")]
+    assert "img-src data: 'self' file: https://bucket.example; media-src 'self' file:;" in (rule or "")
+
+
 def test_an_empty_night() -> None:
     report = replace(
         make_report(worst=0, nights=0, code=EXIT_PASS),
@@ -243,11 +288,21 @@ def test_canaries_say_which_moved() -> None:
     still, moved = (
         " ".join(Page(render_html(make_report(code=code))).text.split()) for code in (EXIT_PASS, EXIT_SCORER_MOVED)
     )
-    assert "✓ All stood still." in still
+    assert "✓ The scores of 6 clips stood still (largest shift 0.000)." in still
     assert "▲ 1 of 6 clips moved. 1 clip could not be compared, which counts as moved." in moved
     assert moved.count("▲ moved 0.190") == 4
     assert "mean 0.90 → 0.71, planted" in moved
     assert "? not compared: decoding took longer than 120 s" in moved
+
+
+def test_canaries_that_cannot_see_do_not_read_as_a_scorer_that_works() -> None:
+    text = " ".join(Page(render_html(make_report(code=EXIT_PASS, blind=True))).text.split())
+    said = (
+        "The scores of 12 clips stood still (largest shift 0.000), but they cannot show a change: clips with planted "
+        "defects score like clips without."
+    )
+    assert text.count(said) == 2, "on the first screen and above the table"
+    assert f"? {said}" in text and "✓" not in text
 
 
 def test_canaries_say_whether_planted_clips_score_above_others() -> None:
@@ -313,6 +368,26 @@ def test_steps_lead_to_what_they_are_about() -> None:
         assert not href.startswith("#") or href[1:] in anchors
 
 
+def test_what_failed_the_night_is_the_first_step() -> None:
+    report = make_report(code=EXIT_PASS, videos=120)
+    strict = replace(report.night, policy={**report.night.policy, "failed_above": 0.05})
+    verdict = replace(strict.verdict, code=EXIT_FAIL, headline="12 of 120 files have no score.", reasons=("12 …",))
+    first, second, *_ = next_steps(replace(report, night=replace(strict, verdict=verdict)))
+    assert first.text.startswith("See why 12 of 120 videos have no score: ")
+    assert ".mp4 for instance is unreadable (access denied)." in first.text
+    assert (first.anchor, second.anchor) == ("outcomes", "worst")
+
+
+def test_a_rate_above_its_limit_is_a_step() -> None:
+    report = make_report(code=EXIT_PASS, videos=120)
+    limit = {"label": "texture", "above": 0.0001, "group": "generator=veo"}
+    night = replace(report.night, policy={**report.night.policy, "rates": [limit]})
+    night = replace(night, verdict=replace(night.verdict, code=EXIT_FAIL))
+    first = next_steps(replace(report, night=night))[0]
+    assert first.text.startswith("Texture is above the policy's 0.01 % in generator=veo: look at the ")
+    assert (first.anchor, first.label, first.group) == ("arrivals", "texture", "generator=veo")
+
+
 def test_the_command_to_replay_is_quoted_or_left_out() -> None:
     report = make_report(worst=1)
     [video] = report.worst
@@ -322,6 +397,7 @@ def test_the_command_to_replay_is_quoted_or_left_out() -> None:
         found = re.search(r"Replay it: (.*)", text)
         return found and found[1]
 
+    report = replace(report, night=replace(report.night, settings={"store": "relative/audit"}))
     store = "--store s3://generated-video/audit"
     assert command("/a b/c.mp4") == f"artifactscan why '/a b/c.mp4' {store}"
     assert command("/a'; rm -rf ~ #.mp4") == f"""artifactscan why '/a'"'"'; rm -rf ~ #.mp4' {store}"""

@@ -19,7 +19,7 @@ def test_it_opens_with_one_request(open_page: Open) -> None:
     page = open_page(make_report(links=["clip.webm", "https://bucket.s3.amazonaws.com/b.mp4?X-Amz-Signature=1"]))
     page.tab.wait_for_timeout(500)
     assert [url.rsplit("/", 1)[-1] for url in page.requests if not url.startswith("data:")] == ["report.html"]
-    assert page.tab.locator("h1").inner_text().startswith("Worse than before")
+    assert page.tab.locator("h1").inner_text().startswith("Fail: Motion rose from 14.8 %")
 
 
 # All arrivals
@@ -195,6 +195,36 @@ def test_a_phone_scrolls_only_downwards(open_page: Open, code: int) -> None:
     assert page.tab.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     assert page.tab.locator("#cell-table tbody tr").first.is_visible()
     assert page.sort_by("#cell-table", "Rate") == "descending"
+
+
+@pytest.mark.parametrize("width", [360, 390])
+@pytest.mark.parametrize("report", ["failing", "hostile", "first"])
+def test_nothing_runs_off_a_phone_s_edge(open_page: Open, report: str, width: int) -> None:
+    """Neither the page nor a table in it: what is to the right of the edge is not read."""
+    made = {
+        "failing": lambda: with_estimates(make_report(videos=120)),
+        "hostile": lambda: poisoned(with_estimates(make_report(code=4)), HOSTILE + "x" * 300),
+        "first": lambda: make_report(nights=0, code=0),
+    }[report]()
+    page = open_page(made, viewport={"width": width, "height": 844})
+    page.tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+    beyond = page.tab.evaluate(
+        """width => [...document.querySelectorAll("table, td, th, img, svg, p, dd, li")]
+            .filter(one => one.checkVisibility() && one.getBoundingClientRect().right > width + 0.5 &&
+                           getComputedStyle(one.closest("thead") || one).position !== "absolute")
+            .map(one => `${one.tagName} ${one.className} ${one.textContent.slice(0, 60)}`)""",
+        width,
+    )
+    assert beyond == []
+
+
+def test_the_first_screen_of_a_phone_has_the_sentence_the_facts_and_the_clips(open_page: Open) -> None:
+    page = open_page(make_report(videos=120), viewport={"width": 390, "height": 844})
+    for selector in ("h1", ".brief", ".looks"):
+        box = page.tab.locator(selector).bounding_box()
+        assert box is not None and box["y"] + box["height"] <= 844, selector
+    assert page.tab.locator(".looks img").count() == page.tab.locator(".looks a").count() > 0
 
 
 def test_dark_and_light(open_page: Open) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from media import write_clip
 from opened_page import Open, Opened
+from PIL import Image
 from reports import make_report
 
 
@@ -132,6 +133,30 @@ def test_a_video_that_is_not_there_says_so(played: Opened) -> None:
     alone = played.tab.locator("#video-3")
     assert alone.locator("video").count() == 0
     assert "cannot reach the file" in alone.inner_text()
+
+
+def test_a_clip_of_the_first_screen_plays_at_its_peak(open_page: Open, tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.webm", codec="libvpx-vp9", seconds=13.0, options={"cpu-used": "8"})
+    page = open_page(make_report(code=0, videos=120, links=["clip.webm"]))
+    look = page.tab.locator('.looks a[href="#video-1"]')
+    peak_s = float(look.get_attribute("data-play") or 0)
+    assert peak_s > 0
+    look.click()
+    wait_until_at(page, page.tab.locator("#video-1"), peak_s)
+    assert page.tab.url.endswith("#video-1")
+
+
+def test_a_gif_is_shown_when_asked_for(open_page: Open, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (64, 36), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    page = open_page(make_report(videos=120, links=["moves.gif"]))
+    card = page.tab.locator("#video-1")
+    assert card.locator("video").count() == 0
+    assert card.locator(".events button").first.is_disabled()
+    assert not [url for url in page.requests if url.endswith(".gif")]
+    card.locator(".show-gif").click()
+    page.tab.wait_for_function("document.querySelector('#video-1 img.moving').naturalWidth === 64")
+    assert [url for url in page.requests if url.endswith(".gif")] == [f"{page.home}/moves.gif"]
 
 
 def test_an_expired_link_says_so(open_page: Open) -> None:

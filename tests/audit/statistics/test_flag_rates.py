@@ -184,6 +184,19 @@ def test_a_rate_of_zero_has_an_interval() -> None:
     assert row["change_low"] < 0 < row["change_high"]
 
 
+def test_the_same_counts_have_the_same_interval() -> None:
+    """Two of two videos are the same evidence in every group and for every label."""
+    rows = [video(groups=["a=1", "b=1"], motion=3, texture=2), video(groups=["a=1", "b=1"], motion=3, texture=2)]
+    cells = measure_rates(arrived(*rows), nights(2, videos=2, groups=["a=1"]), Policy(min_videos=1)).to_pylist()
+    for label in ("motion", "texture"):
+        ends = {(row["rate_low"], row["rate_high"], row["frame_rate_low"]) for row in cells if row["label"] == label}
+        assert len(ends) == 1
+    [(low, high)] = {(row["rate_low"], row["rate_high"]) for row in cells if row["label"] in ("motion", "texture")}
+    assert (low, high) == (pytest.approx(stats.binomtest(2, 2).proportion_ci().low, abs=0.002), 1.0)
+    tested = next(row for row in cells if (row["label"], row["group"]) == ("motion", "a=1"))
+    assert tested["change_low"] < 0 < tested["change_high"], "tonight and the baseline are drawn apart"
+
+
 def test_the_seed_decides() -> None:
     def measured(seed: int) -> pa.Table:
         return measure_rates(many(100, 15), nights(5, 4), Policy(), seed=seed)

@@ -5,11 +5,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from artifactscan.audit.formatting import counted, seconds
 from artifactscan.audit.page.charts import Timeline, timeline
 from artifactscan.audit.page.content_policy import player_link
-from artifactscan.audit.report_data import Report, WorstVideo, rows_of
+from artifactscan.audit.report_data import Report, WorstVideo, card_anchor, rows_of
 from artifactscan.labels import LABELS
 
 MAX_EVENTS = 12
@@ -25,6 +26,8 @@ class VideoCard:
     anchor: str
     video: WorstVideo
     link: str | None
+    gif: bool
+    """Whether the link leads to a GIF, which a browser shows as a picture and cannot wind."""
     expires: str | None
     """ISO 8601: until when ``link`` works; None for one that does not expire."""
     labels: tuple[tuple[str, str], ...]
@@ -58,9 +61,10 @@ def _card(n: int, video: WorstVideo, arrival: Row | None, events: list[Row], rep
     highest = sorted(by_time, key=lambda row: -row["peak"])[:MAX_EVENTS]
     duration_s = arrival["duration_s"] if arrival else None
     return VideoCard(
-        anchor=f"video-{n}",
+        anchor=card_anchor(n),
         video=video,
         link=link,
+        gif=link is not None and urlsplit(link).path.lower().endswith(".gif"),
         expires=report.link_expires if link and link.startswith("http") else None,
         labels=tuple(_labels_in_words(by_time)),
         groups=tuple(arrival["groups"]) if arrival else (),
@@ -68,7 +72,7 @@ def _card(n: int, video: WorstVideo, arrival: Row | None, events: list[Row], rep
         events=tuple(row for row in by_time if row in highest),
         events_left=len(by_time) - len(highest),
         timeline=timeline(video.frames, by_time, report.night.thresholds, duration_s=duration_s),
-        why=_why(video.uri, report.night.settings.get("store")),
+        why=_why(video.uri, report.store),
     )
 
 

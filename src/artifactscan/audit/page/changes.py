@@ -24,7 +24,7 @@ def changes(previous: Night | None, night: Night) -> list[Change]:
         return []
     kinds = {
         "version": (previous.versions, night.versions),
-        "checkpoint": (previous.checkpoint, night.checkpoint),
+        "checkpoint": (without_figures(previous.checkpoint), without_figures(night.checkpoint)),
         "threshold": (previous.thresholds, night.thresholds),
         "event": (previous.events, night.events),
         "policy": (previous.policy, night.policy),
@@ -43,6 +43,11 @@ def changes(previous: Night | None, night: Night) -> list[Change]:
 def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a page may show."""
     return {name: value for name, value in settings.items() if name not in SECRETS}
+
+
+def without_figures(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What identifies a night's checkpoint, without its card's figures, which a page shows in words."""
+    return {name: value for name, value in checkpoint.items() if name != "auroc"}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The page's Content-Security-Policy (W3C, Level 3): it loads itself, and the videos its reader plays."""
+"""The page's Content-Security-Policy (W3C, Level 3): it loads itself, and the videos and GIFs its reader plays."""
 
 import base64
 import hashlib
@@ -9,16 +9,19 @@ from urllib.parse import quote, urlsplit
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:\d{1,5})?")
 
 
-def content_policy(*, css: str, js: str, links: Iterable[str]) -> str:
-    """The policy that allows this style, this script, embedded pictures, and videos from the hosts of ``links``."""
-    origins = sorted({origin for link in links if (origin := _origin(link))})
+def content_policy(*, css: str, js: str, links: Iterable[str], gifs: Iterable[str] = ()) -> str:
+    """The policy that allows this style, this script and embedded pictures.
+
+    It also allows videos from the hosts of ``links``, and moving pictures from those of ``gifs``, if there are any.
+    """
+    shown = list(gifs)
     return "; ".join(
         [
             "default-src 'none'",
             f"script-src {_digest(js)}",
             f"style-src {_digest(css)}",
-            "img-src data:",
-            " ".join(["media-src 'self' file:", *origins]),
+            " ".join(["img-src data:", *(["'self' file:", *_origins(shown)] if shown else [])]),
+            " ".join(["media-src 'self' file:", *_origins(links)]),
             "base-uri 'none'",
             "form-action 'none'",
         ]
@@ -37,6 +40,10 @@ def player_link(link: str | None) -> str | None:
         return link if _origin(link) else None
     path = quote(link, safe="/%", errors="surrogateescape")
     return f".{path}" if path.startswith("//") else path
+
+
+def _origins(links: Iterable[str]) -> list[str]:
+    return sorted({origin for link in links if (origin := _origin(link))})
 
 
 def _origin(link: str) -> str | None:

@@ -1,38 +1,35 @@
 """A night as one static, self-contained HTML page."""
 
-import base64
 from collections import Counter
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from artifactscan.audit import formatting
+from artifactscan.audit.brief.night_brief import NightBrief, night_brief
+from artifactscan.audit.brief.scorer import canaries_in_words
 from artifactscan.audit.canaries import compare_planted_canaries
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, VERDICT_WORDS, Night
 from artifactscan.audit.night_tables import ALL
 from artifactscan.audit.page import charts
 from artifactscan.audit.page.cards import cards
-from artifactscan.audit.page.changes import changes, flat, without_secrets
+from artifactscan.audit.page.changes import changes, flat, without_figures, without_secrets
 from artifactscan.audit.page.content_policy import content_policy
+from artifactscan.audit.page.environment import environment
 from artifactscan.audit.page.estimates import leading_estimates
 from artifactscan.audit.page.next_steps import next_steps
 from artifactscan.audit.page.video_list import MAX_LISTED, embedded, listing
 from artifactscan.audit.policy import policy_in_sentences
 from artifactscan.audit.report_data import Report, failures
-from artifactscan.evaluation.planted import planted_in_words
+from artifactscan.audit.verdict import scorer_moved
+from artifactscan.evaluation.planted import PlantedComparison, planted_in_words
 from artifactscan.labels import LABELS
-from artifactscan.messages.text import printable
 
 MAX_CELLS = 800
 """Most rows of the table of cells: those that changed first, then those of the largest groups."""
 MAX_TREND_GROUPS = 12
 """Most groups with trends, about 55 kB each over 60 nights; the others are in the table of cells."""
-MAX_REASONS = 25
-"""Most reasons of failures, the most frequent."""
-
 _KINDS = {EXIT_PASS: "pass", EXIT_FAIL: "fail", EXIT_SCORER_MOVED: "moved"}
 """A verdict's code as a class of the page's style."""
 _ICON = (
@@ -54,17 +51,13 @@ _SECTIONS = {
     "versions": "Versions",
     "reading": "How to read it",
 }
-_FILTERS = (
-    *("percent", "percent_between", "points", "points_between", "number", "q_value"),
-    *("seconds", "counted", "night_time", "utc_time"),
-)
-"""Functions of ``formatting`` that the templates use."""
 
 
-def render_html(report: Report) -> str:
-    """The page. Its Content-Security-Policy lets it load nothing from elsewhere but the videos that its reader plays.
+def render_html(report: Report, brief: NightBrief | None = None) -> str:
+    """The page; ``brief`` is the report's, where it is made already.
 
-    A link to a video is used only where it is relative or leads to an http(s) host.
+    Its Content-Security-Policy lets it load nothing from elsewhere but the videos and GIFs that its reader plays. A
+    link to a video is used only where it is relative or leads to an http(s) host.
     """
     night = report.night
     kind = _KINDS[night.verdict.code]
@@ -77,10 +70,16 @@ def render_html(report: Report) -> str:
     context: dict[str, Any] = {
         "report": report,
         "night": night,
+        "brief": brief or night_brief(report),
         "word": VERDICT_WORDS[night.verdict.code],
         "kind": kind,
         "icon": _ICON.format(_ICON_COLOURS[kind]),
-        "content_policy": content_policy(css=css, js=js, links=[card.link for card in worst if card.link]),
+        "content_policy": content_policy(
+            css=css,
+            js=js,
+            links=[card.link for card in worst if card.link and not card.gif],
+            gifs=[card.link for card in worst if card.link and card.gif],
+        ),
         "css": css,
         "js": js,
         "labels": LABELS,
@@ -103,15 +102,15 @@ def render_html(report: Report) -> str:
         "canaries": canaries,
         "planted": planted,
         "planted_in_words": planted_in_words(planted),
-        "clips_moved": len({clip for clip, _ in report.moved}),
-        "clips_not_compared": sum(rows[0]["reason"] is not None for rows in canaries.values()),
+        "canaries_in_words": canaries_in_words(report.policy, report.canaries),
+        "canary_sign": _canary_sign(report, planted),
         "policy_in_words": policy_in_sentences(report.policy),
         "sampling": report.sampling.to_pylist(),
         "prevalence": report.prevalence.to_pylist(),
         "changes": changes(report.previous, night),
         "records": _records(night),
     }
-    return _environment().get_template("page.html.jinja").render(context)
+    return environment().get_template("page.html.jinja").render(context)
 
 
 def _cells(report: Report) -> list[dict[str, Any]]:
@@ -152,6 +151,13 @@ def _canaries(report: Report) -> dict[str, list[Mapping[str, Any]]]:
     return clips
 
 
+def _canary_sign(report: Report, planted: Sequence[PlantedComparison]) -> str:
+    """Moved, not able to show a move, or still."""
+    if scorer_moved(report.policy, report.canaries):
+        return "▲"
+    return "?" if any(one.decidable and not one.found for one in planted) else "✓"
+
+
 def _records(night: Night) -> dict[str, list[tuple[str, str]]]:
     """What ran and with which settings, under headings."""
     return {
@@ -161,10 +167,10 @@ def _records(night: Night) -> dict[str, list[tuple[str, str]]]:
             ("began", formatting.utc_time(night.started)),
             ("ended", formatting.utc_time(night.finished)),
             ("scoring runs", ", ".join(night.runs) or "none"),
-            ("compared with", ", ".join(map(formatting.night_time, night.baseline)) or "none"),
+            ("baseline nights", ", ".join(map(formatting.night_time, night.baseline)) or "none"),
         ],
         "Scorer": [
-            *flat(night.checkpoint, "checkpoint."),
+            *flat(without_figures(night.checkpoint), "checkpoint."),
             ("reference night", night.scorer),
             ("spec digest", night.spec_digest),
             *flat(night.spec),
@@ -177,51 +183,6 @@ def _records(night: Night) -> dict[str, list[tuple[str, str]]]:
 
 def _source(name: str) -> Markup:
     """A style or script as it is embedded; its digest is in the page's Content-Security-Policy."""
-    loader = _environment().loader
+    loader = environment().loader
     assert loader is not None
-    return Markup(loader.get_source(_environment(), name)[0])
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("artifactscan.audit.page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_visible,
-    )
-    environment.filters |= {name: getattr(formatting, name) for name in _FILTERS}
-    environment.filters |= {
-        "cut": printable,
-        "data_link": lambda jpeg: f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}",
-        "short_percent": charts.short_percent,
-        "sort_value": _sort_value,
-        "thousands": lambda count: f"{count:,}",
-    }
-    environment.globals |= {
-        "name_chars": formatting.NAME_CHARS,
-        "max_reasons": MAX_REASONS,
-        "strip_width": charts.STRIP_WIDTH,
-        "strip_height": charts.STRIP_HEIGHT,
-        "box": {
-            "width": charts.PANEL_WIDTH,
-            "height": charts.PANEL_HEIGHT,
-            "left": charts.PANEL_LEFT,
-            "right": charts.PANEL_RIGHT,
-        },
-    }
-    return environment
-
-
-def _visible(value: Any) -> Any:
-    """What a template puts out, before autoescaping: control characters escaped, numbers without needless digits."""
-    if type(value) is float:
-        return f"{value:g}"
-    return printable(value) if type(value) is str else value
-
-
-def _sort_value(value: float | None) -> Markup:
-    """The attribute by which a table cell is sorted; without one it comes last."""
-    return Markup("") if value is None else Markup(' data-v="{}"').format(f"{value:.6g}")
+    return Markup(loader.get_source(environment(), name)[0])

@@ -3,28 +3,27 @@
 import re
 from collections.abc import Sequence
 
+from artifactscan.audit.brief.night_brief import NightBrief, night_brief
 from artifactscan.audit.formatting import (
     counted,
-    night_time,
     percent,
     percent_between,
     points,
     points_between,
     q_value,
 )
-from artifactscan.audit.night import VERDICT_WORDS
+from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.night_tables import ALL
 from artifactscan.audit.page.changes import changes
 from artifactscan.audit.page.estimates import leading_estimates
 from artifactscan.audit.page.next_steps import next_steps
-from artifactscan.audit.report_data import Report, failures, rows_of, without_score
-from artifactscan.labels import LABELS
+from artifactscan.audit.report_data import Report, failures, without_score
 from artifactscan.messages.text import printable
 
-MAX_REASONS, MAX_STEPS, MAX_CELLS, MAX_WORST, MAX_FAILURES, MAX_CHANGES, MAX_NOTES = 6, 6, 8, 5, 3, 4, 3
+MAX_REASONS, MAX_STEPS, MAX_CELLS, MAX_FAILURES, MAX_CHANGES, MAX_NOTES = 3, 6, 8, 3, 3, 2
 """Most lines of each kind; the page has all of them."""
 
-_ICONS = {"Pass": "✅", "Fail": "❌", "Scorer moved": "⚠️"}
+_ICONS = {EXIT_PASS: "✅", EXIT_FAIL: "❌", EXIT_SCORER_MOVED: "⚠️"}
 _TEXT_CHARS, _NAME_CHARS = 400, 100
 _MARKUP = re.compile(r"[\\`*_\[\]#|~$]")
 _STARTS_A_BLOCK = re.compile(r"^([-+]|\d+[.)])")
@@ -32,26 +31,26 @@ _IN_CODE = {ord(sign): f"\\x{ord(sign):02x}" for sign in "`|<>"}
 _ZERO_WIDTH_SPACE = "\u200b"
 
 
-def render_markdown(report: Report) -> str:
-    """The night in under 60 lines; names and reasons come from others and cannot start markup or mentions."""
-    night = report.night
-    word = VERDICT_WORDS[night.verdict.code]
+def render_markdown(report: Report, brief: NightBrief | None = None) -> str:
+    """The night in under 60 lines; names and reasons come from others and cannot start markup or mentions.
+
+    ``brief`` is the report's, where it is made already.
+    """
+    night, brief = report.night, brief or night_brief(report)
     notes = [f"- {escaped(note)}" for note in (*night.notes, *night.remarks)]
     steps = next_steps(report)[:MAX_STEPS]
-    listed = f"{night.counts['listed']:,} are listed" if night.counts else "the corpus was not looked at"
     cells_title = f"Rates ({len(report.risen):,} of {counted(report.cells.num_rows, 'cell')} risen)"
     lines = [
-        f"## {_ICONS[word]} {word}: {escaped(night.verdict.headline)}",
+        f"## {_ICONS[brief.code]} {escaped(brief.sentence)}",
         "",
-        f"Night {night_time(night.night)} UTC of {code(night.corpus)}: {counted(report.arrivals.num_rows, 'video')} "
-        f"arrived, {without_score(report.arrivals).num_rows:,} of them without a score; {listed}. "
-        f"Exit code {night.verdict.code}.",
+        *(f"- **{fact.name}**: {escaped(fact.text)}" for fact in brief.facts),
         "",
-        *_at_most(MAX_REASONS, [f"- {escaped(reason)}" for reason in night.verdict.reasons], "more reasons"),
+        f"Night {brief.when} of {code(brief.corpus)}: {', '.join(brief.counts)}. Exit code {brief.code}.",
+        *_section("It fails as well, because", _others(brief)),
+        *_section("Clips to look at", [f"- {code(clip.path)}: {clip.in_words}" for clip in brief.clips]),
         *_section("How much there is", _estimates(report)),
         *_section("What to do next", [f"{n}. {escaped(step.text)}" for n, step in enumerate(steps, 1)]),
         *_section(cells_title, _cells(report)),
-        *_section("Worst videos", _worst(report)),
         *_section("Without a score", _at_most(MAX_FAILURES, _failures(report), "other reasons")),
         *_section("Changed since the night before", _at_most(MAX_CHANGES, _changes(report), "more")),
         *_section("Notes", _at_most(MAX_NOTES, notes, "more notes")),
@@ -81,6 +80,10 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
 def _at_most(most: int, lines: Sequence[str], more: str) -> list[str]:
     left = len(lines) - most
     return [*lines[:most], f"- and {left:,} {more}"] if left > 0 else list(lines)
+
+
+def _others(brief: NightBrief) -> list[str]:
+    return _at_most(MAX_REASONS, [f"- {escaped(reason)}" for reason in brief.others], "more reasons")
 
 
 def _estimates(report: Report) -> list[str]:
@@ -115,19 +118,6 @@ def _cells(report: Report) -> list[str]:
             f"| {change if cell['change'] is not None else '–'} | {q_value(cell['q_value'])} |"
         )
     return lines
-
-
-def _worst(report: Report) -> list[str]:
-    shown = report.worst[:MAX_WORST]
-    arrivals = {row["video_id"]: row for row in rows_of(report.arrivals, [video.video_id for video in shown])}
-    return [f"- {code(video.path)}: {_peaks(arrivals.get(video.video_id))}" for video in shown]
-
-
-def _peaks(arrival: dict | None) -> str:
-    if arrival is None:
-        return "not among the arrivals"
-    shown = [f"{label} {arrival[f'peak_{label}']:.2f}" for label in LABELS if arrival[f"events_{label}"]]
-    return ", ".join(shown) or "no event"
 
 
 def _failures(report: Report) -> list[str]:

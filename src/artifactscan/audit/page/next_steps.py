@@ -1,19 +1,21 @@
 """What a person does next, derived from the verdict: the list below the headline."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from artifactscan.audit.formatting import counted, night_time, percent
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.night_tables import ALL
 from artifactscan.audit.page.changes import Change, changes
-from artifactscan.audit.report_data import Report, without_score
+from artifactscan.audit.report_data import Report, failures, without_score
 from artifactscan.messages.text import printable
 
 _MANY_MISSED, _ENOUGH_EVENTS = 0.2, 10
 """A step is given when the usual sampling misses at least this share of a label's events, of at least this many."""
 _MAX_NAMED = 3
 _VALUE_CHARS = 40
+_REASON_CHARS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +38,8 @@ def next_steps(report: Report) -> list[Step]:
         left = counted(sample["drawn"] - sample["labelled_clips"], "clip")
         text = f"Label the {left} left in tonight's sample: the estimates get narrower with each."
         steps.append(Step(text=text, anchor="estimates"))
-    if failed := without_score(report.arrivals).num_rows:
-        arrived = counted(report.arrivals.num_rows, "video")
-        steps.append(Step(text=f"See why {failed:,} of {arrived} have no score.", anchor="outcomes"))
+    if without_score(report.arrivals).num_rows and not any(step.anchor == "outcomes" for step in steps):
+        steps.append(_look_at_failures(report))
     for row in report.sampling.to_pylist():
         if row["events"] >= _ENOUGH_EVENTS and row["missed"] >= _MANY_MISSED * row["events"]:
             share = percent(row["missed"] / row["events"])
@@ -54,20 +55,45 @@ def _after_pass(report: Report) -> Iterator[Step]:
 
 
 def _after_fail(report: Report) -> Iterator[Step]:
-    risen = report.risen
+    """What failed the night comes first, in the order of the verdict's reasons."""
+    risen, high = report.risen, report.broken.high
     for cell in risen[:_MAX_NAMED]:
-        where = "all videos together" if cell["group"] == ALL else cell["group"]
-        text = f"{cell['label'].capitalize()} has risen in {where}: look at the {cell['flagged']:,} with an event."
+        text = f"{cell['label'].capitalize()} has risen in {_where(cell['group'])}: {_look_at_flagged(cell)}."
         yield Step(text=text, anchor="arrivals", label=cell["label"], group=cell["group"])
     if len(risen) > _MAX_NAMED:
         yield Step(text=f"See the {counted(len(risen) - _MAX_NAMED, 'other cell')} that rose.", anchor="cells")
-    if report.worst and not risen:
+    for limit, cell in high[:_MAX_NAMED]:
+        above = f"above the policy's {100 * limit.above:g} % in {_where(limit.group)}"
+        text = f"{limit.label.capitalize()} is {above}: {_look_at_flagged(cell)}."
+        yield Step(text=text, anchor="arrivals", label=limit.label, group=limit.group)
+    if report.broken.failed:
+        yield _look_at_failures(report)
+    if report.worst and not risen and not high:
         yield Step(text=f"Look at the {counted(len(report.worst), 'worst video')}.", anchor="worst")
     if _scoring_changes(report):
         yield Step(text=f"Rule out our own side: {_changes_in_words(report)}.", anchor="changes")
     if report.night.verdict.worse:
         text = "If the corpus is meant to stay so, audit once with --accept-corpus; until then such nights fail."
         yield Step(text=text, anchor="cells")
+
+
+def _where(group: str) -> str:
+    return "all videos together" if group == ALL else group
+
+
+def _look_at_flagged(cell: Mapping[str, Any]) -> str:
+    return f"look at the {cell['flagged']:,} with an event"
+
+
+def _look_at_failures(report: Report) -> Step:
+    """Names the file where there is one, else the most frequent reason and an example of it."""
+    failed = without_score(report.arrivals)
+    of = f"{failed.num_rows:,} of {counted(report.arrivals.num_rows, 'video')}"
+    text = f"See why {of} {'has' if failed.num_rows == 1 else 'have'} no score"
+    if found := failures(failed):
+        text += f": {found[0].example} {'is' if failed.num_rows == 1 else 'for instance is'} "
+        text += f"{found[0].outcome.replace('_', ' ')} ({printable(found[0].reason, _REASON_CHARS)})"
+    return Step(text=f"{text}.", anchor="outcomes")
 
 
 def _after_move(report: Report) -> Iterator[Step]:

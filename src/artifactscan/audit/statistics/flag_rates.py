@@ -47,7 +47,7 @@ def measure_rates(
     figures |= _tests(figures, runs, _kinds(groups), tested)
     for name in ("change", "frame_change"):
         figures[name] = np.where(tested, figures[name], np.nan)
-    figures |= _intervals(now, base, figures, tested, np.random.default_rng(seed), resamples)
+    figures |= _intervals(now, base, figures, tested, seed, resamples)
     columns = {name: pa.array(values, from_pandas=True) for name, values in figures.items()}
     columns["label"] = pa.array(np.repeat(LABELS, len(groups)))
     columns["group"] = pa.array(list(groups) * len(LABELS), pa.string())
@@ -181,9 +181,10 @@ def _intervals(
     base: _Counts,
     figures: Mapping[str, np.ndarray],
     tested: np.ndarray,
-    rng: np.random.Generator,
+    seed: int,
     resamples: int,
 ) -> dict[str, np.ndarray]:
+    """Cells with the same counts have the same intervals: the counts seed the draws."""
     names = ("rate", "frame_rate", "change", "frame_change")
     ends = {f"{name}_{end}": np.full(len(tested), np.nan) for name in names for end in ("low", "high")}
     for label in range(len(LABELS)):
@@ -191,18 +192,23 @@ def _intervals(
         for group in np.flatnonzero(now.videos).tolist():
             cell = label * len(now.videos) + group
             draws = {
-                "rate": resampled_rate(now.flagged[label, group], now.videos[group], rng, resamples),
-                "frame_rate": now_values.resampled(group, rng, resamples),
+                "rate": _resampled_rate(now, label, group, seed, resamples),
+                "frame_rate": now_values.resampled(group, seed, resamples),
             }
             if tested[cell]:
-                base_rate = resampled_rate(base.flagged[label, group], base.videos[group], rng, resamples)
+                base_rate = _resampled_rate(base, label, group, seed + 1, resamples)
                 change = figures["change"][cell]
                 wider = np.sqrt(np.nan_to_num(figures["dispersion"][cell], nan=1.0))
                 draws["change"] = change + wider * (draws["rate"] - base_rate - change)
-                draws["frame_change"] = draws["frame_rate"] - base_values.resampled(group, rng, resamples)
+                draws["frame_change"] = draws["frame_rate"] - base_values.resampled(group, seed + 1, resamples)
             for name, values in draws.items():
                 ends[f"{name}_low"][cell], ends[f"{name}_high"][cell] = interval(values, figures[name][cell])
     return ends
+
+
+def _resampled_rate(counts: _Counts, label: int, group: int, seed: int, resamples: int) -> np.ndarray:
+    flagged, videos = int(counts.flagged[label, group]), int(counts.videos[group])
+    return resampled_rate(flagged, videos, np.random.default_rng([seed, flagged, videos]), resamples)
 
 
 class _Values:
@@ -213,8 +219,9 @@ class _Values:
         self._columns = [table[name].to_numpy() for name in ("over", "frames", "videos")]
         self._starts = np.searchsorted(table["group"].to_numpy(), np.arange(len(counts.videos) + 1))
 
-    def resampled(self, group: int, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    def resampled(self, group: int, seed: int, resamples: int) -> np.ndarray:
         """The share of frames over the threshold in each resample, float64 (resamples,)."""
         part = slice(*self._starts[group : group + 2])
         over, frames, videos = (column[part] for column in self._columns)
+        rng = np.random.default_rng([seed, *(int(column @ videos) for column in (over, frames)), int(videos.sum())])
         return resampled_ratio(over, frames, videos, rng, resamples)

@@ -6,9 +6,12 @@ resamples the same way but needs each frame's weight, for metrics that are no ra
 """
 
 import numpy as np
+from scipy.special import bdtr
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+_REACH_SD = 12.0
+"""Standard deviations of a binomial distribution beyond which nothing is drawn."""
 MERGED_ABOVE = 100
 """Most distinct values of one kind that are drawn one by one; the sum of more is approximated as normal."""
 
@@ -40,10 +43,21 @@ def resampled_sums(
 
 
 def resampled_rate(flagged: int, videos: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
-    """The share of flagged videos in each resample: float64 (resamples,)."""
+    """The share of flagged videos in each resample: float64 (resamples,).
+
+    The binomial distribution at equal steps, in random order, so that its percentiles are exact for any ``rng``.
+    """
     if flagged in (0, videos):
         return unvaried(flagged == videos, videos, rng, resamples)
-    return rng.binomial(videos, flagged / videos, size=resamples) / videos
+    share, reach = flagged / videos, _REACH_SD * np.sqrt(flagged * (1 - flagged / videos))
+    counts = np.arange(max(0, int(flagged - reach)), min(videos, int(flagged + reach) + 1) + 1)
+    found = np.searchsorted(bdtr(counts, videos, share), _steps(rng, resamples))
+    return counts[np.minimum(found, len(counts) - 1)] / videos
+
+
+def _steps(rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """The middles of equal parts of 0 to 1, in random order: float64 (resamples,)."""
+    return (rng.permutation(resamples) + 0.5) / resamples
 
 
 def resampled_ratio(
@@ -65,7 +79,7 @@ def unvaried(one: bool, videos: int, rng: np.random.Generator, resamples: int = 
     All resamples would be equal, as if the rate were known exactly. The draws' outer percentile is Clopper and
     Pearson's bound (1934) instead; for a share of frames this treats a video's frames as one, which is conservative.
     """
-    draws = rng.beta(1, videos, size=resamples)
+    draws = 1 - (1 - _steps(rng, resamples)) ** (1 / videos)  # of the beta distribution with 1 and videos
     return 1 - draws if one else draws
 
 

@@ -184,6 +184,11 @@
     render();
   };
 
+  const expired = (shown) => shown.dataset.expires && Date.parse(shown.dataset.expires) < Date.now();
+  const failure = (shown, what) => expired(shown)
+    ? `The link to this ${what} has expired; write the page anew with \`artifactscan report\` to get a fresh one.`
+    : `The ${what} cannot be played here: it is not where this page looks for it, or the browser cannot play its format.`;
+
   const setUpPlayer = (card) => {
     const video = one("video", card), says = one(".player-says", card), tracks = all(".track", card);
     const duration = tracks.length ? Number(tracks[0].dataset.duration) : 0;
@@ -196,6 +201,19 @@
     }
     if (!video) {
       for (const button of all("[data-seek]", card)) button.disabled = true;
+      const gif = one(".show-gif", card);
+      const show = () => {
+        const moving = element("img", undefined, "moving");
+        moving.alt = `${one("h3 bdi", card).textContent}, moving`;
+        moving.addEventListener("error", () => moving.replaceWith(element("p", failure(gif, "GIF"), "no-player")));
+        moving.src = gif.href;
+        gif.parentElement.replaceWith(moving);
+      };
+      if (gif) gif.addEventListener("click", (click) => {
+        click.preventDefault();
+        show();
+      });
+      card.addEventListener("play-from", () => gif && gif.isConnected && show());
       return;
     }
     const heads = tracks.map((track) => {
@@ -206,7 +224,6 @@
     });
     const picture = one(".picture img", card);
     if (picture) video.poster = picture.src;
-    const expired = () => video.dataset.expires && Date.parse(video.dataset.expires) < Date.now();
     const begin = (seconds) => {
       video.currentTime = seconds;
       video.play().catch(() => {}); /* a failure shows as an error event, or the player does not move */
@@ -218,6 +235,7 @@
       video.preload = "auto";
       video.load();
     };
+    card.addEventListener("play-from", (asked) => seek(asked.detail));
     card.addEventListener("click", (click) => {
       const button = click.target.closest("[data-seek]"), track = click.target.closest(".track");
       if (!button && !track) return;
@@ -238,15 +256,24 @@
       }
     });
     video.addEventListener("error", () => {
-      says.textContent = expired()
-        ? "The link to this video has expired; write the page anew with `artifactscan report` to get a fresh one."
-        : "The video cannot be played here: it is not where this page looks for it, or the browser cannot play its format.";
+      says.textContent = failure(video, "video");
     });
-    if (expired()) says.textContent = "The link to this video has expired; `artifactscan report` writes a page with a fresh one.";
+    if (expired(video)) says.textContent = "The link to this video has expired; `artifactscan report` writes a page with a fresh one.";
+  };
+
+  /* The clips of the first screen play in their cards. */
+  const setUpLooks = () => {
+    for (const link of all("a[data-play]")) {
+      link.addEventListener("click", () => {
+        const card = one(link.hash);
+        if (card) card.dispatchEvent(new CustomEvent("play-from", { detail: Number(link.dataset.play) }));
+      });
+    }
   };
 
   setUpTrends();
   setUpCells();
   setUpVideos();
   all(".card").forEach(setUpPlayer);
+  setUpLooks();
 })();

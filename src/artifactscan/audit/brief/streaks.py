@@ -1,0 +1,92 @@
+"""Since when a night fails or passes as it does, from the nights before."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from artifactscan.audit.formatting import counted, night_time
+from artifactscan.audit.night import EXIT_PASS, EXIT_SCORER_MOVED, Night
+from artifactscan.audit.report_data import Report
+from artifactscan.outcomes import HAS_FRAMES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streak:
+    """Earlier nights in a row that were like tonight, and the last one like it where there is no such row."""
+
+    known: int
+    """Earlier nights of which it is known."""
+    nights: int
+    """Of these the last ones, without a gap, that were like tonight."""
+    first: str | None
+    """The first of ``nights``."""
+    last: str | None
+    """The last night like tonight, in a row or not."""
+
+
+def streak(earlier: Iterable[tuple[str, bool | None]]) -> Streak:
+    """``earlier``: nights, oldest first, and whether they were like tonight; None where that is not known."""
+    known = [(night, like) for night, like in earlier if like is not None]
+    row = []
+    for night, like in reversed(known):
+        if not like:
+            break
+        row.append(night)
+    alike = [night for night, like in known if like]
+    return Streak(known=len(known), nights=len(row), first=row[-1] if row else None, last=alike[-1] if alike else None)
+
+
+def since_in_words(report: Report) -> str:
+    """Since when the night's first cause stands, or since when nights pass, as a sentence."""
+    if not report.history:
+        return "This is the first night."
+    if report.night.verdict.code == EXIT_PASS:
+        return _passes(streak((night.night, night.verdict.code == EXIT_PASS) for night in report.history))
+    return _stands(streak(_earlier(report)))
+
+
+def _earlier(report: Report) -> Iterable[tuple[str, bool | None]]:
+    """The nights before, and whether the first cause of tonight's verdict stood then."""
+    broken = report.broken
+    if report.night.verdict.code == EXIT_SCORER_MOVED:
+        return ((night.night, night.verdict.code == EXIT_SCORER_MOVED) for night in report.history)
+    if broken.leading_cell:
+        label, group = broken.leading_cell
+        rows = [
+            row
+            for row in report.trends.to_pylist()
+            if (row["label"], row["group"]) == (label, group) and row["night"] != report.night.night
+        ]
+        if broken.risen:
+            return ((row["night"], row["risen"]) for row in rows)
+        limit = broken.high[0][0].above
+        return ((row["night"], None if row["rate"] is None else row["rate"] > limit) for row in rows)
+    return ((night.night, _too_many_failed(night)) for night in report.history)
+
+
+def _too_many_failed(night: Night) -> bool | None:
+    """Whether more of a night's files had no score than its own policy allows; None where none arrived."""
+    arrived = sum(night.outcomes.values())
+    if not arrived:
+        return None
+    failed = sum(count for outcome, count in night.outcomes.items() if outcome not in HAS_FRAMES)
+    return failed / arrived > night.policy.get("failed_above", 1.0)
+
+
+def _stands(of: Streak) -> str:
+    if not of.known:
+        return "Not known: no night before was compared."
+    if of.first is not None:
+        return f"{of.nights + 1} nights in a row, since {_day(of.first)}."
+    if of.last is not None:
+        return f"Tonight; before that last on {_day(of.last)}."
+    return f"Tonight for the first time in {counted(of.known + 1, 'night')}."
+
+
+def _passes(of: Streak) -> str:
+    if of.first is not None:
+        return f"{of.nights + 1} nights in a row pass, since {_day(of.first)}."
+    return "Tonight; the night before did not pass."
+
+
+def _day(night: str) -> str:
+    return night_time(night)[:10]
