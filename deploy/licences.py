@@ -47,6 +47,7 @@ SPECIAL = {
     "torchcodec": ("BSD-3-Clause", "its metadata names no licence; its wheels hold NVIDIA's nvJPEG"),
     "opencv-python-headless": ("Apache-2.0, in wheels with LGPL-2.1-or-later", "FFmpeg"),
     "python-crontab": ("LGPL-3.0", "a tool of the tests, not shipped"),
+    "axe-playwright-python": ("MIT, with axe-core under MPL-2.0", "a tool of the tests, not shipped"),
     "daft": ("Apache-2.0", "a peer in `make bench`, not shipped; its metadata names no licence"),
 }
 """Packages, or with - at the end families of them, that are allowed whatever their metadata says, and why."""
