@@ -26,6 +26,7 @@ from artifactscan.pipelines.ray_cluster import progress, ray_data
 from artifactscan.pipelines.ray_cluster.progress import Tally
 from artifactscan.pipelines.score import graph
 from artifactscan.scoring.frame_costs import REFERENCE
+from artifactscan.scoring.stages import ClassifyReport, ClassifyStage, DecodeReport, DecodeStage
 
 BYTES_PER_S = 155_000
 """Of video: the mean of the 15 Sora clips, 480p and 720p. By it an object's listed size says how long it is."""
@@ -122,20 +123,35 @@ class WaitingClassifier:
         return np.zeros((frames, len(LABELS)), np.float32)
 
 
+class WaitingDecodeStage(DecodeStage):
+    """The stage itself, but for its reader."""
+
+    def __init__(self, settings: DecodeSettings, report: DecodeReport, waits: Waits):
+        self._reader, self._report = WaitingReader(settings, waits.decode_s), report
+
+
+class WaitingClassifyStage(ClassifyStage):
+    """The stage itself, but for its classifier."""
+
+    def __init__(self, checkpoint: Checkpoint, report: ClassifyReport, waits: Waits):
+        self._input, self._classifier = checkpoint.card.input, WaitingClassifier(waits.classify_s)
+        self._report = report
+
+
 class WaitingDecode(graph.Decode):
-    """The graph's own actor, but for its reader."""
+    """The graph's own actor, but for its stage."""
 
     waits: ClassVar = Waits()
 
     def __init__(self, settings: DecodeSettings, niceness: int, run: str, tally: ActorProxy[Tally], traced: bool):
-        self.reader = WaitingReader(settings, self.waits.decode_s)
         self.tally, self.traced, self.log = tally, traced, actor_log(run)
+        self.stage = WaitingDecodeStage(settings, self, self.waits)
         ray_data.report_actor("decode", run, tally)
         _wait_for_others(tally, self.waits.together)
 
 
 class WaitingClassify(graph.Classify):
-    """The graph's own actor, but for its classifier."""
+    """The graph's own actor, but for its stage."""
 
     waits: ClassVar = Waits()
 
@@ -149,10 +165,8 @@ class WaitingClassify(graph.Classify):
         traced: bool,
     ):
         actor_log(run)
-        checkpoint: Checkpoint = ray.get(stored)
-        self.input = checkpoint.card.input
-        self.classifier = WaitingClassifier(self.waits.classify_s)
         self.tally, self.traced = tally, traced
+        self.stage = WaitingClassifyStage(ray.get(stored), self, self.waits)
         ray_data.report_actor("classify", run, tally)
 
 

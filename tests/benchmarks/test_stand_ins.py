@@ -1,13 +1,26 @@
 """Stand-ins hand on what the real ones would, and wait as long."""
 
 import time
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from artifactscan.decode.input_spec import InputSpec
 from artifactscan.decode.slices import Slice
 from artifactscan.decode.video import DecodeSettings
-from benchmarks.stand_ins import BYTES_PER_S, SIDE, WaitingReader, Waits, sampled_frames
+from artifactscan.model.backbone import initialise
+from artifactscan.schemas import PARTS
+from benchmarks.stand_ins import (
+    BYTES_PER_S,
+    SIDE,
+    WaitingClassifyStage,
+    WaitingDecodeStage,
+    WaitingReader,
+    Waits,
+    sampled_frames,
+)
 
 SETTINGS = DecodeSettings(input=InputSpec(height=SIDE, width=SIDE), segment_frames=64)
 
@@ -35,3 +48,30 @@ def test_a_long_video_comes_in_segments_the_last_of_which_has_the_verdict() -> N
     assert [len(segment.frame_index) for segment in segments] == [64, 64, 22]
     assert [segment.result is not None for segment in segments] == [False, False, True]
     assert [segment.index for segment in segments] == [0, 1, 2]
+
+
+def test_the_stages_of_the_graph_s_actors_go_from_work_to_parts() -> None:
+    class Report:
+        def __init__(self) -> None:
+            self.decoded_frames, self.outcomes, self.spans = 0, {}, 0
+
+        def decoded(self, row: dict, segment: Any, counts: Any) -> None:
+            self.decoded_frames += len(segment.frame_index)
+
+        def classified(self, frames: int, seconds: float, outcomes: dict[str, str], notes: list[str]) -> None:
+            self.outcomes |= outcomes
+
+        def block_done(self, span: Any) -> None:
+            self.spans += 1
+
+    report, waits = Report(), Waits(decode_s=0, classify_s=0)
+    checkpoint = initialise("test_resnet.r160_in1k", height=SIDE, width=SIDE)
+    decode = WaitingDecodeStage(SETTINGS, report, waits)
+    work = pa.Table.from_pylist([{**row(75), "video_id": "0" * 32}, {**row(10), "video_id": "1" * 32}])
+    segments = pa.concat_tables(decode.decode(work))
+    parts = WaitingClassifyStage(checkpoint, report, waits).classify(segments)
+    assert parts.schema == PARTS
+    assert (segments.num_rows, pc.sum(pc.list_value_length(parts["frames"])).as_py()) == (4, 170)
+    assert report.decoded_frames == 170
+    assert report.outcomes == {"0" * 32: "scored", "1" * 32: "scored"}
+    assert report.spans > 0
