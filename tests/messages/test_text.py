@@ -27,6 +27,7 @@ def test_any_text_becomes_printable_and_fits(text: str, width: int) -> None:
         ("no answer from https://AK:a/b@c+d@127.0.0.1:9/ here", "no answer from https://…@127.0.0.1:9/ here"),
         ("Custom endpoint `https://AKIA:wJalr/XUtn@h:9/`", "Custom endpoint `https://…@h:9/`"),
         ('input s3://me:secret@bucket/videos: "s3://me:secret@b"', 'input s3://…@bucket/videos: "s3://…@b"'),
+        ("catalogue postgresql+psycopg2://u5er:p4/s@s@h:5432/db is", "catalogue postgresql+psycopg2://…@h:5432/db is"),
         ("https://h/x?X-Amz-Signature=abc&t=1", "https://h/x?X-Amz-Signature=…&t=1"),
         ("endpoint: u5er:p4ssw0rd@127.0.0.1:15180)", "endpoint: …@127.0.0.1:15180)"),
         ("(u5er:p4ss/w@rd@h:9)", "(…@h:9)"),

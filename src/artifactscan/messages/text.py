@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 _USER_INFO = re.compile(r"(?:(?<=http://)|(?<=https://))[^\s\"'`]+@|(?<=://)[^/\s@\"']+@", re.I)
 """In web addresses up to the last @: keys and passwords hold slashes and more of these."""
+_DATABASE = re.compile(r"((?:postgresql|postgres|mysql|mariadb|mssql|oracle|redshift)(?:\+\w+)?://)[^\s\"'`]+@", re.I)
+"""The same in the addresses of databases."""
 _MISSPELLED = re.compile(
     r"""(?<![^\s"'`(\[<=,;])(?:"""  # at the beginning of a word:
     r"""(?P<scheme>https?:/?(?!/))[^\s"'`]+@"""  # http:/user:password@host
@@ -41,6 +43,7 @@ def without_credentials(text: str) -> str:
 
     Also where the scheme of a URL is missing or misspelled.
     """
+    text = _DATABASE.sub(r"\1…@", text)
     text = _MISSPELLED.sub(lambda found: f"{found['scheme'] or found['slashes'] or ''}…@", text)
     return _SIGNED.sub(r"\1…", _USER_INFO.sub("…@", text))
 

@@ -21,6 +21,7 @@ nor have some network file systems: there the tables stay as they are.
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -123,8 +124,10 @@ def _merge_parts(store: Store, run: str) -> None:
 
 
 def _read_whole(part: str) -> pa.Table | None:
+    """The rows of a part; None for one whose writing was cut off. OSError where the storage fails."""
+    data = storage.read_bytes(part)
     try:
-        return open_plain(pa.BufferReader(storage.read_bytes(part))).read()
+        return open_plain(pa.BufferReader(data)).read()
     except (pa.ArrowInvalid, OSError):
         return None
 
@@ -197,7 +200,7 @@ def _exchange_merged(
     merged = {file for group in groups for file in group}
     for file in old.iterdir():
         if str(file) not in merged:
-            os.link(file, new / file.name)
+            _link_or_copy(file, new / file.name)
     for group in groups:
         first, last = (file.rsplit("/", 1)[-1].removesuffix(".parquet") for file in (group[0], group[-1]))
         # A name that no old file has: a reader that listed those never takes the new rows for some of them.
@@ -212,6 +215,16 @@ def _exchange_merged(
         exchanged = False
     storage.remove_tree(_staging(store, run))
     return exchanged
+
+
+def _link_or_copy(file: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(file)
+    except OSError:  # a file system without hard links
+        with file.open("rb") as source, target.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+            sink.flush()
+            os.fsync(sink.fileno())
 
 
 def _merge_files(files: Sequence[str], target: Path) -> None:
