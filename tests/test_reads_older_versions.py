@@ -162,7 +162,8 @@ def test_a_third_night_compares_with_the_two_before(old: S3Server, capsys: pytes
     tables = [store.table(night, "arrivals", ARRIVALS) for night in (first, second)]
     assert report(["--store", f"{HERE}/audit", "--anew"]) == 0
     anew = store.nights()[:2]
-    assert [night.verdict for night in anew] == [first.verdict, second.verdict]
+    judged = [(night.verdict.code, night.verdict.reasons, night.verdict.worse) for night in anew]
+    assert judged == [(night.verdict.code, night.verdict.reasons, night.verdict.worse) for night in (first, second)]
     assert anew[0].tables != first.tables
     assert [store.table(night, "arrivals", ARRIVALS) for night in anew] == tables
 

@@ -28,7 +28,7 @@ PLACES = ["--input", "a", "--output", "b"]
             ["--input", "a", "b", "--output", "c"],
             "b belongs to no flag; write the flag before it, or quotes around a value with spaces",
         ),
-        ([*PLACES, "--decoder", "ffmpeg"], "--decoder is 'ffmpeg'; give one of auto, pyav, decord"),
+        ([*PLACES, "--decoder", "ffmpeg"], "--decoder is 'ffmpeg'; give one of auto, pyav, decord, nvdec"),
         ([*PLACES, "--limit", "x"], "--limit is 'x'; give a whole number"),
         ([*PLACES, "--decode-actors=1.5"], "--decode-actors is '1.5'; give a whole number"),
         ([*PLACES, "--sample_fps", "two"], "--sample-fps is 'two'; give a number"),
@@ -64,7 +64,7 @@ def test_a_list_for_one_value_is_refused(tmp_path: Path) -> None:
     [
         (["--inptu", "x"], "flag --inptu is unknown; did you mean --input?"),
         ([], "--input and --output are missing; --help says what to give"),
-        ([*PLACES, "--decoder", "x"], "--decoder is 'x'; give one of auto, pyav, decord"),
+        ([*PLACES, "--decoder", "x"], "--decoder is 'x'; give one of auto, pyav, decord, nvdec"),
         ([*PLACES, "c"], "c belongs to no flag; write the flag before it, or quotes around a value with spaces"),
     ],
 )

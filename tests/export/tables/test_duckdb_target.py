@@ -72,11 +72,23 @@ def test_a_table_with_other_columns_is_refused_and_stays(statement: str, store: 
         )
 
 
-def test_a_file_that_is_no_database_is_refused(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("not a database\n" * 1000)
-    with pytest.raises(UsageError, match=r"^database .*notes.txt cannot be used: IO Error: "):
-        export(store, "duckdb", tmp_path / "notes.txt")
-    assert (tmp_path / "notes.txt").read_text().startswith("not a database\n")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.txt", b"not a database\n" * 1000),
+        ("rows.json", b'{"a": 1}'),
+        ("rows.json", b""),
+        ("rows.csv", b"a,b\n"),
+        ("rows.parquet", b""),
+        ("catalog.sqlite", b"SQLite format 3\0"),
+    ],
+)
+def test_a_file_that_is_no_database_is_refused(name: str, content: bytes, store: Store, tmp_path: Path) -> None:
+    """DuckDB opens some by their ending, as views of their rows, and would write the tables to memory."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=rf"{name} is there and is no DuckDB database; give another file"):
+        export(store, "duckdb", tmp_path / name)
+    assert (tmp_path / name).read_bytes() == content
 
 
 def test_other_tables_of_the_database_stay(store: Store, tmp_path: Path) -> None:

@@ -188,3 +188,28 @@ def test_the_scores_of_an_audit_are_those_below_its_store(to: str, tmp_path: Pat
     write_nights(store, 2)
     assert export_job([str(tmp_path / "audit"), "--to", to, "--output", str(tmp_path / "target")]) == 0
     assert in_target(to, tmp_path / "target") == stored(store)
+
+
+@pytest.mark.parametrize("to", ["delta", "iceberg", "views"])
+@pytest.mark.parametrize("place", ["a file", "a broken link", "a long name"])
+def test_a_place_that_cannot_be_a_folder_is_one_sentence(
+    place: str, to: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / ("x" * 300 if place == "a long name" else "target")
+    if place == "a file":
+        output.touch()
+    elif place == "a broken link":
+        output.symlink_to(tmp_path / "gone")
+    assert export_job([store.root, "--to", to, "--output", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: output {output} cannot be written: ")
+    assert error.count("\n") == 1
+
+
+def test_tables_of_a_catalogue_that_lie_elsewhere_are_refused(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = ("--catalog", f"sqlite:///{tmp_path}/c.sqlite")
+    assert export_job([store.root, "--to", "iceberg", "--output", str(tmp_path / "a"), *catalog]) == 0
+    assert export_job([store.root, "--to", "iceberg", "--output", str(tmp_path / "b"), *catalog]) == 2
+    assert f"lies in file://{tmp_path}/a/frames, not in --output {tmp_path}/b" in capsys.readouterr().err

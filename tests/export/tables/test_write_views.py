@@ -15,7 +15,7 @@ from exported_nights import HOSTILE, as_the_job_writes, export, in_duckdb, night
 from scored_runs import motion, write_run
 
 from artifactscan.export.tables.stored_run import EXPORTED
-from artifactscan.export.tables.write_views import VIEWS, athena_over, duckdb_views
+from artifactscan.export.tables.write_views import VIEWS, athena_over, duckdb_over, duckdb_views
 from artifactscan.jobs.export import main as export_job
 from artifactscan.store.layout import Store
 
@@ -163,3 +163,22 @@ def test_the_job_says_where_the_views_are(store: Store, tmp_path: Path, capsys: 
     assert export_job([store.root, "--to", "duckdb", "--output", str(tmp_path / "x.duckdb")]) == 0
     assert "with the views latest_scores, open_events, ledger_by_night;" in capsys.readouterr().out
     assert len(in_duckdb(tmp_path / "x.duckdb")["videos"]) > NIGHTS
+
+
+@pytest.mark.parametrize("content", ["-- my own\nSELECT 1;\n", ""])
+def test_a_file_that_is_not_of_this_store_is_not_replaced(
+    content: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "v").mkdir()
+    theirs = tmp_path / "v" / "duckdb.sql"
+    theirs.write_text(content or duckdb_over("/another/store"))
+    before = theirs.read_text()
+    assert export_job([store.root, "--to", "views", "--output", str(tmp_path / "v")]) == 2
+    assert "holds no views over this store; give another folder" in capsys.readouterr().err
+    assert theirs.read_text() == before
+
+
+def test_written_again_they_are_the_same(store: Store, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert export_job([store.root, "--to", "views", "--output", str(tmp_path / "v")]) == 0
+    assert (tmp_path / "v" / "duckdb.sql").read_text() == duckdb_over(store.root)

@@ -34,6 +34,12 @@ _COLUMNS = {
 """Table → its columns and their types."""
 
 
+_MAGIC = b"DUCK"
+"""Of a database file, from its ninth byte on (https://duckdb.org/docs/internals/storage)."""
+_OTHER_KINDS = (".json", ".csv", ".tsv", ".parquet", ".db", ".sqlite")
+"""Endings of files that DuckDB opens as something else, unless they hold a database of its own."""
+
+
 class DuckDBTarget:
     """The database in a local file; use it as a context manager."""
 
@@ -47,6 +53,7 @@ class DuckDBTarget:
     def __enter__(self) -> "DuckDBTarget":
         way_out = "close it where it is open, or give another file, and give the same command again"
         with opening(f"database {self._path}", self._errors, way_out), ExitStack() as opened:
+            _check_database(Path(self._path))
             Path(self._path).parent.mkdir(parents=True, exist_ok=True)
             self._database = opened.enter_context(self._connect(self._path))
             self._make_tables()
@@ -121,3 +128,13 @@ def _row(run: StoredRun) -> list[object]:
     record = run.record
     facts = [run.run, record.spec_digest, record.scope_digest, run.checkpoint, record.started, record.finished]
     return [*facts, *(run.mark(table) for table in EXPORTED)]
+
+
+def _check_database(path: Path) -> None:
+    """UsageError for a file that is there and is no database: DuckDB would read it, and write to memory."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[8:] != _MAGIC and (head or path.suffix.lower() in _OTHER_KINDS):
+        raise UsageError(f"--output {path} is there and is no DuckDB database; give another file")

@@ -118,13 +118,18 @@ class IcebergTarget:
             name="run",
         )
         name = (*self._namespace.split("."), table)
+        location = _location(storage.join(self._root, table))
         if not catalog.table_exists(name):  # create_table_if_not_exists would write a file each time
-            location = _location(storage.join(self._root, table))
             catalog.create_table(name, schema, location=location, partition_spec=partitioning.PartitionSpec(by_run))
         found = catalog.load_table(name)
         columns = {field.name: (field.field_type, field.required) for field in found.schema().fields}
         if columns != {field.name: (field.field_type, field.required) for field in schema.fields}:
             raise wrong_columns(f"{self._namespace}.{table}", f"catalogue {self._shown_catalog()}")
+        if found.location() != location:
+            raise UsageError(
+                f"table {self._namespace}.{table} of the catalogue {self._shown_catalog()} lies in {found.location()}, "
+                f"not in --output {self._root}; give the folder where it lies, or another --namespace"
+            )
         if [field.name for field in found.spec().fields] != ["run"]:
             raise UsageError(f"table {self._namespace}.{table} is not partitioned by run; give another --namespace")
         return found

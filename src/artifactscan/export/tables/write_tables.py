@@ -40,11 +40,15 @@ def write_tables(settings: ExportSettings, console: Console) -> None:
         store = find_scoring_store(storage.normalise(settings.store), flag="STORE").scores
     _check_apart(settings)
     if settings.to == "views":
+        storage.check_writable(settings.output)
         with as_cut_off_errors(_WAY_OUT):
             for written in write_views(store.root, read_stored_runs(store), storage.normalise(settings.output)):
                 console.print(Text(printable(f"views written to {written}")), soft_wrap=True)
         return
-    with _open_target(settings) as target, as_cut_off_errors(_WAY_OUT):
+    unopened = _make_target(settings)
+    if settings.to != "duckdb":  # which writes a file, and says itself that it cannot
+        storage.check_writable(settings.output)
+    with unopened as target, as_cut_off_errors(_WAY_OUT):
         for attempt in range(1, TRIES + 1):
             try:
                 _bring_up_to_date(store, target, console)
@@ -61,7 +65,7 @@ def _check_apart(settings: ExportSettings) -> None:
         raise UsageError(f"--output {settings.output} lies in the store {settings.store}; give a place beside it")
 
 
-def _open_target(settings: ExportSettings) -> AbstractContextManager[TableTarget]:
+def _make_target(settings: ExportSettings) -> AbstractContextManager[TableTarget]:
     if settings.to == "duckdb":
         return DuckDBTarget(settings.output)
     if settings.to == "delta":

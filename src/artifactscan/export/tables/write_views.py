@@ -40,15 +40,34 @@ def athena_over(store: str, runs: Sequence[StoredRun]) -> str:
 
 
 def write_views(store: str, runs: Sequence[StoredRun], output: str) -> list[str]:
-    """Writes duckdb.sql, and for a store on S3 athena.sql, into the folder ``output``; returns their uris."""
+    """Writes duckdb.sql, and for a store on S3 athena.sql, into the folder ``output``; returns their uris.
+
+    UsageError where a file of such a name is there that is not of this store.
+    """
     texts = {"duckdb.sql": duckdb_over(store)}
     if store.startswith("s3://"):
         texts["athena.sql"] = athena_over(store, runs)
+    for name, text in texts.items():
+        _check_own(storage.join(output, name), text)
     written = []
     for name, text in texts.items():
         written.append(storage.join(output, name))
         storage.write_bytes(written[-1], text.encode())
     return written
+
+
+def _check_own(uri: str, text: str) -> None:
+    try:
+        there = storage.read_bytes(uri).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return
+    if there.splitlines()[:1] != text.splitlines()[:1] or _places(there) != _places(text):
+        raise UsageError(f"{uri} is there and holds no views over this store; give another folder, or move it away")
+
+
+def _places(text: str) -> set[str]:
+    """The tables' places in the SQL of a store."""
+    return set(re.findall(r"(?:read_parquet\(\s*|LOCATION\s+)'((?:[^']|'')*)'", text))
 
 
 def _shipped(dialect: str) -> str:
