@@ -27,6 +27,7 @@ from artifactscan.jobs.score import main as score
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.model.checkpoint import load_checkpoint
 from artifactscan.schemas import SCORED_BY
+from artifactscan.storage import lease
 from artifactscan.store.layout import Store
 
 STORES = Path(__file__).resolve().parent / "data" / "written_by_0_1_0" / "stores.tar.xz"
@@ -96,7 +97,10 @@ def test_a_corpus_that_is_settled_stays_settled(old: S3Server, capsys: pytest.Ca
     assert clips_read(old) == set()
 
 
-def test_a_run_that_was_cut_off_is_continued(old: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_was_cut_off_is_continued(
+    old: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lease, "STALE_S", 2.0)  # of that run's lease, which is watched
     whole, continued = Store(f"{HERE}/score"), Store(f"{HERE}/cut-off")
     [run] = continued.run_ids()
     assert continued.committed() == []

@@ -307,7 +307,7 @@ def at_work(process: subprocess.Popen, name: str) -> list[psutil.Process]:
     ("executor", "victims"),
     [
         pytest.param("local", (), id="without Ray"),
-        pytest.param("ray", (), id="driver"),
+        pytest.param("ray", (), id="driver", marks=pytest.mark.long),
         pytest.param("ray", ("Decode", "Classify"), id="workers", marks=pytest.mark.slow),
     ],
 )
@@ -352,6 +352,7 @@ def test_sigterm_is_an_interruption(many: Path, checkpoint: str, tmp_path: Path)
     assert not (tmp_path / "store" / "lease.json").exists()
 
 
+@pytest.mark.long
 @pytest.mark.realdata
 def test_real_clips(tmp_path: Path, checkpoint: str, ray_here: None) -> None:
     data = ROOT.parent / "shared" / "data"

@@ -41,6 +41,7 @@ def scored(store: Path) -> np.ndarray:
     return frames[list(SCORE_COLUMNS)].to_numpy()
 
 
+@pytest.mark.long
 def test_segments_and_slices_overlap_by_the_neighbours(
     checkpoint: str, tmp_path: Path, ray_here: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from artifactscan import storage
 from artifactscan.corpus.listing import ListSettings, list_corpus
 from artifactscan.errors import UsageError
 from artifactscan.outcomes import Outcome
-from artifactscan.storage import arrow_files, azure, gcs, object_storage, ranged_body, retries
+from artifactscan.storage import arrow_files, azure, gcs, lease, object_storage, ranged_body, retries
 from artifactscan.storage.fetch import FetchError, fetch
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import read_table, write_table
@@ -165,7 +165,9 @@ def test_a_lease_is_taken_and_renewed_by_conditional_writes(root: str) -> None:
     assert storage.list_names(f"{root}/store") == []
 
 
-def test_of_two_that_take_a_void_lease_one_gets_it(root: str) -> None:
+def test_of_two_that_take_a_void_lease_one_gets_it(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "STALE_S", 2.0)
+    monkeypatch.setattr(lease, "POLL_S", 0.2)
     uri = f"{root}/store/lease.json"
     storage.write_bytes(uri, b"left behind")
     early, late = Lease(uri), Lease(uri)
