@@ -140,6 +140,15 @@ def remove_tree(uri: str, *, attempts: int = ATTEMPTS) -> None:
     storage_of(uri).remove_below(uri)
 
 
+def remove_file(uri: str) -> None:
+    """Removes an object or a file, if there is one; a folder stays, and so does what lies below it."""
+    if is_remote(uri):
+        storage_of(uri).remove(uri)
+    elif not (path := Path(uri)).is_dir() or path.is_symlink():
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+
+
 def list_objects(uri: str) -> Iterator[StoredObject]:
     """Key, size, etag and modified_us of every object below a remote prefix, in key order."""
     return storage_of(uri).list_objects(uri)

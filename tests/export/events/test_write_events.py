@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from exported import add_run, tree_bytes
@@ -198,6 +199,28 @@ def test_files_of_clips_without_scores_now_go_and_others_stay(store: Store, to: 
     assert run(store, to, out) == 0
     gone = {"cvat": "annotations/a.xml", "webvtt": "a.vtt"}[to]
     assert set(tree_bytes(out)) == FILES[to] - {gone} | {"export.json", "index.parquet", "notes.txt"}
+
+
+@pytest.mark.parametrize("to", ["cvat", "webvtt"])
+def test_an_index_that_another_wrote_removes_nothing_but_clip_files_of_the_folder(
+    store: Store, to: str, tmp_path: Path
+) -> None:
+    out, suffix = tmp_path / "out", {"cvat": ".xml", "webvtt": ".vtt"}[to]
+    assert run(store, to, out) == 0
+    kept = [tmp_path / "mine" / "notes", tmp_path / f"mine{suffix}", out / "mine" / "notes", out / "notes.txt"]
+    kept += [out / f"folder{suffix}" / "notes"]
+    for path in kept:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    names = ["../mine", f"../mine{suffix}", str(tmp_path / "mine"), f"{tmp_path}/mine{suffix}", "mine", "", "."]
+    names += ["notes.txt", f"folder{suffix}", f"day/../../mine{suffix}", f"day//b{suffix}", f"a\0{suffix}"]
+    (out / f"gone{suffix}").write_text("a clip's")
+    index = pq.read_table(out / "index.parquet").slice(0, 1)
+    rows = [{**index.to_pylist()[0], "written": name} for name in [*names, f"gone{suffix}"]]
+    pq.write_table(pa.Table.from_pylist(rows, VIDEO_INDEX), out / "index.parquet")
+    assert run(store, to, out) == 0
+    assert [path.read_text() for path in kept] == ["mine"] * len(kept)
+    assert not (out / f"gone{suffix}").exists()
 
 
 def test_an_export_that_was_killed_goes_on(tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ def clip_file_names(files: Collection[str], suffix: str, *, reserved: Collection
     return harmless
 
 
+def is_clip_file_name(name: str, suffix: str) -> bool:
+    """Whether `clip_file_names` can have given the name: one that another wrote may lead out of the folder."""
+    return name.endswith(suffix) and all(_is_harmless(part, ()) for part in name.split("/"))
+
+
 def _without_ending(file: str) -> str:
     return file.removesuffix(PurePosixPath(file).suffix)
 

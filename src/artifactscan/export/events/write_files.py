@@ -10,7 +10,7 @@ from artifactscan import storage
 from artifactscan.annotation.label_studio_timeline import timeline_config
 from artifactscan.annotation.video_index import INDEX_NAME
 from artifactscan.export.events import cvat, fiftyone, label_studio, webvtt
-from artifactscan.export.events.file_names import clip_file_names
+from artifactscan.export.events.file_names import clip_file_names, is_clip_file_name
 from artifactscan.export.events.read_videos import StoredVideos
 from artifactscan.export.events.scored_video import ScoredVideo
 from artifactscan.export.events.target_folder import RECORD_NAME, IndexWriter, TargetFolder, write_index
@@ -48,9 +48,10 @@ def write_files(to: str, videos: StoredVideos, folder: TargetFolder, *, check: C
         elif to == "label-studio":
             _write_label_studio(stream, videos, folder, index)
         else:
-            clip_files = _write_cvat if to == "cvat" else _write_webvtt
+            clip_files, suffix = (_write_cvat, cvat.SUFFIX) if to == "cvat" else (_write_webvtt, webvtt.SUFFIX)
             for name in sorted(earlier - clip_files(stream, videos, folder, index)):
-                storage.remove_tree(folder.path(name))  # of clips that have no scores any more
+                if is_clip_file_name(name, suffix):  # the index lies where others may write
+                    storage.remove_file(folder.path(name))  # of a clip that has no scores any more
     return written
 
 
