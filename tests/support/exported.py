@@ -35,16 +35,22 @@ def add_run(
     *,
     input: str = "/clips",
     etags: Mapping[str, str] | None = None,
+    settled: Mapping[str, str] | None = None,
     spec: str = "spec",
     facts: Mapping[str, Any] | None = None,
     commit: bool = True,
 ) -> RunRecord:
     """A run that scored ``videos``: uri → the scores of its sampled frames by label, or the outcome of one that failed.
 
-    ``etags``: of uris whose etag is not 1; ``facts``: in place of those of ``facts_of``.
+    ``etags``: of uris whose etag is not 1; ``settled``: uri → the run that scored it before; ``facts``: in place of those of ``facts_of``.
     """
     etags = etags or {}
-    write_manifest(store, run, [manifest_row(uri, etags.get(uri, "1")) for uri in videos])
+    rows = [manifest_row(uri, etags.get(uri, "1")) for uri in videos]
+    rows += [
+        manifest_row(uri, etags.get(uri, "1"), status="settled", settled_run=by, settled_outcome="scored")
+        for uri, by in (settled or {}).items()
+    ]
+    write_manifest(store, run, rows)
     parts = []
     for uri, scores in videos.items():
         if isinstance(scores, str):

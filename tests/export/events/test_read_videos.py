@@ -49,6 +49,21 @@ def test_a_video_that_was_replaced_is_shown_once(tmp_path: Path) -> None:
     assert found(videos) == {"day/b.mp4": ["motion"], "a.mp4": ["object"]}
 
 
+def test_a_version_that_came_back_is_shown_with_its_own_scores(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    add_run(store, "run1", {A: {"motion": [0.9]}, B: {"motion": [0.9]}, C: {"texture": [0.9]}})
+    second = {A: {"object": [0.9, 0.9]}, B: "undecodable", C: {"object": [0.9]}}
+    add_run(store, "run2", second, etags=dict.fromkeys(second, "2"))
+    assert found(read(store)) == {"a.mp4": ["object"], "c.mp4": ["object"]}
+    add_run(store, "run3", {}, etags={C: "2"}, settled={A: "run1", B: "run1", C: "run2"})
+    videos = read(store)
+    assert found(videos) == {"a.mp4": ["motion"], "day/b.mp4": ["motion"], "c.mp4": ["object"]}
+    assert {video.uri: video.video_id for video in videos.iterate()}[A] == video_id(A, "1")
+    assert videos.without_frames == 0
+    add_run(store, "run4", {A: {"boundary": [0.9]}}, etags={A: "3"}, settled={B: "run1"})
+    assert found(read(store)) == {"a.mp4": ["boundary"], "day/b.mp4": ["motion"], "c.mp4": ["object"]}
+
+
 def test_a_replacement_that_fails_leaves_the_video_out_and_one_that_is_not_read_does_not(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     add_run(store, "run1", {A: {"motion": [0.9]}, B: {"motion": [0.9]}})

@@ -19,8 +19,8 @@ from artifactscan.outcomes import TRANSIENT
 from artifactscan.schemas import VIDEOS, outcomes_with_frames
 from artifactscan.scoring.events import EventSettings, find_events
 from artifactscan.storage.concurrent import map_in_order
-from artifactscan.storage.parquet import read_table
-from artifactscan.store.layout import Store
+from artifactscan.storage.parquet import parquet_files, read_table
+from artifactscan.store.layout import UNCHANGED_PREFIX, Store
 from artifactscan.store.run_records import RunRecord
 from artifactscan.store.stored_rows import iterate_frames, stored_events
 
@@ -135,7 +135,8 @@ def find_videos(runs: ScorerRuns) -> StoredVideos:
     """
     numbered = [(n, file) for n, record in enumerate(runs.records) for file in runs.store.ledger_files(record.run)]
     rows = pa.concat_tables(map_in_order(lambda one: _ledger(*one), numbered)) if numbered else _ledger_schema()
-    latest = last_per_video(rows.filter(pc.invert(has_outcome(rows, TRANSIENT))), by="uri")
+    settled = rows.filter(pc.invert(has_outcome(rows, TRANSIENT)))
+    latest = last_per_video(_of_listed_versions(runs, settled), by="uri")
     scored = latest.filter(outcomes_with_frames(latest["outcome"]))
     inputs = [str(record.settings.get("input") or "/") for record in runs.records]
     uris = scored["uri"].to_pylist()
@@ -145,6 +146,30 @@ def find_videos(runs: ScorerRuns) -> StoredVideos:
     listed = pc.count_distinct(rows["uri"]).as_py()
     scored = scored.append_column("file", pa.array(names, pa.string()))
     return StoredVideos(runs, scored, listed - scored.num_rows)
+
+
+def _of_listed_versions(runs: ScorerRuns, rows: pa.Table) -> pa.Table:
+    """Those of the ledger's ``rows`` that are of the version listed last, of videos of which there are several.
+
+    A version that came back is in the later runs' files of what was unchanged alone; these repeat the corpus in each
+    run, and are read only where a video was replaced.
+    """
+    versions = rows.group_by("uri").aggregate([("video_id", "count_distinct")])
+    replaced = versions.filter(pc.greater(versions["video_id_count_distinct"], 1))["uri"].combine_chunks()
+    if not len(replaced):
+        return rows
+    several = pc.is_in(rows["uri"], replaced)
+    files = [
+        (n, file)
+        for n, record in enumerate(runs.records)
+        for file in parquet_files(runs.store.videos(record.run), prefix=UNCHANGED_PREFIX)
+    ]
+    names = ["video_id", "uri", "run"]
+    listed = [rows.filter(several).select(names)]
+    for unchanged in map_in_order(lambda one: _with_run(one[0], read_table(one[1], names[:2])), files):
+        listed.append(unchanged.select(names).filter(pc.is_in(unchanged["uri"], replaced)))
+    last = last_per_video(pa.concat_tables(listed).sort_by("run"), by="uri")["video_id"].combine_chunks()
+    return rows.filter(pc.or_(pc.invert(several), pc.is_in(rows["video_id"], last)))
 
 
 def check_not_empty(videos: StoredVideos) -> None:
@@ -161,7 +186,10 @@ def _ledger_schema() -> pa.Table:
 
 
 def _ledger(position: int, file: str) -> pa.Table:
-    rows = read_table(file, _COLUMNS).select(_COLUMNS)
+    return _with_run(position, read_table(file, _COLUMNS).select(_COLUMNS))
+
+
+def _with_run(position: int, rows: pa.Table) -> pa.Table:
     return rows.append_column("run", pa.array([position] * rows.num_rows, pa.int64()))
 
 
