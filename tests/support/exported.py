@@ -42,7 +42,8 @@ def add_run(
 ) -> RunRecord:
     """A run that scored ``videos``: uri → the scores of its sampled frames by label, or the outcome of one that failed.
 
-    ``etags``: of uris whose etag is not 1; ``settled``: uri → the run that scored it before; ``facts``: in place of those of ``facts_of``.
+    ``etags``: of uris whose etag is not 1; ``settled``: uri → the run that scored it before; ``facts``: in place of
+    those of ``facts_of``.
     """
     etags = etags or {}
     rows = [manifest_row(uri, etags.get(uri, "1")) for uri in videos]
