@@ -253,7 +253,7 @@ def test_a_clip_that_nobody_marked_as_reviewed(lookup: VideoLookup) -> None:
 
 def test_a_project_has_the_tracks_of_several_tasks(lookup: VideoLookup) -> None:
     project = cvat(
-        meta(("task of a", "a.mp4"), ("b.mp4", "upload.mp4")),
+        meta(("task 1/2", "a.mp4"), ("b.mp4", "upload.mp4")),
         track("motion", (0, 0), task=1),
         track("object", (24, 0), task=0),
         track("reviewed", (0, 0), task=0, by="anna"),
@@ -283,6 +283,14 @@ def test_a_project_has_the_tracks_of_several_tasks(lookup: VideoLookup) -> None:
         (
             cvat(meta(("e", "x.mp4")), REVIEWED),
             "export names the clip 'e or x.mp4', and 2 clips of the index have that",
+        ),
+        (
+            cvat(meta(("night/a.mp4", "")), REVIEWED),  # another folder's is there
+            "export names the clip 'night/a.mp4', which is not in the index;",
+        ),
+        (
+            cvat(meta(("night/b.mp4", "b.mp4")), REVIEWED),
+            "export names the clip 'night/b.mp4 or b.mp4', which is not in the index;",
         ),
         (
             cvat(A_META, REVIEWED, track("blur", (0, 0))),

@@ -94,12 +94,15 @@ class VideoLookup:
     def find_by_name(self, *names: str | None) -> Clip:
         """The clip of the first of ``names`` that the export gave, or that is the file name of one clip alone.
 
-        For tools in which people name clips. UsageError where no name is.
+        For tools in which people name clips. A name with a folder is that of the clip in this folder only. UsageError
+        where no name is.
         """
         given = [name for name in names if name]
         alike: list[str] = []
         for name in given:
-            found = [name] if name in self._rows else self._by_name.get(name.rpartition("/")[2], [])
+            if any(other.endswith(f"/{name}") for other in given):
+                continue  # the other one says in which folder
+            found = [name] if name in self._rows else self._by_name.get(name, [])
             if len(found) == 1:
                 return self._clip(found[0])
             alike = alike or found
