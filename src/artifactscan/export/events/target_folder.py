@@ -52,8 +52,11 @@ class TargetFolder:
         return storage.join(self.root, name)
 
     def check(self) -> None:
-        """UsageError where the folder holds anything but an earlier export of the same, or the start of one."""
-        names = [name for name in storage.list_names(self.root) if name != LEASE_NAME]
+        """UsageError where the folder holds anything but an earlier export of the same, or the start of one.
+
+        Hidden files, such as a kill leaves of what was being written, do not count.
+        """
+        names = [name for name in storage.list_names(self.root) if name != LEASE_NAME and not name.startswith(".")]
         if not names:
             return
         if RECORD_NAME not in names:
