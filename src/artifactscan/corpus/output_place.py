@@ -26,6 +26,13 @@ def check_apart(output: str, input: str, *, output_flag: str = "output", input_f
         )
 
 
+def check_outside(output: str, store: str) -> None:
+    """UsageError for an output in the store, or that is it: readers of a store take every file in its folders."""
+    root = _real(store).rstrip("/")
+    if f"{_real(output)}/".startswith(f"{root}/"):
+        raise UsageError(f"--output {output} lies in the store {store}; give a place beside it")
+
+
 def check_not_an_input(output: str, *inputs: tuple[str, str]) -> None:
     """UsageError for an output that is one of the ``inputs``: flags, each with what was given with it."""
     place = _real(output)

@@ -5,6 +5,8 @@ from typing import Literal, get_args
 
 import tyro
 
+from artifactscan.errors import UsageError
+
 EventTarget = Literal["fiftyone", "label-studio", "cvat", "webvtt"]
 TableTarget = Literal["iceberg", "delta", "duckdb", "views"]
 EVENT_TARGETS: tuple[str, ...] = get_args(EventTarget)
@@ -26,3 +28,12 @@ class ExportSettings:
     """Iceberg: SQLAlchemy URL of an SQL catalogue, or a name in PyIceberg's configuration; else a file in --output."""
     namespace: str = "artifactscan"
     """Iceberg: namespace of the tables."""
+
+    def __post_init__(self) -> None:
+        given = {"spec": self.spec is not None, "catalog": self.catalog is not None}
+        given["namespace"] = self.namespace != ExportSettings.namespace
+        takes = ("spec",) if self.to in EVENT_TARGETS else ("catalog", "namespace") if self.to == "iceberg" else ()
+        for flag in given:
+            if given[flag] and flag not in takes:
+                targets = ", ".join(EVENT_TARGETS) if flag == "spec" else "iceberg"
+                raise UsageError(f"--{flag} goes with --to {targets}; leave it out with --to {self.to}")

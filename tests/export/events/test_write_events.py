@@ -155,6 +155,15 @@ def test_a_folder_with_something_else_is_refused(store: Store, tmp_path: Path, c
     )
 
 
+def test_hidden_files_that_a_killed_export_left_are_no_reason_to_refuse(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".lease.json.lock", ".0123456789abcdef.tmp"):
+        (out / name).write_text("")
+    assert run(store, "webvtt", out) == 0
+    assert FILES["webvtt"] < set(tree_bytes(out))
+
+
 def test_an_export_of_something_else_is_not_written_over(store: Store, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert run(store, "webvtt", out) == 0
@@ -177,10 +186,26 @@ def test_an_export_of_something_else_is_not_written_over(store: Store, tmp_path:
 
 def test_an_output_in_the_store_or_in_a_file_is_refused(store: Store, tmp_path: Path, capsys) -> None:
     assert refused(capsys, run(store, "cvat", f"{store.root}/cvat")) == (
-        f"--output {store.root}/cvat lies in the store {store.root}; give a folder of its own"
+        f"--output {store.root}/cvat lies in the store {store.root}; give a place beside it"
     )
+    (tmp_path / "link").symlink_to(store.root)
+    assert refused(capsys, run(store, "cvat", tmp_path / "link" / "cvat")) == (
+        f"--output {tmp_path}/link/cvat lies in the store {store.root}; give a place beside it"
+    )
+    assert f"lies in the store {tmp_path}/link; " in refused(
+        capsys, export.main([f"{tmp_path}/link", "--to", "cvat", "--output", f"{store.root}/cvat"])
+    )
+    assert not Path(store.root, "cvat").exists()
     (tmp_path / "file").write_text("")
     assert f"output {tmp_path}/file cannot be written: " in refused(capsys, run(store, "cvat", tmp_path / "file"))
+
+
+@pytest.mark.parametrize("flags", [["--catalog", "x"], ["--namespace", "x"]])
+def test_flags_of_tables_are_refused(store: Store, flags: list[str], tmp_path: Path, capsys) -> None:
+    assert refused(capsys, run(store, "cvat", tmp_path / "out", *flags)) == (
+        f"{flags[0]} goes with --to iceberg; leave it out with --to cvat"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_store_that_is_none_is_named(tmp_path: Path, capsys) -> None:

@@ -157,6 +157,12 @@ def test_a_missing_package_is_one_sentence(
         (["--to", "iceberg", "--output", "x#y"], "which a location of Iceberg cannot have; rename it"),
         (["--to", "iceberg", "--output", "x", "--catalog", "unheard-of"], "catalogue unheard-of cannot be used: "),
         (["--to", "duckdb", "--output", "{store}/x.duckdb"], "lies in the store"),
+        (["--to", "delta", "--output", "link/x"], "--output link/x lies in the store"),
+        (["--to", "views", "--output", "x", "--namespace", "y"], "--namespace goes with --to iceberg; leave it out"),
+        (
+            ["--to", "iceberg", "--output", "x", "--spec", "y"],
+            "--spec goes with --to fiftyone, label-studio, cvat, webvtt; leave it out with --to iceberg",
+        ),
     ],
 )
 def test_wrong_usage_is_one_sentence(
@@ -168,6 +174,7 @@ def test_wrong_usage_is_one_sentence(
     capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(store.root)
     before = files_of(store)
     assert export_job([store.root, *(flag.format(store=store.root) for flag in flags)]) == 2
     error = capsys.readouterr().err

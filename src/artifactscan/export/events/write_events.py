@@ -4,7 +4,7 @@ from rich.console import Console
 
 from artifactscan import storage
 from artifactscan.audit.given_store import find_scoring_store
-from artifactscan.errors import UsageError
+from artifactscan.corpus.output_place import check_outside
 from artifactscan.export.events.print_export import print_export
 from artifactscan.export.events.read_videos import check_not_empty, choose_runs, find_videos
 from artifactscan.export.events.target_folder import ExportRecord, TargetFolder
@@ -23,8 +23,7 @@ def write_events(settings: ExportSettings, out: Console) -> None:
     the files have the same bytes.
     """
     root, output = storage.normalise(settings.store), storage.normalise(settings.output)
-    if f"{output}/".startswith(f"{root}/"):
-        raise UsageError(f"--output {settings.output} lies in the store {root}; give a folder of its own")
+    check_outside(settings.output, settings.store)
     with as_cut_off_errors("give the same command again"):
         runs = choose_runs(find_scoring_store(root, flag="STORE"), settings.spec)
         videos = find_videos(runs)

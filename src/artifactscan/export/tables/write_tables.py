@@ -8,6 +8,7 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.audit.given_store import find_scoring_store
+from artifactscan.corpus.output_place import check_outside
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.export.settings import ExportSettings
 from artifactscan.export.tables.delta_target import DeltaTarget
@@ -34,11 +35,9 @@ def write_tables(settings: ExportSettings, console: Console) -> None:
     UsageError for a store or a target that cannot be used; CutOffError where reading or writing failed, or where a run
     is left out because its flags are being computed anew.
     """
-    if settings.to != "iceberg" and settings.catalog is not None:
-        raise UsageError(f"--catalog goes with --to iceberg; leave it out with --to {settings.to}")
     with opening(f"store {settings.store}", (), "give the same command again when it can be read"):
         store = find_scoring_store(storage.normalise(settings.store), flag="STORE").scores
-    _check_apart(settings)
+    check_outside(settings.output, settings.store)
     if settings.to == "views":
         storage.check_writable(settings.output)
         with as_cut_off_errors(_WAY_OUT):
@@ -56,13 +55,6 @@ def write_tables(settings: ExportSettings, console: Console) -> None:
             except RunChangedError as error:
                 if attempt == TRIES:
                     raise CutOffError(f"another job changes the store meanwhile ({error}); {_WAY_OUT}") from error
-
-
-def _check_apart(settings: ExportSettings) -> None:
-    """UsageError for an output in the store, whose readers take every file in its folders."""
-    root = storage.normalise(settings.store)
-    if f"{storage.normalise(settings.output)}/".startswith(f"{root}/"):
-        raise UsageError(f"--output {settings.output} lies in the store {settings.store}; give a place beside it")
 
 
 def _make_target(settings: ExportSettings) -> AbstractContextManager[TableTarget]:
