@@ -251,19 +251,40 @@ def test_an_index_that_another_wrote_removes_nothing_but_clip_files_of_the_folde
 def test_an_export_that_was_killed_goes_on(tmp_path: Path) -> None:
     store, out = Store(str(tmp_path / "store")), tmp_path / "out"
     add_run(store, "run1", {f"/clips/{number:04d}.mp4": {"motion": [0.9]} for number in range(600)})
-    command = [sys.executable, "-m", "artifactscan", "export", store.root, "--to", "cvat", "--output", str(out)]
-    job = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    try:
-        wait_until(lambda: any(out.glob("annotations/*.xml")))
-    finally:
-        job.kill()
-        job.wait()
+    kill_export(store, out, lambda: any(out.glob("annotations/*.xml")))
     written = set(tree_bytes(out))
     assert "export.json" in written and "index.parquet" not in written
     assert run(store, "cvat", out) == run(store, "cvat", tmp_path / "whole") == 0
     whole = tree_bytes(tmp_path / "whole")
     assert {name: data for name, data in tree_bytes(out).items() if not name.endswith(".tmp")} == whole
     assert len(whole) == 600 + 3
+
+
+def test_files_of_clips_that_vanish_after_a_kill_go_too(tmp_path: Path) -> None:
+    store, out = Store(str(tmp_path / "store")), tmp_path / "out"
+    first, others = "/clips/0000.mp4", {f"/clips/{number:04d}.mp4": {"motion": [0.9]} for number in range(1, 600)}
+    add_run(store, "run1", {first: {"motion": [0.9]}})
+    assert run(store, "cvat", out) == 0
+    add_run(store, "run2", others)
+    kill_export(store, out, lambda: (out / "annotations" / "0001.xml").exists())
+    assert not (out / "index.parquet").exists()
+    gone = {first: "undecodable", "/clips/0001.mp4": "undecodable"}
+    add_run(store, "run3", gone, etags=dict.fromkeys(gone, "2"))
+    assert run(store, "cvat", out) == run(store, "cvat", tmp_path / "whole") == 0
+    whole = tree_bytes(tmp_path / "whole")
+    assert {name: data for name, data in tree_bytes(out).items() if not name.endswith(".tmp")} == whole
+    assert len(whole) == 598 + 3
+
+
+def kill_export(store: Store, out: Path, when: Callable[[], bool]) -> None:
+    """Begins an export for CVAT and kills it ``when`` it has come so far."""
+    command = [sys.executable, "-m", "artifactscan", "export", store.root, "--to", "cvat", "--output", str(out)]
+    job = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_until(when)
+    finally:
+        job.kill()
+        job.wait()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

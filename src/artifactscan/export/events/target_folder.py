@@ -2,12 +2,13 @@
 
 export.json     what is exported, and for which tool; written first, so that the same command may write again
 index.parquet   VIDEO_INDEX: the sampled frames, by which labels are imported; written last
+begun.parquet   names of clips' files that an export which has not ended may have left; read by the next one
 lease.json      the job that writes now
 and the files of the tool
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -21,9 +22,11 @@ from artifactscan.errors import UsageError
 from artifactscan.export.events.scored_video import ScoredVideo
 from artifactscan.messages.text import printable
 from artifactscan.storage.lease import LEASE_NAME
-from artifactscan.storage.parquet import DamagedTableError, read_batches
+from artifactscan.storage.parquet import DamagedTableError, read_batches, write_table
 
 RECORD_NAME = "export.json"
+BEGUN_NAME = "begun.parquet"
+_BEGUN = pa.schema([pa.field("written", pa.string(), nullable=False)])
 _ROWS_AT_ONCE = 50_000
 
 
@@ -79,16 +82,25 @@ class TargetFolder:
                     "be labelling; give another folder"
                 )
 
-    def begin(self) -> set[str]:
-        """Writes export.json, takes the index away, and returns the names of the files that it said were written."""
-        written = self._written_before()
-        storage.write_bytes(self.path(RECORD_NAME), json.dumps(asdict(self.record), indent=1).encode())
-        storage.remove_tree(self.path(INDEX_NAME))
-        return written
+    def begin(self, names: Collection[str]) -> set[str]:
+        """Writes export.json, takes the index away, and returns the names of clips' files that may be there.
 
-    def _written_before(self) -> set[str]:
+        ``names``: of the clips' files to write. Should this export be killed, the next one finds what it has left.
+        """
+        left = self._names_in(INDEX_NAME) | self._names_in(BEGUN_NAME)
+        storage.write_bytes(self.path(RECORD_NAME), json.dumps(asdict(self.record), indent=1).encode())
+        if begun := sorted(left.union(names)):
+            write_table(pa.table({"written": begun}, _BEGUN), self.path(BEGUN_NAME))
+        storage.remove_tree(self.path(INDEX_NAME))
+        return left
+
+    def end(self) -> None:
+        """Forgets what `begin` noted: the index says it by now."""
+        storage.remove_file(self.path(BEGUN_NAME))
+
+    def _names_in(self, table: str) -> set[str]:
         try:
-            batches = list(read_batches(self.path(INDEX_NAME), ["written"]))
+            batches = list(read_batches(self.path(table), ["written"]))
         except (FileNotFoundError, DamagedTableError):
             return set()
         return {name for batch in batches for name in batch["written"].unique().to_pylist() if name}

@@ -1,7 +1,7 @@
 """Writes the files of each target from a stream of videos, and the index beside them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
@@ -13,11 +13,11 @@ from artifactscan.export.events import cvat, fiftyone, label_studio, webvtt
 from artifactscan.export.events.file_names import clip_file_names, is_clip_file_name
 from artifactscan.export.events.read_videos import StoredVideos
 from artifactscan.export.events.scored_video import ScoredVideo
-from artifactscan.export.events.target_folder import RECORD_NAME, IndexWriter, TargetFolder, write_index
+from artifactscan.export.events.target_folder import BEGUN_NAME, RECORD_NAME, IndexWriter, TargetFolder, write_index
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.lease import LEASE_NAME
 
-_RESERVED = (RECORD_NAME, INDEX_NAME, LEASE_NAME)
+_RESERVED = (RECORD_NAME, BEGUN_NAME, INDEX_NAME, LEASE_NAME)
 
 
 @dataclass
@@ -40,7 +40,8 @@ class Written:
 
 def write_files(to: str, videos: StoredVideos, folder: TargetFolder, *, check: Callable[[], None]) -> Written:
     """Writes an export; ``check`` is called now and then, and raises where the folder is another job's by now."""
-    earlier, written = folder.begin(), Written()
+    names, written = _clip_files(to, videos), Written()
+    earlier = folder.begin(names.values())
     with write_index(folder) as index:
         stream = written.counting(videos.iterate(check))
         if to == "fiftyone":
@@ -49,10 +50,19 @@ def write_files(to: str, videos: StoredVideos, folder: TargetFolder, *, check: C
             _write_label_studio(stream, videos, folder, index)
         else:
             clip_files, suffix = (_write_cvat, cvat.SUFFIX) if to == "cvat" else (_write_webvtt, webvtt.SUFFIX)
-            for name in sorted(earlier - clip_files(stream, videos, folder, index)):
+            named = ((names[video.file], video) for video in stream)
+            for name in sorted(earlier - clip_files(named, videos, folder, index)):
                 if is_clip_file_name(name, suffix):  # the index lies where others may write
                     storage.remove_file(folder.path(name))  # of a clip that has no scores any more
+    folder.end()
     return written
+
+
+def _clip_files(to: str, videos: StoredVideos) -> Mapping[str, str]:
+    """Clip → path below the folder of the file that is of it alone; empty for tools that have none."""
+    if to == "cvat":
+        return {file: f"{cvat.FOLDER}/{name}" for file, name in clip_file_names(videos.files, cvat.SUFFIX).items()}
+    return clip_file_names(videos.files, webvtt.SUFFIX, reserved=_RESERVED) if to == "webvtt" else {}
 
 
 def _write_fiftyone(
@@ -82,24 +92,17 @@ def _write_label_studio(
 
 
 def _write_cvat(
-    stream: Iterable[ScoredVideo], videos: StoredVideos, folder: TargetFolder, index: IndexWriter
+    named: Iterable[tuple[str, ScoredVideo]], videos: StoredVideos, folder: TargetFolder, index: IndexWriter
 ) -> set[str]:
     storage.write_bytes(folder.path(cvat.LABELS_NAME), cvat.label_constructor())
-    names = clip_file_names(videos.files, cvat.SUFFIX)
-    return _write_clip_files(
-        ((f"{cvat.FOLDER}/{names[video.file]}", video) for video in stream), cvat.write_tracks, folder, index
-    )
+    return _write_clip_files(named, cvat.write_tracks, folder, index)
 
 
 def _write_webvtt(
-    stream: Iterable[ScoredVideo], videos: StoredVideos, folder: TargetFolder, index: IndexWriter
+    named: Iterable[tuple[str, ScoredVideo]], videos: StoredVideos, folder: TargetFolder, index: IndexWriter
 ) -> set[str]:
-    names = clip_file_names(videos.files, webvtt.SUFFIX, reserved=_RESERVED)
     return _write_clip_files(
-        ((names[video.file], video) for video in stream),
-        lambda video: webvtt.write_chapters(video, scorer=videos.runs.scorer),
-        folder,
-        index,
+        named, lambda video: webvtt.write_chapters(video, scorer=videos.runs.scorer), folder, index
     )
 
 
