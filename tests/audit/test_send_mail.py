@@ -171,6 +171,29 @@ def test_one_of_two_recipients_is_refused() -> None:
         assert server.envelopes[0].rcpt_tos == ["one@example.com"]
 
 
+def test_only_recipients_with_a_temporary_refusal_are_sent_to_again() -> None:
+    with servers.mail_server() as server:
+        server.to_recipients = [{"two@example.com": "451 greylisted", "three@example.com": "550 no such user"}, {}]
+        said = send(server.url(query="?starttls=off"), to="one@example.com, two@example.com, three@example.com")
+        assert said is not None and said.endswith("took the mail, but not for three@example.com (550: no such user)")
+        assert [one.rcpt_tos for one in server.envelopes] == [["one@example.com"], ["two@example.com"]]
+
+
+def test_a_lasting_temporary_refusal_of_one_recipient_is_reported() -> None:
+    with servers.mail_server() as server:
+        server.to_recipients = [{"two@example.com": "451 greylisted"}]
+        said = send(server.url(query="?starttls=off"))
+        assert said is not None and said.endswith("took the mail, but not for two@example.com (451: greylisted)")
+        assert [one.rcpt_tos for one in server.envelopes] == [["one@example.com"]]
+
+
+def test_a_server_that_closes_at_a_recipient_is_asked_again_for_all() -> None:
+    with servers.mail_server() as server:
+        server.closing_at = ["two@example.com"]
+        assert send(server.url(query="?starttls=off")) is None
+        assert [one.rcpt_tos for one in server.envelopes] == [["one@example.com", "two@example.com"]]
+
+
 def test_a_silent_server_is_reported() -> None:
     with servers.mail_server() as server:
         server.silent_s = 1.0
@@ -200,6 +223,8 @@ def test_what_a_url_says() -> None:
     assert mail_server("smtps://[::1]") == MailServer(host="::1", port=465, encryption="tls")
     assert mail_server("smtp://relay:25?starttls=off") == MailServer(host="relay", port=25, encryption="off")
     assert mail_server(f"smtp://{LOGIN}127.0.0.1:25/?starttls=off").encryption == "off"
+    assert mail_server(f"smtp://{LOGIN}localhost:25?starttls=off").encryption == "off"
+    assert mail_server(f"smtp://{LOGIN}[::1]:25?starttls=off").encryption == "off"
     assert PASSWORD not in repr(mail_server(f"smtp://{LOGIN}mail.example.com"))
 
 
@@ -228,6 +253,7 @@ def test_the_server_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
         "smtp://u:S3CRET@host?x",
         "smtps://u:S3CRET@host?starttls=off",
         "smtp://u:S3CRET@host?starttls=off",
+        "smtp://u:S3CRET@127.evil.example?starttls=off",
         "smtp://u:S3CRET%C3%A9@host",
         "smtp://u:S3CRET%0d%0aX@host",
         "smtp://u:S3CRET%FF@host",

@@ -24,6 +24,8 @@ class MailServer:
     port: int = 0
     to_recipients: list[dict[str, str]] = field(default_factory=lambda: [{}])
     """By recipient; TAKEN for others."""
+    closing_at: list[str] = field(default_factory=list)
+    """Recipients that are answered 421 once."""
     to_data: list[str] = field(default_factory=lambda: [TAKEN])
     silent_s: float = 0.0
     """Before a mail is answered."""
@@ -43,6 +45,9 @@ class MailServer:
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        if address in self.closing_at:
+            self.closing_at.remove(address)
+            return "421 closing"
         answer = self.to_recipients[0].get(address, TAKEN)
         if answer == TAKEN:
             envelope.rcpt_tos.append(address)

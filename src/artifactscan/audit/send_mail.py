@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -29,6 +30,8 @@ _ADDRESS = re.compile(r"[!#$%&'*+/=?^_`{|}~0-9A-Za-z.-]+@[0-9A-Za-z](?:[0-9A-Za-
 """What RFC 5321 calls a mailbox, without quoted local parts and addresses of hosts; nothing in it can add a header."""
 _REPLY_CHARS = 160
 _TEMPORARY = range(400, 500)
+_CLOSING = 421
+"""The reply with which a server ends the connection, to whatever it was asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,25 +109,37 @@ def send_mail(
     """Hands ``mail`` over.
 
     Returns None when the server took it for all recipients, else one sentence that says why not, without the password.
-    Tries again after 4yz replies and lost connections, so that a mail can arrive twice, with one Message-ID. Raises
-    nothing for failures of the network or the server.
+    Tries again after lost connections and 4yz replies, then only for the recipients that have none but those, so that a
+    mail can arrive twice, with one Message-ID. Raises nothing for failures of the network or the server.
     """
-    failure = ""
+    failure, taken = "", False
+    refused: dict[str, tuple[int, bytes]] = {}
+    recipients: list[str] | None = None
     for wait_s in (None, *waits_s):
         if wait_s is not None:
             time.sleep(wait_s)
         try:
-            refused = _send(mail, server, timeout_s)
-            return f"{server.name} took the mail, but not for {_recipients(refused)}" if refused else None
+            answers, some = _send(mail, server, timeout_s, recipients)
         except (smtplib.SMTPException, OSError) as error:
             failure = _in_words(error, timeout_s)
             if not _may_go_away(error):
                 break
+            continue
+        taken |= some
+        refused = {address: reply for address, reply in refused.items() if reply[0] not in _TEMPORARY} | answers
+        failure = f"refused {_recipients(refused)}"
+        recipients = [address for address, (code, _) in answers.items() if code in _TEMPORARY]
+        if not recipients:
+            break
+    if taken:
+        return f"{server.name} took the mail, but not for {_recipients(refused)}" if refused else None
     return f"the mail was not sent: {server.name} {failure}"
 
 
-def _send(mail: EmailMessage, server: MailServer, timeout_s: float) -> Mapping[str, tuple[int, bytes]]:
-    """One try; returns the recipients that were refused while others were taken."""
+def _send(
+    mail: EmailMessage, server: MailServer, timeout_s: float, recipients: list[str] | None
+) -> tuple[dict[str, tuple[int, bytes]], bool]:
+    """One try, to those of ``mail`` for None; returns who was refused, and whether somebody was not."""
     context = ssl.create_default_context()
     if server.encryption == "tls":
         connection = smtplib.SMTP_SSL(server.host, server.port, timeout=timeout_s, context=context)
@@ -135,7 +150,11 @@ def _send(mail: EmailMessage, server: MailServer, timeout_s: float) -> Mapping[s
             connection.starttls(context=context)
         if server.password:
             connection.login(server.user, server.password)
-        return connection.send_message(mail)
+        return connection.send_message(mail, to_addrs=recipients), True
+    except smtplib.SMTPRecipientsRefused as error:
+        if any(code == _CLOSING for code, _ in error.recipients.values()):
+            raise  # the others were not asked
+        return error.recipients, False
     finally:
         with suppress(smtplib.SMTPException, OSError):  # the mail is taken or refused by now
             connection.quit()
@@ -143,7 +162,7 @@ def _send(mail: EmailMessage, server: MailServer, timeout_s: float) -> Mapping[s
 
 def _may_go_away(error: Exception) -> bool:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return all(code in _TEMPORARY for code, _ in error.recipients.values())
+        return True  # see _send
     if isinstance(error, smtplib.SMTPResponseException):
         return error.smtp_code in _TEMPORARY or error.smtp_code == -1  # -1: no reply
     return not isinstance(error, ssl.SSLCertVerificationError) and (
@@ -188,7 +207,9 @@ def _visible_ascii(url: str) -> bool:
 
 
 def _is_this_machine(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.") or host == "::1"
+    with suppress(ValueError):  # a name, such as 127.example.com
+        return ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def _not_a_server(why: str) -> str:
