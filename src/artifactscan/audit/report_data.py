@@ -62,7 +62,7 @@ class Report:
 
     night: Night
     history: tuple[Night, ...] = ()
-    """The nights before, whatever their scorer, oldest first; as many as trends go back."""
+    """The nights before, whatever their scorer, oldest first: all that the audit holds."""
     store: str | None = None
     """The audit's store, absolute, for commands that are shown; None leaves them out."""
     arrivals: pa.Table

@@ -23,6 +23,7 @@ from artifactscan.audit.report_data import Report, WorstVideo
 from artifactscan.audit.verdict import broken_rules, risen_cells
 from artifactscan.audit.video_links import expiry, video_link
 from artifactscan.audit.worst_videos import worst_videos
+from artifactscan.errors import UsageError
 from artifactscan.schemas import EVENTS
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.parquet import write_table
@@ -94,7 +95,7 @@ def build_report(store: AuditStore, night: Night, earlier: Sequence[Night]) -> R
     estimates = night_estimates(store, night, earlier, most_nights=policy.baseline_nights)
     return Report(
         night=night,
-        history=tuple(earlier[1 - TREND_NIGHTS :]),
+        history=tuple(earlier),
         store=store.root,
         arrivals=arrivals,
         events=store.table(night, "events", EVENTS),
@@ -119,12 +120,17 @@ def _trends(store: AuditStore, earlier: Sequence[Night], night: Night, cells: pa
 
 def _trend(night: Night, cells: pa.Table) -> pa.Table:
     """TRENDS of one night."""
-    policy = parse_policy(night.policy, f"policy of night {night.night}")
-    risen = {(cell["label"], cell["group"]) for cell in risen_cells(policy, cells, night.unproven)}
-    names = zip(cells["label"].to_pylist(), cells["group"].to_pylist(), strict=True)
-    columns = {
-        "night": pa.repeat(pa.scalar(night.night), cells.num_rows),
-        "risen": pc.if_else(pc.is_null(cells["untested"]), pa.array([n in risen for n in names], pa.bool_()), None),
-    }
+    columns = {"night": pa.repeat(pa.scalar(night.night), cells.num_rows), "risen": _risen(night, cells)}
     columns |= {name: cells[name] for name in TRENDS.names if name not in columns}
     return pa.table([columns[name] for name in TRENDS.names], TRENDS)
+
+
+def _risen(night: Night, cells: pa.Table) -> pa.Array | pa.ChunkedArray:
+    """TRENDS' ``risen`` of one night: null for all cells where this version cannot read the policy it was judged by."""
+    try:
+        policy = parse_policy(night.policy, f"policy of night {night.night}")
+    except UsageError:  # a newer version's; what an earlier night says of itself must not stop tonight's page
+        return pa.nulls(cells.num_rows, pa.bool_())
+    risen = {(cell["label"], cell["group"]) for cell in risen_cells(policy, cells, night.unproven)}
+    names = zip(cells["label"].to_pylist(), cells["group"].to_pylist(), strict=True)
+    return pc.if_else(pc.is_null(cells["untested"]), pa.array([n in risen for n in names], pa.bool_()), None)

@@ -113,3 +113,15 @@ def test_nights_that_pass() -> None:
         assert since_in_words(make_report(code=code, nights=0)) == "This is the first night."
     failed = (*report.history[:-1], verdict(report.history[-1], EXIT_FAIL))
     assert since_in_words(replace(report, history=failed)) == "Tonight; the night before did not pass."
+
+
+def test_more_nights_that_pass_than_trends_hold() -> None:
+    assert since_in_words(make_report(code=EXIT_PASS, nights=80)) == "81 nights in a row pass, since 2026-02-24."
+
+
+def test_a_rise_on_all_nights_that_are_known_may_be_older() -> None:
+    report = make_report(worse_before=14)
+    assert since_in_words(report) == "At least 15 nights in a row; already on 2026-05-01."
+    moved = replace(report, night=verdict(report.night, EXIT_SCORER_MOVED))
+    history = tuple(verdict(night, EXIT_SCORER_MOVED) for night in report.history)
+    assert since_in_words(replace(moved, history=history)) == "15 nights in a row, since 2026-05-01."

@@ -11,16 +11,16 @@ from artifactscan.outcomes import HAS_FRAMES
 
 @dataclass(frozen=True, kw_only=True)
 class Streak:
-    """Earlier nights in a row that were like tonight, and the last one like it where there is no such row."""
+    """Of the known earlier nights: those in a row that were like tonight, and the last one like it."""
 
     known: int
     """Earlier nights of which it is known."""
     nights: int
-    """Of these the last ones, without a gap, that were like tonight."""
+    """The last ones of the known ones, without a gap among these, that were like tonight."""
     first: str | None
     """The first of ``nights``."""
     last: str | None
-    """The last night like tonight, in a row or not."""
+    """The last of the known ones that was like tonight, in a row or not."""
 
 
 def streak(earlier: Iterable[tuple[str, bool | None]]) -> Streak:
@@ -41,14 +41,14 @@ def since_in_words(report: Report) -> str:
         return "This is the first night."
     if report.night.verdict.code == EXIT_PASS:
         return _passes(streak((night.night, night.verdict.code == EXIT_PASS) for night in report.history))
-    return _stands(streak(_earlier(report)))
+    return _stands(streak(_earlier(report)), whole=report.broken.leading_cell is None or _scorer_moved(report.night))
 
 
 def _earlier(report: Report) -> Iterable[tuple[str, bool | None]]:
     """The nights before, and whether the first cause of tonight's verdict stood then."""
     broken = report.broken
-    if report.night.verdict.code == EXIT_SCORER_MOVED:
-        return ((night.night, night.verdict.code == EXIT_SCORER_MOVED) for night in report.history)
+    if _scorer_moved(report.night):
+        return ((night.night, _scorer_moved(night)) for night in report.history)
     if broken.leading_cell:
         label, group = broken.leading_cell
         rows = [
@@ -63,6 +63,10 @@ def _earlier(report: Report) -> Iterable[tuple[str, bool | None]]:
     return ((night.night, _too_many_failed(night)) for night in report.history)
 
 
+def _scorer_moved(night: Night) -> bool:
+    return night.verdict.code == EXIT_SCORER_MOVED
+
+
 def _too_many_failed(night: Night) -> bool | None:
     """Whether more of a night's files had no score than its own policy allows; None where none arrived."""
     arrived = sum(night.outcomes.values())
@@ -72,9 +76,12 @@ def _too_many_failed(night: Night) -> bool | None:
     return failed / arrived > night.policy.get("failed_above", 1.0)
 
 
-def _stands(of: Streak) -> str:
+def _stands(of: Streak, *, whole: bool) -> str:
+    """``whole``: whether all nights of the audit were looked at, and not only those of the trends."""
     if not of.known:
         return "Not known: no night before was compared."
+    if of.first is not None and of.nights == of.known and not whole:
+        return f"At least {of.nights + 1} nights in a row; already on {_day(of.first)}."
     if of.first is not None:
         return f"{of.nights + 1} nights in a row, since {_day(of.first)}."
     if of.last is not None:
