@@ -11,6 +11,7 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.annotation.agreement import ceiling_of
+from artifactscan.errors import UsageError
 from artifactscan.evaluation.evaluation_report import as_record, print_evaluation, write_evaluation
 from artifactscan.evaluation.metric_table import Evaluation, MetricEstimate, evaluate
 from artifactscan.evaluation.splits import Protocol
@@ -21,6 +22,7 @@ from artifactscan.model.checkpoint import Card, Checkpoint, save_checkpoint
 from artifactscan.model.operating_point import OperatingPoint
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import write_table
+from artifactscan.storage.storage_errors import describe
 from artifactscan.telemetry.mlflow_runs import log_runs
 from artifactscan.training.labelled_frames import LabelledFrames
 from artifactscan.training.settings import FinetuneSettings
@@ -147,8 +149,13 @@ def log_to_mlflow(experiment: str, root: str, record: str, out: Console) -> None
     experiment is named; a failure is a line, and changes no result."""
     if not experiment:
         return
-    source, runs = tracked_finetuning(root, json.loads(storage.read_bytes(record)))
-    if failure := log_runs(experiment, source, runs, again="the same command sends them again"):
+    again = "the same command sends them again"
+    try:
+        source, runs = tracked_finetuning(root, json.loads(storage.read_bytes(record)))
+        failure = log_runs(experiment, source, runs, again=again)
+    except (OSError, UsageError, ValueError) as error:  # ValueError: a file that is cut off
+        failure = f"no run was logged by MLflow: {describe(error) if isinstance(error, OSError) else error}; {again}"
+    if failure:
         out.print(Text(failure, style="yellow"), soft_wrap=True)
 
 

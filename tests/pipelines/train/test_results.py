@@ -1,13 +1,18 @@
 """What is said of a checkpoint when its training ends."""
 
+import io
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from checkpoints import CHECKPOINT
+from rich.console import Console
 
 from artifactscan.evaluation.thresholds import parse_aim
 from artifactscan.labels import LABELS
 from artifactscan.model.operating_point import OperatingPoint
-from artifactscan.pipelines.train.results import notes_on_card
+from artifactscan.pipelines.train.results import log_to_mlflow, notes_on_card
 
 
 def card(precision: float | None, auroc_low: float):
@@ -33,3 +38,16 @@ def test_unproven_labels_are_named() -> None:
     assert notes_on_card(card(0.31, auroc_low=0.45), parse_aim("prevalence")) == [
         "unproven: boundary, texture, motion, object; the scores are not shown to be better than chance on unseen clips"
     ]
+
+
+@pytest.mark.parametrize("lost", ["finetune.json", "history.parquet"])
+def test_what_mlflow_cannot_be_told_changes_no_result(tmp_path: Path, lost: str) -> None:
+    record = tmp_path / "finetune.json"
+    if lost == "history.parquet":
+        record.write_text(json.dumps({"digest": "d", "checkpoints": {"probe": "c"}, "evaluations": {"probe": {}}}))
+        (tmp_path / "probe").mkdir()
+        (tmp_path / "probe" / "history.parquet").write_bytes(b"PAR1")
+    out = io.StringIO()
+    log_to_mlflow("trainings", str(tmp_path), str(record), Console(file=out, width=400))
+    assert out.getvalue().startswith("no run was logged by MLflow: ") and lost in out.getvalue()
+    assert out.getvalue().endswith("; the same command sends them again\n")
