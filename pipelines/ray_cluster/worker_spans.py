@@ -6,7 +6,7 @@ from typing import cast
 
 import ray
 from ray.actor import ActorProxy
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from artifactscan.pipelines.ray_cluster.progress import READ_TIMEOUT_S, Tally
 from artifactscan.telemetry.finished_span import FinishedSpan
@@ -21,6 +21,8 @@ class WorkerSpans:
 
     def __init__(self, tally: ActorProxy[Tally], recorder: SpanRecorder | None):
         self._tally, self._recorder = tally, recorder
+        self._asked: ray.ObjectRef | None = None
+        """A call that was not answered in time: its spans have left the tally, so its answer is waited for again."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="worker spans")
 
@@ -44,9 +46,14 @@ class WorkerSpans:
     def _take(self) -> None:
         assert self._recorder is not None
         try:
-            taken = ray.get(self._tally.take_spans.remote(), timeout=READ_TIMEOUT_S)
-        except RayError:  # the cluster is going down, which the graph itself reports
+            self._asked = self._asked or self._tally.take_spans.remote()
+            taken = ray.get(self._asked, timeout=READ_TIMEOUT_S)
+        except GetTimeoutError:
             return
+        except RayError:  # the cluster is going down, which the graph itself reports
+            self._asked = None
+            return
+        self._asked = None
         spans, lost = cast(tuple[list[FinishedSpan], int], taken)
         for span in spans:
             self._recorder.record(span)
