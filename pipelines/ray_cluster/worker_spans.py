@@ -46,8 +46,9 @@ class WorkerSpans:
     def _take(self) -> None:
         assert self._recorder is not None
         try:
-            self._asked = self._asked or self._tally.take_spans.remote()
-            taken = ray.get(self._asked, timeout=READ_TIMEOUT_S)
+            asked = self._tally.take_spans.remote() if self._asked is None else self._asked
+            self._asked = asked
+            taken = ray.get(asked, timeout=READ_TIMEOUT_S)
         except GetTimeoutError:
             return
         except RayError:  # the cluster is going down, which the graph itself reports
