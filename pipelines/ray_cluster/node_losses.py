@@ -16,6 +16,8 @@ from artifactscan.messages.text import printable
 _log = logging.getLogger(__name__)
 
 POLL_S = 5.0
+LAST_LOOK_S = 5.0
+"""That the graph waits for at its end: where the head is gone, Ray answers after a minute."""
 _MAX_NAME, _MAX_WHY = 80, 160
 _IDLE = 4
 _HOW = {1: "was shut down", 3: "was taken away by its provider"}
@@ -26,7 +28,7 @@ _DIED = "died"
 class LossWatch:
     """Context manager of a graph: gives ``tell`` a sentence on each node that is lost meanwhile.
 
-    That is within POLL_S of Ray's noticing it, or at the graph's end, from another thread or from this one.
+    That is within POLL_S of Ray's noticing it, or at the graph's end, from another thread.
     ``restarted_after_s``: seconds without progress after which the graph is started again; None where it is not.
     """
 
@@ -45,12 +47,12 @@ class LossWatch:
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
-        self._look()
+        self._thread.join(LAST_LOOK_S)
 
     def _watch(self) -> None:
         while not self._stop.wait(POLL_S):
             self._look()
+        self._look()
 
     def _look(self) -> None:
         with suppress(RayError):  # the cluster is going down, which the graph itself reports

@@ -138,7 +138,7 @@ def test_a_night_with_nothing_new_decodes_nothing_and_passes(story: Story) -> No
 def test_a_planted_rise_fails_the_night_and_is_named(story: Story) -> None:
     third = story.nights[2]
     assert story.said[2].splitlines()[0] == third.verdict.sentence == f"Fail: {third.verdict.headline}"
-    assert "motion" in third.verdict.headline
+    assert "Motion rose" in third.verdict.headline
     assert any("Motion rose" in reason and "generator=veo" in reason for reason in third.verdict.reasons)
     assert not any("generator=sora" in reason for reason in third.verdict.reasons)
     assert third.baseline == (story.nights[0].night,), "a night without arrivals is no baseline"
