@@ -56,7 +56,7 @@ builtin: $(INSTALLED) ## fit the built-in checkpoint anew to DATA (half an hour 
 test: $(INSTALLED) ## run the tests (about 15 minutes on 2 cores)
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-long: $(INSTALLED) ## run trainings and an audit's nights from beginning to end (8 minutes)
+test-long: $(INSTALLED) ## run trainings and an audit's nights from beginning to end (15 minutes)
 	$(PY) -m pytest -m 'long and not slow' -n 2 --dist loadfile
 
 test-cluster: $(INSTALLED) ## run the tests on clusters of several nodes, and those of `ray up` (9 minutes)
