@@ -1,6 +1,6 @@
 """One night of the audit: canaries, scoring, tables, verdict, page, commit, messages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -90,18 +90,11 @@ def audit(settings: AuditSettings) -> int:
         out.print(Text(trouble, style="yellow"), soft_wrap=True)
     for failure in send_messages(channels, written.brief, page_link(written.page, settings.page_url)):
         out.print(Text(failure, style="yellow"), soft_wrap=True)
-    if settings.mlflow and (failure := _log_to_mlflow(settings.mlflow, store, [*job.nights, night])):
-        out.print(Text(failure, style="yellow"), soft_wrap=True)
+    if settings.mlflow:
+        source, runs = tracked_nights(store, [*job.nights, night])
+        if failure := log_runs(settings.mlflow, source, runs, again="the next audit sends them again"):
+            out.print(Text(failure, style="yellow"), soft_wrap=True)
     return night.verdict.code
-
-
-def _log_to_mlflow(experiment: str, store: AuditStore, nights: Sequence[Night]) -> str | None:
-    """Logs the nights that the experiment lacks; a sentence where that failed, which changes no verdict."""
-    try:
-        source, runs = tracked_nights(store, nights)
-    except (UsageError, OSError) as error:  # tables of an earlier night that are lost
-        return f"no night was logged by MLflow: {error}"
-    return log_runs(experiment, source, runs, again="the next audit sends them again")
 
 
 def _prepare(settings: AuditSettings, store: AuditStore, out: Console) -> AuditJob:

@@ -1,8 +1,5 @@
 """Posts a night's first screen as Slack-compatible JSON to a webhook. A failure to post changes no verdict."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +14,7 @@ from artifactscan.audit.brief.night_brief import BriefClip, NightBrief, clip_url
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
+from artifactscan.messages.web_errors import causes, silenced
 
 TIMEOUT_S = 10.0
 """For connecting, and for each answer."""
@@ -69,7 +67,7 @@ def notify(
         retry_after_max=int(MAX_RETRY_AFTER_S),
         raise_on_status=False,
     )
-    with _without_urllib3_log(), requests.Session() as session:
+    with silenced("urllib3"), requests.Session() as session:
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         try:
@@ -152,36 +150,10 @@ def _status_in_words(status: int) -> str:
 
 def _in_words(error: Exception, timeout_s: float) -> str:
     """Why there was no answer; never the error's own text, which contains the URL."""
-    causes = list(_causes(error))
-    words = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
-    if not words and any(isinstance(cause, Urllib3TimeoutError) for cause in causes):
+    found = list(causes(error))
+    words = [cause.strerror for cause in found if isinstance(cause, OSError) and cause.strerror]
+    if not words and any(isinstance(cause, Urllib3TimeoutError) for cause in found):
         return f"it did not answer within {timeout_s:g} s"
     reason = printable(words[-1]) if words else type(error).__name__
     what = "its proxy" if isinstance(error, requests.exceptions.ProxyError) else "it"
     return f"{what} cannot be reached ({reason})"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """``error`` and its causes, including urllib3's ``reason``, outermost first."""
-    seen: set[int] = set()
-    rest = [error]
-    while rest:
-        cause = rest.pop(0)
-        if id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        inner = (*cause.args[:1], getattr(cause, "reason", None), cause.__cause__, cause.__context__)
-        rest.extend(one for one in inner if isinstance(one, BaseException))
-
-
-@contextmanager
-def _without_urllib3_log() -> Iterator[None]:
-    """Silences urllib3, which logs each retry with the URL's path, the secret."""
-    logger = logging.getLogger("urllib3")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

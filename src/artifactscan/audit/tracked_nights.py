@@ -26,7 +26,7 @@ def _run_of(store: AuditStore, night: Night) -> TrackedRun:
     return TrackedRun(
         id=night.night,
         name=f"audit {night.night}",
-        points=[Point("seconds", finished - started), *_figures(store, night)],
+        points=_figures(store, night, finished - started),
         params={**night.settings, **{f"threshold.{label}": value for label, value in night.thresholds.items()}},
         tags={
             "job": "audit",
@@ -46,9 +46,13 @@ def _run_of(store: AuditStore, night: Night) -> TrackedRun:
     )
 
 
-def _figures(store: AuditStore, night: Night) -> Iterator[Point]:
-    """`exit_code`; `rate/LABEL` of tonight's videos with `/low` and `/high`; `standing_rate/LABEL` of all that are
-    listed; `count/…`, `outcome/…` and `standing_outcome/…`; `canary_shift`, the largest."""
+def _figures(store: AuditStore, night: Night, seconds: float) -> Iterator[Point]:
+    """`seconds`; `exit_code`; `rate/LABEL` of tonight's videos with `/low` and `/high`; `standing_rate/LABEL` of all
+    that are listed; `count/…`, `outcome/…` and `standing_outcome/…`; `canary_shift`, the largest.
+
+    Reads the night's tables once it is asked for the first rate.
+    """
+    yield Point("seconds", seconds)
     yield Point("exit_code", night.verdict.code)
     for cell in store.table(night, "cells", CELLS).to_pylist():
         if cell["group"] == ALL:

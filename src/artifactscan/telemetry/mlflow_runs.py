@@ -4,7 +4,6 @@ MLflow's own environment gives credentials and certificates. A server that is do
 take is one sentence, and is sent again by whoever calls next.
 """
 
-import logging
 import math
 import os
 import time
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable, without_credentials
+from artifactscan.messages.web_errors import causes, origin, silenced
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,7 +59,8 @@ class TrackedRun:
     id: str
     """By which it is found again among those of its source."""
     name: str
-    points: Sequence[Point]
+    points: Iterable[Point]
+    """Taken once, and only of a run that is sent."""
     params: Mapping[str, Any]
     tags: Mapping[str, Any]
     started_s: float | None = None
@@ -91,7 +92,7 @@ def log_runs(experiment: str, source: str, runs: Sequence[TrackedRun], *, again:
         try:
             from mlflow import MlflowClient  # its import sets up its loggers
 
-            with _quiet():
+            with silenced("urllib3", "mlflow"):
                 client = MlflowClient(tracking_uri=os.environ[URI_VARIABLE].strip())
                 place = _experiment_id(client, experiment)
                 known = _known_runs(client, place, source)
@@ -100,7 +101,7 @@ def log_runs(experiment: str, source: str, runs: Sequence[TrackedRun], *, again:
                     left -= 1
         except Exception as error:  # whatever MLflow, its server or a proxy do
             what = "1 run was" if left == 1 else f"{left:,} runs were"
-            return f"{what} not logged by MLflow at {_origin()}: {_in_words(error)}; {again}"
+            return f"{what} not logged by MLflow at {_server()}: {_in_words(error)}; {again}"
     return None
 
 
@@ -173,15 +174,15 @@ def _text(value: object) -> str:
     return printable(without_credentials(str(value)), _MAX_TEXT)
 
 
-def _origin() -> str:
-    """The server, without a user, a password and a path."""
-    parts = urlsplit(os.environ[URI_VARIABLE].strip())
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else parts.scheme, 100)
+def _server() -> str:
+    """The server, without a user, a password and a path; the kind of a place that is no server."""
+    uri = os.environ[URI_VARIABLE].strip()
+    return origin(uri) or urlsplit(uri).scheme
 
 
 def _in_words(error: BaseException) -> str:
     """The system's own word for why it cannot be reached, or the first sentence of the error."""
-    for cause in _causes(error):
+    for cause in reversed([*causes(error)]):  # the innermost first
         if isinstance(cause, OSError) and cause.strerror:
             return f"it cannot be reached ({printable(cause.strerror)})"
         if type(cause).__name__ in ("ReadTimeoutError", "ReadTimeout", "ConnectTimeoutError", "ConnectTimeout"):
@@ -190,20 +191,6 @@ def _in_words(error: BaseException) -> str:
             return f"it gave {printable(str(cause), 80)}"
     text = " ".join(str(error).split()) or type(error).__name__
     return printable(without_credentials(text), _MAX_REASON)
-
-
-def _causes(error: BaseException) -> Iterable[BaseException]:
-    """``error`` and what led to it, with the reasons that urllib3 keeps; the innermost first."""
-    found: list[BaseException] = []
-    rest: list[BaseException] = [error]
-    while rest:
-        cause = rest.pop(0)
-        if cause in found:
-            continue
-        found.append(cause)
-        inner = (*cause.args[:1], getattr(cause, "reason", None), cause.__cause__, cause.__context__)
-        rest.extend(one for one in inner if isinstance(one, BaseException))
-    return reversed(found)
 
 
 @contextmanager
@@ -215,17 +202,3 @@ def _environment() -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences urllib3, which logs each try with the address, and MLflow's remarks."""
-    loggers = [logging.getLogger(name) for name in ("urllib3", "mlflow")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from opentelemetry import trace
@@ -20,6 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from artifactscan import __version__
 from artifactscan.messages.text import printable, without_credentials
+from artifactscan.messages.web_errors import origin
 from artifactscan.telemetry.finished_span import FinishedSpan, Value
 from artifactscan.telemetry.trace_environment import collector
 
@@ -48,7 +48,7 @@ class SpanSender:
     def __init__(self) -> None:
         self._session = _NotingSession()
         variable, endpoint = collector()
-        self._collector = f"the collector at {_origin(endpoint)} ({variable})"
+        self._collector = f"the collector at {origin(endpoint) or printable(endpoint, 100)} ({variable})"
         self._exporter = _CountingExporter(endpoint=endpoint, session=self._session)
         self._processor = _CountingProcessor(self._exporter)
         # Closed by the job, not at exit; global to nobody, so that a program around this one keeps its own traces.
@@ -183,9 +183,3 @@ def _as_attributes(values: Mapping[str, Value]) -> dict[str, Value]:
         f"{_SERVICE}.{name}": without_credentials(printable(value, _MAX_TEXT)) if isinstance(value, str) else value
         for name, value in values.items()
     }
-
-
-def _origin(endpoint: str) -> str:
-    """Without user, path and query, which may be secret."""
-    parts = urlsplit(endpoint)
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else endpoint, 100)
