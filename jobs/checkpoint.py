@@ -81,7 +81,7 @@ class ExportSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PushSettings:
+class CheckpointPushSettings:
     """Uploads a checkpoint to a model hub in one commit: weights, card.json, the exported graph if there is one, and
     README.md, the model card, which is written anew from card.json."""
 
@@ -97,7 +97,7 @@ class PushSettings:
     """Of the commit; empty: the name of the checkpoint."""
 
 
-SETTINGS = {"init": InitSettings, "export": ExportSettings, "push": PushSettings}
+SETTINGS = {"init": InitSettings, "export": ExportSettings, "push": CheckpointPushSettings}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif command == "export":
             _export(parse_settings(ExportSettings, rest, description=__doc__ or ""))
         elif command == "push":
-            _push(parse_settings(PushSettings, rest, description=__doc__ or ""))
+            _push(parse_settings(CheckpointPushSettings, rest, description=__doc__ or ""))
         else:
             raise unknown_name("command", command, tuple(SETTINGS))
         job_exit.code = 0
@@ -173,7 +173,7 @@ def _export(settings: ExportSettings) -> None:
     _print_change(settings, checkpoint, graph.info)
 
 
-def _push(settings: PushSettings) -> None:
+def _push(settings: CheckpointPushSettings) -> None:
     from artifactscan.model.checkpoint import MODEL_CARD_NAME, checkpoint_files, load_checkpoint
     from artifactscan.model.exported_graph import GRAPH_NAMES
     from artifactscan.model.model_card import model_card

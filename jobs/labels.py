@@ -24,12 +24,12 @@ if __name__ == "__main__":
 from artifactscan.annotation.clean_clips import label_clean_clips
 from artifactscan.annotation.commands import agree, import_table
 from artifactscan.annotation.push_labels import push_labels
-from artifactscan.annotation.settings import AgreeSettings, CleanSettings, ImportSettings, PushSettings
+from artifactscan.annotation.settings import AgreeSettings, CleanSettings, ImportSettings, LabelsPushSettings
 from artifactscan.cli.exit_codes import report_errors, unknown_name
 from artifactscan.cli.flags import parse_settings
 from artifactscan.messages.console import console
 
-SETTINGS = {"import": ImportSettings, "agree": AgreeSettings, "clean": CleanSettings, "push": PushSettings}
+SETTINGS = {"import": ImportSettings, "agree": AgreeSettings, "clean": CleanSettings, "push": LabelsPushSettings}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif command == "clean":
             label_clean_clips(parse_settings(CleanSettings, rest, description=__doc__ or ""), console())
         elif command == "push":
-            push_labels(parse_settings(PushSettings, rest, description=__doc__ or ""), console())
+            push_labels(parse_settings(LabelsPushSettings, rest, description=__doc__ or ""), console())
         else:
             raise unknown_name("command", command, tuple(SETTINGS))
         job_exit.code = 0

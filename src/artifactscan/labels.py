@@ -6,6 +6,9 @@ Source: *Simple Visual Artifact Detection in Sora-Generated Videos*, arXiv 2504.
 LABELS: tuple[str, ...] = ("boundary", "texture", "motion", "object")
 """Names of the labels; logit ``i`` of a checkpoint belongs to ``LABELS[i]``."""
 
+MACRO = "macro"
+"""Stands in place of a label for the mean of a figure over the labels."""
+
 SCORE_COLUMNS: tuple[str, ...] = tuple(f"p_{label}" for label in LABELS)
 """The columns of the frames table that hold the probabilities, in label order."""
 

@@ -10,7 +10,7 @@ from huggingface_hub import DatasetCard
 from labelled import graded_row, label_row
 
 from artifactscan.annotation.labels_table import read_labels
-from artifactscan.annotation.settings import PushSettings
+from artifactscan.annotation.settings import LabelsPushSettings
 from artifactscan.errors import UsageError
 from artifactscan.jobs.labels import main
 from artifactscan.labels import LABELS
@@ -31,7 +31,7 @@ def push(*flags: str) -> int:
 
 
 def test_the_flags_are_frozen() -> None:
-    names = [field.name for field in fields(PushSettings)]
+    names = [field.name for field in fields(LabelsPushSettings)]
     assert names == ["labels", "to", "annotators", "private", "license", "message"]
 
 

@@ -12,7 +12,7 @@ from hub_server import HubServer
 from huggingface_hub import ModelCard
 
 from artifactscan.errors import UsageError
-from artifactscan.jobs.checkpoint import PushSettings, main
+from artifactscan.jobs.checkpoint import CheckpointPushSettings, main
 from artifactscan.model.checkpoint import Checkpoint, checkpoint_files, load_checkpoint, save_checkpoint
 from artifactscan.model.exported_graph import ExportedGraph, GraphInfo, digest_of_file
 
@@ -47,7 +47,7 @@ def refusal(act: Callable[[], object]) -> str:
 
 
 def test_the_flags_are_frozen() -> None:
-    names = [field.name for field in fields(PushSettings)]
+    names = [field.name for field in fields(CheckpointPushSettings)]
     assert names == ["checkpoint", "to", "private", "license", "message"]
 
 

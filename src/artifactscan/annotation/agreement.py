@@ -16,8 +16,7 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.annotator_ceiling import CEILING_METRICS, AnnotatorCeiling, annotator_ceiling
 from artifactscan.evaluation.bootstrap import BootstrapSettings
-from artifactscan.evaluation.label_metrics import MACRO
-from artifactscan.labels import LABELS, SEVERITY_COLUMNS
+from artifactscan.labels import LABELS, MACRO, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
 
 AGREEMENT = pa.schema(

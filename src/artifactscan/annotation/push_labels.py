@@ -9,7 +9,7 @@ from rich.text import Text
 from artifactscan import storage
 from artifactscan.annotation.labels_table import JUDGE_PREFIX, LABELS_NAME, read_labels, without_empty_columns
 from artifactscan.annotation.merge_rows import NOT_NAMED, SEVERAL
-from artifactscan.annotation.settings import PushSettings
+from artifactscan.annotation.settings import LabelsPushSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, MAX_SEVERITY
 from artifactscan.messages.text import escaped_markdown, printable
@@ -18,7 +18,7 @@ from artifactscan.storage import hub
 from artifactscan.storage.parquet import parquet_bytes
 from artifactscan.storage.storage_errors import as_cut_off_errors
 
-CARD_NAME = "README.md"
+DATASET_CARD_NAME = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 """The hub's names of sizes, in rows."""
 _LARGEST = "1M<n<10M"
@@ -47,7 +47,7 @@ their paths in `file` start from a folder of clips that you have.
 """
 
 
-def push_labels(settings: PushSettings, out: Console) -> None:
+def push_labels(settings: LabelsPushSettings, out: Console) -> None:
     """Writes a labels table with its dataset card to a hub, in one commit, or to a folder, and says what it wrote.
 
     UsageError for labels that cannot be used, and as ``storage.hub.push``.
@@ -62,7 +62,7 @@ def push_labels(settings: PushSettings, out: Console) -> None:
         table = _with_numbered_annotators(table)
     table = without_empty_columns(table)
     card = _dataset_card(table, place if to_hub else None, license=settings.license)
-    files = {LABELS_NAME: parquet_bytes(table), CARD_NAME: card.encode()}
+    files = {LABELS_NAME: parquet_bytes(table), DATASET_CARD_NAME: card.encode()}
     if to_hub:
         message = settings.message or f"{table.num_rows:,} labelled frames"
         pushed = hub.push(settings.to, files, "dataset", message=message, private=settings.private)

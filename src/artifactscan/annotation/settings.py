@@ -69,7 +69,7 @@ class CleanSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PushSettings:
+class LabelsPushSettings:
     """Shares a labels table, not the clips, on a model hub: in one commit, as Parquet with a card for `datasets`."""
 
     labels: str

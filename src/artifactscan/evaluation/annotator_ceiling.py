@@ -12,9 +12,9 @@ from artifactscan.evaluation.bootstrap import (
     resample_weights,
     weighted_metrics,
 )
-from artifactscan.evaluation.label_metrics import LABEL_METRICS, MACRO, ScoredFrames
+from artifactscan.evaluation.label_metrics import LABEL_METRICS, ScoredFrames
 from artifactscan.evaluation.metric_table import MetricEstimate
-from artifactscan.labels import LABELS, MAX_SEVERITY, SEVERITY_POSITIVE
+from artifactscan.labels import LABELS, MACRO, MAX_SEVERITY, SEVERITY_POSITIVE
 
 CEILING_METRICS: tuple[str, ...] = ("auroc", "average_precision", "average_precision_ratio")
 

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError
-from artifactscan.evaluation.label_metrics import EXACT_MATCH, LABEL_METRICS, MACRO, OVERALL
+from artifactscan.evaluation.label_metrics import EXACT_MATCH, LABEL_METRICS, OVERALL
 from artifactscan.evaluation.metric_table import ALL, Evaluation, MetricEstimate
 from artifactscan.evaluation.text_table import CellText, TextTable
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, MACRO
 from artifactscan.messages.text import printable
 from artifactscan.storage import storage_errors
 from artifactscan.storage.parquet import write_table

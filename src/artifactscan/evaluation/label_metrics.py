@@ -28,7 +28,7 @@ that show the label: 1 is chance."""
 EXACT_MATCH = "exact_match"
 """Share of frames with all labels right; it belongs to no label and stands under ``overall``."""
 
-MACRO, OVERALL = "macro", "overall"
+OVERALL = "overall"
 
 CALIBRATION_BINS = 15
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artifactscan.evaluation.label_metrics import LABEL_METRICS, MACRO, ScoredFrames, compute_metrics, has_both_classes
-from artifactscan.labels import LABELS
+from artifactscan.evaluation.label_metrics import LABEL_METRICS, ScoredFrames, compute_metrics, has_both_classes
+from artifactscan.labels import LABELS, MACRO
 
 MAKER_METRICS = ("auroc", "average_precision", "average_precision_ratio", "precision", "recall")
 

@@ -12,7 +12,6 @@ from artifactscan.evaluation.bootstrap import BootstrapSettings, bootstrap, perc
 from artifactscan.evaluation.label_metrics import (
     EXACT_MATCH,
     LABEL_METRICS,
-    MACRO,
     OVERALL,
     MetricValues,
     ScoredFrames,
@@ -24,7 +23,7 @@ from artifactscan.evaluation.maker_figures import MakerFigures, figures_by_maker
 from artifactscan.evaluation.predictions import Predictions, read_predictions
 from artifactscan.evaluation.splits import PROTOCOLS, Protocol
 from artifactscan.evaluation.tuning import Tuning, operating_points
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, MACRO
 from artifactscan.model.operating_point import OperatingPoint
 from artifactscan.schemas import METRICS
 

@@ -7,9 +7,9 @@ import tyro
 
 from artifactscan.errors import UsageError
 
-EventTarget = Literal["fiftyone", "label-studio", "cvat", "webvtt"]
-TableTarget = Literal["iceberg", "delta", "duckdb", "views"]
-EVENT_TARGETS: tuple[str, ...] = get_args(EventTarget)
+EventTargetName = Literal["fiftyone", "label-studio", "cvat", "webvtt"]
+TableTargetName = Literal["iceberg", "delta", "duckdb", "views"]
+EVENT_TARGETS: tuple[str, ...] = get_args(EventTargetName)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class ExportSettings:
 
     store: tyro.conf.Positional[str]
     """A scoring store, or an audit's."""
-    to: EventTarget | TableTarget
+    to: EventTargetName | TableTargetName
     """The tool: events for people who look (the first four), or tables; views: SQL over the store as it lies."""
     output: str
     """Folder to write, or with duckdb the database file."""

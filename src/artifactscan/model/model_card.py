@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, MACRO
 from artifactscan.messages.text import escaped_markdown
 from artifactscan.model.checkpoint import Card, Checkpoint
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-MACRO = "macro"
-"""In place of a label: the mean over the labels."""
 PROTOCOLS = ("videos", "generators", "frames")
 HUB_METRICS = {
     "auroc": "roc_auc",

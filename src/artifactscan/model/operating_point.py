@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, MACRO
 
 UNSEEN_PROTOCOLS = ("generators", "videos")
 """Protocols that test on clips that were not trained on, the stricter first."""
-MACRO = "macro"
-"""Name of the figures' mean over the labels."""
 
 
 @dataclass(frozen=True, kw_only=True)

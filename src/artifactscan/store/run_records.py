@@ -46,6 +46,18 @@ class RunRecord:
         """The thresholds that events/ and the counts in videos/ are by; None where they are being computed anew."""
         return self.checkpoint.get("flags_by", self.checkpoint.get("thresholds"))
 
+    @property
+    def is_being_flagged(self) -> bool:
+        """Whether a command computes its flags and events anew, or was cut off in that."""
+        return "flags_by" in self.checkpoint and self.flags_by is None
+
+    @property
+    def checkpoint_name(self) -> str | None:
+        """The name that tables have for the checkpoint (`Checkpoint.name`); None for a record that does not tell."""
+        if "backbone" not in self.checkpoint or "digest" not in self.checkpoint:
+            return None
+        return f"{self.checkpoint['backbone']}-{self.checkpoint['digest'][:8]}"
+
     def with_flags_by(self, thresholds: Mapping[str, float] | None) -> "RunRecord":
         """The record once its flags and events are by other thresholds; None for while they are computed."""
         return replace(self, checkpoint={**self.checkpoint, "flags_by": thresholds and dict(thresholds)})

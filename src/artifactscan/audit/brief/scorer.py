@@ -10,10 +10,10 @@ from artifactscan.audit.formatting import counted
 from artifactscan.audit.night import Night
 from artifactscan.audit.policy import Policy
 from artifactscan.audit.verdict import moved_canaries
-from artifactscan.labels import LABELS
+from artifactscan.labels import LABELS, MACRO
 from artifactscan.messages.text import listed
 from artifactscan.model.checkpoint import CHANCE_AUROC
-from artifactscan.model.operating_point import MACRO, UNSEEN_PROTOCOLS
+from artifactscan.model.operating_point import UNSEEN_PROTOCOLS
 
 _UNSEEN = {"generators": "makers it was not trained on", "videos": "clips it was not trained on"}
 

@@ -14,7 +14,7 @@ from artifactscan.export.events.scored_video import ScoredEvent, ScoredVideo
 
 SUFFIX = ".xml"
 FOLDER = "annotations"
-LABELS_NAME = "labels.json"
+RAW_LABELS_NAME = "labels.json"
 _UNKNOWN_SIZE = (1280, 720)
 """Pixels of a track where the ledger has no size; CVAT cuts it at the picture."""
 

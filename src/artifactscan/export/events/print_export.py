@@ -43,5 +43,5 @@ def _how_to_open(to: str, videos: StoredVideos, output: str) -> str:
         files = f"{label_studio.CONFIG_NAME} as labelling interface, {label_studio.TASKS_NAME} to import"
         return f"{files}; the clips as {'source storage' if remote else 'local files'}"
     if to == "cvat":
-        return f"a task for each clip, with {cvat.LABELS_NAME} as raw labels; upload its file in {cvat.FOLDER}/"
+        return f"a task for each clip, with {cvat.RAW_LABELS_NAME} as raw labels; upload its file in {cvat.FOLDER}/"
     return '<track kind="chapters" src="….vtt" default> in the clip\'s <video>'

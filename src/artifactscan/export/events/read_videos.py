@@ -47,8 +47,7 @@ class ScorerRuns:
     @property
     def scorer(self) -> str:
         """The name of the checkpoint, as tables have it."""
-        checkpoint = self.records[-1].checkpoint
-        return f"{checkpoint.get('backbone', 'checkpoint')}-{checkpoint.get('digest', '')[:_SHOWN_DIGITS]}"
+        return self.records[-1].checkpoint_name or "checkpoint-"
 
 
 def choose_runs(given: GivenStore, spec: str | None) -> ScorerRuns:
@@ -70,7 +69,7 @@ def choose_runs(given: GivenStore, spec: str | None) -> ScorerRuns:
     if night is not None:
         return ScorerRuns(store, records, dict(night.thresholds), EventSettings(**night.events))
     for record in records:
-        if "flags_by" in record.checkpoint and record.flags_by is None:
+        if record.is_being_flagged:
             raise UsageError(
                 f"the events of run {record.run} in {store.root} are being computed by other thresholds; wait for the "
                 "scoring that does it, or give its command again"

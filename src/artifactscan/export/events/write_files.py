@@ -94,7 +94,7 @@ def _write_label_studio(
 def _write_cvat(
     named: Iterable[tuple[str, ScoredVideo]], videos: StoredVideos, folder: TargetFolder, index: IndexWriter
 ) -> set[str]:
-    storage.write_bytes(folder.path(cvat.LABELS_NAME), cvat.label_constructor())
+    storage.write_bytes(folder.path(cvat.RAW_LABELS_NAME), cvat.label_constructor())
     return _write_clip_files(named, cvat.write_tracks, folder, index)
 
 

@@ -126,7 +126,7 @@ class DuckDBTarget:
 def _row(run: StoredRun) -> list[object]:
     """The row of a run in the table runs."""
     record = run.record
-    facts = [run.run, record.spec_digest, record.scope_digest, run.checkpoint, record.started, record.finished]
+    facts = [run.run, record.spec_digest, record.scope_digest, record.checkpoint_name, record.started, record.finished]
     return [*facts, *(run.mark(table) for table in EXPORTED)]
 
 

@@ -45,19 +45,6 @@ class StoredRun:
     def run(self) -> str:
         return self.record.run
 
-    @property
-    def checkpoint(self) -> str | None:
-        """The name that tables have for the checkpoint; None for a record that does not tell."""
-        checkpoint = self.record.checkpoint
-        if "backbone" not in checkpoint or "digest" not in checkpoint:
-            return None
-        return f"{checkpoint['backbone']}-{checkpoint['digest'][:8]}"
-
-    @property
-    def is_being_flagged(self) -> bool:
-        """Whether another command computes its flags and events anew, or was cut off in that."""
-        return "flags_by" in self.record.checkpoint and self.record.flags_by is None
-
     def mark(self, table: str) -> int:
         """A number that stands for the rows of a table: another one where they were settled or flagged anew."""
         parts: list[object] = [self.run, self.record.finished]
@@ -95,7 +82,7 @@ class StoredRun:
 
     def _as_exported(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         """``batch`` with the columns of ``schema``; those that earlier versions did not write are filled in."""
-        given = {"run": self.run, "spec": self.record.spec_digest, "checkpoint": self.checkpoint}
+        given = {"run": self.run, "spec": self.record.spec_digest, "checkpoint": self.record.checkpoint_name}
         columns = []
         for field in schema:
             if field.name != "run" and field.name in batch.schema.names:

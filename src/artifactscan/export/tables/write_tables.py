@@ -72,8 +72,8 @@ def _bring_up_to_date(store: Store, target: TableTarget, console: Console) -> No
         raise UsageError(
             f"the target holds {len(foreign)} runs of another store (such as {min(foreign)}); give another --output"
         )
-    waiting = [run for run in stored if run.is_being_flagged]
-    ready = [run for run in stored if not run.is_being_flagged]
+    waiting = [run for run in stored if run.record.is_being_flagged]
+    ready = [run for run in stored if not run.record.is_being_flagged]
     outdated = {table: [run for run in ready if not target.holds(table, run)] for table in EXPORTED}
     written = {run.run for runs in outdated.values() for run in runs}
     with activity(f"exporting {len(written)} runs"):

@@ -29,8 +29,10 @@ def duckdb_over(store: str) -> str:
 
 def athena_over(store: str, runs: Sequence[StoredRun]) -> str:
     """External tables with the partitions of the committed ``runs`` of a store on S3, and the views, for Athena."""
-    records = [(run.record, run.checkpoint) for run in runs]
-    rows = [(one.run, one.spec_digest, one.scope_digest, name, one.started, one.finished) for one, name in records]
+    records = [run.record for run in runs]
+    rows = [
+        (one.run, one.spec_digest, one.scope_digest, one.checkpoint_name, one.started, one.finished) for one in records
+    ]
     filled = {
         "'{store}/": _literal(f"{store}/")[:-1],
         "{partitions}": "".join(f"\n  PARTITION (run = {_literal(run.run)})" for run in runs),
