@@ -1,8 +1,10 @@
 """Fixtures that more than one test file uses."""
 
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import media
@@ -11,6 +13,7 @@ from aws_env import forget_clients, set_aws_env
 from hub_env import hub_env
 from hub_server import HubServer
 from isolated import CLIP_SECONDS
+from loopback import files_of, serving
 from paths import SHIMS
 from s3_server import S3Server
 
@@ -96,3 +99,21 @@ def fault(long_clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; the tests skip where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on this machine")
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=path)
+
+
+@pytest.fixture
+def file_server(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of the test's folder."""
+    with serving(files_of(tmp_path)) as address:
+        yield address

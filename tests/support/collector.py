@@ -1,14 +1,13 @@
 """An OpenTelemetry collector on loopback: OTLP over HTTP, read by the protocol's generated classes."""
 
 import gzip
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from loopback import QuietHandler, serving
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -57,10 +56,7 @@ def collector() -> Iterator[Collector]:
     """A running one; ``url`` is for OTEL_EXPORTER_OTLP_ENDPOINT."""
     state = Collector()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             state.requests += 1
@@ -84,13 +80,9 @@ def collector() -> Iterator[Collector]:
             with suppress(ConnectionError):  # the sender has given up waiting
                 self.wfile.write(body)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield state
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as url:
+        state.url = url
+        yield state
 
 
 def _read(request: ExportTraceServiceRequest) -> list[Received]:

@@ -1,12 +1,11 @@
 """An HTTP server on loopback that gives every request one answer, and counts them."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+
+from loopback import QuietHandler, serving
 
 
 @dataclass
@@ -23,10 +22,7 @@ def rest_server() -> Iterator[RestServer]:
     """A running one."""
     state = RestServer()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
+    class Handler(QuietHandler):
         def answer(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"] or 0))
             state.requests += 1
@@ -39,10 +35,6 @@ def rest_server() -> Iterator[RestServer]:
 
         do_GET = do_POST = do_PATCH = answer
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield state
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as url:
+        state.url = url
+        yield state

@@ -1,6 +1,5 @@
 """A browser, and reports opened in it."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,6 @@ from reports import make_report
 
 from artifactscan.audit.page.html import render_html
 from artifactscan.audit.report_data import Report
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium; the tests skip where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no chromium, chromium-browser or google-chrome on this machine")
-    with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=path)
 
 
 @pytest.fixture

@@ -1,10 +1,6 @@
 """The players of the page in a real browser: seeking, the keyboard, videos that are not there."""
 
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +22,6 @@ def played(open_page: Open, tmp_path: Path) -> Opened:
     others = [video for video in report.worst if video is not first][:2]
     worst = (replace(first, link="clip.webm"), replace(others[0], link="gone.webm"), others[1])
     return open_page(replace(report, worst=worst))
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """The address of a server of the test's folder."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{serving.server_port}"
-        serving.shutdown()
 
 
 def current(card: Any) -> float:
@@ -73,16 +55,16 @@ def test_an_event_s_block_and_entry_seek_the_player(played: Opened) -> None:
     wait_until_at(played, card, float(entry.get_attribute("data-seek") or 0))
 
 
-def test_it_works_from_a_server_with_links_to_another(open_page: Open, server: str, tmp_path: Path) -> None:
+def test_it_works_from_a_server_with_links_to_another(open_page: Open, file_server: str, tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", seconds=13.0)
-    link = f"{server.replace('127.0.0.1', 'localhost')}/clip.mp4?X-Amz-Signature=1&x=%2F"
-    page = open_page(make_report(videos=120, links=[link]), home=server)
-    assert [url.removeprefix(server) for url in page.requests if not url.startswith("data:")] == ["/report.html"]
+    link = f"{file_server.replace('127.0.0.1', 'localhost')}/clip.mp4?X-Amz-Signature=1&x=%2F"
+    page = open_page(make_report(videos=120, links=[link]), home=file_server)
+    assert [url.removeprefix(file_server) for url in page.requests if not url.startswith("data:")] == ["/report.html"]
     card = page.tab.locator("#video-1")
     entry = card.locator(".events button").last
     entry.click()
     wait_until_at(page, card, float(entry.get_attribute("data-seek") or 0))
-    assert {url for url in page.requests if not url.startswith((server, "data:"))} == {link}
+    assert {url for url in page.requests if not url.startswith((file_server, "data:"))} == {link}
     page.requests[:] = [url for url in page.requests if url != link]
 
 

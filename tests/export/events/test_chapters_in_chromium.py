@@ -1,14 +1,8 @@
 """The chapters of a clip in a real browser: it reads each cue, with its times and its text."""
 
-import shutil
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
 from exported import scored_video
 from media import write_clip
 
@@ -22,32 +16,7 @@ LOAD = """async () => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium; the test skips where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no chromium, chromium-browser or google-chrome on this machine")
-    with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=path)
-
-
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """The address of a server of the test's folder: browsers load no tracks from a disk."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{serving.server_port}"
-        serving.shutdown()
-
-
-def test_a_browser_reads_the_chapters(browser: Any, address: str, tmp_path: Path) -> None:
+def test_a_browser_reads_the_chapters(browser: Any, file_server: str, tmp_path: Path) -> None:
     scores = {"motion": [0.1, 0.9, 0.8, 0.1, 0.1, 0.1], "object": [0.0, 0.0, 0.7, 0.6, 0.0, 0.0]}
     video = scored_video(scores, file="<i>clip --> 00:01</i>.webm")
     options = {"cpu-used": "8", "deadline": "realtime"}
@@ -55,7 +24,7 @@ def test_a_browser_reads_the_chapters(browser: Any, address: str, tmp_path: Path
     (tmp_path / "clip.vtt").write_bytes(write_chapters(video, scorer="resnet50-01234567"))
     (tmp_path / "page.html").write_text(PAGE)
     tab = browser.new_page()
-    tab.goto(f"{address}/page.html")
+    tab.goto(f"{file_server}/page.html")
     tab.evaluate(LOAD)
     tab.wait_for_function("document.querySelector('track').readyState >= 2")
     cues = tab.evaluate("[...document.querySelector('track').track.cues].map(c => [c.startTime, c.endTime, c.text])")
