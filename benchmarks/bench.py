@@ -134,14 +134,14 @@ def _contestants(course: Course, *, compiled: bool) -> tuple[dict[str, Contestan
     whole["engineer_loop"] = partial(run_peer, course, "engineer_loop", "--precision", faster_precision(course))
     whole |= {name: partial(run_peer, course, name) for name in ("plain_loop", "ray_data", "daft")}
     steady: dict[str, Contestant] = {}
-    if flags := job_flags():
-        steady["job"] = partial(run_job, course, *flags)
+    if on_ray := job_flags():
+        steady["job_on_ray"] = partial(run_job, course, *on_ray, name="job_on_ray")
     if compiled:
-        steady["job_compiled"] = partial(run_job, course, *flags, "--compile", name="job_compiled")
+        steady["job_compiled"] = partial(run_job, course, "--compile", name="job_compiled")
     for precision in ("fp32", "int8") if find_spec("openvino") and find_spec("nncf") else ():
         name, checkpoint = f"job_exported_{precision}", export_checkpoint(course, precision)
         asked = ("--precision", precision)
-        steady[name] = partial(run_job, course, *flags, *asked, name=name, checkpoint=checkpoint)
+        steady[name] = partial(run_job, course, *asked, name=name, checkpoint=checkpoint)
     return whole, steady
 
 

@@ -10,6 +10,7 @@ from benchmarks.figures import Run, Spread, Turn, spread, spreads_of_rates, spre
 
 WORDS = {
     "job": "artifactscan",
+    "job_on_ray": "artifactscan --executor ray",
     "job_compiled": "artifactscan --compile",
     "job_exported_fp32": "artifactscan, exported graph in fp32",
     "job_exported_int8": "artifactscan, exported graph in int8",

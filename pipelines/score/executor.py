@@ -14,6 +14,11 @@ from artifactscan.scoring.stopwatch import Stopwatch
 MOST_LOCAL_S = 45.0
 """Seconds of decoding and classifying, one after the other, up to which a run stays in this process. On two cores Ray
 takes half of that to start; with more cores it makes up for its start later."""
+FEW_CORES = 2
+"""Cores that one classifier and one decoding process keep busy: more processes would find none."""
+MOST_LOCAL_FEW_CORES_S = 1200.0
+"""Seconds of classifying up to which a run stays in this process on FEW_CORES without a GPU, where it is faster than on
+Ray at any length (docs/experiments.md). Longer runs are for Ray, which replaces a classifier that dies."""
 
 
 class Executor(Protocol):
@@ -64,18 +69,22 @@ def _notes_on_nvdec(job: ScoringJob, device: str) -> frozenset[str]:
 
 def _device_here(job: ScoringJob) -> str:
     """As on Ray, cuda where this machine has a GPU; UsageError, before there is a run, where torch does not find it."""
-    asked = job.device
-    if asked == "cpu" or (asked == "auto" and not has_gpu()):
+    if _is_on_cpu(job):
         return "cpu"
     from artifactscan.model.device import check_gpu  # imports torch
 
-    check_gpu(asked if asked == "auto" else None)
+    check_gpu("auto" if job.device == "auto" else None)
     return "cuda"
 
 
+def _is_on_cpu(job: ScoringJob) -> bool:
+    """Whether the classifier runs on the CPU, on this machine."""
+    return job.device == "cpu" or (job.device == "auto" and not has_gpu())
+
+
 def is_local(job: ScoringJob, frames: int) -> bool:
-    """Whether ``frames`` sampled frames are scored in this process: as ``--executor`` says, or where there are few,
-    no cluster is named, no Ray runs here already, and no number of processes is asked for."""
+    """Whether ``frames`` sampled frames are scored in this process: as ``--executor`` says, or where there are few, or
+    not many and few cores, no cluster is named, no Ray runs here already, and no number of processes is asked for."""
     settings = job.settings
     if settings.executor != "auto":
         return settings.executor == "local"
@@ -85,4 +94,8 @@ def is_local(job: ScoringJob, frames: int) -> bool:
     if settings.decode_actors or settings.classify_actors:
         return False
     costs = job.frame_costs("cpu")
-    return frames * (costs.decode_s + costs.classify_s) <= MOST_LOCAL_S
+    if frames * (costs.decode_s + costs.classify_s) <= MOST_LOCAL_S:
+        return True
+    # One decoding process must keep up with the classifier.
+    local_is_faster = len(os.sched_getaffinity(0)) <= FEW_CORES and costs.decode_s <= costs.classify_s
+    return local_is_faster and _is_on_cpu(job) and frames * costs.classify_s <= MOST_LOCAL_FEW_CORES_S

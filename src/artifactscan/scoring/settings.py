@@ -27,7 +27,8 @@ class SharedScoringSettings(FilterSettings, SegmentSettings, DeviceSettings, Clu
 
     executor: Literal["auto", "ray", "local"] = "auto"
     """Where decoding and classifying run: ray (the cluster in RAY_ADDRESS, or this machine's own), local (this process
-    and one that decodes, which starts sooner), auto: local for a few clips where no cluster is named."""
+    and one that decodes, which starts sooner), auto: local for a few clips, on two cores for up to 20 minutes, where
+    no cluster is named."""
     batch_frames: int = 0
     """Frames per forward pass; 0: 128 on a GPU, 16 on a CPU."""
     compile: bool = False

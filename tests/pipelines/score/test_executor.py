@@ -1,9 +1,11 @@
 """Where a run is executed, and that both places give the same tables."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,12 @@ from artifactscan.jobs.score import main
 from artifactscan.pipelines.score import executor, local_executor
 from artifactscan.pipelines.score.executor import is_local
 from artifactscan.pipelines.score.request import ScoringJob, make_job
+from artifactscan.scoring.frame_costs import REFERENCE
 from artifactscan.scoring.settings import ScoreSettings
 from artifactscan.scoring.stages import DecodeStage
 
-FEW, MANY = 20, 100_000
-"""Sampled frames that are worth no start of Ray, and that are."""
+FEW, SOME, MANY = 20, 5_000, 100_000
+"""Sampled frames that are worth no start of Ray, that are worth it on more than two cores, and that always are."""
 
 
 def job(**settings: Any) -> ScoringJob:
@@ -43,6 +46,26 @@ def test_few_clips_are_scored_here_unless_something_speaks_for_ray(monkeypatch: 
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     assert not is_local(job(), FEW)
     assert is_local(job(executor="local"), FEW)
+
+
+def test_on_two_cores_ray_is_for_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    cores = {0, 1}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
+    monkeypatch.setattr(executor, "has_gpu", lambda: False)
+    assert is_local(job(), SOME)
+    assert not is_local(job(), MANY)
+    assert not is_local(job(decode_actors=1), SOME)
+    monkeypatch.setattr(executor, "has_gpu", lambda: True)
+    assert not is_local(job(), SOME), "two processes that decode feed a GPU faster than one"
+    assert is_local(job(device="cpu"), SOME)
+    cores.update({2, 3})
+    assert not is_local(job(device="cpu"), SOME)
+    cores.difference_update({2, 3})
+    slow_to_decode = replace(REFERENCE["cpu"], decode_s=2 * REFERENCE["cpu"].classify_s)
+    monkeypatch.setattr(ScoringJob, "frame_costs", lambda *_: slow_to_decode)
+    assert not is_local(job(device="cpu"), SOME), "one process that decodes would be too slow"
 
 
 def test_a_ray_that_runs_here_is_used(ray_here: None) -> None:
