@@ -96,6 +96,7 @@ def is_local(job: ScoringJob, frames: int) -> bool:
     costs = job.frame_costs("cpu")
     if frames * (costs.decode_s + costs.classify_s) <= MOST_LOCAL_S:
         return True
-    # One decoding process must keep up with the classifier.
-    local_is_faster = len(os.sched_getaffinity(0)) <= FEW_CORES and costs.decode_s <= costs.classify_s
-    return local_is_faster and _is_on_cpu(job) and frames * costs.classify_s <= MOST_LOCAL_FEW_CORES_S
+    # One decoding process must keep up with the classifier, which it does not with one in int8.
+    decoding_keeps_up = costs.decode_s <= costs.classify_s and settings.precision != "int8" and _is_on_cpu(job)
+    has_few_cores = len(os.sched_getaffinity(0)) <= FEW_CORES
+    return has_few_cores and decoding_keeps_up and frames * costs.classify_s <= MOST_LOCAL_FEW_CORES_S

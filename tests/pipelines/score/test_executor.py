@@ -57,6 +57,7 @@ def test_on_two_cores_ray_is_for_long_runs(monkeypatch: pytest.MonkeyPatch) -> N
     assert is_local(job(), SOME)
     assert not is_local(job(), MANY)
     assert not is_local(job(decode_actors=1), SOME)
+    assert not is_local(job(precision="int8"), SOME), "one process that decodes would be too slow"
     monkeypatch.setattr(executor, "has_gpu", lambda: True)
     assert not is_local(job(), SOME), "two processes that decode feed a GPU faster than one"
     assert is_local(job(device="cpu"), SOME)
