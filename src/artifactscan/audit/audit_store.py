@@ -32,6 +32,8 @@ from artifactscan.storage.parquet import arrow_reason, read_table, write_table
 from artifactscan.store.layout import Store, new_run_id
 
 TABLES_PREFIX = "tables-"
+CANARY_DIGESTS = "clips.json"
+"""In canary/, written last: the digests of the clips."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class AuditStore:
     @property
     def canary(self) -> str:
         return storage.join(self.root, "canary")
+
+    @property
+    def canary_digests(self) -> str:
+        return storage.join(self.canary, CANARY_DIGESTS)
 
     @property
     def lease(self) -> str:

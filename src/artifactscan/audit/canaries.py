@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from artifactscan import storage
-from artifactscan.audit.audit_store import AuditStore
+from artifactscan.audit.audit_store import CANARY_DIGESTS, AuditStore
 from artifactscan.audit.night_tables import CANARIES
 from artifactscan.errors import UsageError
 from artifactscan.evaluation.planted import PlantedComparison, compare_planted
@@ -31,7 +31,7 @@ SEED = 20250421
 """Of the clips: stores made by one version have the same clips."""
 HEIGHT, WIDTH, SECONDS = 256, 448, 3.0
 """Of a clip; drawing one takes a second or two, on a store's first night."""
-_CLIPS, _DIGESTS, _LABELS = "clips", "clips.json", "labels.csv"
+_CLIPS, _LABELS = "clips", "labels.csv"
 _WAY_OUT = (
     "restore it, or remove the folder canary/ and give --accept-scorer, which makes new clips and takes them as the "
     "reference"
@@ -53,12 +53,12 @@ def ensure_clips(root: str, count: int) -> bool:
     """Makes the clips below ``root`` if there are none, and says whether it did; UsageError where one differs from how
     it was made."""
     try:
-        digests: dict[str, str] = json.loads(storage.read_bytes(storage.join(root, _DIGESTS)))
+        digests: dict[str, str] = json.loads(storage.read_bytes(storage.join(root, CANARY_DIGESTS)))
     except FileNotFoundError:
         _make_clips(root, count)
         return True
     except ValueError as error:
-        raise UsageError(f"{root}/{_DIGESTS} is damaged ({error}); {_WAY_OUT}") from None
+        raise UsageError(f"{root}/{CANARY_DIGESTS} is damaged ({error}); {_WAY_OUT}") from None
     for name, digest in digests.items():
         uri = storage.join(root, name)
         try:
@@ -164,7 +164,7 @@ def _make_clips(root: str, count: int) -> None:
             name, data = file.relative_to(folder).as_posix(), file.read_bytes()
             storage.write_bytes(storage.join(root, name), data)
             digests[name] = _digest(data)
-    storage.write_bytes(storage.join(root, _DIGESTS), json.dumps(digests, indent=2).encode())
+    storage.write_bytes(storage.join(root, CANARY_DIGESTS), json.dumps(digests, indent=2).encode())
 
 
 def _by_clip(frames: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:

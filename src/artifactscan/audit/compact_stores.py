@@ -7,6 +7,7 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.audit.audit_store import AuditStore
+from artifactscan.audit.formatting import counted
 from artifactscan.errors import UsageError
 from artifactscan.messages.activity import activity
 from artifactscan.messages.text import printable
@@ -37,8 +38,7 @@ def compact(settings: CompactSettings, console: Console) -> None:
                 with ExitStack() as own:
                     lease = outer if store.root == root else own.enter_context(Lease(store.lease))
                     done += compact_store(store, lease.check_if_due)
-    fewer = f"{done.files_before:,} files are {done.files_after:,} now, with the same rows"
-    console.print(Text(f"{done.runs:,} runs of {printable(root)}: {fewer}"), soft_wrap=True)
+    console.print(Text(f"{counted(done.runs, 'run')} of {printable(root)}: {_describe(done)}"), soft_wrap=True)
     if done.tables_kept:
         console.print(
             Text(
@@ -48,6 +48,13 @@ def compact(settings: CompactSettings, console: Console) -> None:
             ),
             soft_wrap=True,
         )
+
+
+def _describe(done: Compaction) -> str:
+    files = counted(done.files_before, "file")
+    if done.files_after < done.files_before:
+        return f"{files} are {done.files_after:,} now, with the same rows"
+    return f"nothing was {'merged' if done.tables_kept else 'to be merged'} in {files}"
 
 
 def _scoring_stores(root: str) -> list[Store]:

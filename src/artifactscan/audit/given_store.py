@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+from artifactscan import storage
 from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.night import Night
 from artifactscan.errors import UsageError
 from artifactscan.store.layout import Store
+
+_LOOKED_AT = 5
+"""Runs and nights of a folder that are looked at; of a store's only the last ones may have neither of the files."""
 
 
 @dataclass(frozen=True)
@@ -29,3 +33,18 @@ def find_scoring_store(root: str, *, flag: str) -> GivenStore:
         if store.run_ids():
             return GivenStore(store, ())
     raise UsageError(f"{flag} {root} has neither nights nor runs; give the folder an audit or a scoring wrote")
+
+
+def describe_store(folder: str) -> str | None:
+    """What a folder is in words where it is a scoring store or an audit's, None for any other; OSError of the storage.
+
+    A folder of an audit of which no night was committed is known by its canary clips.
+    """
+    store, audit = Store(folder), AuditStore(folder)
+    runs = store.run_ids()[:_LOOKED_AT]
+    if any(storage.exists(store.manifest(run)) or storage.exists(store.run_json(run)) for run in runs):
+        return "a scoring store"
+    nights = storage.list_names(storage.join(folder, "nights"))[:_LOOKED_AT]
+    if any(storage.exists(audit.night_json(night)) for night in nights) or storage.exists(audit.canary_digests):
+        return "the store of an audit"
+    return None

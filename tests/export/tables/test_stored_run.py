@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from exported_nights import LOWER, night, stored, write_nights
 
-from artifactscan.errors import UsageError
+from artifactscan.errors import CutOffError, UsageError
 from artifactscan.export.tables.stored_run import EXPORTED, RunChangedError, StoredRun, open_rows, read_stored_runs
 from artifactscan.schemas import SCORED_BY
 from artifactscan.scoring.flags import flag_anew
@@ -89,7 +89,7 @@ def test_a_run_with_a_name_of_another_kind_is_refused(store: Store) -> None:
         read_stored_runs(store)
 
 
-def test_an_error_of_reading_is_raised_as_it_was(store: Store) -> None:
+def test_an_error_of_reading_is_told_apart_from_one_of_the_library(store: Store) -> None:
     class Broken(StoredRun):
         def batches(self, table: str) -> Iterator[pa.RecordBatch]:
             yield from super().batches(table)
@@ -97,7 +97,11 @@ def test_an_error_of_reading_is_raised_as_it_was(store: Store) -> None:
 
     run = read_stored_runs(store)[0]
     with (
-        pytest.raises(ConnectionError, match=r"^the storage answered 500$"),
+        pytest.raises(
+            CutOffError,
+            match=r"^the run was cut off: the storage answered 500; the same command continues the export$",
+        ) as raised,
         open_rows("videos", [Broken(run.store, run.record)]) as reader,
     ):
         reader.read_all()
+    assert isinstance(raised.value.__cause__, ConnectionError)

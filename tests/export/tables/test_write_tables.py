@@ -1,6 +1,7 @@
 """Every committed run is in the target once, as the store has it now, whatever was exported before."""
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from exported_nights import HOSTILE, LOWER, READERS, Tables, export, night, stored, write_nights
 
 from artifactscan.errors import CutOffError, UsageError
-from artifactscan.export.tables import table_target
+from artifactscan.export.tables import table_target, write_tables
+from artifactscan.export.tables.stored_run import EXPORTED
 from artifactscan.jobs.export import main as export_job
 from artifactscan.scoring.flags import flag_anew
 from artifactscan.store.layout import Store
@@ -61,10 +63,43 @@ def test_the_next_night_and_other_thresholds_change_what_they_concern(
     capsys.readouterr()
     export(store, to, output)
     after = in_target(to, output)
-    assert capsys.readouterr().out.startswith("2 runs written to ")
+    said = capsys.readouterr().out
+    assert said.startswith("1 run written to ")
+    assert said.endswith(", 1 renewed; 6 were there already\n")
     assert after == stored(store)
     assert [row for row in before["events"] if row not in after["events"]], "an event of the other thresholds is gone"
     assert {row["run"] for row in after["frames"] if row not in before["frames"]} == {night(7)}
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_runs_whose_events_alone_were_computed_anew_are_renewed(
+    to: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(store, to, tmp_path / "target")
+    capsys.readouterr()
+    for record in store.committed()[1:]:
+        flag_anew(store, record, LOWER)
+    export(store, to, tmp_path / "target")
+    assert re.fullmatch(r"6 runs renewed in .*; 1 was there already\n", capsys.readouterr().out)
+    flag_anew(store, store.committed()[0], LOWER)
+    export(store, to, tmp_path / "target")
+    assert re.fullmatch(r"1 run renewed in .*; 6 were there already\n", capsys.readouterr().out)
+    assert in_target(to, tmp_path / "target") == stored(store)
+
+
+@pytest.mark.parametrize("to", ["delta", "iceberg"])
+def test_a_run_of_which_only_some_tables_were_written_is_not_called_renewed(
+    to: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tables of these targets have a commit each: a kill between them leaves the frames without the videos."""
+    kept = dict(EXPORTED)
+    with monkeypatch.context() as patched:
+        patched.setattr(write_tables, "EXPORTED", {"frames": kept["frames"]})
+        export(store, to, tmp_path / "target")
+    capsys.readouterr()
+    export(store, to, tmp_path / "target")
+    assert re.fullmatch(r"7 runs written to .*; 0 were there already\n", capsys.readouterr().out)
+    assert in_target(to, tmp_path / "target") == stored(store)
 
 
 @pytest.mark.parametrize("to", TARGETS)
@@ -127,7 +162,7 @@ def test_runs_that_the_store_has_no_more_stay(
     Path(store.run_json(first.run)).unlink()
     capsys.readouterr()
     export(store, to, output)
-    assert "6 were there already, 1 are there that the store does not have" in capsys.readouterr().out
+    assert "6 were there already, 1 is there that the store does not have" in capsys.readouterr().out
     assert in_target(to, output) == before
 
 
@@ -182,6 +217,19 @@ def test_wrong_usage_is_one_sentence(
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert files_of(store) == before
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_store_without_a_committed_run_leaves_no_target(
+    to: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run in store.run_ids():
+        Path(store.run_json(run)).unlink()
+    assert export_job([store.root, "--to", to, "--output", str(tmp_path / "target")]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {store.root} has no committed run; let `artifactscan score` finish first\n"
+    )
+    assert not (tmp_path / "target").exists()
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,7 +133,7 @@ def find_videos(runs: ScorerRuns) -> StoredVideos:
     A try that could not read a video, or found it changed, decides nothing: the scores before it stay.
     """
     numbered = [(n, file) for n, record in enumerate(runs.records) for file in runs.store.ledger_files(record.run)]
-    rows = pa.concat_tables(map_in_order(lambda one: _ledger(*one), numbered)) if numbered else _ledger_schema()
+    rows = pa.concat_tables(map_in_order(lambda one: _ledger(*one), numbered)) if numbered else _empty_ledger()
     settled = rows.filter(pc.invert(has_outcome(rows, TRANSIENT)))
     latest = last_per_video(_of_listed_versions(runs, settled), by="uri")
     scored = latest.filter(outcomes_with_frames(latest["outcome"]))
@@ -180,7 +180,7 @@ def check_not_empty(videos: StoredVideos) -> None:
         )
 
 
-def _ledger_schema() -> pa.Table:
+def _empty_ledger() -> pa.Table:
     return pa.schema([*(VIDEOS.field(name) for name in _COLUMNS), ("run", pa.int64())]).empty_table()
 
 

@@ -20,11 +20,11 @@ from artifactscan import storage
 from artifactscan.annotation.video_index import INDEX_NAME, VIDEO_INDEX
 from artifactscan.errors import UsageError
 from artifactscan.export.events.scored_video import ScoredVideo
+from artifactscan.export.target_place import RECORD_NAME, check_not_in_store, holds_something_else, names_in
 from artifactscan.messages.text import printable
 from artifactscan.storage.lease import LEASE_NAME
 from artifactscan.storage.parquet import DamagedTableError, read_batches, write_table
 
-RECORD_NAME = "export.json"
 BEGUN_NAME = "begun.parquet"
 _BEGUN = pa.schema([pa.field("written", pa.string(), nullable=False)])
 _ROWS_AT_ONCE = 50_000
@@ -57,17 +57,14 @@ class TargetFolder:
     def check(self) -> None:
         """UsageError where the folder holds anything but an earlier export of the same, or the start of one.
 
-        Hidden files, such as a kill leaves of what was being written, do not count.
+        So it is where the folder lies in a store. OSError of the storage.
         """
-        names = [name for name in storage.list_names(self.root) if name != LEASE_NAME and not name.startswith(".")]
+        check_not_in_store(self.root)
+        names = names_in(self.root)
         if not names:
             return
         if RECORD_NAME not in names:
-            shown = ", ".join(printable(name, 40) for name in names[:3])
-            raise UsageError(
-                f"--output {self.root} holds something else ({shown}{', …' if len(names) > 3 else ''}); give a folder "
-                "of its own"
-            )
+            raise holds_something_else(self.root, names)
         try:
             there = ExportRecord(**json.loads(storage.read_bytes(self.path(RECORD_NAME))))
         except (ValueError, TypeError):

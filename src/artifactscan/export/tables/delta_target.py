@@ -8,8 +8,11 @@ from typing import Any
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
+from artifactscan.export.tables.delta_log import LOG_FOLDER, find_damaged_file
+from artifactscan.export.tables.library_errors import opening, writing
 from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
-from artifactscan.export.tables.table_target import Changes, import_package, opening, writing, wrong_columns
+from artifactscan.export.tables.table_target import Changes, import_package, wrong_columns
+from artifactscan.export.target_place import DELTA, check_folder
 from artifactscan.storage.lease import LEASE_NAME, Lease
 
 
@@ -30,19 +33,20 @@ class DeltaTarget:
         self._lease = Lease(storage.join(self._root, LEASE_NAME), what="export")
 
     def __enter__(self) -> "DeltaTarget":
+        check_folder(self._root, DELTA, begun=EXPORTED)
         with ExitStack() as opened:
             opened.enter_context(self._lease)
-            with opening(f"--output {self._root}", self._errors, "give another folder"):
-                self._tables = {table: self._open(table) for table in EXPORTED}
-                self._present = {table: self._runs_with_rows(table) for table in EXPORTED}
+            check_folder(self._root, DELTA, begun=EXPORTED)  # another job may have written it since
+            self._tables = {table: self._open(table) for table in EXPORTED}
+            self._present = {table: self._runs_with_rows(table) for table in EXPORTED}
             self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._opened.__exit__(*error)
 
-    def runs(self) -> set[str]:
-        return set().union(*self._present.values())
+    def runs_in(self, table: str) -> set[str]:
+        return self._present[table]
 
     def holds(self, table: str, run: StoredRun) -> bool:
         """By the mark, and by the rows: of a table that was restored to an earlier version these are gone."""
@@ -73,13 +77,19 @@ class DeltaTarget:
         return storage.join(self._root, table)
 
     def _open(self, table: str) -> Any:
-        """The table, made where there is none; UsageError where it has other columns."""
+        """The table, made where there is none; UsageError where it has other columns, or cannot be read."""
         uri, schema = self._uri(table), self._deltalake.Schema.from_arrow(EXPORTED[table])
-        if not self._deltalake.DeltaTable.is_deltatable(uri):
-            if storage.list_names(uri):
-                raise UsageError(f"{uri} holds files that are no Delta table; give another --output")
-            return self._deltalake.DeltaTable.create(uri, schema, partition_by=["run"])
-        found = self._deltalake.DeltaTable(uri)
+        with opening(f"table {uri}", self._errors):
+            if not self._deltalake.DeltaTable.is_deltatable(uri):
+                if set(storage.list_names(uri)) - {LOG_FOLDER}:  # which a kill while it was made may have left
+                    raise UsageError(f"{uri} holds files that are no Delta table; give another --output")
+                return self._deltalake.DeltaTable.create(uri, schema, partition_by=["run"])
+            try:
+                found = self._deltalake.DeltaTable(uri)
+            except self._errors:
+                if damage := find_damaged_file(uri):
+                    raise UsageError(f"{damage}; restore it from a copy, or give another --output") from None
+                raise
         columns = {field.name: field.type for field in found.schema().fields}
         if columns != {field.name: field.type for field in schema.fields}:
             raise wrong_columns(table, self._root)
@@ -88,7 +98,8 @@ class DeltaTarget:
         return found
 
     def _runs_with_rows(self, table: str) -> set[str]:
-        return {partition["run"] for partition in self._tables[table].partitions()}
+        with opening(f"table {self._uri(table)}", self._errors):
+            return {partition["run"] for partition in self._tables[table].partitions()}
 
 
 def _application(run: StoredRun) -> str:

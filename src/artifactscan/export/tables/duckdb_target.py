@@ -3,17 +3,19 @@
 The rows of a run and its row in the table runs are written by one transaction over all tables.
 """
 
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
+from artifactscan.export.tables.library_errors import opening, writing
 from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
-from artifactscan.export.tables.table_target import Changes, import_package, opening, writing, wrong_columns
+from artifactscan.export.tables.table_target import Changes, import_package, wrong_columns
 from artifactscan.export.tables.write_views import VIEWS, duckdb_views
 
 _TYPES = {
@@ -32,12 +34,20 @@ _COLUMNS = {
     },
 }
 """Table → its columns and their types."""
-
+_HERE = "WHERE database_name = current_database() AND schema_name = 'main'"
+_OURS = "Written by artifactscan export, which replaces it."
+"""Comment of the views: a view without it is somebody else's."""
 
 _MAGIC = b"DUCK"
 """Of a database file, from its ninth byte on (https://duckdb.org/docs/internals/storage)."""
 _OTHER_KINDS = (".json", ".csv", ".tsv", ".parquet", ".db", ".sqlite")
 """Endings of files that DuckDB opens as something else, unless they hold a database of its own."""
+
+
+class _View(NamedTuple):
+    comment: str | None
+    sql: str
+    """As DuckDB keeps it."""
 
 
 class DuckDBTarget:
@@ -51,27 +61,30 @@ class DuckDBTarget:
         self._path, self._connect = storage.normalise(output), duckdb.connect
 
     def __enter__(self) -> "DuckDBTarget":
-        way_out = "close it where it is open, or give another file, and give the same command again"
-        with opening(f"database {self._path}", self._errors, way_out), ExitStack() as opened:
+        with opening(f"database {self._path}", self._errors), ExitStack() as opened:
             _check_database(Path(self._path))
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            if not Path(self._path).exists():
+                self._make_empty_database(Path(self._path))
             self._database = opened.enter_context(self._connect(self._path))
             self._make_tables()
             rows = self._database.execute("SELECT run, mark_frames, mark_videos, mark_events FROM runs").fetchall()
             self._marks: dict[str, dict[str, int]] = {
                 run: dict(zip(("frames", "videos", "events"), marks, strict=True)) for run, *marks in rows
             }
+            self._present = {table: self._runs_with_rows(table) for table in EXPORTED}
             opened.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def runs(self) -> set[str]:
-        return set(self._marks)
+    def runs_in(self, table: str) -> set[str]:
+        return self._present[table]
 
     def holds(self, table: str, run: StoredRun) -> bool:
-        return self._marks.get(run.run, {}).get(table) == run.mark(table)
+        """By the mark, and by the rows, which somebody may have removed."""
+        marked = self._marks.get(run.run, {}).get(table) == run.mark(table)
+        return marked and (run.run in self._present[table] or not run.expected_rows(table))
 
     def write(self, changes: Changes) -> None:
         with writing(f"database {self._path}", self._errors), self._transaction():
@@ -85,31 +98,78 @@ class DuckDBTarget:
             self._replace("runs", list(changed))
             for run in changed.values():
                 self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(run))
+        for table, runs in changes.items():
+            self._present[table].update(run.run for run in runs)
         self._marks |= {name: {table: run.mark(table) for table in EXPORTED} for name, run in changed.items()}
 
     def describe(self) -> str:
         return f"{self._path}, with the views {', '.join(VIEWS)}"
 
+    def _runs_with_rows(self, table: str) -> set[str]:
+        return {run for (run,) in self._database.execute(f"SELECT DISTINCT run FROM {table}").fetchall()}
+
     def _replace(self, table: str, runs: list[str]) -> None:
         """Removes the rows of these runs, in whose place others come."""
         self._database.execute(f"DELETE FROM {table} WHERE list_contains(CAST(? AS VARCHAR[]), run)", [runs])
 
+    def _make_empty_database(self, path: Path) -> None:
+        """Makes the file completely or not at all: one that DuckDB has begun and not ended cannot be opened."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            self._connect(str(temporary)).close()
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:  # another command began at the same time
+            pass
+        except OSError:  # a file system without hard links, which could tell that
+            temporary.rename(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
     def _make_tables(self) -> None:
-        """Makes the tables that are not there, and the views; UsageError where one has other columns."""
+        """Makes the tables that are not there, and the views; UsageError where such a name is somebody else's."""
         with self._transaction():
             for table, columns in _COLUMNS.items():
-                found = self._database.execute(
-                    "SELECT column_name, data_type FROM duckdb_columns() "
-                    "WHERE database_name = current_database() AND schema_name = 'main' AND table_name = ? "
-                    "ORDER BY column_index",
-                    [table],
-                ).fetchall()
-                if found and dict(found) != columns:
+                found = self._columns_of(table)
+                if found and found != columns:
                     raise wrong_columns(table, self._path)
                 if not found:
                     declared = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
                     self._database.execute(f"CREATE TABLE {table} ({declared})")
+            self._replace_views()
+
+    def _columns_of(self, table: str) -> dict[str, str]:
+        """The columns of a table or view and their types; empty where there is none."""
+        rows = self._database.execute(
+            f"SELECT column_name, data_type FROM duckdb_columns() {_HERE} AND table_name = ? ORDER BY column_index",
+            [table],
+        ).fetchall()
+        return dict(rows)
+
+    def _replace_views(self) -> None:
+        """Writes the views anew; UsageError, after which they are to be rolled back, where one is somebody else's."""
+        tables = self._database.execute(f"SELECT table_name FROM duckdb_tables() {_HERE}").fetchall()
+        before = self._views()
+        theirs = [f"table {name}" for (name,) in tables if name in VIEWS]
+        theirs += [f"view {name}" for name in before if name in _COLUMNS]
+        if not theirs:
             self._database.execute(duckdb_views())
+            now = self._views()
+            theirs = [f"view {name}" for name in VIEWS if name in before and not _is_ours(before[name], now[name])]
+        if theirs:
+            raise UsageError(
+                f"{self._path} has a {theirs[0]} that artifactscan did not write; rename it, or give another file"
+            )
+        for view in VIEWS:
+            self._database.execute(f"COMMENT ON VIEW {view} IS '{_OURS}'")
+
+    def _views(self) -> dict[str, _View]:
+        rows = self._database.execute(f"SELECT view_name, comment, sql FROM duckdb_views() {_HERE}").fetchall()
+        return {name: _View(comment, sql) for name, comment, sql in rows}
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -123,6 +183,11 @@ class DuckDBTarget:
         self._database.commit()
 
 
+def _is_ours(before: _View, now: _View) -> bool:
+    """Whether a view was written by an export: by its comment, or without one in the same words."""
+    return before.comment == _OURS or before.sql == now.sql
+
+
 def _row(run: StoredRun) -> list[object]:
     """The row of a run in the table runs."""
     record = run.record
@@ -132,6 +197,8 @@ def _row(run: StoredRun) -> list[object]:
 
 def _check_database(path: Path) -> None:
     """UsageError for a file that is there and is no database: DuckDB would read it, and write to memory."""
+    if path.is_dir():
+        raise UsageError(f"--output {path} is a folder; give the path of a database file")
     if not path.is_file():
         return
     with path.open("rb") as file:

@@ -4,32 +4,39 @@ Each commit sets a property of the table for every run that it writes, whose val
 when snapshots expire.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from botocore import exceptions as boto_errors
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
+from artifactscan.export.tables.iceberg_catalog import parse_catalog
+from artifactscan.export.tables.library_errors import opening, writing
 from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
-from artifactscan.export.tables.table_target import Changes, import_package, opening, writing, wrong_columns
-from artifactscan.messages.text import without_credentials
+from artifactscan.export.tables.table_target import Changes, import_package, wrong_columns
+from artifactscan.export.target_place import CATALOG_NAME, ICEBERG, check_folder, check_not_in_store
+from artifactscan.messages.text import printable
 from artifactscan.storage.lease import LEASE_NAME, Lease
 
-CATALOG_FILE = "catalog.sqlite"
-"""The catalogue in --output where no other is named."""
 ROWS_AT_ONCE = 250_000
 """Rows that are written at a time: 60 MB of Arrow."""
 _PROPERTY = "artifactscan.run."
+_METADATA = "metadata"
+"""In the folder of a table: its metadata, each version in a file."""
+_SQLITE_FILES = ("", "-journal", "-wal", "-shm")
+"""Endings of the files of an SQLite database."""
 
 
 class IcebergTarget:
     """The tables frames, videos and events of a namespace, partitioned by run; use it as a context manager."""
 
     def __init__(self, output: str, catalog: str | None, namespace: str):
-        self._root, self._given, self._namespace = storage.normalise(output), catalog, namespace
+        self._root, self._namespace = storage.normalise(output), namespace
         if set("?#%") & set(self._root):
             raise UsageError(f"--output {output} has one of ? # %, which a location of Iceberg cannot have; rename it")
         if storage.is_remote(self._root) and catalog is None:
@@ -38,18 +45,22 @@ class IcebergTarget:
             )
         if not namespace or not all(part.isidentifier() for part in namespace.split(".")):
             raise UsageError(f"--namespace {namespace!r} is no name of a namespace; give letters, digits and _")
-        self._catalogs: Any = import_package("pyiceberg.catalog", "iceberg")
         exceptions: Any = import_package("pyiceberg.exceptions", "iceberg")
         alchemy: Any = import_package("sqlalchemy.exc", "iceberg")
         own = [one for one in vars(exceptions).values() if isinstance(one, type) and issubclass(one, Exception)]
-        self._errors: tuple[type[Exception], ...] = (*own, alchemy.SQLAlchemyError)
+        of_glue = (boto_errors.BotoCoreError, boto_errors.ClientError)
+        self._errors: tuple[type[Exception], ...] = (*own, alchemy.SQLAlchemyError, *of_glue)
+        self._catalog = parse_catalog(catalog or f"sqlite:///{self._root}/{CATALOG_NAME}")
+        if catalog and self._catalog.file:
+            check_not_in_store(self._catalog.file, flag="--catalog")
         self._lease = Lease(storage.join(self._root, LEASE_NAME), what="export")
 
     def __enter__(self) -> "IcebergTarget":
-        way_out = "let what else works on it end, or give another one, and give the same command again"
+        self._check_folder()
         with ExitStack() as opened:
             opened.enter_context(self._lease)
-            with opening(f"catalogue {self._shown_catalog()}", (*self._errors, ValueError, ImportError), way_out):
+            self._check_folder()  # another job may have written it since
+            with opening(f"catalogue {self._catalog}", (*self._errors, ValueError, ImportError)):
                 catalog = opened.enter_context(closing(self._open_catalog()))
                 catalog.create_namespace_if_not_exists(self._namespace)
                 self._tables = {table: self._open(catalog, table) for table in EXPORTED}
@@ -60,8 +71,8 @@ class IcebergTarget:
     def __exit__(self, *error: Any) -> None:
         self._opened.__exit__(*error)
 
-    def runs(self) -> set[str]:
-        return set().union(*self._present.values())
+    def runs_in(self, table: str) -> set[str]:
+        return self._present[table]
 
     def holds(self, table: str, run: StoredRun) -> bool:
         """By the mark, and by the rows: of a table that was rolled back to an earlier snapshot these are gone."""
@@ -87,13 +98,12 @@ class IcebergTarget:
 
     def describe(self) -> str:
         names = ", ".join(f"{self._namespace}.{table}" for table in EXPORTED)
-        return f"the tables {names} of the catalogue {self._shown_catalog()}"
+        return f"the tables {names} of the catalogue {self._catalog}"
 
-    def _catalog_uri(self) -> str:
-        return self._given or f"sqlite:///{self._root}/{CATALOG_FILE}"
-
-    def _shown_catalog(self) -> str:
-        return without_credentials(self._catalog_uri())
+    def _check_folder(self) -> None:
+        folder, _, name = (self._catalog.file or "").rpartition("/")
+        catalog = [name + ending for ending in _SQLITE_FILES] if folder == self._root else []
+        check_folder(self._root, ICEBERG, begun=(*EXPORTED, *catalog))
 
     def _open_catalog(self) -> Any:
         properties = {"warehouse": _location(self._root)}
@@ -101,10 +111,7 @@ class IcebergTarget:
             properties["py-io-impl"] = "artifactscan.export.tables.iceberg_files.StorageFileIO"
         else:
             Path(self._root).mkdir(parents=True, exist_ok=True)
-        uri = self._catalog_uri()
-        if "://" not in uri:
-            return self._catalogs.load_catalog(uri, **properties)
-        return self._catalogs.load_catalog("default", type="sql", uri=uri, **properties)
+        return self._catalog.open(properties)
 
     def _open(self, catalog: Any, table: str) -> Any:
         """The table, made where there is none; UsageError where it has other columns."""
@@ -119,26 +126,53 @@ class IcebergTarget:
         )
         name = (*self._namespace.split("."), table)
         location = _location(storage.join(self._root, table))
-        if not catalog.table_exists(name):  # create_table_if_not_exists would write a file each time
-            catalog.create_table(name, schema, location=location, partition_spec=partitioning.PartitionSpec(by_run))
-        found = catalog.load_table(name)
+        try:
+            if not catalog.table_exists(name):  # create_table_if_not_exists would write a file each time
+                self._check_unused(table)
+                catalog.create_table(name, schema, location=location, partition_spec=partitioning.PartitionSpec(by_run))
+            found = catalog.load_table(name)
+        except (*self._errors, ValueError):  # such as of parsing a file, which they do not name
+            if damage := _find_damaged_metadata(storage.join(self._root, table, _METADATA)):
+                raise UsageError(f"{damage}; restore it from a copy, or give another --output") from None
+            raise
         columns = {field.name: (field.field_type, field.required) for field in found.schema().fields}
         if columns != {field.name: (field.field_type, field.required) for field in schema.fields}:
-            raise wrong_columns(f"{self._namespace}.{table}", f"catalogue {self._shown_catalog()}")
+            raise wrong_columns(f"{self._namespace}.{table}", f"catalogue {self._catalog}")
         if found.location() != location:
             raise UsageError(
-                f"table {self._namespace}.{table} of the catalogue {self._shown_catalog()} lies in {found.location()}, "
+                f"table {self._namespace}.{table} of the catalogue {self._catalog} lies in {found.location()}, "
                 f"not in --output {self._root}; give the folder where it lies, or another --namespace"
             )
         if [field.name for field in found.spec().fields] != ["run"]:
             raise UsageError(f"table {self._namespace}.{table} is not partitioned by run; give another --namespace")
         return found
 
+    def _check_unused(self, table: str) -> None:
+        """UsageError where the place of a table that the catalogue does not have holds files, such as of another's."""
+        place = storage.join(self._root, table)
+        if others := set(storage.list_names(place)) - {_METADATA}:  # which a kill while it was made may have left
+            raise UsageError(
+                f"{place} holds files ({printable(min(others), 40)}) of no table {self._namespace}.{table} of the "
+                f"catalogue {self._catalog}; give the catalogue and the namespace by which they were written, or "
+                "another --output"
+            )
+
     def _runs_with_rows(self, table: str) -> set[str]:
         if self._tables[table].current_snapshot() is None:
             return set()
         partitions = self._tables[table].inspect.partitions()
         return {row["run"] for row in partitions["partition"].to_pylist()}
+
+
+def _find_damaged_metadata(folder: str) -> str | None:
+    """What is wrong with which file of a table's metadata, the latest that is damaged; None where all can be read."""
+    for name in sorted(storage.list_names(folder), reverse=True):
+        if name.endswith(".metadata.json"):
+            try:
+                json.loads(storage.read_bytes(storage.join(folder, name)))
+            except ValueError as error:
+                return f"{storage.join(folder, name)} is damaged ({error})"
+    return None
 
 
 def _location(root: str) -> str:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from artifactscan.errors import UsageError
+from artifactscan.export.tables.library_errors import CONTINUES
 from artifactscan.schemas import STORED_EVENTS, STORED_FRAMES, STORED_VIDEOS
 from artifactscan.storage.parquet import parquet_files, read_batches
+from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.layout import Store
 from artifactscan.store.run_records import RunRecord, read_run_record
 
@@ -107,7 +109,7 @@ def read_stored_runs(store: Store) -> list[StoredRun]:
 def open_rows(table: str, runs: Sequence[StoredRun]) -> Iterator[pa.RecordBatchReader]:
     """The rows of a table of ``runs``, one run after the other, for a library that consumes them all.
 
-    An error of reading is raised as it was, not as what the library makes of it.
+    An error of reading is raised as it was, not as what the library makes of it; CutOffError for an OSError.
     """
     failed: list[Exception | KeyboardInterrupt] = []
     ended = False
@@ -115,8 +117,9 @@ def open_rows(table: str, runs: Sequence[StoredRun]) -> Iterator[pa.RecordBatchR
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal ended
         try:
-            for run in runs:
-                yield from run.batches(table)
+            with as_cut_off_errors(CONTINUES):
+                for run in runs:
+                    yield from run.batches(table)
             ended = True
         except (Exception, KeyboardInterrupt) as error:
             failed.append(error)
@@ -126,7 +129,7 @@ def open_rows(table: str, runs: Sequence[StoredRun]) -> Iterator[pa.RecordBatchR
         yield pa.RecordBatchReader.from_batches(EXPORTED[table], batches())
     except Exception:
         if failed:
-            raise failed[0] from None
+            raise failed[0] from failed[0].__cause__
         raise
     if failed:
         raise failed[0]

@@ -1,15 +1,12 @@
-"""What every target of an export of tables can do, and how its errors are said."""
+"""What every target of an export of tables can do."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Protocol
 
-from artifactscan.errors import CutOffError, UsageError
+from artifactscan.errors import UsageError
 from artifactscan.export.tables.stored_run import StoredRun
-from artifactscan.messages.text import without_credentials
-from artifactscan.storage.storage_errors import one_line
 
 Changes = Mapping[str, Sequence[StoredRun]]
 """Table → the runs whose rows are to be written in place of those that the target has of them."""
@@ -22,8 +19,8 @@ class TableTarget(Protocol):
     a kill at any moment the marks say what is missing.
     """
 
-    def runs(self) -> set[str]:
-        """The runs of which it has anything."""
+    def runs_in(self, table: str) -> set[str]:
+        """The runs of which the table has rows, or of which all that there is was written."""
         ...
 
     def holds(self, table: str, run: StoredRun) -> bool:
@@ -47,32 +44,6 @@ def import_package(module: str, target: str) -> ModuleType:
         raise UsageError(
             f"--to {target} needs {error.name}, which is not installed: pip install 'artifactscan[tables]'"
         ) from None
-
-
-@contextmanager
-def opening(what: str, errors: tuple[type[Exception], ...], way_out: str) -> Iterator[None]:
-    """Turns a library's ``errors`` and OSErrors of opening a target into UsageError: nothing was written."""
-    try:
-        yield
-    except (*errors, OSError) as error:
-        raise UsageError(f"{what} cannot be used: {_reason(error)}; {way_out}") from error
-
-
-@contextmanager
-def writing(what: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Turns a library's ``errors`` of writing to a target into CutOffError: what was committed before stays."""
-    try:
-        yield
-    except errors as error:
-        raise CutOffError(
-            f"writing to {what} failed: {_reason(error)}; the same command continues the export"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first line of a library's message, without passwords in URLs."""
-    text = str(error).strip() or type(error).__name__
-    return without_credentials(one_line(text.splitlines()[0]))
 
 
 def wrong_columns(table: str, where: str) -> UsageError:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage
+from artifactscan.audit.formatting import counted
 from artifactscan.audit.given_store import find_scoring_store
 from artifactscan.corpus.output_place import check_outside
 from artifactscan.errors import CutOffError, UsageError
@@ -14,19 +15,19 @@ from artifactscan.export.settings import ExportSettings
 from artifactscan.export.tables.delta_target import DeltaTarget
 from artifactscan.export.tables.duckdb_target import DuckDBTarget
 from artifactscan.export.tables.iceberg_target import IcebergTarget
+from artifactscan.export.tables.library_errors import CONTINUES
 from artifactscan.export.tables.stored_run import EXPORTED, RunChangedError, StoredRun, read_stored_runs
-from artifactscan.export.tables.table_target import TableTarget, opening
+from artifactscan.export.tables.table_target import TableTarget
 from artifactscan.export.tables.write_views import write_views
+from artifactscan.export.target_place import check_not_in_store
 from artifactscan.messages.activity import activity
 from artifactscan.messages.text import printable
-from artifactscan.storage.storage_errors import as_cut_off_errors
-from artifactscan.store.layout import Store
+from artifactscan.storage.storage_errors import as_cut_off_errors, describe
 
 ROWS_PER_COMMIT = 500_000
 """Rows after which runs are committed: a commit takes a tenth of a second, however small it is."""
 TRIES = 3
 """Of reading a store that another job changes meanwhile."""
-_WAY_OUT = "the same command continues the export"
 
 
 def write_tables(settings: ExportSettings, console: Console) -> None:
@@ -35,26 +36,33 @@ def write_tables(settings: ExportSettings, console: Console) -> None:
     UsageError for a store or a target that cannot be used; CutOffError where reading or writing failed, or where a run
     is left out because its flags are being computed anew.
     """
-    with opening(f"store {settings.store}", (), "give the same command again when it can be read"):
+    try:
         store = find_scoring_store(storage.normalise(settings.store), flag="STORE").scores
+    except OSError as error:
+        raise UsageError(
+            f"store {settings.store} cannot be read: {describe(error)}; give the same command again when it can be"
+        ) from error
     check_outside(settings.output, settings.store)
-    if settings.to == "views":
-        storage.check_writable(settings.output)
-        with as_cut_off_errors(_WAY_OUT):
-            for written in write_views(store.root, read_stored_runs(store), storage.normalise(settings.output)):
+    with as_cut_off_errors(CONTINUES):
+        check_not_in_store(settings.output)
+        stored = read_stored_runs(store)
+        if settings.to == "views":
+            storage.check_writable(settings.output)
+            for written in write_views(store.root, stored, storage.normalise(settings.output)):
                 console.print(Text(printable(f"views written to {written}")), soft_wrap=True)
-        return
-    unopened = _make_target(settings)
-    if settings.to != "duckdb":  # which writes a file, and says itself that it cannot
-        storage.check_writable(settings.output)
-    with unopened as target, as_cut_off_errors(_WAY_OUT):
-        for attempt in range(1, TRIES + 1):
-            try:
-                _bring_up_to_date(store, target, console)
-                return
-            except RunChangedError as error:
-                if attempt == TRIES:
-                    raise CutOffError(f"another job changes the store meanwhile ({error}); {_WAY_OUT}") from error
+            return
+        unopened = _make_target(settings)
+        if settings.to != "duckdb":  # which writes a file, and says itself that it cannot
+            storage.check_writable(settings.output)
+        with unopened as target:
+            for attempt in range(1, TRIES + 1):
+                try:
+                    _bring_up_to_date(target, stored, console)
+                    return
+                except RunChangedError as error:
+                    if attempt == TRIES:
+                        raise CutOffError(f"another job changes the store meanwhile ({error}); {CONTINUES}") from error
+                    stored = read_stored_runs(store)
 
 
 def _make_target(settings: ExportSettings) -> AbstractContextManager[TableTarget]:
@@ -65,33 +73,42 @@ def _make_target(settings: ExportSettings) -> AbstractContextManager[TableTarget
     return IcebergTarget(settings.output, settings.catalog, settings.namespace)
 
 
-def _bring_up_to_date(store: Store, target: TableTarget, console: Console) -> None:
-    stored = read_stored_runs(store)
-    foreign = target.runs() - {run.run for run in stored}
-    if foreign and foreign == target.runs():
+def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun], console: Console) -> None:
+    present = {table: target.runs_in(table) for table in EXPORTED}
+    known = set().union(*present.values())
+    foreign = known - {run.run for run in stored}
+    if foreign and foreign == known:
         raise UsageError(
-            f"the target holds {len(foreign)} runs of another store (such as {min(foreign)}); give another --output"
+            f"the target holds {counted(len(foreign), 'run')} of another store (such as {min(foreign)}); give another "
+            "--output"
         )
-    waiting = [run for run in stored if run.record.is_being_flagged]
     ready = [run for run in stored if not run.record.is_being_flagged]
     outdated = {table: [run for run in ready if not target.holds(table, run)] for table in EXPORTED}
-    written = {run.run for runs in outdated.values() for run in runs}
-    with activity(f"exporting {len(written)} runs"):
-        for group in _groups([run for run in ready if run.run in written]):
+    to_write = {run.run for runs in outdated.values() for run in runs}
+    renewed = {run.run for table, runs in outdated.items() for run in runs if run.run in present[table]}
+    with activity(f"exporting {counted(len(to_write), 'run')}"):
+        for group in _groups([run for run in ready if run.run in to_write]):
             names = {run.run for run in group}
             changes = {table: [run for run in runs if run.run in names] for table, runs in outdated.items()}
             target.write({table: runs for table, runs in changes.items() if runs})
-    kept = f", {len(foreign)} are there that the store does not have" if foreign else ""
-    there = len(ready) - len(written)
-    console.print(
-        Text(printable(f"{len(written)} runs written to {target.describe()}; {there} were there already{kept}")),
-        soft_wrap=True,
-    )
-    if waiting:
+    there = len(ready) - len(to_write)
+    said = _describe_written(len(to_write) - len(renewed), len(renewed), target.describe())
+    said += f"; {there:,} {'was' if there == 1 else 'were'} there already"
+    if foreign:
+        said += f", {len(foreign):,} {'is' if len(foreign) == 1 else 'are'} there that the store does not have"
+    console.print(Text(printable(said)), soft_wrap=True)
+    if waiting := next((run for run in stored if run.record.is_being_flagged), None):
         raise CutOffError(
-            f"run {waiting[0].run} is left out: its flags are being computed anew by `artifactscan score`, or that was "
+            f"run {waiting.run} is left out: its flags are being computed anew by `artifactscan score`, or that was "
             "cut off; let it end, and give the same command again"
         )
+
+
+def _describe_written(new: int, renewed: int, target: str) -> str:
+    """1 run written to TARGET, 2 renewed; a run is renewed whose rows were computed anew since they were exported."""
+    if renewed and not new:
+        return f"{counted(renewed, 'run')} renewed in {target}"
+    return f"{counted(new, 'run')} written to {target}" + (f", {renewed:,} renewed" if renewed else "")
 
 
 def _groups(runs: Sequence[StoredRun]) -> Iterator[list[StoredRun]]:
