@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Measured:
-    """One export."""
+    """One command."""
 
     seconds: float
     peak_mb: float
@@ -54,7 +54,8 @@ def main() -> None:
         for to in options.to:
             for turn in ("whole", "nothing new"):
                 measured = export(store, to, Path(folder, to))
-                print(f"{to:8} {turn:12} {measured.seconds:6.1f} s  {measured.peak_mb:7.0f} MB  {measured.said}")
+                said = measured.said.partition(";")[0][:40]
+                print(f"{to:8} {turn:12} {measured.seconds:6.1f} s  {measured.peak_mb:7.0f} MB  {said}")
 
 
 def draw_store(store: Store, nights: int, frames: int) -> None:
@@ -149,16 +150,21 @@ def a_record(run: str, counts: dict[str, int]) -> RunRecord:
 
 
 def export(store: Store, to: str, output: Path) -> Measured:
-    """Runs the job and measures it."""
-    command = [sys.executable, str(ROOT / "jobs" / "export.py"), store.root, "--to", to, "--output", str(output)]
+    """Exports the store and measures it."""
+    return run_job("export", store.root, "--to", to, "--output", str(output))
+
+
+def run_job(name: str, *arguments: str) -> Measured:
+    """Runs a job in a process of its own; SystemExit where it fails."""
+    command = [sys.executable, str(ROOT / "jobs" / f"{name}.py"), *arguments]
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     said = process.stdout.read().strip()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"the export to {to} ended with {os.waitstatus_to_exitcode(status)}")
-    return Measured(time.monotonic() - began, usage.ru_maxrss / 1000, said.partition(";")[0][:40])
+        raise SystemExit(f"{name} {' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
+    return Measured(time.monotonic() - began, usage.ru_maxrss / 1000, said)
 
 
 if __name__ == "__main__":

@@ -20,5 +20,5 @@ def test_a_small_store_is_exported_and_measured(tmp_path: Path) -> None:
 
 
 def test_an_export_that_fails_ends_the_benchmark(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"^the export to duckdb ended with 2$"):
+    with pytest.raises(SystemExit, match=r"^export .*/none --to duckdb --output .*/scores.duckdb ended with 2$"):
         export_tables.export(export_tables.Store(str(tmp_path / "none")), "duckdb", tmp_path / "scores.duckdb")

@@ -1,21 +1,21 @@
 """Compacts a store: the same rows in fewer files.
 
-What there is much of are the parts of runs: a run writes one for every 16 clips or so, settles them into tables, and no
-job reads them again once it is committed; they stay so that a run can be settled again whose run.json was lost. They
-are merged into parts of FRAMES_PER_PART frames. A part may be there twice, by the contract of settling ("at least
-once"), so that this needs no exchange: the merged part is written, with the names of its sources in its metadata, then
-the sources are removed; what a kill left of them the next call removes, by those names.
+Parts. A run writes one for every 16 clips or so. Once they are settled into tables and the run is committed, no job
+reads them again; they are kept to settle the run again, should its run.json be lost. They are merged into parts of
+FRAMES_PER_PART frames. Settling takes a segment once even where several parts have it, so the merged part is written
+first, with the names of its sources in its metadata, and the sources are removed after that. Sources that a kill has
+left are removed by the next call, by those names.
 
-The tables have one file for each 200,000 frames of a run. Their small files are merged within the run. They are not
-merged across runs: the name of the folder, `run=<id>`, is the column `run` for pandas, DuckDB, Spark and Athena. Merged
-files with such a column, in folders of other names, make DuckDB and pandas refuse the table; in a folder `run=…` its
-name wins over the column. So a year of nights is 365 such folders for each table, of one file each as a rule;
-`artifactscan export` makes one database of it.
+Tables. A run has a file for each 200,000 frames. Its small files are merged, within the run. Readers of a table take
+every file in its folders, so the folder of a run is rewritten elsewhere, and exchanged with the old one in one step
+(renameat2): at any moment a listing shows either the old files or the new ones. A reader that listed the old files,
+and opens one after the exchange, gets an error, never wrong rows. Object storages and some network file systems have
+no such step: there the tables stay as they are.
 
-Readers of a table take every file in its folders. So a run's folder is rewritten beside the tables, and exchanged with
-the old one in one step (renameat2): at any moment a listing shows the old files or the new ones. A reader that listed
-the old ones before, and opens one after, finds it gone: an error, never other rows. An object storage has no such step,
-nor have some network file systems: there the tables stay as they are.
+Runs are not merged with each other. The name of the folder, `run=<id>`, is the column `run` for pandas, DuckDB, Spark
+and Athena. Merged files that have the column themselves, in folders of other names, make DuckDB and pandas refuse the
+table; in a folder `run=…` its name wins over the column. So a year of nights is 365 folders for each table, of one
+file each as a rule; `artifactscan export` makes one database of it.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class Compaction:
     files_before: int = 0
     files_after: int = 0
     tables_kept: bool = False
-    """Whether tables with several small files stay as they are, as the storage cannot exchange folders."""
+    """Whether some tables keep their small files, as the storage cannot exchange folders."""
 
     def __add__(self, other: "Compaction") -> "Compaction":
         return Compaction(
@@ -80,19 +80,18 @@ def compact_store(store: Store, check: Callable[[], None]) -> Compaction:
 
 
 def _compact_run(store: Store, run: str, check: Callable[[], None]) -> Compaction:
-    before = _count_files(store, run)
-    kept = False
+    before, tables_kept = _count_files(store, run), False
     check()
     _merge_parts(store, run)
     if not storage.is_remote(store.root):
         storage.remove_tree(_staging(store, run))  # of a call that was cut off: unfinished, or the old files
     for table in _TABLES:
-        groups = [group for group in _small_files(getattr(store, table)(run)) if len(group) > 1]
+        groups = [group for group in _group_files(getattr(store, table)(run)) if len(group) > 1]
         if groups and storage.is_remote(store.root):
-            kept = True
+            tables_kept = True
         elif groups:
-            kept |= not _exchange_merged(store, run, table, groups, check)
-    return replace(Compaction(runs=1, tables_kept=kept), files_before=before, files_after=_count_files(store, run))
+            tables_kept |= not _exchange_merged(store, run, table, groups, check)
+    return Compaction(runs=1, files_before=before, files_after=_count_files(store, run), tables_kept=tables_kept)
 
 
 def _count_files(store: Store, run: str) -> int:
@@ -102,17 +101,10 @@ def _count_files(store: Store, run: str) -> int:
 
 def _merge_parts(store: Store, run: str) -> None:
     """Merges the parts of a run; one that cannot be read, because writing it was cut off, stays as it is."""
-    parts = parquet_files(store.parts(run))
-    merged = [part for part in parts if part.rsplit("/", 1)[-1].startswith(_MERGED_PREFIX)]
-    gone: set[str] = set()
-    for part in merged:
-        sources = json.loads((read_schema(part).metadata or {}).get(_SOURCES_KEY, b"[]"))
-        gone.update(storage.join(store.parts(run), name) for name in sources)
-    _remove([part for part in parts if part in gone])
+    parts = _without_merged_sources(parquet_files(store.parts(run)))
     waiting: list[tuple[str, pa.Table]] = []
     frames = 0
-    left = [part for part in parts if part not in gone]
-    for part, table in zip(left, map_in_order(_read_whole, left), strict=True):
+    for part, table in zip(parts, map_in_order(_read_unless_cut_off, parts), strict=True):
         if table is None:
             continue
         waiting.append((part, table))
@@ -123,7 +115,19 @@ def _merge_parts(store: Store, run: str) -> None:
     _write_merged(store.parts(run), waiting)
 
 
-def _read_whole(part: str) -> pa.Table | None:
+def _without_merged_sources(parts: Sequence[str]) -> list[str]:
+    """Removes the parts that a merged one has the rows of, which a kill has left; returns the others."""
+    sources: set[str] = set()
+    for part in parts:
+        folder, _, name = part.rpartition("/")
+        if name.startswith(_MERGED_PREFIX):
+            names = json.loads((read_schema(part).metadata or {}).get(_SOURCES_KEY, b"[]"))
+            sources.update(storage.join(folder, source) for source in names)
+    _remove([part for part in parts if part in sources])
+    return [part for part in parts if part not in sources]
+
+
+def _read_unless_cut_off(part: str) -> pa.Table | None:
     """The rows of a part; None for one whose writing was cut off. OSError where the storage fails."""
     data = storage.read_bytes(part)
     try:
@@ -158,12 +162,12 @@ def _remove_one(file: str) -> None:
 
 
 def _staging(store: Store, run: str) -> str:
-    """Where a folder is rewritten: on the file system of the tables, and read by nobody."""
+    """The folder in which that of a table is rewritten: on its file system, and where no reader looks."""
     return storage.join(store.run(run), "compacting")
 
 
-def _small_files(folder: str) -> Iterator[list[str]]:
-    """The files of a table's folder in groups to merge: of one kind, one schema, and ROWS_PER_FILE rows together."""
+def _group_files(folder: str) -> Iterator[list[str]]:
+    """The files of a table's folder in groups to merge: of one kind, one schema, and at most ROWS_PER_FILE rows."""
     footers = [(file, *_footer(file)) for file in parquet_files(folder)]
     for _, alike in groupby(footers, lambda footer: (_kind(footer[0]), footer[1])):
         group: list[str] = []
@@ -184,7 +188,7 @@ def _footer(file: str) -> tuple[pa.Schema, int]:
 
 
 def _kind(file: str) -> str:
-    """frames, videos, events or unchanged: the ledger's rows of these two are read apart."""
+    """How the name begins: frames, events, videos, or unchanged, the ledger's rows that a plan does not read."""
     return file.rsplit("/", 1)[-1].partition("-")[0]
 
 
