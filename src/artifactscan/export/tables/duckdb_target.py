@@ -67,9 +67,10 @@ class DuckDBTarget:
                 self._make_empty_database(Path(self._path))
             self._database = opened.enter_context(self._connect(self._path))
             self._make_tables()
-            rows = self._database.execute("SELECT run, mark_frames, mark_videos, mark_events FROM runs").fetchall()
+            marks = ", ".join(f"mark_{table}" for table in EXPORTED)
+            rows = self._database.execute(f"SELECT run, {marks} FROM runs").fetchall()
             self._marks: dict[str, dict[str, int]] = {
-                run: dict(zip(("frames", "videos", "events"), marks, strict=True)) for run, *marks in rows
+                run: dict(zip(EXPORTED, values, strict=True)) for run, *values in rows
             }
             self._present = {table: self._runs_with_rows(table) for table in EXPORTED}
             opened.pop_all()

@@ -20,7 +20,7 @@ class TableTarget(Protocol):
     """
 
     def runs_in(self, table: str) -> set[str]:
-        """The runs of which the table has rows, or of which all that there is was written."""
+        """The runs of which the table has rows."""
         ...
 
     def holds(self, table: str, run: StoredRun) -> bool:

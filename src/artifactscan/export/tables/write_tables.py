@@ -91,11 +91,13 @@ def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun], console:
             names = {run.run for run in group}
             changes = {table: [run for run in runs if run.run in names] for table, runs in outdated.items()}
             target.write({table: runs for table, runs in changes.items() if runs})
-    there = len(ready) - len(to_write)
-    said = _describe_written(len(to_write) - len(renewed), len(renewed), target.describe())
-    said += f"; {there:,} {'was' if there == 1 else 'were'} there already"
-    if foreign:
-        said += f", {len(foreign):,} {'is' if len(foreign) == 1 else 'are'} there that the store does not have"
+    said = _describe_written(
+        target.describe(),
+        new=len(to_write - renewed),
+        renewed=len(renewed),
+        there=len(ready) - len(to_write),
+        foreign=len(foreign),
+    )
     console.print(Text(printable(said)), soft_wrap=True)
     if waiting := next((run for run in stored if run.record.is_being_flagged), None):
         raise CutOffError(
@@ -104,11 +106,19 @@ def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun], console:
         )
 
 
-def _describe_written(new: int, renewed: int, target: str) -> str:
-    """1 run written to TARGET, 2 renewed; a run is renewed whose rows were computed anew since they were exported."""
+def _describe_written(target: str, *, new: int, renewed: int, there: int, foreign: int) -> str:
+    """1 run written to TARGET, 2 renewed; 3 were there already.
+
+    Renewed are the runs whose rows were computed anew since they were exported.
+    """
     if renewed and not new:
-        return f"{counted(renewed, 'run')} renewed in {target}"
-    return f"{counted(new, 'run')} written to {target}" + (f", {renewed:,} renewed" if renewed else "")
+        said = f"{counted(renewed, 'run')} renewed in {target}"
+    else:
+        said = f"{counted(new, 'run')} written to {target}" + (f", {renewed:,} renewed" if renewed else "")
+    said += f"; {there:,} {'was' if there == 1 else 'were'} there already"
+    if foreign:
+        said += f", {foreign:,} {'is' if foreign == 1 else 'are'} there that the store does not have"
+    return said
 
 
 def _groups(runs: Sequence[StoredRun]) -> Iterator[list[StoredRun]]:
