@@ -31,6 +31,7 @@ from artifactscan.audit.write_pages import WrittenPages, write_latest, write_pag
 from artifactscan.corpus.listing import check_input, list_corpus
 from artifactscan.corpus.output_place import check_apart
 from artifactscan.errors import UsageError
+from artifactscan.export.target_place import check_free_for_store
 from artifactscan.labels import LABELS
 from artifactscan.messages.activity import activity
 from artifactscan.messages.console import console
@@ -73,6 +74,7 @@ def audit(settings: AuditSettings) -> int:
         store = AuditStore(storage.normalise(settings.store))
         store.check(settings.corpus)
         check_apart(settings.store, settings.corpus, output_flag="store", input_flag="corpus")
+        check_free_for_store(store.root, flag="--store")
         storage.check_writable(store.root)
         with tracing(), span("audit", store=store.root) as facts, Lease(store.lease) as lease:
             job = _prepare(settings, store, out)

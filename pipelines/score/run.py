@@ -17,6 +17,7 @@ from artifactscan.corpus.manifest import is_manifest
 from artifactscan.corpus.output_place import check_apart
 from artifactscan.decode.video import decoders_to_try
 from artifactscan.errors import UsageError
+from artifactscan.export.target_place import check_free_for_store
 from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.messages.activity import activity
 from artifactscan.messages.console import console
@@ -71,6 +72,8 @@ def score(settings: ScoreSettings) -> int:
     with record_failure(cut_off="cut off" if settings.plan else "cut off: the same command continues it"):
         _check_settings(settings)
         check_apart(settings.output, settings.input)
+        with as_usage_errors():
+            check_free_for_store(storage.normalise(settings.output))
         settings = pin_revisions(settings, "checkpoint", out=out)
         checkpoint = load_checkpoint(settings.checkpoint)
         print_checkpoint_quality(settings.checkpoint, checkpoint, out)

@@ -9,7 +9,8 @@ from nights import a_night
 from s3_server import S3Server
 
 from artifactscan.audit.audit_store import AuditStore
-from artifactscan.export.target_place import check_not_in_store
+from artifactscan.errors import UsageError
+from artifactscan.export.target_place import check_free_for_store, check_not_in_store
 from artifactscan.jobs.export import main as export_job
 from artifactscan.store.layout import Store
 
@@ -205,6 +206,29 @@ def test_files_of_tables_that_another_catalogue_has_are_not_mixed_with(
         "namespace by which they were written, or another --output"
     )
     assert iceberg_table(lake, "frames").scan().to_arrow().num_rows > 0
+
+
+@pytest.mark.parametrize("held", ["delta", "iceberg", "webvtt"])
+def test_no_store_is_begun_in_an_export(held: str, store: Store, tmp_path: Path) -> None:
+    """Its tables lie in folders of the same names, which the clean-up of the export's would empty."""
+    folder = str(tmp_path / "folder")
+    fill(Path(folder), held, store)
+    with pytest.raises(UsageError) as raised:
+        check_free_for_store(folder, flag="--store")
+    assert str(raised.value) == f"--store {folder} holds {HELD[held]}; give the store a folder of its own"
+
+
+def test_a_store_is_continued_and_may_lie_beside_other_files(store: Store, tmp_path: Path) -> None:
+    fill(tmp_path / "mine", "strange files", store)
+    fill(tmp_path / "views", "views", store)
+    for folder in (
+        store.root,
+        f"{tmp_path}/mine",
+        f"{tmp_path}/views",
+        f"{tmp_path}/mine/mine.txt",
+        f"{tmp_path}/none",
+    ):
+        check_free_for_store(folder)
 
 
 def test_an_output_on_an_object_storage_is_looked_at_as_well(

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 from aws_env import set_aws_env
+from exported_nights import export, write_nights
 from media import write_clip
 from s3_server import S3Server
 
 from artifactscan.jobs.score import main
 from artifactscan.model.backbone import initialise
 from artifactscan.model.checkpoint import save_checkpoint
+from artifactscan.store.layout import Store
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,19 @@ def test_an_output_that_cannot_be_written(
     (tmp_path / "file").write_text("in the way")
     said = refusal(capsys, "--input", corpus, "--output", tmp_path / "file", "--checkpoint", checkpoint)
     assert said.startswith(f"output {tmp_path}/file cannot be written")
+
+
+def test_an_output_that_holds_an_export(
+    corpus: Path, tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, lake = Store(str(tmp_path / "store")), tmp_path / "lake"
+    write_nights(store, 1)
+    export(store, "delta", lake)
+    before = sorted(lake.rglob("*"))
+    capsys.readouterr()
+    said = refusal(capsys, "--input", corpus, "--output", lake, "--checkpoint", checkpoint)
+    assert said == f"--output {lake} holds Delta tables; give the store a folder of its own"
+    assert sorted(lake.rglob("*")) == before
 
 
 def test_a_checkpoint_cut_off(

@@ -50,6 +50,20 @@ def check_folder(folder: str, own: str, *, begun: Collection[str] = ()) -> None:
         raise holds_something_else(folder, names)
 
 
+def check_free_for_store(folder: str, *, flag: str = "--output") -> None:
+    """UsageError for a folder that holds an export and no store yet: the files of both would lie in the same folders.
+
+    OSError of the storage.
+    """
+    try:
+        names = names_in(folder)
+    except NotADirectoryError:  # writing will say it
+        return
+    found = [export for export in _earlier_exports(folder, names) if export != VIEWS_OVER_A_STORE]
+    if found and not {"runs", "nights"}.intersection(names):
+        raise UsageError(f"{flag} {folder} holds {' and '.join(found)}; give the store a folder of its own")
+
+
 def names_in(folder: str) -> list[str]:
     """The names in a folder, without the lease of a job that writes now, and what a kill leaves of a file."""
     return [name for name in storage.list_names(folder) if name != LEASE_NAME and not name.startswith(".")]
