@@ -20,7 +20,7 @@ RECORD_NAME = "export.json"
 """Says what an export of events is of."""
 CATALOG_NAME = "catalog.sqlite"
 """The catalogue of Iceberg tables in the folder of the tables, where no other is named."""
-SQL_NAMES = ("duckdb.sql", "athena.sql")
+DUCKDB_SQL, ATHENA_SQL = "duckdb.sql", "athena.sql"
 """The views over a store."""
 DELTA, ICEBERG, VIEWS_OVER_A_STORE = "Delta tables", "Iceberg tables", "views over a store"
 """What an earlier export has left in a folder."""
@@ -132,7 +132,7 @@ def _earlier_exports(folder: str, names: Collection[str]) -> list[str]:
         found.append(DELTA)
     if CATALOG_NAME in names or any(map(_is_iceberg_table, tables)):
         found.append(ICEBERG)
-    if any(name in names for name in SQL_NAMES):
+    if DUCKDB_SQL in names or ATHENA_SQL in names:
         found.append(VIEWS_OVER_A_STORE)
     return found
 

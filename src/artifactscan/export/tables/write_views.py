@@ -8,7 +8,7 @@ from importlib.resources import files
 from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.export.tables.stored_run import StoredRun
-from artifactscan.export.target_place import VIEWS_OVER_A_STORE, check_folder
+from artifactscan.export.target_place import ATHENA_SQL, DUCKDB_SQL, VIEWS_OVER_A_STORE, check_folder
 
 VIEWS = ("latest_scores", "open_events", "ledger_by_night")
 _BEGIN = "-- Views\n"
@@ -47,9 +47,9 @@ def write_views(store: str, runs: Sequence[StoredRun], output: str) -> list[str]
 
     UsageError where a file of such a name is there that is not of this store, or the folder holds something else.
     """
-    texts = {"duckdb.sql": duckdb_over(store)}
+    texts = {DUCKDB_SQL: duckdb_over(store)}
     if store.startswith("s3://"):
-        texts["athena.sql"] = athena_over(store, runs)
+        texts[ATHENA_SQL] = athena_over(store, runs)
     for name, text in texts.items():
         _check_own(storage.join(output, name), text)
     check_folder(output, VIEWS_OVER_A_STORE)
