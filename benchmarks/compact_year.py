@@ -126,7 +126,7 @@ def measure_store(store: Store, when: str) -> None:
     )
     readers: dict[str, Callable[[], int]] = {
         "pandas": lambda: len(pd.read_parquet(folder)),
-        "DuckDB": lambda: len(duckdb.sql(query).fetchall()),
+        "DuckDB": lambda: len(duckdb.connect().execute(query).fetchall()),
     }
     for name, read in readers.items():
         seconds = [timed(read) for _ in range(TURNS)]

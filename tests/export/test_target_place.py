@@ -73,7 +73,7 @@ def test_a_folder_that_holds_something_else_is_named_with_what_it_holds(
 def test_an_empty_folder_and_the_own_earlier_export_are_taken(to: str, store: Store, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    (folder / ".lease.json.lock").touch()  # as a kill leaves it
+    (folder / ".0123456789abcdef.tmp").touch()  # as a kill leaves it
     for _ in range(2):
         assert export_job([store.root, "--to", to, "--output", str(folder)]) == 0
     (folder / "notes.txt").write_text("mine")

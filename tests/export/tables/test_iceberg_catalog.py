@@ -1,6 +1,5 @@
 """What --catalog may be, and what is said of a catalogue that cannot be used: by its cause, and without passwords."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -127,19 +126,6 @@ def test_a_file_that_is_no_catalogue_is_named_by_its_fault(
     )
     file.write_bytes(content)
     export(store, "iceberg", lake, catalog=url)
-
-
-def test_a_catalogue_that_is_locked_is_not_said_to_be_damaged(
-    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    export(store, "iceberg", tmp_path / "lake")
-    locked = sqlite3.connect(tmp_path / "lake" / "catalog.sqlite", isolation_level=None)
-    locked.execute("BEGIN EXCLUSIVE")
-    said = refused(store, tmp_path / "lake", None, capsys)
-    locked.close()
-    assert said.endswith(
-        "database is locked; let what else works on it end, or give another one, and give the same command again"
-    )
 
 
 def test_a_catalogue_without_the_right_to_write_it_is_named_with_that_right(

@@ -76,7 +76,9 @@ def test_a_catalogue_that_is_locked_is_one_sentence(
     assert export_job(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: catalogue sqlite:///{tmp_path}/lake/catalog.sqlite cannot be used: ")
-    assert "database is locked" in error
+    assert error.endswith(
+        "database is locked; let what else works on it end, or give another one, and give the same command again\n"
+    )
     assert error.count("\n") == 1
     locked.execute("ROLLBACK")
     locked.close()
