@@ -179,13 +179,17 @@ WORDS = [
         "(psycopg2.InsufficientPrivilege) permission denied for schema public\nLINE 2: CREATE",
         "give its user that right",
     ),
+    (
+        "(pg8000.exceptions.InterfaceError) Can't create a connection to host db and port 5432 (timeout is None)",
+        "check its host and port, and that it runs there",
+    ),
     ("some new error\nof several lines", None),
 ]
 
 
 @pytest.mark.parametrize(("said", "way_out"), WORDS)
 def test_each_cause_has_its_own_way_out(said: str, way_out: str | None) -> None:
-    """The words of databases that do not run here, as their clients give them."""
+    """The words of PostgreSQL and MySQL, as their clients give them; no server of these runs in the tests."""
     with pytest.raises(UsageError) as raised, opening("catalogue x", (RuntimeError,)):
         raise RuntimeError(said)
     ending = f"; {way_out}" if way_out else ""

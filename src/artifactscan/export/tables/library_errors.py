@@ -74,7 +74,7 @@ _CAUSES = (
     _Cause(
         "Connection refused|could not translate host name|Name or service not known|No address associated with hostname"
         "|Temporary failure in name resolution|No route to host|Network is unreachable|timeout expired|timed out"
-        "|Can't connect to|Could not connect",
+        "|Can't connect to|Can't create a connection|Could not connect|failed to resolve host",
         "check its host and port, and that it runs there",
         "check that it runs",
     ),
