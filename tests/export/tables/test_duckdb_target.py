@@ -107,6 +107,8 @@ def test_a_damaged_database_is_to_be_restored(
         ("CREATE VIEW open_events AS SELECT 42 AS answer; COMMENT ON VIEW open_events IS 'mine'", "view open_events"),
         ("CREATE TABLE open_events AS SELECT 42 AS answer", "table open_events"),
         ("CREATE TABLE ledger_by_night AS SELECT 42 AS answer", "table ledger_by_night"),
+        ("CREATE VIEW Open_Events AS SELECT 42 AS answer", "view open_events"),
+        ("CREATE TABLE LATEST_SCORES AS SELECT 42 AS answer", "table latest_scores"),
         ("DROP TABLE frames; CREATE VIEW frames AS FROM mine", "view frames"),
     ],
 )
@@ -159,6 +161,7 @@ def test_views_of_an_earlier_export_are_replaced(store: Store, tmp_path: Path) -
         "CREATE TABLE frames (video_id VARCHAR, score DOUBLE)",
         "CREATE TABLE runs (run INTEGER)",
         "CREATE VIEW events AS SELECT 1 AS one",
+        "CREATE TABLE Frames (video_id VARCHAR)",
     ],
 )
 def test_a_table_with_other_columns_is_refused_and_stays(statement: str, store: Store, tmp_path: Path) -> None:

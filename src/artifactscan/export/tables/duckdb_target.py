@@ -146,14 +146,14 @@ class DuckDBTarget:
     def _columns_of(self, table: str) -> dict[str, str]:
         """The columns of a table or view and their types; empty where there is none."""
         rows = self._database.execute(
-            f"SELECT column_name, data_type FROM duckdb_columns() {_HERE} AND table_name = ? ORDER BY column_index",
+            f"SELECT column_name, data_type FROM duckdb_columns() {_HERE} AND lower(table_name) = ?",
             [table],
         ).fetchall()
         return dict(rows)
 
     def _replace_views(self) -> None:
         """Writes the views anew; UsageError, after which they are to be rolled back, where one is somebody else's."""
-        tables = self._database.execute(f"SELECT table_name FROM duckdb_tables() {_HERE}").fetchall()
+        tables = self._database.execute(f"SELECT lower(table_name) FROM duckdb_tables() {_HERE}").fetchall()
         before = self._views()
         theirs = [f"table {name}" for (name,) in tables if name in VIEWS]
         theirs += [f"view {name}" for name in before if name in _COLUMNS]
@@ -169,7 +169,8 @@ class DuckDBTarget:
             self._database.execute(f"COMMENT ON VIEW {view} IS '{_OURS}'")
 
     def _views(self) -> dict[str, _View]:
-        rows = self._database.execute(f"SELECT view_name, comment, sql FROM duckdb_views() {_HERE}").fetchall()
+        """The views by their names in small letters: DuckDB takes large ones for the same."""
+        rows = self._database.execute(f"SELECT lower(view_name), comment, sql FROM duckdb_views() {_HERE}").fetchall()
         return {name: _View(comment, sql) for name, comment, sql in rows}
 
     @contextmanager
