@@ -94,7 +94,7 @@ def audit(settings: AuditSettings) -> int:
         out.print(Text(failure, style="yellow"), soft_wrap=True)
     if settings.mlflow:
         source, runs = tracked_nights(store, [*job.nights, night])
-        if failure := log_runs(settings.mlflow, source, runs, again="the next audit sends them again"):
+        for failure in log_runs(settings.mlflow, source, runs, next_try="the next audit"):
             out.print(Text(failure, style="yellow"), soft_wrap=True)
     return night.verdict.code
 

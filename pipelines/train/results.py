@@ -11,7 +11,6 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.annotation.agreement import ceiling_of
-from artifactscan.errors import UsageError
 from artifactscan.evaluation.evaluation_report import as_record, print_evaluation, write_evaluation
 from artifactscan.evaluation.metric_table import Evaluation, MetricEstimate, evaluate
 from artifactscan.evaluation.splits import Protocol
@@ -149,13 +148,14 @@ def log_to_mlflow(experiment: str, root: str, record: str, out: Console) -> None
     experiment is named; a failure is a line, and changes no result."""
     if not experiment:
         return
-    again = "the same command sends them again"
+    next_try = "the same command"
     try:
         source, runs = tracked_finetuning(root, json.loads(storage.read_bytes(record)))
-        failure = log_runs(experiment, source, runs, again=again)
-    except (OSError, UsageError, ValueError) as error:  # ValueError: a file that is cut off
-        failure = f"no run was logged by MLflow: {describe(error) if isinstance(error, OSError) else error}; {again}"
-    if failure:
+        failures = log_runs(experiment, source, runs, next_try=next_try)
+    except (OSError, ValueError) as error:  # ValueError: finetune.json is cut off
+        why = describe(error) if isinstance(error, OSError) else error
+        failures = [f"nothing was logged by MLflow, as {record} cannot be read: {why}; {next_try} tries again"]
+    for failure in failures:
         out.print(Text(failure, style="yellow"), soft_wrap=True)
 
 

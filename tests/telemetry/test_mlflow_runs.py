@@ -10,33 +10,38 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from mlflow_server import mlflow_server
+from mlflow_stub import StubServer, mlflow_stub
 from rest_server import RestServer, rest_server
 
 from artifactscan.errors import UsageError
+from artifactscan.storage.storage_errors import CredentialsError
 from artifactscan.telemetry import mlflow_runs
-from artifactscan.telemetry.mlflow_runs import Point, TrackedRun, check_mlflow, log_runs
+from artifactscan.telemetry.mlflow_runs import Point, RunValues, TrackedRun, check_mlflow, log_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 EXPERIMENT, SOURCE = "nightly", "0123abcd"
-NIGHT = TrackedRun(
-    id="20260101T030000Z-aaaaaaaa",
-    name="audit 20260101T030000Z-aaaaaaaa",
-    points=[
+VALUES = RunValues(
+    points=(
         Point("rate/motion", 0.25),
         Point("rate/motion/low", None),
         Point("rate/motion/high", float("nan")),
         Point("final/fit_loss", 0.7, 1),
         Point("final/fit_loss", 0.5, 2),
-    ],
-    params={"corpus": "s3://user:secret@bucket/x\x1b", "limit": 0},
-    tags={"job": "audit", "headline": "x" * 2000},
+    ),
     started_s=1767236400.0,
     ended_s=1767237000.5,
 )
-AGAIN = "the next audit sends them again"
+NIGHT = TrackedRun(
+    id="20260101T030000Z-aaaaaaaa",
+    name="audit 20260101T030000Z-aaaaaaaa",
+    read_values=lambda: VALUES,
+    params={"corpus": "s3://user:secret@bucket/x\x1b", "limit": 0},
+    tags={"job": "audit", "headline": "x" * 2000},
+)
+NEXT = "the next audit"
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +51,19 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def log(*runs: TrackedRun, source: str = SOURCE) -> str | None:
-    return log_runs(EXPERIMENT, source, runs or (NIGHT,), again=AGAIN)
+def log(*runs: TrackedRun, source: str = SOURCE) -> list[str]:
+    return log_runs(EXPERIMENT, source, runs or (NIGHT,), next_try=NEXT)
+
+
+def night(name: str, **changes: Any) -> TrackedRun:
+    return replace(NIGHT, id=name, name=f"audit {name}", **changes)
+
+
+def unreadable(error: Exception) -> Any:
+    def read() -> RunValues:
+        raise error
+
+    return read
 
 
 # What is refused
@@ -82,10 +98,10 @@ def test_a_server_that_is_down_is_a_sentence(client: None, monkeypatch: pytest.M
         port = server.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    assert log(NIGHT, replace(NIGHT, id="other")) == (
-        f"2 runs were not logged by MLflow at http://127.0.0.1:{port}: it cannot be reached (Connection refused); "
-        f"{AGAIN}"
-    )
+    assert log(NIGHT, night("other")) == [
+        f"nothing was logged by MLflow at http://127.0.0.1:{port}: it cannot be reached (Connection refused); "
+        "the next audit logs what is missing"
+    ]
 
 
 @pytest.fixture
@@ -97,8 +113,9 @@ def unwell(client: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[RestServer
 
 def test_a_server_that_answers_500_is_asked_three_times(unwell: RestServer, capfd: pytest.CaptureFixture[str]) -> None:
     started = time.monotonic()
-    said = log()
-    assert said == (f"1 run was not logged by MLflow at {unwell.url}: it gave too many 500 error responses; {AGAIN}")
+    assert log() == [
+        f"nothing was logged by MLflow at {unwell.url}: it answered 500; the next audit logs what is missing"
+    ]
     assert (unwell.requests, capfd.readouterr().err) == (3, "")
     assert time.monotonic() - started < 30
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
@@ -108,21 +125,157 @@ def test_a_server_that_hangs(unwell: RestServer, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     unwell.delay_s = 5
-    assert log() == f"1 run was not logged by MLflow at {unwell.url}: it does not answer in time; {AGAIN}"
+    assert log() == [
+        f"nothing was logged by MLflow at {unwell.url}: it does not answer in time; the next audit logs what is missing"
+    ]
 
 
 def test_an_error_of_the_server_is_told_in_its_words(unwell: RestServer) -> None:
     unwell.status = 403
     unwell.body = json.dumps({"error_code": "PERMISSION_DENIED", "message": "no <b>rights</b>\nhere"}).encode()
-    said = log()
-    assert said is not None and "\n" not in said
+    [said] = log()
+    assert "\n" not in said
     assert "PERMISSION_DENIED: no <b>rights</b> here" in said
 
 
 def test_what_answers_is_no_mlflow(unwell: RestServer) -> None:
     unwell.status, unwell.body = 200, b"<html>welcome</html>"
-    said = log()
-    assert said is not None and said.startswith(f"1 run was not logged by MLflow at {unwell.url}: ")
+    [said] = log()
+    assert said.startswith(f"nothing was logged by MLflow at {unwell.url}: ")
+
+
+# Single runs that cannot be logged
+
+
+@pytest.fixture
+def stub(client: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubServer]:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
+    with mlflow_stub() as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        yield server
+
+
+def finished(stub: StubServer) -> list[str]:
+    return [run.name for run in stub.runs if run.status == "FINISHED"]
+
+
+NIGHTS = ("one", "two", "three", "four")
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("action", ["create", "log-batch", "update"])
+def test_a_run_that_the_server_refuses_keeps_no_other_one_back(stub: StubServer, action: str, status: int) -> None:
+    stub.refuse("audit two", status, to=action)
+    why = f"INVALID_PARAMETER_VALUE: no {action} of audit two" if status == 400 else "it answered 500"
+    assert log(*map(night, NIGHTS)) == [
+        f"audit two was not logged by MLflow at {stub.url}: {why}; the next audit tries again"
+    ]
+    assert finished(stub) == ["audit one", "audit three", "audit four"]
+    stub.faults.clear()
+    stub.requests.clear()
+    assert log(*map(night, NIGHTS)) == []
+    assert sorted(finished(stub)) == ["audit four", "audit one", "audit three", "audit two"]
+    assert stub.requests.count("create") == (1 if action == "create" else 0), "what was begun is completed"
+
+
+def test_each_run_that_is_refused_is_told_of_without_a_wait_for_each(stub: StubServer) -> None:
+    for name in NIGHTS:
+        stub.refuse(f"audit {name}", 500)
+    said = log(*map(night, NIGHTS))
+    assert [sentence.split(" was ")[0] for sentence in said] == [f"audit {name}" for name in NIGHTS]
+    assert stub.requests.count("create") == 3 + 3, "three tries for the first, one for each other"
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_server_that_takes_no_run_is_asked_for_one(
+    stub: StubServer, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for name in NIGHTS[1:]:
+        stub.refuse(f"audit {name}", status)
+    why = "PERMISSION_DENIED: no create of audit two" if status == 403 else "it answered 503"
+    assert log(*map(night, NIGHTS)) == [
+        f"3 runs were not logged by MLflow at {stub.url}: {why}; the next audit tries again"
+    ]
+    assert (finished(stub), stub.requests.count("create")) == (["audit one"], 2)
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+
+
+def test_a_server_that_goes_away_between_two_runs_is_waited_for_once(
+    stub: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def read() -> RunValues:
+        stub.down = True
+        return VALUES
+
+    assert log(night("one"), night("two", read_values=read), night("three"), night("four")) == [
+        f"3 runs were not logged by MLflow at {stub.url}: it answered 503; the next audit tries again"
+    ]
+    assert stub.requests.count("create") == 2
+
+
+@pytest.mark.parametrize("error", [UsageError("x.parquet is damaged; restore it"), PermissionError(13, "denied", "x")])
+def test_a_run_whose_figures_cannot_be_read_keeps_no_other_one_back(stub: StubServer, error: Exception) -> None:
+    why = "x.parquet is damaged; restore it" if isinstance(error, UsageError) else "x: denied"
+    assert log(night("one", read_values=unreadable(error)), night("two")) == [
+        f"audit one was not logged by MLflow, as the figures cannot be read: {why}; the next audit tries again"
+    ]
+    assert [run.name for run in stub.runs] == ["audit two"], "nothing is begun of what cannot be read"
+
+
+@pytest.mark.parametrize("kind", [ConnectionError, TimeoutError, CredentialsError])
+def test_a_storage_that_is_away_is_named_and_asked_once(stub: StubServer, kind: type[OSError]) -> None:
+    asked = []
+
+    def read() -> RunValues:
+        asked.append(1)
+        raise kind("s3://bucket/cells.parquet: the storage cannot be reached")
+
+    assert log(night("one"), *(night(name, read_values=read) for name in NIGHTS[1:])) == [
+        "3 runs were not logged by MLflow, as the figures cannot be read: s3://bucket/cells.parquet: the storage "
+        "cannot be reached; the next audit tries again"
+    ]
+    assert (len(asked), finished(stub)) == (1, ["audit one"])
+
+
+# Runs whose values changed
+
+
+def test_a_run_whose_values_changed_is_replaced_once(stub: StubServer) -> None:
+    after = replace(VALUES, points=(Point("rate/motion", 0.5),))
+    assert log(night("one", revision="a"), night("two", revision="a")) == []
+    renewed = night("one", revision="b", read_values=lambda: after)
+    for _ in range(2):
+        assert log(renewed, night("two", revision="a")) == []
+    assert [(run.name, run.metrics["rate/motion"], run.deleted) for run in stub.every_run] == [
+        ("audit one", 0.25, True),
+        ("audit two", 0.25, False),
+        ("audit one", 0.5, False),
+    ]
+
+
+def test_the_earlier_values_stay_until_the_new_ones_are_there(stub: StubServer) -> None:
+    assert log(night("one", revision="a"), night("two", revision="a")) == []
+    changed = (night("one", revision="b"), night("two", revision="b"))
+    stub.refuse("audit one", 400, to="log-batch")
+    stub.refuse("audit two", 403, to="delete")
+    said = log(*changed)
+    assert said[0].startswith(f"audit one was not logged by MLflow at {stub.url}: ")
+    assert said[1:] == [
+        f"the earlier figures of audit two were not deleted by MLflow at {stub.url}: PERMISSION_DENIED: no delete of "
+        "audit two; the next audit tries again"
+    ]
+    assert sorted(finished(stub)) == ["audit one", "audit two", "audit two"]
+    stub.faults.clear()
+    assert log(*changed) == []
+    assert [(run.name, run.tags["artifactscan.revision"], run.status) for run in stub.runs] == [
+        ("audit one", "b", "FINISHED"),
+        ("audit two", "b", "FINISHED"),
+    ]
 
 
 # A real server
@@ -166,7 +319,7 @@ def check(real: "MlflowClient", run: "Run") -> None:
 @pytest.mark.slow
 def test_a_run_is_logged_once_and_in_silence(real: "MlflowClient", capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
-        assert log(source="once") is None
+        assert log(source="once") == []
     assert capfd.readouterr() == ("", ""), "stdout is for tables and verdicts"
     [run] = runs_of(real, "once")
     check(real, run)
@@ -195,7 +348,7 @@ def test_a_run_that_was_broken_off_is_completed(
         patch.setattr(MlflowClient, method, die)
         log(source=source)
     assert len(runs_of(real, source)) == 1
-    assert log(source=source) is None
+    assert log(source=source) == []
     [run] = runs_of(real, source)
     check(real, run)
 
@@ -203,18 +356,18 @@ def test_a_run_that_was_broken_off_is_completed(
 @pytest.mark.slow
 def test_only_what_is_missing_is_sent(real: "MlflowClient") -> None:
     nights = [replace(NIGHT, id=f"night{number}", name=f"night{number}") for number in range(3)]
-    assert log(nights[0], nights[2], source="missing") is None
-    assert log(*nights, source="missing") is None
+    assert log(nights[0], nights[2], source="missing") == []
+    assert log(*nights, source="missing") == []
     assert sorted(run.info.run_name for run in runs_of(real, "missing")) == ["night0", "night1", "night2"]
-    assert log(nights[0], source="another audit") is None
+    assert log(nights[0], source="another audit") == []
     assert len(runs_of(real, "another audit")) == len(runs_of(real, "missing")) - 2
 
 
 @pytest.mark.slow
 def test_many_values_are_sent_in_parts(real: "MlflowClient") -> None:
-    points = [Point(f"m{number}", number) for number in range(250)]
+    values = replace(VALUES, points=[Point(f"m{number}", number) for number in range(250)])
     params = {f"p{number}": number for number in range(150)}
-    assert log(replace(NIGHT, points=points, params=params), source="many") is None
+    assert log(replace(NIGHT, read_values=lambda: values, params=params), source="many") == []
     [run] = runs_of(real, "many")
     assert (len(run.data.metrics), len(run.data.params)) == (250, 150)
     assert run.data.metrics["m249"] == 249
@@ -224,5 +377,28 @@ def test_many_values_are_sent_in_parts(real: "MlflowClient") -> None:
 def test_an_experiment_that_was_deleted_is_named(real: "MlflowClient") -> None:
     experiment = real.create_experiment("gone")
     real.delete_experiment(experiment)
-    said = log_runs("gone", SOURCE, [NIGHT], again=AGAIN)
-    assert said is not None and "the experiment gone is deleted there; restore it, or give another --mlflow" in said
+    [said] = log_runs("gone", SOURCE, [NIGHT], next_try=NEXT)
+    assert "the experiment gone is deleted there; restore it, or give another --mlflow" in said
+
+
+@pytest.mark.slow
+def test_a_run_that_a_real_server_refuses_keeps_no_other_one_back(real: "MlflowClient") -> None:
+    odd = replace(VALUES, points=[Point("no*such:name?", 1.0)])
+    [said] = log(night("one", read_values=lambda: odd), night("two"), source="refused")
+    assert said.startswith("audit one was not logged by MLflow at http://127.0.0.1:")
+    assert said.endswith("; the next audit tries again") and "INVALID_PARAMETER_VALUE" in said
+    statuses = {run.info.run_name: run.info.status for run in runs_of(real, "refused")}
+    assert statuses == {"audit one": "RUNNING", "audit two": "FINISHED"}
+
+
+@pytest.mark.slow
+def test_a_run_whose_values_changed_is_replaced_at_a_real_server(real: "MlflowClient") -> None:
+    after = replace(VALUES, points=[Point("rate/motion", 0.5)])
+    assert log(night("one", revision="a", params={"threshold.motion": 0.5}), source="changed") == []
+    [before] = runs_of(real, "changed")
+    for _ in range(2):
+        renewed = night("one", revision="b", params={"threshold.motion": 0.6}, read_values=lambda: after)
+        assert log(renewed, source="changed") == []
+    [run] = runs_of(real, "changed")
+    assert (run.data.metrics, run.data.params) == ({"rate/motion": 0.5}, {"threshold.motion": "0.6"})
+    assert real.get_run(before.info.run_id).info.lifecycle_stage == "deleted", "it can be restored"

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from artifactscan.errors import UsageError
 from artifactscan.storage.parquet import write_table
 from artifactscan.telemetry.mlflow_runs import Point
 from artifactscan.training.epoch_history import history_table
@@ -30,7 +33,8 @@ def test_each_backbone_is_a_run_with_its_epochs_and_figures(tmp_path: Path) -> N
     write_table(history_table(rows), str(tmp_path / "small" / "history.parquet"))
     source, (small, probe) = tracked_finetuning(str(tmp_path), RECORD)
     assert (small.id, small.name, probe.id) == ("small", "finetune small", "probe")
-    points = set(small.points)
+    values = small.read_values()
+    points = set(values.points)
     assert points >= {
         Point("final/fit_loss", 1.0, 1),
         Point("final/fit_loss", 0.5, 2),
@@ -47,9 +51,18 @@ def test_each_backbone_is_a_run_with_its_epochs_and_figures(tmp_path: Path) -> N
     assert small.params == RECORD["settings"]
     wanted = {"backbone": "small", "protocol": "videos", "labels_digest": "l1", "checkpoint_digest": "k1"}
     assert {name: small.tags[name] for name in wanted} == wanted
-    assert small.started_s is not None and small.ended_s is not None
-    assert round(small.ended_s - small.started_s) == 60, "as long as its epochs"
-    assert (probe.points, probe.tags["protocol"]) == ([], "none"), "a probe has no epochs, and none was measured"
+    assert round(values.ended_s - values.started_s) == 60, "as long as its epochs"
+    assert probe.read_values().points == [], "a probe has no epochs"
+    assert probe.tags["protocol"] == "none", "none was measured"
     assert tracked_finetuning(str(tmp_path), RECORD)[0] == source
     assert tracked_finetuning(str(tmp_path / "other"), RECORD)[0] != source
     assert tracked_finetuning(str(tmp_path), {**RECORD, "digest": "d2"})[0] != source
+
+
+def test_a_damaged_history_is_that_of_one_backbone(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "history.parquet").write_bytes(b"PAR1")
+    _, (small, probe) = tracked_finetuning(str(tmp_path), RECORD)
+    with pytest.raises(UsageError, match=r"small/history\.parquet is damaged or cut off"):
+        small.read_values()
+    assert probe.read_values().points == []

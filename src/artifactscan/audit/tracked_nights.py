@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 import pyarrow.compute as pc
 
@@ -9,24 +10,27 @@ from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.night import VERDICT_WORDS, Night
 from artifactscan.audit.night_tables import ALL, CANARIES, CELLS
 from artifactscan.storage.digest import digest
-from artifactscan.telemetry.mlflow_runs import Point, TrackedRun
+from artifactscan.telemetry.mlflow_runs import Point, RunValues, TrackedRun
 
 MOST_NIGHTS = 30
 """Of an audit's last nights, those that the server lacks are sent: it was down, the audit was killed, or it is new."""
 
 
 def tracked_nights(store: AuditStore, nights: Sequence[Night]) -> tuple[str, list[TrackedRun]]:
-    """What identifies the audit, and a run for each of its last MOST_NIGHTS ``nights``."""
+    """What identifies the audit, and a run for each of its last MOST_NIGHTS ``nights``.
+
+    A night that is judged again has other tables, and so another revision.
+    """
     return digest([store.root]), [_run_of(store, night) for night in nights[-MOST_NIGHTS:]]
 
 
 def _run_of(store: AuditStore, night: Night) -> TrackedRun:
-    started, finished = (datetime.fromisoformat(time).timestamp() for time in (night.started, night.finished))
     verdict, checkpoint = night.verdict, night.checkpoint
     return TrackedRun(
         id=night.night,
+        revision=night.tables,
         name=f"audit {night.night}",
-        points=_figures(store, night, finished - started),
+        read_values=partial(_read_values, store, night),
         params={**night.settings, **{f"threshold.{label}": value for label, value in night.thresholds.items()}},
         tags={
             "job": "audit",
@@ -41,16 +45,18 @@ def _run_of(store: AuditStore, night: Night) -> TrackedRun:
             "backbone": checkpoint.get("backbone", ""),
             "version": night.versions.get("artifactscan", ""),
         },
-        started_s=started,
-        ended_s=finished,
     )
+
+
+def _read_values(store: AuditStore, night: Night) -> RunValues:
+    started_s, ended_s = (datetime.fromisoformat(time).timestamp() for time in (night.started, night.finished))
+    points = tuple(_figures(store, night, ended_s - started_s))
+    return RunValues(points=points, started_s=started_s, ended_s=ended_s)
 
 
 def _figures(store: AuditStore, night: Night, seconds: float) -> Iterator[Point]:
     """`seconds`; `exit_code`; `rate/LABEL` of tonight's videos with `/low` and `/high`; `standing_rate/LABEL` of all
     that are listed; `count/…`, `outcome/…` and `standing_outcome/…`; `canary_shift`, the largest.
-
-    Reads the night's tables once it is asked for the first rate.
     """
     yield Point("seconds", seconds)
     yield Point("exit_code", night.verdict.code)

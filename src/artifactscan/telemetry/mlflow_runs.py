@@ -1,22 +1,22 @@
 """Logs finished work as runs of an MLflow experiment, each once, at the server that MLFLOW_TRACKING_URI names.
 
-MLflow's own environment gives credentials and certificates. A server that is down changes no result: what it did not
-take is one sentence, and is sent again by whoever calls next.
+MLflow's own environment gives credentials and certificates. No result depends on it: what was not logged is a sentence,
+and the next call tries it again.
 """
 
 import math
 import os
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable, without_credentials
-from artifactscan.messages.web_errors import causes, origin, silenced
+from artifactscan.messages.web_errors import silenced
+from artifactscan.storage.storage_errors import CredentialsError, describe
+from artifactscan.telemetry.mlflow_errors import answered_status, explain, is_down, server_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,16 +24,18 @@ if TYPE_CHECKING:
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _PREFIX = "artifactscan."
-_ID, _SOURCE = f"{_PREFIX}id", f"{_PREFIX}source"
+_ID, _SOURCE, _REVISION = f"{_PREFIX}id", f"{_PREFIX}source", f"{_PREFIX}revision"
 """Tags by which runs are found again."""
 _BATCH = 100
 """Metrics or parameters a request: the most parameters that a server takes."""
 _MAX_TEXT = 500
 """Characters of a parameter or tag, which every version of a server takes."""
-_MAX_REASON = 200
+_MAX_READING = 400
+"""Characters of why a table cannot be read: it names a path and a way out."""
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    _RETRIES: "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -53,19 +55,28 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunValues:
+    """What has to be read for a run."""
+
+    points: Sequence[Point]
+    started_s: float
+    """Seconds since the epoch."""
+    ended_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrackedRun:
     """What one run in MLflow holds."""
 
     id: str
     """By which it is found again among those of its source."""
+    revision: str = ""
+    """Of its values: a run that MLflow has by this id and with another revision is replaced."""
     name: str
-    points: Iterable[Point]
-    """Taken once, and only of a run that is sent."""
+    read_values: Callable[[], RunValues]
+    """Called only where the run is sent; what it raises is a reason why this run is not logged."""
     params: Mapping[str, Any]
     tags: Mapping[str, Any]
-    started_s: float | None = None
-    """Seconds since the epoch; None: when it is logged."""
-    ended_s: float | None = None
 
 
 def check_mlflow(experiment: str) -> None:
@@ -81,28 +92,145 @@ def check_mlflow(experiment: str) -> None:
         raise UsageError("--mlflow needs MLflow's client: pip install 'artifactscan[mlflow]'")
 
 
-def log_runs(experiment: str, source: str, runs: Sequence[TrackedRun], *, again: str) -> str | None:
+def log_runs(experiment: str, source: str, runs: Sequence[TrackedRun], *, next_try: str) -> list[str]:
     """Logs those of ``runs`` that ``experiment`` does not hold, finished; one that was begun is completed.
 
-    ``source``: what has made them, by which they are looked for; ``again``: who sends what was not taken, for the
-    sentence that is returned then. Raises nothing: no result depends on it.
+    A run whose revision has changed is logged anew, and the earlier one deleted, which MLflow can restore.
+    ``source``: what has made the runs, by which they are looked for; ``next_try``: what will try again, such as "the
+    next audit". Returns a sentence for each run that was not logged. Where the server takes none, or the storage of the
+    figures cannot be reached, it is one for all that are left, and nothing more is tried. Raises nothing.
     """
-    left = len(runs)
-    with _environment():
+    with _environment(), silenced("urllib3", "mlflow"):
+        server = server_name(os.environ[URI_VARIABLE])
         try:
             from mlflow import MlflowClient  # its import sets up its loggers
 
-            with silenced("urllib3", "mlflow"):
-                client = MlflowClient(tracking_uri=os.environ[URI_VARIABLE].strip())
-                place = _experiment_id(client, experiment)
-                known = _known_runs(client, place, source)
-                for run in runs:
-                    _log_run(client, place, source, run, known.get(run.id))
-                    left -= 1
+            target = _find_target(MlflowClient(tracking_uri=os.environ[URI_VARIABLE].strip()), experiment, source)
         except Exception as error:  # whatever MLflow, its server or a proxy do
-            what = "1 run was" if left == 1 else f"{left:,} runs were"
-            return f"{what} not logged by MLflow at {_server()}: {_in_words(error)}; {again}"
+            return [f"nothing was logged by MLflow at {server}: {explain(error)}; {next_try} logs what is missing"]
+        failed: set[str] = set()
+        return [
+            *_log_missing(target, runs, failed, server=server, next_try=next_try),
+            *_delete_replaced(target, [run for run in runs if run.id not in failed], server=server, next_try=next_try),
+        ]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a run was not logged."""
+
+    why: str
+    """Follows ``not logged by MLflow``."""
+    ends: bool
+    """Whether no other run would be logged either."""
+
+
+def _log_missing(
+    target: "_Target", runs: Sequence[TrackedRun], failed: set[str], *, server: str, next_try: str
+) -> Iterator[str]:
+    """Logs what is missing; yields a sentence for what was not logged, whose ids are added to ``failed``."""
+    missing = [run for run in runs if not target.holds(run)]
+    for position, run in enumerate(missing):
+        failure = _log(target, run, server)
+        if failure is None:
+            continue
+        left = missing[position:] if failure.ends else [run]
+        failed.update(one.id for one in left)
+        what = f"{printable(run.name, 80)} was" if len(left) == 1 else f"{len(left):,} runs were"
+        yield f"{what} not logged by MLflow{failure.why}; {next_try} tries again"
+        if failure.ends:
+            return
+
+
+def _log(target: "_Target", run: TrackedRun, server: str) -> _Failure | None:
+    try:
+        values = run.read_values()
+    except Exception as error:  # of a damaged table, or of its storage
+        ends = isinstance(error, ConnectionError | TimeoutError | CredentialsError)
+        return _Failure(f", as the figures cannot be read: {_explain_reading(error)}", ends)
+    try:
+        target.log(run, values)
+    except Exception as error:
+        if answered_status(error):  # perhaps for this run alone: the others get one request each, without waits
+            os.environ[_RETRIES] = "0"
+        return _Failure(f" at {server}: {explain(error)}", is_down(error))
     return None
+
+
+def _delete_replaced(target: "_Target", runs: Sequence[TrackedRun], *, server: str, next_try: str) -> Iterator[str]:
+    """Deletes the earlier revisions of runs that are logged; yields a sentence for each that could not be."""
+    for run in runs:
+        try:
+            target.delete_replaced(run)
+        except Exception as error:
+            why = f"{explain(error)}; {next_try} tries again"
+            yield f"the earlier figures of {printable(run.name, 80)} were not deleted by MLflow at {server}: {why}"
+            if is_down(error):
+                return
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The experiment that runs of one source are logged to, and those that it holds."""
+
+    client: "MlflowClient"
+    experiment_id: str
+    source: str
+    known: "Mapping[str, Sequence[Run]]"
+    """By id."""
+
+    def holds(self, run: TrackedRun) -> bool:
+        """Whether it holds the run, finished, with these values."""
+        return any(_is_finished(one) for one in self._same(run))
+
+    def log(self, run: TrackedRun, values: RunValues) -> None:
+        """Logs one run; sending the same again adds nothing, so that one that was begun is simply sent again."""
+        from mlflow.entities import Metric, Param
+
+        begun = self._same(run)
+        info = (begun[0] if begun else self._create(run, values.started_s)).info
+        for params in _batches([Param(key, _text(value)) for key, value in run.params.items()]):
+            self.client.log_batch(info.run_id, params=params)
+        metrics = [
+            Metric(one.name, float(one.value), info.start_time, one.step)
+            for one in values.points
+            if one.value is not None and math.isfinite(one.value)
+        ]
+        for some in _batches(metrics):
+            self.client.log_batch(info.run_id, metrics=some)
+        self.client.set_terminated(info.run_id, "FINISHED", round(1000 * values.ended_s))
+
+    def delete_replaced(self, run: TrackedRun) -> None:
+        """Deletes what it holds of the run with other values."""
+        for one in self.known.get(run.id, ()):
+            if one.data.tags.get(_REVISION, "") != run.revision:
+                self.client.delete_run(one.info.run_id)
+
+    def _same(self, run: TrackedRun) -> "list[Run]":
+        return [one for one in self.known.get(run.id, ()) if one.data.tags.get(_REVISION, "") == run.revision]
+
+    def _create(self, run: TrackedRun, started_s: float) -> "Run":
+        tags = {
+            _ID: run.id,
+            _SOURCE: self.source,
+            _REVISION: run.revision,
+            **{f"{_PREFIX}{key}": _text(value) for key, value in run.tags.items()},
+        }
+        return self.client.create_run(self.experiment_id, round(1000 * started_s), tags, run_name=_text(run.name))
+
+
+def _find_target(client: "MlflowClient", experiment: str, source: str) -> _Target:
+    """The experiment, made where there is none, with all runs of the source."""
+    experiment_id = _experiment_id(client, experiment)
+    known: dict[str, list[Run]] = {}
+    page = None
+    while True:
+        filter_string = f"tags.`{_SOURCE}` = '{source}'"
+        found = client.search_runs([experiment_id], filter_string, max_results=1000, page_token=page)
+        for run in found:
+            known.setdefault(run.data.tags.get(_ID, ""), []).append(run)
+        if not (page := found.token):
+            return _Target(client, experiment_id, source, known)
 
 
 def _experiment_id(client: "MlflowClient", name: str) -> str:
@@ -121,48 +249,8 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
     return found.experiment_id
 
 
-def _known_runs(client: "MlflowClient", experiment_id: str, source: str) -> "dict[str, Run]":
-    """The source's runs by id: the finished one, where there are several."""
-    known: dict[str, Run] = {}
-    page = None
-    while True:
-        filter_string = f"tags.`{_SOURCE}` = '{source}'"
-        found = client.search_runs([experiment_id], filter_string, max_results=1000, page_token=page)
-        for run in found:
-            name = run.data.tags.get(_ID, "")
-            if name not in known or _is_finished(run):
-                known[name] = run
-        if not (page := found.token):
-            return known
-
-
-def _is_finished(run: "Run | None") -> bool:
-    return run is not None and run.info.status == "FINISHED"
-
-
-def _log_run(client: "MlflowClient", experiment_id: str, source: str, wanted: TrackedRun, known: "Run | None") -> None:
-    """Logs one run; sending the same again adds nothing, so that one that was begun is simply sent again."""
-    from mlflow.entities import Metric, Param
-
-    if _is_finished(known):
-        return
-    if known is None:
-        started_s = time.time() if wanted.started_s is None else wanted.started_s
-        tags = {
-            _ID: wanted.id,
-            _SOURCE: source,
-            **{f"{_PREFIX}{key}": _text(value) for key, value in wanted.tags.items()},
-        }
-        known = client.create_run(experiment_id, round(1000 * started_s), tags, run_name=_text(wanted.name))
-    run_id, at_ms = known.info.run_id, known.info.start_time
-    params = [Param(key, _text(value)) for key, value in wanted.params.items()]
-    for some in _batches(params):
-        client.log_batch(run_id, params=some)
-    points = [point for point in wanted.points if point.value is not None and math.isfinite(point.value)]
-    for some in _batches(points):
-        client.log_batch(run_id, metrics=[Metric(one.name, float(one.value or 0.0), at_ms, one.step) for one in some])
-    ended_s = time.time() if wanted.ended_s is None else wanted.ended_s
-    client.set_terminated(run_id, "FINISHED", round(1000 * ended_s))
+def _is_finished(run: "Run") -> bool:
+    return run.info.status == "FINISHED"
 
 
 def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -174,31 +262,20 @@ def _text(value: object) -> str:
     return printable(without_credentials(str(value)), _MAX_TEXT)
 
 
-def _server() -> str:
-    """The server, without a user, a password and a path; the kind of a place that is no server."""
-    uri = os.environ[URI_VARIABLE].strip()
-    return origin(uri) or urlsplit(uri).scheme
-
-
-def _in_words(error: BaseException) -> str:
-    """The system's own word for why it cannot be reached, or the first sentence of the error."""
-    for cause in reversed([*causes(error)]):  # the innermost first
-        if isinstance(cause, OSError) and cause.strerror:
-            return f"it cannot be reached ({printable(cause.strerror)})"
-        if type(cause).__name__ in ("ReadTimeoutError", "ReadTimeout", "ConnectTimeoutError", "ConnectTimeout"):
-            return "it does not answer in time"
-        if type(cause).__name__ == "ResponseError":  # urllib3's, after all tries: "too many 500 error responses"
-            return f"it gave {printable(str(cause), 80)}"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return printable(without_credentials(text), _MAX_REASON)
+def _explain_reading(error: Exception) -> str:
+    """Why a run's figures cannot be read, with the way out where there is one."""
+    text = describe(error) if isinstance(error, OSError) else " ".join(str(error).split()) or type(error).__name__
+    return printable(without_credentials(text), _MAX_READING)
 
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    added = [name for name in _ENVIRONMENT if name not in os.environ]
-    os.environ.update({name: _ENVIRONMENT[name] for name in added})
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update({name: _ENVIRONMENT[name] for name, value in before.items() if value is None})
     try:
         yield
     finally:
-        for name in added:
+        for name, value in before.items():
             os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from artifactscan import storage
 from artifactscan.storage.digest import digest
 from artifactscan.storage.parquet import read_table
-from artifactscan.telemetry.mlflow_runs import Point, TrackedRun
+from artifactscan.telemetry.mlflow_runs import Point, RunValues, TrackedRun
 from artifactscan.training.epoch_history import HISTORY
 
 _BY_EPOCH = [name for name in HISTORY.names if name not in ("run", "epoch", "best")]
@@ -25,17 +26,10 @@ def tracked_finetuning(root: str, record: Mapping[str, Any]) -> tuple[str, list[
 
 def _run_of(backbone: str, root: str, record: Mapping[str, Any]) -> TrackedRun:
     evaluations = record["evaluations"][backbone]
-    points, seconds = list(_figures(evaluations)), 0.0
-    history = storage.join(root, backbone, "history.parquet")
-    if storage.exists(history):  # a probe has no epochs
-        for row in read_table(history).to_pylist():
-            points += [Point(f"{row['run']}/{name}", row[name], row["epoch"]) for name in _BY_EPOCH]
-            seconds += row["seconds"]
-    now = time.time()
     return TrackedRun(
         id=backbone,
         name=f"finetune {backbone}",
-        points=points,
+        read_values=partial(_read_values, backbone, root, evaluations),
         params=record["settings"],
         tags={
             "job": "finetune",
@@ -47,9 +41,19 @@ def _run_of(backbone: str, root: str, record: Mapping[str, Any]) -> TrackedRun:
             "output": root,
             "version": record["versions"]["artifactscan"],
         },
-        started_s=now - seconds,
-        ended_s=now,
     )
+
+
+def _read_values(backbone: str, root: str, evaluations: Mapping[str, Mapping[str, Any]]) -> RunValues:
+    """Its end is now, its beginning so much earlier as its epochs took."""
+    points, seconds = list(_figures(evaluations)), 0.0
+    history = storage.join(root, backbone, "history.parquet")
+    if storage.exists(history):  # a probe has no epochs
+        for row in read_table(history).to_pylist():
+            points += [Point(f"{row['run']}/{name}", row[name], row["epoch"]) for name in _BY_EPOCH]
+            seconds += row["seconds"]
+    now = time.time()
+    return RunValues(points=points, started_s=now - seconds, ended_s=now)
 
 
 def _figures(evaluations: Mapping[str, Mapping[str, Any]]) -> Iterator[Point]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from checkpoints import CHECKPOINT
+from mlflow_stub import mlflow_stub
 from rich.console import Console
 
 from artifactscan.evaluation.thresholds import parse_aim
@@ -40,14 +41,31 @@ def test_unproven_labels_are_named() -> None:
     ]
 
 
-@pytest.mark.parametrize("lost", ["finetune.json", "history.parquet"])
-def test_what_mlflow_cannot_be_told_changes_no_result(tmp_path: Path, lost: str) -> None:
+@pytest.mark.parametrize("content", [None, b'{"digest": '])
+def test_what_mlflow_cannot_be_told_changes_no_result(tmp_path: Path, content: bytes | None) -> None:
     record = tmp_path / "finetune.json"
-    if lost == "history.parquet":
-        record.write_text(json.dumps({"digest": "d", "checkpoints": {"probe": "c"}, "evaluations": {"probe": {}}}))
-        (tmp_path / "probe").mkdir()
-        (tmp_path / "probe" / "history.parquet").write_bytes(b"PAR1")
+    if content is not None:
+        record.write_bytes(content)
     out = io.StringIO()
     log_to_mlflow("trainings", str(tmp_path), str(record), Console(file=out, width=400))
-    assert out.getvalue().startswith("no run was logged by MLflow: ") and lost in out.getvalue()
-    assert out.getvalue().endswith("; the same command sends them again\n")
+    assert out.getvalue().startswith(f"nothing was logged by MLflow, as {record} cannot be read: ")
+    assert out.getvalue().endswith("; the same command tries again\n")
+
+
+def test_a_history_that_is_damaged_keeps_no_other_backbone_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    common = {"digest": "d", "labels_digest": "l", "clips_digest": "c", "settings": {}}
+    common |= {"versions": {"artifactscan": "0"}}
+    backbones = {"checkpoints": {"small": "1", "probe": "2"}, "evaluations": {"small": {}, "probe": {}}}
+    (tmp_path / "finetune.json").write_text(json.dumps(common | backbones))
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "history.parquet").write_bytes(b"PAR1")
+    out = io.StringIO()
+    with mlflow_stub() as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        log_to_mlflow("nightly", str(tmp_path), str(tmp_path / "finetune.json"), Console(file=out, width=400))
+    assert [run.name for run in server.runs] == ["finetune probe"]
+    assert out.getvalue().startswith("finetune small was not logged by MLflow, as the figures cannot be read: table ")
+    assert out.getvalue().count("\n") == 1
