@@ -1,5 +1,7 @@
 """CSV as people and spreadsheets write it."""
 
+import csv
+import io
 import time
 from contextlib import suppress
 
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from artifactscan.storage.csv_text import CsvTextError, other_separator, read_text_cells, write_text_cells
 
-CELLS = st.none() | st.text(" \t\n\r\"',;=\\\u00a0aß0.", max_size=6)
+CELLS = st.none() | st.text(" \t\n\r\"',;=+-@\\\u00a0aß0.", max_size=6)
 
 
 def read(text: str | bytes) -> list[dict[str, str]]:
@@ -75,11 +77,23 @@ def test_a_table_with_other_columns_is_not_taken_for_another_separator() -> None
     assert other_separator(["uri;size_bytes"], ["uri"]) is not None
 
 
-@given(st.lists(st.tuples(st.text("aß ,\"'", min_size=1, max_size=5), CELLS, CELLS), max_size=4))
+@given(st.lists(st.tuples(st.text("aß ,\"'=-", min_size=1, max_size=5), CELLS, CELLS), max_size=4))
 def test_what_is_written_is_read(rows: list[tuple]) -> None:
     names = ["file", "n", "note"]
     found = read_text_cells(write_text_cells([names, *rows]), needed=["file", "n"])
     assert found.to_pylist() == [dict(zip(names, (cell or "" for cell in row), strict=True)) for row in rows]
+
+
+@given(st.text(" \t\r\n'=+-@\uff1da", min_size=1, max_size=8))
+def test_no_text_that_is_written_is_a_formula(text: str) -> None:
+    [_, [cell]] = csv.reader(io.StringIO(write_text_cells([["note"], [text]]).decode(), newline=""))
+    assert not cell.strip().startswith(tuple("=+-@\uff1d"))
+
+
+def test_texts_of_a_spreadsheet_that_are_no_formulas_are_read_as_they_were_meant() -> None:
+    assert read("file,n\n'=a.mp4,'-1\n") == [{"file": "=a.mp4", "n": "-1"}]
+    assert read("file,n\n'a'.mp4,'\n") == [{"file": "'a'.mp4", "n": "'"}]
+    assert write_text_cells([["file", "n"], ["-a.mp4", -1.5]]) == b"file,n\n'-a.mp4,-1.5\n"
 
 
 @pytest.mark.parametrize("cell", [" " * 300_000 + "x", '"' * 300_001, 'a"' * 150_000, '"a" x' * 60_000])

@@ -1,4 +1,7 @@
-"""CSV as people and spreadsheets write it: text cells without the spaces around them; other formats are named."""
+"""CSV as people and spreadsheets write and read it: text cells without the spaces around them, which are no formulas.
+
+Other formats are named.
+"""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -14,6 +17,10 @@ _CELL = re.compile(
 _SEPARATOR_LINE = re.compile(r"\A\s*sep=.\r?\n")
 """Tells Excel the separator; no part of the table."""
 _SHOWN_CHARS = 80
+_FORMULA = re.compile(r"[\s']*[=+\-@＝＋－＠]")  # noqa: RUF001 - spreadsheets take the full-width ones, too
+"""How a text begins that a spreadsheet may evaluate (OWASP, CSV injection), or that has been kept from it."""
+_AS_TEXT = "'"
+"""Before such a text; spreadsheets mark a cell as text by it."""
 
 
 class CsvTextError(ValueError):
@@ -23,7 +30,8 @@ class CsvTextError(ValueError):
 def read_text_cells(data: bytes, *, needed: Collection[str]) -> pa.Table:
     """All columns of a CSV as strings, without rows of empty cells only.
 
-    Spaces around a cell or a column's name are no part of it, unless they are in quotes. ``needed``: columns that the
+    Spaces around a cell or a column's name are no part of it, unless they are in quotes, nor is the apostrophe of
+    ``as_text_cell``. ``needed``: columns that the
     table has, by which another separator is noticed. CsvTextError for another separator or encoding, and for a row with
     another number of cells than there are columns; pa.ArrowException for what else is no CSV.
     """
@@ -50,13 +58,23 @@ def read_text_cells(data: bytes, *, needed: Collection[str]) -> pa.Table:
             f"the row {row.text[:_SHOWN_CHARS]!r} has {row.actual_columns} cells where the heading has "
             f"{row.expected_columns}; put a cell with a comma in quotes, and write decimals with a point"
         )
-    filled = [any(row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True)]
-    return table.filter(pa.array(filled, pa.bool_()))
+    columns = [[_from_text_cell(cell) for cell in column.to_pylist()] for column in table.columns]
+    filled = [any(row) for row in zip(*columns, strict=True)]
+    read = pa.table([pa.array(column, pa.string()) for column in columns], names=table.column_names)
+    return read.filter(pa.array(filled, pa.bool_()))
 
 
 def write_text_cells(rows: Iterable[Sequence[object]]) -> bytes:
-    """A CSV that ``read_text_cells`` reads as it was: cells with spaces around them are in quotes; None is empty."""
+    """A CSV that ``read_text_cells`` reads as it was, and whose texts no spreadsheet evaluates.
+
+    Cells with spaces around them are in quotes; None is empty.
+    """
     return "".join(f"{','.join(_quoted(cell) for cell in row)}\n" for row in rows).encode()
+
+
+def as_text_cell(text: str) -> str:
+    """``text`` with an apostrophe before it where a spreadsheet would take it for a formula."""
+    return _AS_TEXT + text if _FORMULA.match(text) else text
 
 
 def other_separator(names: Collection[str], needed: Collection[str]) -> str | None:
@@ -69,10 +87,14 @@ def other_separator(names: Collection[str], needed: Collection[str]) -> str | No
 
 
 def _quoted(cell: object) -> str:
-    text = "" if cell is None else str(cell)
+    text = as_text_cell(cell) if isinstance(cell, str) else "" if cell is None else str(cell)
     if text == text.strip() and not re.search('[",\r\n]', text):
         return text
     return '"' + text.replace('"', '""') + '"'
+
+
+def _from_text_cell(cell: str) -> str:
+    return cell[1:] if cell.startswith(_AS_TEXT) and _FORMULA.match(cell) else cell
 
 
 def _decode(data: bytes) -> str:

@@ -58,6 +58,6 @@ def test_any_name_comes_back_as_one_cell(path: str, reason: str) -> None:
     text = videos_csv(arrivals).decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert len(rows) == 2
-    assert rows[0]["path"].removeprefix("'") == printable(path).removeprefix("'")
+    assert rows[0]["path"] in (printable(path), f"'{printable(path)}")
     assert not rows[0]["path"].lstrip().startswith(("=", "+", "-", "@"))
     assert not rows[0]["reason"].lstrip().startswith(("=", "+", "-", "@", "\t", "\r"))

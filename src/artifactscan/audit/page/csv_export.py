@@ -7,10 +7,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from artifactscan.messages.text import printable
+from artifactscan.storage.csv_text import as_text_cell
 
 GROUP_SEPARATOR = "; "
 
-_STARTS_A_FORMULA = tuple("=+-@＝＋－＠")  # noqa: RUF001 — spreadsheets take the full-width ones, too
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -35,5 +35,4 @@ def videos_csv(arrivals: pa.Table) -> bytes:
 
 def cell(text: str) -> str:
     """``text`` as a cell that no spreadsheet evaluates."""
-    safe = printable(text)
-    return f"'{safe}" if safe.lstrip().startswith(_STARTS_A_FORMULA) else safe
+    return as_text_cell(printable(text))
