@@ -91,7 +91,7 @@ def test_what_an_image_without_a_tag_means_in_cvat() -> None:
         (b"\x00\x01", "export is damaged or not XML ("),
         (b"<coco/>", "export is not from CVAT: it holds <coco>, not <annotations>; export the task again as"),
         (BILLION_LAUGHS.encode(), "export is damaged or not XML (it declares a document type); export"),
-        (cvat('<track id="0" label="motion"/>'), "export holds tracks of a video, not tags of images; export"),
+        (cvat('<track id="0" label="motion"/>'), "export holds tracks of a video, and --index is of extracted"),
         (cvat(image("x.png", tag("motion"))), "export names the image 'x.png', which is not in the index"),
         (cvat(image("x.png")), "export has no tag on the image 'x.png'"),
         (cvat(image(NAMES[0], tag("blur"))), f"export gives the image '{NAMES[0]}' the label 'blur', which is none of"),
@@ -169,6 +169,10 @@ def test_label_studios_ratings_are_grades() -> None:
     [
         ([{"image": "x.png", "artifacts": "motion"}], "export: task 1 has no data, as in JSON-MIN exports; export the"),
         ([{"data": {"text": "x"}}], "export: task 1 names no image in data.frame or data.image; export the project"),
+        (
+            [{"data": {"video": "x"}}],
+            "export: task 1 is of a video, and --index is of extracted frames; give the index",
+        ),
         ([task("x.png", choices("motion"))], "export names the image '/data/upload/1/12345678-x.png', which is not in"),
         ([task("x.png")], "export names the image '/data/upload/1/12345678-x.png', which is not in the index; give"),
         ([task(NAMES[0], choices("blur"))], f"export gives the image '/data/upload/1/12345678-{NAMES[0]}' the"[:60]),
@@ -235,3 +239,5 @@ def test_fiftyone_files_that_cannot_be_used(labels: Any, classes: Any, said: str
 def test_fiftyone_files_that_are_not_json() -> None:
     assert refusal(read_fiftyone(b"{", LOOKUP)).startswith("export is damaged or not JSON (")
     assert refusal(read_fiftyone(b"[]", LOOKUP)).startswith("export has no object `labels`; export it again as")
+    said = "export is the samples.json of a dataset, and --index is of extracted frames; give the index of the export"
+    assert refusal(read_fiftyone(b'{"samples": []}', LOOKUP)).startswith(said)

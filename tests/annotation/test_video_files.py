@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from labelled import label_row
+from s3_server import S3Server
 
 from artifactscan.annotation.cvat import Untagged
 from artifactscan.annotation.cvat_tracks import read_cvat_tracks
@@ -17,9 +18,9 @@ from artifactscan.annotation.fiftyone_temporal import read_temporal_detections
 from artifactscan.annotation.label_studio_timeline import read_timelines
 from artifactscan.annotation.labelling_tools import import_labels
 from artifactscan.annotation.labels_table import LABELLED, write_labels
-from artifactscan.annotation.video_index import VIDEO_INDEX, VideoLookup, is_video_index
+from artifactscan.annotation.video_index import VIDEO_INDEX, VideoLookup
 from artifactscan.errors import UsageError
-from artifactscan.storage.parquet import write_table
+from artifactscan.storage.parquet import read_table, write_table
 
 FPS = 24.0
 FRAMES = [("day/a.mp4", 0), ("day/a.mp4", 12), ("day/a.mp4", 24), ("b.mp4", 0), ("c/x.mp4", 0), ("d/x.mp4", 0)]
@@ -39,7 +40,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def lookup(index: str) -> VideoLookup:
-    return VideoLookup(index, "export")
+    return VideoLookup(read_table(index), "export")
 
 
 def refusal(rows: Iterable[Any]) -> str:
@@ -105,6 +106,10 @@ def test_tasks_that_nobody_submitted_are_not_labelled(lookup: VideoLookup) -> No
     [
         ([task(None)], "export: task 1 names no clip in data.file; export the project again as JSON"),
         ([{"file": "b.mp4"}], "export: task 1 has no data, as in JSON-MIN exports; export"),
+        (
+            [{"data": {"image": "x.png", "frame": "frames/x.png", "file": "b.mp4"}, "annotations": [timeline()]}],
+            "export: task 1 is of no video, and --index is of exported events; give the index of the extraction",
+        ),
         (
             [task("e.mp4", timeline())],
             "export names the clip 'e.mp4', which is not in the index; give the index of the",
@@ -173,6 +178,7 @@ def test_events_are_labels_where_somebody_reviewed_them(lookup: VideoLookup) -> 
         (b"{", "export is damaged or not JSON ("),
         (b"[]", "export has no list `samples`; export the dataset again as FiftyOneDataset, and give its samples.json"),
         (b'{"samples": 3}', "export has no list `samples`; export"),
+        (b'{"labels": {}}', "export has labels of images, and --index is of exported events; give the index of the"),
         (b'{"samples": [3]}', "export: sample 1 has no field `file`; export the dataset again"),
         (b'{"samples": [{"filepath": "/clips/b.mp4"}]}', "export: sample 1 has no field `file`; export"),
         (b'{"samples": [{"file": "b.mp4", "tags": 7}]}', "export: sample 1 has another form than expected; export"),
@@ -274,7 +280,10 @@ def test_a_project_has_the_tracks_of_several_tasks(lookup: VideoLookup) -> None:
             b'<!DOCTYPE l [<!ENTITY a "a">]><annotations>&a;</annotations>',
             "export is damaged or not XML (it declares a",
         ),
-        (cvat('<image id="0" name="a.png"/>'), "export holds tags of images, not tracks of a video; export"),
+        (
+            cvat('<image id="0" name="a.png"/>'),
+            "export holds tags of images, and --index is of exported events; give the",
+        ),
         (cvat(), "export names no task in <meta>; export"),
         (
             cvat(meta(("e.mp4", "f.mp4")), REVIEWED),
@@ -310,13 +319,44 @@ def test_files_of_cvat_that_cannot_be_used(lookup: VideoLookup, data: bytes, sai
 # The index, and the import by it
 
 
-def test_an_index_of_videos_is_told_from_others(index: str, tmp_path: Path) -> None:
-    assert is_video_index(index)
-    write_table(pa.table({"image": ["a.png"]}), str(tmp_path / "other.parquet"))
-    (tmp_path / "text.parquet").write_text("no table")
-    assert not any(is_video_index(str(tmp_path / name)) for name in ("other.parquet", "text.parquet", "none.parquet"))
-    with pytest.raises(UsageError, match=r"^index .*other\.parquet cannot be read \(.*\); export the events again$"):
-        VideoLookup(str(tmp_path / "other.parquet"), "export")
+WANTED = "give the index.parquet of the extraction, or of the export of events, that was labelled"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none.parquet", f"is not there; {WANTED}"),
+        (
+            "text.parquet",
+            "is damaged, or no Parquet file (Parquet magic bytes not found in footer. Either the file is ",
+        ),
+        ("cut.parquet", "is damaged, or no Parquet file ("),
+        ("labels.parquet", f"is another table, without a column image; {WANTED}"),
+        ("typed.parquet", "is another table (Failed to parse string: 'x' as a scalar of type int32); give"),
+        ("folder", f"is a folder; {WANTED}"),
+        ("text.parquet/index.parquet", f"is not there; {WANTED}"),
+    ],
+)
+def test_an_index_that_cannot_be_used_is_named_by_its_cause(index: str, tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "text.parquet").write_text("no table, however long")
+    (tmp_path / "cut.parquet").write_bytes(Path(index).read_bytes()[:-40])
+    (tmp_path / "folder").mkdir()
+    write_labels(pa.Table.from_pylist(a_rows("0000", "0000", "0000"), LABELLED), str(tmp_path / "labels.parquet"))
+    columns = {one.name: ["x"] for one in VIDEO_INDEX}
+    write_table(pa.table(columns), str(tmp_path / "typed.parquet"))
+    (tmp_path / "project.json").write_text("[]")
+    with pytest.raises(UsageError) as raised:
+        import_labels("label-studio", str(tmp_path / "project.json"), str(tmp_path / name))
+    assert str(raised.value).startswith(f"index {tmp_path / name} {said}") and "\n" not in str(raised.value)
+
+
+def test_an_index_that_may_not_be_read_is_said(tmp_path: Path, s3: S3Server) -> None:
+    (tmp_path / "project.json").write_text("[]")
+    s3.faults.status("*", 403)
+    with pytest.raises(
+        UsageError, match=r"^index s3://\S+/index\.parquet cannot be read: access denied \(AccessDenied\)$"
+    ):
+        import_labels("label-studio", str(tmp_path / "project.json"), s3.uri("index.parquet"))
 
 
 def test_the_import_counts_what_nobody_labelled_and_takes_a_name(index: str, tmp_path: Path) -> None:

@@ -76,7 +76,10 @@ def read_cvat(data: bytes, lookup: FrameLookup, *, untagged: Untagged) -> Iterat
     source, labelled, skipped = lookup.source, set(), set()
     root = parse_cvat(data, source, _WAY_OUT)
     if root.find("track") is not None:
-        raise UsageError(f"{source} holds tracks of a video, not tags of images; {_WAY_OUT}")
+        raise UsageError(
+            f"{source} holds tracks of a video, and --index is of extracted frames; give the index of the export of "
+            f"events, or {_WAY_OUT}"
+        )
     for image in root.iter("image"):
         name = image.get("name") or ""
         if shape := next((child.tag for child in image if child.tag in _SHAPES), None):

@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from artifactscan.annotation.cvat import Untagged, parse_cvat, text_attribute
-from artifactscan.annotation.video_index import Segment, VideoLookup
+from artifactscan.annotation.video_index import LabelledSegment, VideoLookup
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 from artifactscan.messages.text import printable
@@ -36,7 +36,7 @@ class _Task:
 
     names: tuple[str | None, ...]
     assignee: str | None
-    segments: list[Segment] = field(default_factory=list)
+    segments: list[LabelledSegment] = field(default_factory=list)
     reviewed_by: list[str | None] = field(default_factory=list)
     """One entry for each REVIEWED."""
 
@@ -66,7 +66,10 @@ def read_cvat_tracks(data: bytes, lookup: VideoLookup, *, untagged: Untagged) ->
 
 def _read_tasks(root: ElementTree.Element, source: str) -> list[_Task]:
     if root.find("image") is not None:
-        raise UsageError(f"{source} holds tags of images, not tracks of a video; {_WAY_OUT}")
+        raise UsageError(
+            f"{source} holds tags of images, and --index is of exported events; give the index of the extraction, or "
+            f"{_WAY_OUT}"
+        )
     found = list(root.iterfind("meta//task")) or list(root.iterfind("meta/job"))
     if not found:
         raise UsageError(f"{source} names no task in <meta>; {_WAY_OUT}")
@@ -84,7 +87,7 @@ def _read_tasks(root: ElementTree.Element, source: str) -> list[_Task]:
             task.reviewed_by += sorted(names) or [None]
             continue
         try:
-            task.segments += [Segment(label, first, last) for first, last in _visible(track)]
+            task.segments += [LabelledSegment(label, first, last) for first, last in _visible(track)]
         except ValueError:
             raise UsageError(f"{source} has a track {printable(label, 40)} without frame numbers; {_WAY_OUT}") from None
     return tasks

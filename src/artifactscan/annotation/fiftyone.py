@@ -59,6 +59,7 @@ def read_fiftyone(data: bytes, lookup: FrameLookup) -> Iterator[dict[str, Any] |
     UsageError for a damaged file, another format, an unknown image or label, and grades that FrameLookup.row refuses.
     """
     source = lookup.source
+    dataset = None
     try:
         dataset = json.loads(data)
         classes, targets = dataset.get("classes"), dataset["labels"]
@@ -66,6 +67,11 @@ def read_fiftyone(data: bytes, lookup: FrameLookup) -> Iterator[dict[str, Any] |
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{source} is damaged or not JSON ({error}); {_WAY_OUT}") from None
     except (AttributeError, KeyError, TypeError):
+        if isinstance(dataset, dict) and "samples" in dataset:
+            raise UsageError(
+                f"{source} is the samples.json of a dataset, and --index is of extracted frames; give the index of the "
+                f"export of events, or {_WAY_OUT}"
+            ) from None
         raise UsageError(f"{source} has no object `labels`; {_WAY_OUT}") from None
     for image, target in entries:
         if target is None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from artifactscan.annotation.video_index import Segment, VideoLookup
+from artifactscan.annotation.video_index import LabelledSegment, VideoLookup
 from artifactscan.errors import UsageError
 
 EVENTS_FIELD, LABELS_FIELD, SCORES_FIELD = "events", "labels", "scores"
@@ -48,21 +48,25 @@ def read_temporal_detections(data: bytes, lookup: VideoLookup) -> Iterator[dict[
 
 def _samples(data: bytes, source: str) -> list[dict[str, Any]]:
     try:
-        samples = json.loads(data)["samples"]
+        dataset = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{source} is damaged or not JSON ({error}); {_WAY_OUT}") from None
-    except (KeyError, TypeError):
-        raise UsageError(f"{source} has no list `samples`; {_WAY_OUT}") from None
-    if not isinstance(samples, list):
-        raise UsageError(f"{source} has no list `samples`; {_WAY_OUT}")
-    return samples
+    samples = dataset.get("samples") if isinstance(dataset, dict) else None
+    if isinstance(samples, list):
+        return samples
+    if isinstance(dataset, dict) and "labels" in dataset:
+        raise UsageError(
+            f"{source} has labels of images, and --index is of exported events; give the index of the extraction, or "
+            f"{_WAY_OUT}"
+        )
+    raise UsageError(f"{source} has no list `samples`; {_WAY_OUT}")
 
 
 def _reviewer(tag: str) -> str | None:
     return tag.partition(":")[2].strip() or None
 
 
-def _segments(field: Mapping[str, Any] | None) -> Iterator[Segment]:
+def _segments(field: Mapping[str, Any] | None) -> Iterator[LabelledSegment]:
     for detection in (field or {}).get("detections") or []:
         first, last = detection["support"]
-        yield Segment(str(detection["label"]), int(first) - FIRST_FRAME, int(last) - FIRST_FRAME)
+        yield LabelledSegment(str(detection["label"]), int(first) - FIRST_FRAME, int(last) - FIRST_FRAME)

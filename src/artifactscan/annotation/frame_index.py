@@ -10,12 +10,11 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from artifactscan import storage
+from artifactscan.annotation.index_file import read_index_file
 from artifactscan.annotation.merge_rows import labels_of_severities
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, MAX_SEVERITY, SCORE_COLUMNS, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
-from artifactscan.storage.parquet import arrow_reason, read_table
 
 INDEX = pa.schema(
     [
@@ -59,15 +58,7 @@ def image_name(file: str, video_id: str, frame_index: int, suffix: str) -> str:
 
 def read_index(uri: str) -> pa.Table:
     """Reads the INDEX that an extraction wrote; UsageError for any other file."""
-    uri = storage.normalise(uri)
-    try:
-        table = read_table(uri)
-        return table.select(INDEX.names).cast(INDEX)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"index {uri} is not there; give that of `artifactscan extract`") from None
-    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        said = arrow_reason(error)
-        raise UsageError(f"index {uri} cannot be read ({said}); give that of `artifactscan extract`") from None
+    return read_index_file(uri, INDEX, wanted="the index.parquet of `artifactscan extract`")
 
 
 class FrameLookup:

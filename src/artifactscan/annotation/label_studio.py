@@ -20,6 +20,8 @@ from artifactscan.labels import LABELS, MAX_SEVERITY, SCORE_COLUMNS
 CHOICES, NOTE, FRAME = "artifacts", "note", "frame"
 """Names of two controls and of the image in the labelling configuration; results refer to them. The ratings are named
 by SEVERITY_COLUMNS."""
+VIDEO = "video"
+"""The name of the video in the labelling configuration of a timeline; tasks have its address under it."""
 ID_CHARS = 10
 """Length of a result's id, as Label Studio makes them."""
 
@@ -108,6 +110,11 @@ def read_label_studio(data: bytes, lookup: FrameLookup) -> Iterator[dict[str, An
     source = lookup.source
     for number, task in read_tasks(data, source):
         image = task["data"].get(FRAME) or task["data"].get("image")
+        if image is None and VIDEO in task["data"]:
+            raise UsageError(
+                f"{source}: task {number} is of a video, and --index is of extracted frames; give the index of the "
+                "export of events"
+            )
         if not isinstance(image, str):
             raise UsageError(f"{source}: task {number} names no image in data.{FRAME} or data.image; {WAY_OUT}")
         try:

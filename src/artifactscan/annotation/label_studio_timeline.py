@@ -14,18 +14,19 @@ import numpy as np
 from artifactscan.annotation.label_studio import (
     HINTS,
     NOTE,
+    VIDEO,
     WAY_OUT,
     annotator_of,
     not_understood,
     read_tasks,
     submitted_annotations,
 )
-from artifactscan.annotation.video_index import Segment, VideoLookup
+from artifactscan.annotation.video_index import LabelledSegment, VideoLookup
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
 
-VIDEO, TIMELINE = "video", "events"
-"""Names of the video and of its control in the labelling configuration; results refer to them."""
+TIMELINE = "events"
+"""The name of the video's control in the labelling configuration; results refer to it."""
 DEFAULT_FPS = 24.0
 """The rate of a timeline whose clip has none that is known; that of Label Studio too."""
 _COLOURS = {"boundary": "#d1495b", "texture": "#edae49", "motion": "#00798c", "object": "#5b5f97"}
@@ -75,6 +76,11 @@ def read_timelines(data: bytes, lookup: VideoLookup) -> Iterator[dict[str, Any] 
         file = task["data"].get("file")
         if not isinstance(file, str):
             raise UsageError(f"{lookup.source}: task {number} names no clip in data.file; {WAY_OUT}")
+        if VIDEO not in task["data"]:  # its annotations would be read as segments of which there are none
+            raise UsageError(
+                f"{lookup.source}: task {number} is of no video, and --index is of exported events; give the index of "
+                "the extraction"
+            )
         clip = lookup.find(file)
         try:
             answers = [(list(_segments(one["result"])), one) for one in submitted_annotations(task)]
@@ -89,13 +95,13 @@ def read_timelines(data: bytes, lookup: VideoLookup) -> Iterator[dict[str, Any] 
             yield from [None] * len(at)
 
 
-def _segments(result: Iterable[Mapping[str, Any]]) -> Iterator[Segment]:
+def _segments(result: Iterable[Mapping[str, Any]]) -> Iterator[LabelledSegment]:
     for part in result:
         if part["type"] == "timelinelabels":
             value = part["value"]
             for label in value["timelinelabels"]:
                 for stretch in value["ranges"]:
-                    yield Segment(str(label), int(stretch["start"]), int(stretch["end"]))
+                    yield LabelledSegment(str(label), int(stretch["start"]), int(stretch["end"]))
 
 
 def _notes(result: Iterable[Mapping[str, Any]]) -> Iterator[str]:

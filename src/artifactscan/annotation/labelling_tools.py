@@ -10,11 +10,12 @@ from artifactscan.annotation.cvat import Untagged, read_cvat, write_cvat
 from artifactscan.annotation.cvat_tracks import read_cvat_tracks
 from artifactscan.annotation.fiftyone import read_fiftyone, write_fiftyone
 from artifactscan.annotation.fiftyone_temporal import read_temporal_detections
-from artifactscan.annotation.frame_index import FrameLookup, read_index
+from artifactscan.annotation.frame_index import INDEX, FrameLookup
+from artifactscan.annotation.index_file import read_index_file
 from artifactscan.annotation.label_studio import read_label_studio, write_label_studio
 from artifactscan.annotation.label_studio_timeline import read_timelines
 from artifactscan.annotation.labels_table import LABELLED, Rule, merge_labels, read_filled_labels
-from artifactscan.annotation.video_index import VideoLookup, is_video_index
+from artifactscan.annotation.video_index import VIDEO_INDEX, VideoLookup
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SCORE_COLUMNS, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
@@ -78,14 +79,16 @@ def import_labels(
     """Reads what a tool exported; returns LABELLED rows and the number of frames that nobody labelled yet.
 
     By the index of an extraction these are labels of images; by that of an export of events, segments of videos, which
-    become labels of the sampled frames of each clip that somebody looked at.
+    become labels of the sampled frames of each clip that somebody looked at. Each is refused with an index of the
+    other.
+
     A frame that several people labelled has a row for each, unless ``rule`` merges them. ``annotator`` replaces the
     names from the tool; ``untagged`` is for CVAT. Where a tool's file has grades, frames without a label have grade 0
     for all of them, as tools store nothing for these. UsageError for a file that cannot be read or is damaged, for an
     unknown image or label, for grades outside 0 to MAX_SEVERITY or of some labels only, and where one annotator labels
     or grades a frame in two ways.
     """
-    lookup = VideoLookup(index_uri, source) if is_video_index(index_uri) else FrameLookup(read_index(index_uri), source)
+    lookup = _find_lookup(index_uri, source)
     if tool == "csv":
         table, unlabelled = read_filled_labels(source, numbered=True)
         for file, frame_index in zip(table["file"].to_pylist(), table["frame_index"].to_pylist(), strict=True):
@@ -113,6 +116,12 @@ def import_labels(
             f"{error}; --annotator {annotator} has replaced the names in the file ({shown}): without it they are kept"
         ) from None
     return table.select(LABELLED.names), unlabelled
+
+
+def _find_lookup(index_uri: str, source: str) -> FrameLookup | VideoLookup:
+    wanted = "the index.parquet of the extraction, or of the export of events, that was labelled"
+    index = read_index_file(index_uri, INDEX, VIDEO_INDEX, wanted=wanted)
+    return FrameLookup(index, source) if index.schema.names == INDEX.names else VideoLookup(index, source)
 
 
 def _rows(

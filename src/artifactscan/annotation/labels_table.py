@@ -43,7 +43,7 @@ JUDGE_PREFIX = "judge:"
 """What the annotator of a judge's labels begins with; merged rows name their annotators with SEVERAL between them."""
 ROW = "row"
 """Column with the number of a row in the file that it was read from, counted from 1; no part of LABELLED."""
-LABELS_NAME = "labels.parquet"
+HUB_LABELS_NAME = "labels.parquet"
 """Of a labels table on a model hub."""
 _MAX_FRAME_INDEX = 2**31 - 1
 _LOOKUP_THREADS = 32
@@ -52,7 +52,7 @@ _LOOKUP_THREADS = 32
 def read_labels(uri: str, *, rule: Rule = "error") -> pa.Table:
     """Reads labels from a .csv or .parquet file, local or s3://, and returns LABELLED rows sorted by frame.
 
-    From a model hub too: hf://datasets/org/name@revision/FILE, FILE being LABELS_NAME where none is named.
+    From a model hub too: hf://datasets/org/name@revision/FILE, FILE being HUB_LABELS_NAME where none is named.
     Other columns are ignored, and spaces around the cells of a CSV, unless they are in quotes. A row with severities
     needs no labels: they are 1 from SEVERITY_POSITIVE on. Rows of one frame with the same labels are merged; ``rule``
     is for those that differ. UsageError, naming the file and the row, for a file that cannot be read, a missing column
@@ -158,7 +158,7 @@ def check_against_clips(table: pa.Table, clips: str) -> dict[str, str]:
 
 def _read_rows(uri: str) -> list[tuple[int, dict[str, Any]]]:
     """The unchecked rows of a .csv or .parquet file with their numbers; UsageError for a file that is neither."""
-    path = hub.fetch_file(uri, "dataset", default=LABELS_NAME) if storage.is_hub(uri) else storage.normalise(uri)
+    path = hub.fetch_file(uri, "dataset", default=HUB_LABELS_NAME) if storage.is_hub(uri) else storage.normalise(uri)
     try:
         table = _read(path)
     except (pa.ArrowException, CsvTextError, OSError) as error:

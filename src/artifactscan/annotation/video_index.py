@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from artifactscan import storage
 from artifactscan.annotation.frame_index import not_in_the_index
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SEVERITY_COLUMNS
 from artifactscan.messages.text import printable
-from artifactscan.storage.parquet import arrow_reason, read_schema, read_table
 
 VIDEO_INDEX = pa.schema(
     [
@@ -35,7 +33,7 @@ folder of the file that is of this clip alone, null where a target has none."""
 INDEX_NAME = "index.parquet"
 
 
-class Segment(NamedTuple):
+class LabelledSegment(NamedTuple):
     """A stretch of a clip with a label; ``first`` and ``last`` belong to it and count frames as the tool does."""
 
     label: str
@@ -55,25 +53,13 @@ class Clip:
     fps: float | None
 
 
-def is_video_index(uri: str) -> bool:
-    """Whether the Parquet file is a VIDEO_INDEX; False for any other, and where there is none."""
-    try:
-        return set(VIDEO_INDEX.names) <= set(read_schema(storage.normalise(uri)).names)
-    except (pa.ArrowException, OSError):
-        return False
-
-
 class VideoLookup:
     """Finds the clips of a VIDEO_INDEX by the names that labelling tools return."""
 
-    def __init__(self, uri: str, source: str):
-        """Reads the index; ``source``: the file that the names come from, for errors. UsageError for another file."""
+    def __init__(self, index: pa.Table, source: str):
+        """``index``: a VIDEO_INDEX; ``source``: the file that the names come from, for errors."""
         self.source = source
-        try:
-            table = read_table(storage.normalise(uri), VIDEO_INDEX.names).select(VIDEO_INDEX.names).cast(VIDEO_INDEX)
-        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-            raise UsageError(f"index {uri} cannot be read ({arrow_reason(error)}); export the events again") from None
-        self._table = table
+        self._table = table = index
         codes = table["file"].combine_chunks().dictionary_encode()
         numbers = codes.indices.to_numpy(zero_copy_only=False)
         starts = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]]) if len(numbers) else np.zeros(0, np.int64)
@@ -131,7 +117,7 @@ class VideoLookup:
         self,
         clip: Clip,
         numbers: np.ndarray,
-        segments: Iterable[Segment],
+        segments: Iterable[LabelledSegment],
         *,
         annotator: str | None = None,
         note: str | None = None,

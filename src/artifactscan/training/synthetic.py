@@ -11,7 +11,7 @@ from artifactscan.leftovers.temporary_folders import temporary_folder
 from artifactscan.synthesis.corpus import SynthesisSettings, write_corpus
 from artifactscan.training.labelled_frames import LabelledFrames, load_labelled_frames
 
-LABELS_NAME = "labels.csv"
+SYNTHETIC_LABELS_NAME = "labels.csv"
 FILE_PREFIX = "synthetic:"
 """Before the ``file`` of a synthetic clip, which keeps it apart from the user's clips."""
 
@@ -22,7 +22,7 @@ def write_synthetic_clips(folder: str, pairs: int, *, seed: int) -> str:
     Pairs share their content, so that labels cannot be predicted from it. labels.csv is written last.
     UsageError where the clips cannot be written.
     """
-    labels = storage.join(folder, LABELS_NAME)
+    labels = storage.join(folder, SYNTHETIC_LABELS_NAME)
     if storage.exists(labels):
         return labels
     with temporary_folder() as here:
@@ -30,7 +30,7 @@ def write_synthetic_clips(folder: str, pairs: int, *, seed: int) -> str:
         for path in write_corpus(settings):
             storage.write_bytes(storage.join(folder, path.relative_to(here).as_posix()), path.read_bytes())
             path.unlink()
-        storage.write_bytes(labels, Path(here, LABELS_NAME).read_bytes())
+        storage.write_bytes(labels, Path(here, SYNTHETIC_LABELS_NAME).read_bytes())
     return labels
 
 
