@@ -174,7 +174,7 @@ def _export(settings: ExportSettings) -> None:
 
 
 def _push(settings: CheckpointPushSettings) -> None:
-    from artifactscan.model.checkpoint import MODEL_CARD_NAME, checkpoint_files, load_checkpoint
+    from artifactscan.model.checkpoint import MODEL_CARD_NAME, checkpoint_files, is_card, load_checkpoint
     from artifactscan.model.exported_graph import GRAPH_NAMES
     from artifactscan.model.model_card import model_card
     from artifactscan.storage import hub
@@ -191,6 +191,7 @@ def _push(settings: CheckpointPushSettings) -> None:
         message=settings.message or f"artifactscan checkpoint {checkpoint.name}",
         private=settings.private,
         remove=[name for name in GRAPH_NAMES if name not in files],  # one of another checkpoint would be refused
+        recognised={CARD_NAME: is_card},
     )
     for note in pushed.notes:
         print(printable(note))

@@ -100,6 +100,35 @@ def test_a_folder_with_something_else_is_not_written_over(
     assert [path.name for path in (tmp_path / "set").iterdir()] == ["README.md"]
 
 
+def test_a_folder_of_clips_gets_no_card(labels: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/a.mp4").write_bytes(b"x")
+    assert push("--labels", labels, "--to", str(tmp_path / "clips")) == 2
+    assert capsys.readouterr().err.endswith("/clips holds something else (a.mp4); give a folder of its own\n")
+    assert [path.name for path in (tmp_path / "clips").iterdir()] == ["a.mp4"]
+    assert push("--labels", labels, "--to", str(tmp_path / "clips" / "a.mp4")) == 2
+    assert "this is a bug" not in capsys.readouterr().err
+
+
+def test_a_dataset_of_something_else_is_not_written_over(
+    labels: str, hub: HubServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = {"README.md": b"# my pictures", "data/train.parquet": b"PAR1"}
+    hub.commit("datasets/org/set", there)
+    assert push("--labels", labels, "--to", "hf://datasets/org/set") == 2
+    assert (
+        "hf://datasets/org/set holds something else (README.md, data/train.parquet), and a" in capsys.readouterr().err
+    )
+    assert hub.repos["datasets/org/set"].files == there
+    assert push("--labels", labels, "--to", "hf://datasets/org/set/labels") == 0
+    assert push("--labels", labels, "--to", "hf://datasets/org/set/labels", "--license", "mit") == 0, "one of ours"
+    assert set(hub.repos["datasets/org/set"].files) == {*there, "labels/README.md", "labels/labels.parquet"}
+    card = hub.repos["datasets/org/set"].files["labels/README.md"].decode()
+    assert "--labels hf://datasets/org/set/labels/labels.parquet --clips" in card
+    assert 'datasets.load_dataset("org/set", data_dir="labels", split="train")' in card
+    assert read_labels("hf://datasets/org/set/labels/labels.parquet", rule="keep").num_rows == 3
+
+
 def test_labels_on_a_hub_need_their_clips(labels: str, hub: HubServer, tmp_path: Path) -> None:
     push("--labels", labels, "--to", "hf://datasets/org/set")
     (tmp_path / "clips").mkdir()

@@ -135,6 +135,25 @@ def test_a_push_says_what_is_wrong_and_does_nothing(
     assert hub.repos == {}
 
 
+def test_a_model_of_something_else_is_not_written_over(
+    folder: str, hub: HubServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = {"README.md": b"---\ntags: [diffusers]\n---\n# theirs", "model.safetensors": b"theirs"}
+    hub.commit("org/theirs", there)
+    assert main(["push", "--checkpoint", folder, "--to", "hf://org/theirs"]) == 2
+    assert "hf://org/theirs holds something else (README.md, model.safetensors), and a" in capsys.readouterr().err
+    assert hub.repos["org/theirs"].files == there
+
+
+@pytest.mark.parametrize("readme", [{}, {"README.md": b"# written by hand"}])
+def test_a_checkpoint_that_was_uploaded_otherwise_is_known_by_its_card(
+    folder: str, hub: HubServer, readme: dict[str, bytes]
+) -> None:
+    hub.commit("org/name", checkpoint_files(CHECKPOINT) | readme)
+    assert main(["push", "--checkpoint", folder, "--to", "hf://org/name"]) == 0
+    assert ModelCard(hub.repos["org/name"].files["README.md"].decode()).data.library_name == "artifactscan"
+
+
 def test_a_push_into_a_hub_that_fails_ends_with_3(
     folder: str, hub: HubServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,20 +1,26 @@
 """Repositories of a model hub: pinned to commits, checked, and written in one commit; every refusal is one sentence."""
 
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from authority import make_authority
 from hub_env import hub_env
 from hub_server import HANG_UP, READER, WRITER, HubServer
+from loopback import QuietHandler, serving
+from rest_server import rest_server
 
 from artifactscan import storage
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.storage import hub as hub_access
 from artifactscan.storage.hub import fetch_file, fetch_folder, pin, push, repository
 
-CARD, WEIGHTS = "card.json", "model.safetensors"
+CARD, WEIGHTS, README = "card.json", "model.safetensors", "README.md"
+OUR_CARD = b"---\ntags:\n- artifactscan\n---\n# a checkpoint\n"
 NAMES = (CARD, WEIGHTS)
+OURS = {CARD: lambda data: True}
 FILES = {CARD: b'{"a": 1}', WEIGHTS: bytes(range(256)) * 40}
 OTHERS = {"pytorch_model.bin": b"pickle", "README.md": b"# read me", "model.pkl": b"pickle"}
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
@@ -102,7 +108,10 @@ def test_a_hub_that_is_gone_is_not_replaced_by_memory_in_silence() -> None:
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("hf://org/none", "has no such repository, or it is private; check the name, and set HF_TOKEN, or log in"),
+        (
+            "hf://org/none",
+            "has no such repository, or the token may not see it; check the name, or put another one into HF_TOKEN",
+        ),
         ("hf://org/name@gone", "the repository has no such revision; give a branch, a tag or a commit of it"),
         (f"hf://org/name@{'0' * 40}", "the repository has no such revision"),
     ],
@@ -122,6 +131,7 @@ def test_a_private_repository_needs_a_token(hub: HubServer) -> None:
     with hub_env({"HF_TOKEN": "hf_revoked"}):
         said = refusal(lambda: pin("hf://org/name"))
     assert f"the hub at {hub.endpoint} does not accept the token" in said and "hf_revoked" not in said
+    assert said.endswith("; put another one into HF_TOKEN")
 
 
 def test_a_gated_repository_says_where_to_ask(hub: HubServer) -> None:
@@ -134,8 +144,10 @@ def test_a_gated_repository_says_where_to_ask(hub: HubServer) -> None:
     ("status", "said"),
     [
         (500, "answered 500 (broken); give the same command again"),
-        (429, "answered 429"),
-        (403, "the token may not read it (broken)"),
+        (429, "answered 429 (broken); give the same command again in some minutes"),
+        (403, "the token may not read it (broken); put another one into HF_TOKEN that may"),
+        (404, "answered 404 (broken); check HF_ENDPOINT: it may be no hub"),
+        (412, "answered 412 (broken); give the same command again"),
         (418, "answered 418 (broken)"),
         (HANG_UP, "cannot be reached, or hung up (RemoteProtocolError"),
     ],
@@ -165,7 +177,10 @@ def test_a_download_that_is_cut_off_is_resumed(hub: HubServer) -> None:
 def test_files_that_arrived_before_the_hub_went_away_are_kept(hub: HubServer) -> None:
     hub.commit("org/name", FILES)
     hub.faults.status("lfs/*", 404)
-    assert "answered 404" in refusal(lambda: fetched("hf://org/name"))
+    said = refusal(lambda: fetched("hf://org/name"))
+    assert said.endswith(
+        f"the storage of the hub at {hub.endpoint}, {hub.storage}, answered 404; tell whoever runs the hub"
+    )
     hub.faults.clear()
     assert fetched("hf://org/name") == FILES
     assert not [request for request in hub.requests if request.method == "GET" and request.key.endswith(CARD)]
@@ -204,7 +219,7 @@ def test_a_cache_that_cannot_be_written_is_said(hub: HubServer, tmp_path: Path) 
     hub.commit("org/name", FILES)
     (tmp_path / "file").write_text("")
     with hub_env({"HF_HOME": str(tmp_path / "file")}):
-        assert f"{tmp_path}/file must be writable and have room" in refusal(lambda: fetched("hf://org/name"))
+        assert f"{tmp_path}/file/hub must be writable and have room" in refusal(lambda: fetched("hf://org/name"))
 
 
 @pytest.mark.parametrize(
@@ -237,17 +252,83 @@ def test_a_push_is_one_commit_and_the_same_again_is_none(hub: HubServer) -> None
     assert {name: repo.files[name] for name in FILES} == FILES
     assert first == hub_access.Pushed(uri=f"hf://org/name@{repo.branches['main']}", is_new=True)
     hub.requests.clear()
-    assert push("hf://org/name@main", FILES, "model", message="two") == hub_access.Pushed(uri=first.uri, is_new=False)
+    again = push("hf://org/name@main", FILES, "model", message="two", recognised=OURS)
+    assert again == hub_access.Pushed(uri=first.uri, is_new=False)
     assert len(repo.messages) == 2 and "PUT" not in {request.method for request in hub.requests}
     changed = {**FILES, CARD: b"{}"}
-    assert push("hf://org/name", changed, "model", message="three", remove=[WEIGHTS, "none"]).is_new
+    assert push("hf://org/name", changed, "model", message="three", remove=["none"], recognised=OURS).is_new
     assert repo.messages[2:] == ["three"]
 
 
 def test_a_push_removes_what_it_does_not_have(hub: HubServer) -> None:
-    hub.commit("org/name", {**FILES, "graph.json": b"{}"})
-    push("hf://org/name", FILES, "model", message="m", remove=["graph.json", "graph.xml"])
-    assert hub.repos["org/name"].files == FILES
+    for folder in ("", "small/"):
+        hub.commit("org/name", {f"{folder}{name}": data for name, data in {**FILES, "graph.json": b"{}"}.items()})
+        uri = f"hf://org/name/{folder}".rstrip("/")
+        push(uri, FILES, "model", message="m", remove=["graph.json", "graph.xml"], recognised=OURS)
+    assert hub.repos["org/name"].files == FILES | {f"small/{name}": data for name, data in FILES.items()}
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        {},
+        {".gitattributes": b"x"},
+        {README: b"---\nlicense: mit\n---\n"},
+        {README: OUR_CARD, "notes.txt": b"mine"},
+        {CARD: b"{}", README: b"# written by hand"},
+    ],
+    ids=["empty", "new", "licence", "ours", "by hand"],
+)
+def test_a_push_goes_to_an_empty_place_or_to_one_of_ours(hub: HubServer, there: dict[str, bytes]) -> None:
+    hub.commit("org/name", there)
+    assert push("hf://org/name", FILES, "model", message="m", recognised=OURS).is_new
+    assert hub.repos["org/name"].files == there | FILES
+
+
+@pytest.mark.parametrize(
+    ("there", "shown"),
+    [
+        ({README: b"# my model", WEIGHTS: b"other"}, "README.md, model.safetensors"),
+        (
+            {README: b"---\ntags: [diffusers]\n---\n"} | {f"unet/{n}": b"1" for n in range(3)},
+            "README.md, unet/0, unet/1, …",
+        ),
+        ({README: b"---\ntags: [\n---\n# not YAML"}, "README.md"),
+        ({"notes\x1b.txt": b"mine"}, "notes\\x1b.txt"),
+        ({CARD: b"[1]"}, "card.json"),
+    ],
+    ids=["a model", "a pipeline", "a damaged card", "files", "another card.json"],
+)
+def test_a_push_writes_over_nothing_else(hub: HubServer, there: dict[str, bytes], shown: str) -> None:
+    hub.commit("org/name", there)
+    said = refusal(
+        lambda: push("hf://org/name", FILES, "model", message="m", recognised={CARD: lambda data: data == b"{}"})
+    )
+    assert said == (
+        f"hf://org/name holds something else ({shown}), and a push would mix with it; give a repository of its own, or "
+        "a folder of this one, such as hf://org/name/artifactscan"
+    )
+    assert hub.repos["org/name"].files == there
+    assert push("hf://org/name/mine", FILES, "model", message="m").is_new
+    assert hub.repos["org/name"].files == there | {f"mine/{name}": data for name, data in FILES.items()}
+
+
+def test_a_commit_that_comes_in_between_is_not_written_over(hub: HubServer) -> None:
+    """Whoever made it may have put something else there."""
+    hub.commit("org/name", {README: OUR_CARD})
+
+    def in_between(data: bytes) -> bool:
+        hub.commit("org/name", {WEIGHTS: b"other"})
+        return True
+
+    hub.commit("org/name", {README: b"# by hand", CARD: b"{}"})
+    said = refusal(
+        lambda: push("hf://org/name", FILES, "model", message="m", recognised={CARD: in_between}), CutOffError
+    )
+    assert said.endswith(
+        "answered 412 (A commit has happened since. Please refresh and try again.); give the same command again"
+    )
+    assert hub.repos["org/name"].files[WEIGHTS] == b"other"
 
 
 def test_private_work_is_not_pushed_to_a_public_repository(hub: HubServer) -> None:
@@ -255,6 +336,112 @@ def test_private_work_is_not_pushed_to_a_public_repository(hub: HubServer) -> No
     said = refusal(lambda: push("hf://org/name", FILES, "model", message="m", private=True))
     assert said == "hf://org/name is there already, and public; make it private on the hub, or leave out --private"
     assert hub.repos["org/name"].files == {}
+
+
+NO_ADDRESSES = ["garbage", "ftp://hub", "http://", "http://host:port", "http://host:0", "/hub"]
+
+
+@pytest.mark.parametrize("endpoint", NO_ADDRESSES)
+def test_an_endpoint_that_is_no_address_is_wrong_usage(hub: HubServer, endpoint: str) -> None:
+    with hub_env({"HF_ENDPOINT": endpoint}):
+        for act, what in (
+            (lambda: pin("hf://org/name"), "read"),
+            (lambda: fetched(f"hf://org/name@{'0' * 40}"), "read"),
+            (lambda: push("hf://org/name", FILES, "model", message="m"), "written"),
+        ):
+            said = refusal(act)
+            assert f" cannot be {what}: HF_ENDPOINT is '{endpoint.rstrip('/')}', which is no address of a hub; " in said
+            assert said.endswith("set it to one like https://huggingface.co, or unset it")
+
+
+def test_an_endpoint_with_which_the_client_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://[hub")
+    assert refusal(lambda: pin("hf://org/name")).startswith(
+        "hf://org/name cannot be used: HF_ENDPOINT is 'http://[hub', which is no address of a hub; set it to one like"
+    )
+
+
+def test_an_endpoint_of_something_else_is_wrong_usage(hub: HubServer) -> None:
+    with rest_server() as page:
+        page.status, page.body = 200, b"<html>welcome</html>"
+        with hub_env({"HF_ENDPOINT": page.url}):
+            for act in (
+                lambda: pin("hf://org/name"),
+                lambda: push("hf://org/name", FILES, "model", message="m"),
+            ):
+                assert refusal(act).endswith(f"what answers at {page.url} is no model hub; check HF_ENDPOINT")
+    tls = hub.endpoint.replace("http:", "https:")
+    with hub_env({"HF_ENDPOINT": tls}):
+        said = refusal(lambda: push("hf://org/name", FILES, "model", message="m"))
+        assert f"what answers at {tls} does not speak TLS (" in said and said.endswith("; check HF_ENDPOINT")
+
+
+def test_a_certificate_that_is_not_trusted_is_named(hub: HubServer, tmp_path: Path) -> None:
+    _, context = make_authority(tmp_path)
+    with serving(QuietHandler, tls=context) as url, hub_env({"HF_ENDPOINT": url}):
+        said = refusal(lambda: push("hf://org/name", FILES, "model", message="m"))
+    assert f"the certificate of the hub at {url} is not trusted (" in said
+    assert said.endswith("; set SSL_CERT_FILE to the PEM file of its authority")
+
+
+def test_a_host_that_is_not_there_is_wrong_usage(hub: HubServer) -> None:
+    try:
+        socket.getaddrinfo("no-such-host.invalid", 80)
+    except socket.gaierror as error:
+        if error.errno != socket.EAI_NONAME:
+            pytest.skip("no name server answers here")
+    with hub_env({"HF_ENDPOINT": "http://no-such-host.invalid"}):
+        said = refusal(lambda: push("hf://org/name", FILES, "model", message="m"))
+    assert "there is no host of the name in http://no-such-host.invalid (" in said
+    assert said.endswith("; check HF_ENDPOINT and the network")
+
+
+def test_a_proxy_that_does_not_work_is_named(hub: HubServer) -> None:
+    with rest_server() as proxy:
+        proxy.status = 407
+        with hub_env({"HF_ENDPOINT": "https://hub.example", "HTTPS_PROXY": proxy.url, "NO_PROXY": ""}):
+            said = refusal(lambda: push("hf://org/name", FILES, "model", message="m"))
+    assert "the proxy to the hub at https://hub.example does not work (" in said
+    assert said.endswith("; check HTTPS_PROXY and HTTP_PROXY")
+
+
+@pytest.mark.parametrize("token", ["hf_\N{LATIN SMALL LETTER E WITH ACUTE}12345", "hf_a\x0112345"])
+def test_a_token_that_cannot_be_sent_is_not_shown(hub: HubServer, token: str) -> None:
+    hub.commit("org/name", FILES)
+    with hub_env({"HF_TOKEN": token}):
+        said = refusal(lambda: pin("hf://org/name"))
+    assert said.endswith("the token has characters that cannot be sent; put another one into HF_TOKEN")
+    assert "12345" not in said
+
+
+def test_who_has_no_token_is_not_told_of_one(hub: HubServer) -> None:
+    hub.commit("org/name", FILES)
+    hub.faults.status("api/*", 403, code="closed")
+    with hub_env({"HF_TOKEN": ""}):
+        assert refusal(lambda: pin("hf://org/name")) == (
+            f"hf://org/name cannot be read: the hub at {hub.endpoint} refuses it to who has no token (closed); set "
+            "HF_TOKEN, or log in with `hf auth login`"
+        )
+
+
+def test_a_repository_that_is_disabled_is_said(hub: HubServer) -> None:
+    hub.faults.status("api/*", 403, code="Access to this resource is disabled.")
+    assert refusal(lambda: pin("hf://org/name")).endswith("has disabled it; ask whoever owns it")
+
+
+def test_an_address_of_the_storage_that_has_expired_is_asked_for_again(hub: HubServer) -> None:
+    hub.commit("org/name", FILES)
+    hub.faults.status("lfs/*", 403, code="Request has expired")
+    said = refusal(lambda: fetched("hf://org/name"))
+    assert f", {hub.storage}, answered 403" in said and said.endswith("; give the same command again")
+    said = refusal(lambda: push("hf://org/new", {WEIGHTS: b"x" * 99}, "model", message="m"), CutOffError)
+    assert f", {hub.storage}, answered 403" in said and said.endswith("; give the same command again")
+
+
+def test_a_branch_to_push_to_must_be_there(hub: HubServer) -> None:
+    hub.commit("org/name", {README: OUR_CARD})
+    said = refusal(lambda: push("hf://org/name@next", FILES, "model", message="m"))
+    assert said.endswith("has no such revision; give a branch of it, or make this one on the hub")
 
 
 @pytest.mark.parametrize(
@@ -274,14 +461,14 @@ def test_a_push_without_the_right_is_refused(hub: HubServer, token: str, said: s
 
 @pytest.mark.parametrize(("key", "status"), [("lfs/*", 404), ("api/models/org/name/commit/*", 500), ("*/commit/*", 0)])
 def test_a_push_that_is_cut_off_leaves_nothing_and_goes_on(hub: HubServer, key: str, status: int) -> None:
-    hub.commit("org/name", {"old": b"1"})
+    hub.commit("org/name", {README: OUR_CARD})
     hub.faults.status(key, status, methods=("PUT", "POST"))
     kind = UsageError if status == 404 else CutOffError
     assert refusal(lambda: push("hf://org/name", FILES, "model", message="m"), kind)
-    assert hub.repos["org/name"].files == {"old": b"1"}
+    assert hub.repos["org/name"].files == {README: OUR_CARD}
     hub.faults.clear()
     assert push("hf://org/name", FILES, "model", message="m").is_new
-    assert hub.repos["org/name"].files == {"old": b"1", **FILES}
+    assert hub.repos["org/name"].files == {README: OUR_CARD, **FILES}
     sent = [request.key for request in hub.requests if request.method == "PUT"]
     assert len(sent) == (1 if status == 404 else 0)  # what has arrived is not sent again
 

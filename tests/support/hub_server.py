@@ -127,7 +127,8 @@ class _Hub(_Quiet):
             raise _Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         files = repo.commits[commit]
         if what in (None, "revision"):
-            self._json({"id": id, "sha": commit, "private": repo.private, "gated": repo.gated, "siblings": []})
+            names = [{"rfilename": path} for path in files]
+            self._json({"id": id, "sha": commit, "private": repo.private, "gated": repo.gated, "siblings": names})
         elif what == "tree":
             self._json([_entry(path, data) for path, data in files.items()])
         elif what == "paths-info":
@@ -136,19 +137,21 @@ class _Hub(_Quiet):
         elif what == "preupload":
             self._json({"files": [self._mode(one["path"], files) for one in json.loads(self.body)["files"]]})
         else:
-            self._commit(name, files, revision)
+            self._commit(name, files, revision, commit)
 
     def _mode(self, path: str, files: dict[str, bytes]) -> dict[str, Any]:
         large, there = path.endswith(_LARGE), files.get(path)
         oid = None if there is None else (_sha256 if large else _git_sha1)(there)
         return {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, "oid": oid}
 
-    def _commit(self, name: str, files: dict[str, bytes], branch: str) -> None:
+    def _commit(self, name: str, files: dict[str, bytes], branch: str, head: str) -> None:
         changed, message = dict(files), ""
         for line in self.body.splitlines():
             key, value = (item := json.loads(line))["key"], item["value"]
             if key == "header":
                 message = value["summary"]
+                if value.get("parentCommit", head) != head:
+                    raise _Refusal(412, "A commit has happened since. Please refresh and try again.")
             elif key == "file":
                 changed[value["path"]] = base64.b64decode(value["content"])
             elif key == "lfsFile":

@@ -1,5 +1,6 @@
 """HTTP servers on loopback."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,13 +22,15 @@ class _QuietFiles(QuietHandler, SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serving(handler: Callable[..., Any]) -> Iterator[str]:
+def serving(handler: Callable[..., Any], *, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """The address of a server whose requests ``handler`` answers, each in a thread."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from artifactscan import storage
-from artifactscan.annotation.labels_table import JUDGE_PREFIX, LABELS_NAME, read_labels, without_empty_columns
+from artifactscan.annotation.labels_table import HUB_LABELS_NAME, JUDGE_PREFIX, read_labels, without_empty_columns
 from artifactscan.annotation.merge_rows import NOT_NAMED, SEVERAL
 from artifactscan.annotation.settings import LabelsPushSettings
 from artifactscan.errors import UsageError
@@ -15,6 +15,7 @@ from artifactscan.labels import LABELS, MAX_SEVERITY
 from artifactscan.messages.text import escaped_markdown, printable
 from artifactscan.settings.groups import check_settings
 from artifactscan.storage import hub
+from artifactscan.storage.hub_target import TAG
 from artifactscan.storage.parquet import parquet_bytes
 from artifactscan.storage.storage_errors import as_cut_off_errors
 
@@ -33,7 +34,7 @@ their paths in `file` start from a folder of clips that you have.
     artifactscan evaluate --labels {uri} --clips CLIPS --checkpoint builtin --output FIGURES
 
     import datasets
-    labels = datasets.load_dataset({name!r}, split="train")
+    labels = datasets.load_dataset({dataset}, split="train")
 
 | column | |
 |---|---|
@@ -62,7 +63,7 @@ def push_labels(settings: LabelsPushSettings, out: Console) -> None:
         table = _with_numbered_annotators(table)
     table = without_empty_columns(table)
     card = _dataset_card(table, place if to_hub else None, license=settings.license)
-    files = {LABELS_NAME: parquet_bytes(table), DATASET_CARD_NAME: card.encode()}
+    files = {HUB_LABELS_NAME: parquet_bytes(table), DATASET_CARD_NAME: card.encode()}
     if to_hub:
         message = settings.message or f"{table.num_rows:,} labelled frames"
         pushed = hub.push(settings.to, files, "dataset", message=message, private=settings.private)
@@ -81,12 +82,17 @@ def push_labels(settings: LabelsPushSettings, out: Console) -> None:
 
 
 def _write_folder(files: Mapping[str, bytes], folder: str) -> bool:
-    """Writes the files, the card last; whether they were not there. UsageError where others of these names are."""
+    """Writes the files, the card last; whether they were not there. UsageError where the folder holds anything else."""
+    storage.check_writable(folder)
+    if others := [name for name in storage.list_names(folder) if name not in files and not name.startswith(".")]:
+        shown = ", ".join(printable(name, 40) for name in others[:3])
+        raise UsageError(
+            f"--to {folder} holds something else ({shown}{', …' if len(others) > 3 else ''}); give a folder of its own"
+        )
     found = {name: storage.join(folder, name) for name in files}
     there = {name: storage.read_bytes(uri) for name, uri in found.items() if storage.exists(uri)}
     if other := [name for name, content in there.items() if content != files[name]]:
         raise UsageError(f"--to {folder} has another {other[0]}; give a new folder")
-    storage.check_writable(folder)
     with as_cut_off_errors("the same command does it again"):
         for name, content in files.items():
             storage.write_bytes(found[name], content)
@@ -112,21 +118,23 @@ def _dataset_card(table: pa.Table, uri: str | None, *, license: str | None) -> s
     from huggingface_hub import DatasetCardData
 
     name = uri.partition("://datasets/")[2] if uri else "FOLDER"
+    organisation, _, rest = name.partition("/")
+    repository, _, folder = rest.partition("/")
     data = DatasetCardData(
         license=license,
         pretty_name=name if uri else None,
         task_categories=["image-classification"],
-        tags=["artifactscan", "video", "generated-video"],
+        tags=[TAG, "video", "generated-video"],
         size_categories=next((size for most, size in _SIZES if table.num_rows < most), _LARGEST),
-        configs=[{"config_name": "default", "data_files": [{"split": "train", "path": LABELS_NAME}]}],
+        configs=[{"config_name": "default", "data_files": [{"split": "train", "path": HUB_LABELS_NAME}]}],
         dataset_info={"features": [{"name": one.name, "dtype": _dtype(one.type)} for one in table.schema]},
     )
     body = _TEXT.format(
         title=escaped_markdown(name) if uri else "Labelled frames",
         rows=table.num_rows,
         clips=len(set(table["file"].to_pylist())),
-        uri=f"{uri}" if uri else f"FOLDER/{LABELS_NAME}",
-        name=name,
+        uri=uri if uri and not folder else f"{uri or name}/{HUB_LABELS_NAME}",
+        dataset=f'"{organisation}/{repository}", data_dir="{folder}"' if folder else f'"{name}"',
         labels=", ".join(f"`{label}`" for label in LABELS),
         max_severity=MAX_SEVERITY,
         licence=f"Licence: {escaped_markdown(license)}." if license else "No licence is stated.",

@@ -264,6 +264,15 @@ def _parse_card(data: bytes, uri: str) -> Card:
         raise UsageError(f"checkpoint card {uri} cannot be used: {error}") from None
 
 
+def is_card(data: bytes) -> bool:
+    """Whether it is a card.json, of this version or another."""
+    try:
+        values = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(values, dict) and {"card_version", "backbone", "labels"} <= values.keys()
+
+
 def _check_card(values: dict[str, Any]) -> Card:
     version = values["card_version"]
     if version not in READABLE_CARD_VERSIONS:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from artifactscan.labels import LABELS, MACRO
 from artifactscan.messages.text import escaped_markdown
 from artifactscan.model.checkpoint import Card, Checkpoint
+from artifactscan.storage.hub_target import TAG
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -129,7 +130,7 @@ def model_card(checkpoint: Checkpoint, uri: str, *, license: str | None = None) 
         library_name=_LIBRARY,
         pipeline_tag=_TASK,
         base_model=_base_model(card),
-        tags=["artifactscan", "video", "generated-video", *([backbone] if backbone else [])],
+        tags=[TAG, "video", "generated-video", *([backbone] if backbone else [])],
         model_name=title,
         eval_results=_eval_results(card) or None,
         ignore_metadata_errors=False,

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 
 from artifactscan.errors import UsageError
 from artifactscan.messages.activity import activity
-from artifactscan.storage.hub_errors import hub_errors
+from artifactscan.storage.hub_errors import check_importable, hub_errors
+from artifactscan.storage.hub_target import Recognised, check_target
 from artifactscan.storage.uris import HUB_SCHEME, is_hub
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def pin(uri: str, kind: Kind | None = None) -> str:
         return _uri(where)
     from huggingface_hub import is_offline_mode
 
-    with activity(f"asking the hub for {uri}"), _talking(uri) as api:
+    with activity(f"asking the hub for {uri}"), _hub_client(uri) as api:
         sha, offline = None, is_offline_mode()
         if not offline:
             sha = api.repo_info(where.id, repo_type=where.type, revision=where.revision, timeout=_TIMEOUT_S).sha
@@ -94,14 +95,22 @@ def fetch_file(uri: str, kind: Kind, *, default: str = "") -> str:
 
 
 def push(
-    uri: str, files: Mapping[str, bytes], kind: Kind, *, message: str, private: bool = False, remove: Sequence[str] = ()
+    uri: str,
+    files: Mapping[str, bytes],
+    kind: Kind,
+    *,
+    message: str,
+    private: bool = False,
+    remove: Sequence[str] = (),
+    recognised: Recognised | None = None,
 ) -> Pushed:
     """Writes files into a repository, which is made where there is none, in one commit: all of them or none.
 
     ``files``: name → content; ``remove``: names that are removed in the same commit, where they are there. ``uri`` may
-    name a branch. ``private``: for a repository that is made. UsageError, in one sentence, where the hub refuses, and
-    where ``private`` is asked for and the repository is public; CutOffError where it cannot be reached or fails: the
-    same push goes on, with the files that have arrived.
+    name a branch and a folder. ``private``: for a repository that is made. UsageError, in one sentence, where the hub
+    refuses, where ``private`` is asked for and the repository is public, and where the place holds something else, as
+    `check_target` tells by its card or by ``recognised``; CutOffError where the hub cannot be reached or fails, and
+    where another commit came in between: the same push goes on, with the files that have arrived.
     """
     where = _parse(uri, kind)
     if where.revision and _COMMIT.fullmatch(where.revision):
@@ -109,12 +118,12 @@ def push(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     def placed(name: str) -> str:
-        return "/".join(filter(None, (where.path_in_repo, name)))
+        return f"{where.path_in_repo}/{name}" if where.path_in_repo else name
 
     target = {"repo_type": where.type, "revision": where.revision}
     with (
         activity(f"pushing to {uri}"),
-        _talking(uri, writing=True) as api,
+        _hub_client(uri, writing=True) as api,
         warnings.catch_warnings(record=True) as said,
     ):
         warnings.simplefilter("always", UserWarning)
@@ -122,14 +131,22 @@ def push(
         before = api.repo_info(where.id, **target, timeout=_TIMEOUT_S)
         if private and not before.private:
             raise UsageError(f"{uri} is there already, and public; make it private on the hub, or leave out --private")
-        there = api.get_paths_info(where.id, [placed(name) for name in remove], **target) if remove else []
+        start = placed("")
+        names = [one.rfilename for one in before.siblings or [] if one.rfilename.startswith(start)]
+
+        def read(name: str) -> bytes:
+            path = api.hf_hub_download(where.id, placed(name), repo_type=where.type, revision=before.sha)
+            return Path(path).read_bytes()
+
+        check_target(uri, [name[len(start) :] for name in names], read, recognised or {})
         commit = api.create_commit(
             where.id,
             [
                 *(CommitOperationAdd(placed(name), content) for name, content in files.items()),
-                *(CommitOperationDelete(found.path) for found in there),
+                *(CommitOperationDelete(placed(name)) for name in remove if placed(name) in names),
             ],
             commit_message=message,
+            parent_commit=before.sha,
             **target,
         )
     return Pushed(
@@ -141,6 +158,7 @@ def push(
 
 def _parse(uri: str, kind: Kind | None = None) -> "HfUri":
     """UsageError for what is no repository of a model or of data, or of another kind."""
+    check_importable(uri)
     from huggingface_hub import parse_hf_uri
     from huggingface_hub.errors import HfUriError
 
@@ -165,7 +183,7 @@ def _uri(where: "HfUri") -> str:
 def _fetch(where: "HfUri", paths: Sequence[str]) -> Path:
     """The local copy of the repository at a commit, with ``paths``, whose digests are checked."""
     uri = _uri(where)
-    with activity(f"downloading {uri}"), _talking(uri) as api:
+    with activity(f"downloading {uri}"), _hub_client(uri) as api:
         root = Path(
             api.snapshot_download(
                 where.id,
@@ -208,7 +226,7 @@ def _check_content(path: Path, name: str, uri: str) -> None:
 
 
 @contextmanager
-def _talking(uri: str, *, writing: bool = False) -> Iterator["HfApi"]:
+def _hub_client(uri: str, *, writing: bool = False) -> Iterator["HfApi"]:
     """The hub's client, which prints nothing; its errors become ours, in one sentence that names ``uri``."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
