@@ -5,13 +5,14 @@ from 0, on which its shape is not outside. The format does not tell a clip that 
 defects, so a track or shape REVIEWED says that somebody did, and its attribute BY who.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from hashlib import blake2b
+from itertools import count, pairwise
 from typing import Any
 from xml.etree import ElementTree
 
-from artifactscan.annotation.cvat import Untagged, parse_cvat, text_attribute
+from artifactscan.annotation.cvat import Untagged, parse_cvat, text_attribute, xml_text
 from artifactscan.annotation.video_index import LabelledSegment, VideoLookup
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS
@@ -28,6 +29,18 @@ LABEL_CONSTRUCTOR = [
 
 _WAY_OUT = 'export the task or project again as "CVAT for video 1.1"'
 _TO_THE_END = 2**31 - 1
+_DIGEST_BYTES = 8
+
+
+def task_names(files: Collection[str]) -> dict[str, str]:
+    """file → a name for its task, which XML can hold and no other clip has: the clip's own, where XML can hold that."""
+    names = {file: file for file in files if xml_text(file) == file}
+    taken = set(names)
+    for file in sorted(set(files) - taken):
+        digests = (blake2b(f"{file}\0{number}".encode(), digest_size=_DIGEST_BYTES).hexdigest() for number in count())
+        names[file] = next(name for digest in digests if (name := f"{xml_text(file)}-{digest}") not in taken)
+        taken.add(names[file])
+    return names
 
 
 @dataclass
@@ -49,8 +62,9 @@ def read_cvat_tracks(data: bytes, lookup: VideoLookup, *, untagged: Untagged) ->
     file, another format, an unknown clip or label.
     """
     source = lookup.source
+    files = {name: file for file, name in task_names(lookup.files).items()}
     for task in _read_tasks(parse_cvat(data, source, _WAY_OUT), source):
-        clip = lookup.find_by_name(*task.names)
+        clip = lookup.find_by_name(*(files.get(name or "", name) for name in task.names))
         if not task.reviewed_by and untagged == "error":
             raise UsageError(
                 f"{source} has no track {REVIEWED} on the clip '{printable(clip.file, 80)}'; draw one when you have "

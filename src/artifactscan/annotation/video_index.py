@@ -3,7 +3,7 @@
 Labelling tools give segments of a clip back; a sampled frame shows the labels of the segments that cover it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -70,6 +70,11 @@ class VideoLookup:
         self._by_name: dict[str, list[str]] = {}
         for file in self._rows:
             self._by_name.setdefault(file.rpartition("/")[2], []).append(file)
+
+    @property
+    def files(self) -> Collection[str]:
+        """All clips of the index."""
+        return self._rows.keys()
 
     def find(self, file: str) -> Clip:
         """The clip that is named as the export named it; UsageError where the index has none of that name."""

@@ -45,6 +45,9 @@ def test_no_name_leads_elsewhere_or_is_reserved() -> None:
 
 @given(st.sets(st.text(min_size=1, max_size=20) | st.text("./\\ab\n\0", min_size=1, max_size=8), max_size=8))
 def test_every_clip_has_a_harmless_name_of_its_own(files: set[str]) -> None:
+    for _ in range(2):  # names that somebody gives to other clips on purpose
+        given_names = clip_file_names(sorted(files), ".vtt").values()
+        files = files | {name.removesuffix(".vtt") + ".mov" for name in given_names} | set(given_names)
     found = clip_file_names(sorted(files), ".vtt")
     assert len(set(found.values())) == len(files)
     folders = {str(parent) for name in found.values() for parent in PurePosixPath(name).parents} - {"."}
@@ -53,6 +56,21 @@ def test_every_clip_has_a_harmless_name_of_its_own(files: set[str]) -> None:
         for part in name.split("/"):
             assert part not in ("", ".", "..") and len(part.encode()) <= 255
             assert "\n" not in part and "\0" not in part and "\\" not in part
+
+
+def test_a_name_that_imitates_another_ones_digest_is_told_apart() -> None:
+    [shown] = names("../b.mp4")
+    first, second = names("../b.mp4", shown.replace(".vtt", ".mp4"))
+    assert second == shown, "it is harmless, and keeps its name"
+    assert first != second and first.rpartition("/")[0] == shown.rpartition("/")[0]
+    [cut] = names("a\n.mp4")
+    first, second = names("a\n.mp4", cut.replace(".vtt", ".mp4"))
+    assert (first == cut, second) == (False, cut)
+
+
+def test_names_do_not_depend_on_the_order_of_the_clips() -> None:
+    files = ["x.mp4", "x.webm", "x.mp4.mkv", "a\n.mp4", "../b.mp4"]
+    assert clip_file_names(files, ".vtt") == clip_file_names(files[::-1], ".vtt")
 
 
 def test_long_names_are_cut() -> None:

@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from exported import scored_video
+from hypothesis import given
+from hypothesis import strategies as st
 
 from artifactscan.annotation.label_studio_timeline import timeline_config, timeline_frame
 from artifactscan.export.events.label_studio import make_task
@@ -45,6 +47,15 @@ def test_a_clip_without_events_has_an_empty_prediction() -> None:
         "score": 0.25,
         "result": [],
     }
+
+
+@given(st.sets(st.text(min_size=1, max_size=20) | st.text("\x01\r\n\ufffd\uffff%#?/&", min_size=1, max_size=4)))
+def test_any_clips_have_tasks_of_their_own(files: set[str]) -> None:
+    clips = [replace(scored_video({"motion": [0.1]}, file=file), uri=f"/clips/{file}") for file in files]
+    tasks = [task_of(clip)["data"] for clip in clips]
+    assert [task["file"] for task in tasks] == [clip.file for clip in clips]
+    assert len({task["video"] for task in tasks}) == len(files)
+    assert all(task["video"].isascii() and task["video"].isprintable() for task in tasks)
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,17 @@ def label_constructor() -> bytes:
     return json.dumps(LABEL_CONSTRUCTOR, indent=2).encode()
 
 
-def write_tracks(video: ScoredVideo) -> bytes:
-    """annotations.xml of one clip: a track for each event, frames from 0."""
+def write_tracks(video: ScoredVideo, *, task_name: str) -> bytes:
+    """annotations.xml of one clip: a track for each event, frames from 0.
+
+    ``task_name``: of `task_names`, by which a corrected export is known again.
+    """
     width, height = video.facts.get("width") or _UNKNOWN_SIZE[0], video.facts.get("height") or _UNKNOWN_SIZE[1]
     frames = video.facts.get("frames_in_video")
     root = ElementTree.Element("annotations")
     xml_child(root, "version", "1.1")
     task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
-    xml_child(task, "name", xml_text(video.file))
+    xml_child(task, "name", task_name)
     if frames:
         xml_child(task, "size", str(frames))
     xml_child(task, "mode", "interpolation")

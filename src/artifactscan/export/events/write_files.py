@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from artifactscan import storage
+from artifactscan.annotation.cvat_tracks import task_names
 from artifactscan.annotation.label_studio_timeline import timeline_config
 from artifactscan.annotation.video_index import INDEX_NAME
 from artifactscan.export.events import cvat, fiftyone, label_studio, webvtt
@@ -95,7 +96,8 @@ def _write_cvat(
     named: Iterable[tuple[str, ScoredVideo]], videos: StoredVideos, folder: TargetFolder, index: IndexWriter
 ) -> set[str]:
     storage.write_bytes(folder.path(cvat.RAW_LABELS_NAME), cvat.label_constructor())
-    return _write_clip_files(named, cvat.write_tracks, folder, index)
+    names = task_names(videos.files)
+    return _write_clip_files(named, lambda video: cvat.write_tracks(video, task_name=names[video.file]), folder, index)
 
 
 def _write_webvtt(
