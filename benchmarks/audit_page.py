@@ -21,10 +21,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests" / "support")]
 
 from playwright.sync_api import sync_playwright  # noqa: E402
+from rendered import html_of, markdown_of  # noqa: E402
 from reports import jpeg, make_report  # noqa: E402
 
-from artifactscan.audit.page.html import render_html  # noqa: E402
-from artifactscan.audit.page.markdown import render_markdown  # noqa: E402
 from artifactscan.audit.report_data import Picture, Report  # noqa: E402
 from artifactscan.labels import LABELS  # noqa: E402
 
@@ -70,11 +69,11 @@ def open_seconds(page: Path) -> list[float]:
 
 def measure(report: Report, keep: Path | None) -> dict[str, Any]:
     """The figures of one report; the page is left at ``keep``."""
-    render_html(make_report(videos=2, worst=0))  # templates are compiled once per process
+    html_of(make_report(videos=2, worst=0))  # templates are compiled once per process
     start = time.perf_counter()
-    source = render_html(report).encode()
+    source = html_of(report).encode()
     rendered = time.perf_counter()
-    render_markdown(report)
+    markdown_of(report)
     written = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="artifactscan-page-") as folder:
         page = keep or Path(folder, "report.html")

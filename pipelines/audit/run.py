@@ -54,7 +54,7 @@ from artifactscan.storage.lease import Lease
 from artifactscan.storage.parquet import read_table
 from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.versions import versions
-from artifactscan.telemetry.finished_span import counted
+from artifactscan.telemetry.finished_span import outcome_attributes
 from artifactscan.telemetry.mlflow_runs import check_mlflow, log_runs
 from artifactscan.telemetry.tracing import span, tracing, tracing_note
 
@@ -82,7 +82,7 @@ def audit(settings: AuditSettings) -> int:
             with as_cut_off_errors():
                 night, written = _run_night(job, lease)
             facts |= {"night": night.night, "runs": ", ".join(night.runs), "exit_code": night.verdict.code}
-            facts |= counted(night.outcomes)
+            facts |= outcome_attributes(night.outcomes)
     found = store.estimates(night.night)
     estimates = read_table(found) if storage.exists(found) else ESTIMATES.empty_table()
     sampling = store.table(night, "sampling", SAMPLING)

@@ -43,7 +43,7 @@ from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.layout import manifest_schema, new_run_id
 from artifactscan.store.run_records import RunRecord
 from artifactscan.store.versions import versions
-from artifactscan.telemetry.finished_span import counted
+from artifactscan.telemetry.finished_span import outcome_attributes
 from artifactscan.telemetry.tracing import span, tracing, tracing_note
 
 _VERDICTS = {EXIT_OK: "all well", EXIT_TOO_MANY_FAILED: "too many videos without a frame scored"}
@@ -273,7 +273,7 @@ def _do_run(
         ):
             totals = settle(store, run, attempts, _scored_by(job))
             facts |= {"videos": totals.listed, "frames": totals.frames, "events": totals.events}
-            facts |= counted(totals.outcomes)
+            facts |= outcome_attributes(totals.outcomes)
         lease.check()
         notes.update(lease.notes, filter(None, [tracing_note()]))
         record = _make_record(job, run, totals, notes, watch, started)

@@ -13,7 +13,7 @@ from collector import Collector, collector
 from paths import ROOT
 
 from artifactscan.telemetry import tracing
-from artifactscan.telemetry.finished_span import FinishedSpan, counted
+from artifactscan.telemetry.finished_span import FinishedSpan, outcome_attributes
 from artifactscan.telemetry.tracing import span, span_recorder, tracing_note
 
 span_sender = pytest.importorskip("artifactscan.telemetry.span_sender", reason="the extra otel is not installed")
@@ -44,7 +44,9 @@ def trace_something() -> None:
         recorder = span_recorder(run="r1")
         if recorder is not None:
             now = time.time_ns()
-            recorder.record(FinishedSpan("worker", now - 2_000_000_000, now, {"frames": 7, **counted({"scored": 2})}))
+            recorder.record(
+                FinishedSpan("worker", now - 2_000_000_000, now, {"frames": 7, **outcome_attributes({"scored": 2})})
+            )
         facts["exit_code"] = 0
 
 

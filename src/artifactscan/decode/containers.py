@@ -216,8 +216,8 @@ def open_video(path: str, limits: DecodeLimits, facts: VideoFacts) -> Iterator[O
         yield OpenVideo(path, container, stream, truncated, cropping, tuple(joined))
 
 
-def begins_plainly(path: str) -> bool:
-    """Whether a file begins like an mp4, mkv, avi or flv file.
+def has_known_signature(path: str) -> bool:
+    """Whether the first bytes are the signature of an mp4, mkv, avi or flv file.
 
     Libraries that open files by themselves, with all demuxers of their FFmpeg, are given no others.
     """

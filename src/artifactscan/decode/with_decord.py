@@ -16,7 +16,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from artifactscan.decode.containers import OpenVideo, begins_plainly, open_video
+from artifactscan.decode.containers import OpenVideo, has_known_signature, open_video
 from artifactscan.decode.output import Sink
 from artifactscan.decode.packet_notes import PacketReader
 from artifactscan.decode.packets import SELECTIVE_CODECS, groups_are_closed, times_are_made_up
@@ -169,7 +169,7 @@ def _unpadded(picture: np.ndarray) -> np.ndarray:
 
 def _check_container(path: str, facts: VideoFacts) -> None:
     """Raises DecodeError for containers that decord reads wrongly."""
-    if not begins_plainly(path):
+    if not has_known_signature(path):
         # MPEG-TS is refused too: decord 0.6 loses the first group of pictures and counts the others wrongly.
         reason = f"decord is given mp4, mkv, avi and flv files only, this one is {facts.container}"
         raise DecodeError(Outcome.UNDECODABLE, reason, facts)

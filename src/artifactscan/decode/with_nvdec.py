@@ -18,7 +18,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from artifactscan.decode.containers import OpenVideo, begins_plainly, open_video
+from artifactscan.decode.containers import OpenVideo, has_known_signature, open_video
 from artifactscan.decode.output import FrameOutput, Sink
 from artifactscan.decode.packets import DecodePlan, GroupOfPictures
 from artifactscan.decode.selective import PlannedPackets, plan_packets
@@ -84,7 +84,7 @@ def decode_nvdec(
         output.show_as(video)
         if facts.codec not in CODECS:
             _refuse(f"its codec {facts.codec} is not one of {', '.join(CODECS)}", facts)
-        if not begins_plainly(path):
+        if not has_known_signature(path):
             _refuse(f"torchcodec is given mp4, mkv, avi and flv files only, this one is {facts.container}", facts)
         packets = PlannedPackets(path, video, settings, facts)
         plan = plan_packets(packets, video, settings, slice, output)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from artifactscan.decode.reader import ReaderCounts
 from artifactscan.decode.segment import Segment
-from artifactscan.telemetry.finished_span import FinishedSpan, counted
+from artifactscan.telemetry.finished_span import FinishedSpan, outcome_attributes
 
 
 @dataclass
@@ -38,7 +38,7 @@ class DecodedBlock:
             facts = {"videos": read.fetches, "bytes": read.fetched_bytes, "retries": read.fetch_retries}
             yield FinishedSpan("fetch", read.fetch_began_ns, read.fetch_ended_ns, facts)
         facts = {"videos": videos, "segments": self.segments, "frames": self.frames}
-        more = {"decode_s": round(self.decode_s, 3), **counted(self.outcomes)}
+        more = {"decode_s": round(self.decode_s, 3), **outcome_attributes(self.outcomes)}
         yield FinishedSpan("decode", self.started_ns, time.time_ns(), {**facts, **more})
 
 
@@ -47,4 +47,6 @@ def classify_span(
 ) -> FinishedSpan:
     """The span of a block of segments that has just been classified; ``outcomes``: of the videos done, by id."""
     facts = {"videos": len(outcomes), "segments": segments, "frames": frames, "device": device, "precision": precision}
-    return FinishedSpan("classify", started_ns, time.time_ns(), {**facts, **counted(Counter(outcomes.values()))})
+    return FinishedSpan(
+        "classify", started_ns, time.time_ns(), {**facts, **outcome_attributes(Counter(outcomes.values()))}
+    )

@@ -17,6 +17,6 @@ class FinishedSpan:
     attributes: Mapping[str, Value]
 
 
-def counted(outcomes: Mapping[str, int]) -> dict[str, int]:
-    """Attributes of videos by outcome."""
+def outcome_attributes(outcomes: Mapping[str, int]) -> dict[str, int]:
+    """How many videos have each outcome, as attributes of a span."""
     return {f"outcome.{outcome}": count for outcome, count in outcomes.items()}

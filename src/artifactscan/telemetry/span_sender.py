@@ -57,7 +57,7 @@ class SpanSender:
         self._tracer = self._provider.get_tracer(_SERVICE, __version__)
         names = ("traceparent", "tracestate")
         carrier = {name: os.environ[name.upper()] for name in names if name.upper() in os.environ}
-        self._around = TraceContextTextMapPropagator().extract(carrier)
+        self._parent_context = TraceContextTextMapPropagator().extract(carrier)
         self._levels = {name: logging.getLogger(name).level for name in _NOISY}
         for name in _NOISY:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -65,7 +65,7 @@ class SpanSender:
     def current_context(self) -> Context:
         """The context of the span that is open in this thread, or that around the job."""
         here = trace.get_current_span().get_span_context().is_valid
-        return get_current() if here else self._around
+        return get_current() if here else self._parent_context
 
     @contextmanager
     def span(self, name: str, attributes: Mapping[str, Value], known_later: Mapping[str, Value]) -> Iterator[None]:

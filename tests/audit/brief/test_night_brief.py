@@ -5,13 +5,12 @@ import re
 from dataclasses import replace
 
 import pytest
+from rendered import html_of, markdown_of
 from reports import make_report
 
 from artifactscan.audit.brief.night_brief import NightBrief, clip_url, night_brief
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
-from artifactscan.audit.page.html import render_html
 from artifactscan.audit.page.mail import mail_text
-from artifactscan.audit.page.markdown import render_markdown
 from artifactscan.audit.report_data import Report
 
 
@@ -112,7 +111,7 @@ def test_where_a_clip_is_seen_from_a_message(link: str | None, page: str | None,
 def test_page_markdown_and_mail_say_the_same_sentence_and_facts(code: int) -> None:
     report = make_report(code=code, videos=120)
     brief = night_brief(report)
-    page, markdown, mail = render_html(report), render_markdown(report).replace("\\", ""), mail_text(brief, None)
+    page, markdown, mail = html_of(report), markdown_of(report).replace("\\", ""), mail_text(brief, None)
     shown = html.unescape(re.sub(r"<[^>]*>", "", page))
     for said in (brief.sentence, *(fact.text for fact in brief.facts)):
         assert said in shown

@@ -6,7 +6,7 @@ from typing import Any
 from nights import a_night
 from reports import AUROC, make_report
 
-from artifactscan.audit.brief.scorer import canaries_in_words, worth_in_words
+from artifactscan.audit.brief.scorer import canaries_in_words, quality_in_words
 from artifactscan.audit.night import EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.night_tables import CANARIES
 from artifactscan.model.checkpoint import load_checkpoint
@@ -14,7 +14,7 @@ from artifactscan.model.operating_point import aurocs_by_protocol
 
 
 def worth(**checkpoint: Any) -> str:
-    return worth_in_words(a_night(checkpoint={"digest": "c", "trained": True, **checkpoint}))
+    return quality_in_words(a_night(checkpoint={"digest": "c", "trained": True, **checkpoint}))
 
 
 def test_the_macro_auroc_with_its_interval_and_each_label() -> None:

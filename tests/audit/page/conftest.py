@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from opened_page import DESK, Open, Opened
+from rendered import html_of
 from reports import make_report
 
-from artifactscan.audit.page.html import render_html
 from artifactscan.audit.report_data import Report
 
 
@@ -21,7 +21,7 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Open]:
         report: Report | None = None, *, viewport: dict[str, int] = DESK, home: str | None = None, **context: object
     ) -> Opened:
         report = report or make_report(videos=120)
-        (tmp_path / "report.html").write_text(render_html(report), encoding="utf-8")
+        (tmp_path / "report.html").write_text(html_of(report), encoding="utf-8")
         tab = browser.new_context(viewport=viewport, **context).new_page()
         one = Opened(tab, report, home or tmp_path.as_uri())
         tab.on("console", lambda said: one.errors.append(said.text) if said.type in ("error", "warning") else None)

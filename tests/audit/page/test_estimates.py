@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from rendered import html_of, markdown_of
 from reports import make_report, with_estimates
 
 from artifactscan.audit.night_tables import RECENT
 from artifactscan.audit.page.estimates import leading_estimates
-from artifactscan.audit.page.html import render_html
-from artifactscan.audit.page.markdown import render_markdown
 from artifactscan.audit.page.next_steps import next_steps
 from artifactscan.audit.report_data import Report
 from artifactscan.labels import LABELS
@@ -67,38 +66,38 @@ def test_a_sample_that_waits_has_no_figures(plain: Report) -> None:
     assert (found.shares, found.groups) == ((), ())
     assert found.basis == "No estimate yet: too few clips are labelled."
     assert found.waiting is not None and "none of 60 clips are labelled" in found.waiting
-    for text in (render_html(report), render_markdown(report)):
+    for text in (html_of(report), markdown_of(report)):
         assert "No estimate yet" in text
 
 
 def test_they_stand_below_the_verdict_and_lead_to_labelling(plain: Report) -> None:
     report = with_estimates(plain)
-    page = render_html(report)
+    page = html_of(report)
     places = [page.index(text) for text in ('id="verdict"', 'id="estimates"', 'id="next"', 'id="trends"')]
     assert places == sorted(places)
     assert '<a href="#estimates">How much there is</a>' in page
     assert "<b>31.0 %</b> <span>21.7–40.3</span>" in page
     assert "flagged 80.6 %" in page
     assert STEP in [step.text for step in next_steps(report)]
-    message = render_markdown(report)
+    message = markdown_of(report)
     assert "| boundary | 31.0 % (21.7–40.3) | 80.6 % | 12.0 % (8.4–15.6) | 31.2 % |" in message
 
 
 def test_without_a_sample_nothing_is_said_of_them(plain: Report) -> None:
     assert leading_estimates(plain) is None
-    page = render_html(plain)
+    page = html_of(plain)
     assert 'id="estimates"' not in page and "How much there is" not in page
-    assert "How much there is" not in render_markdown(plain)
+    assert "How much there is" not in markdown_of(plain)
     assert not [step for step in next_steps(plain) if step.anchor == "estimates"]
 
 
 def test_labels_that_cannot_be_read_are_named(plain: Report) -> None:
     report = replace(with_estimates(plain), label_notes=("labels x.csv: row 3 has motion 'maybe'; correct it.",))
-    assert "row 3 has motion &#39;maybe&#39;" in render_html(report)
+    assert "row 3 has motion &#39;maybe&#39;" in html_of(report)
 
 
 def test_intervals_from_few_clips_are_said_to_be_too_narrow(plain: Report) -> None:
     few, enough = (with_estimates(plain, labelled=labelled, drawn=90) for labelled in (29, 90))
     said = "Intervals from fewer than 30 labelled clips are too narrow"
-    assert said in render_html(few) and said in render_markdown(few)
-    assert said not in render_html(enough) and said not in render_markdown(enough)
+    assert said in html_of(few) and said in markdown_of(few)
+    assert said not in html_of(enough) and said not in markdown_of(enough)

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from rendered import markdown_of
 from reports import make_report, poisoned
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.night_tables import ARRIVALS, CELLS
-from artifactscan.audit.page.markdown import code, escaped, render_markdown
+from artifactscan.audit.page.markdown import code, escaped
 from artifactscan.messages.text import printable
 from artifactscan.schemas import EVENTS
 
@@ -28,7 +29,7 @@ def rendered(markdown: str) -> str:
 
 
 def test_a_failed_night() -> None:
-    text = render_markdown(make_report(code=EXIT_FAIL))
+    text = markdown_of(make_report(code=EXIT_FAIL))
     lines = text.splitlines()
     assert lines[0].startswith("## ❌ Fail: Motion rose from 14.8 % to 23.3 % of all videos")
     assert "60 videos arrived, 6 without a score, 57 new, 3 changed, 2 removed, 11 quarantined, 20,060 listed" in text
@@ -48,7 +49,7 @@ def test_a_failed_night() -> None:
     [(EXIT_PASS, "## ✅ Pass: No worse"), (EXIT_SCORER_MOVED, "## ⚠️ The scorer moved, so")],
 )
 def test_other_verdicts(verdict: int, start: str) -> None:
-    assert render_markdown(make_report(code=verdict)).startswith(start)
+    assert markdown_of(make_report(code=verdict)).startswith(start)
 
 
 def test_the_first_night_of_nothing() -> None:
@@ -58,7 +59,7 @@ def test_the_first_night_of_nothing() -> None:
         events=EVENTS.empty_table(),
         cells=CELLS.empty_table(),
     )
-    text = render_markdown(report)
+    text = markdown_of(report)
     assert "0 videos arrived, 60 new" in text or "0 videos arrived, " in text
     assert "without a score" not in text
     assert "| label |" not in text
@@ -68,7 +69,7 @@ def test_it_stays_short() -> None:
     report = make_report(videos=200, groups=[f"generator=g{n}" for n in range(40)], worst=20)
     verdict = replace(report.night.verdict, reasons=tuple(f"reason {n}" for n in range(50)))
     night = replace(report.night, verdict=verdict, notes=("a note",) * 30, versions={f"v{n}": "1" for n in range(40)})
-    lines = render_markdown(replace(report, night=night)).splitlines()
+    lines = markdown_of(replace(report, night=night)).splitlines()
     assert len(lines) < 60
     assert "- and 46 more reasons" in lines, "one is the sentence, three are shown"
 
@@ -117,9 +118,9 @@ def test_what_is_escaped_in_a_sentence(text: str, expected: str) -> None:
     "text", ["| a | b |", "`code`", "<script>x</script>", "@everyone", "[a](b)", "![a](b)", "a\nb\n# c", "<!channel>"]
 )
 def test_hostile_names_in_every_field(text: str) -> None:
-    markdown = render_markdown(poisoned(make_report(), text))
-    plain = render_markdown(make_report())
-    assert len(markdown.splitlines()) == len(render_markdown(poisoned(make_report(), "name")).splitlines())
+    markdown = markdown_of(poisoned(make_report(), text))
+    plain = markdown_of(make_report())
+    assert len(markdown.splitlines()) == len(markdown_of(poisoned(make_report(), "name")).splitlines())
     assert "<script" not in markdown and "<!channel" not in markdown
     page = rendered(markdown)
     assert "<img" not in page and "<a " not in page and "<h1" not in page

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from rendered import html_of, markdown_of
 from reports import CORPUS, make_report, poisoned, with_arrivals, with_estimates
 
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.night_tables import ARRIVALS, CANARIES, CELLS, PREVALENCE, SAMPLING, TRENDS
 from artifactscan.audit.page.changes import changes
 from artifactscan.audit.page.content_policy import content_policy, player_link
-from artifactscan.audit.page.html import MAX_CELLS, MAX_TREND_GROUPS, render_html
-from artifactscan.audit.page.markdown import render_markdown
+from artifactscan.audit.page.html import MAX_CELLS, MAX_TREND_GROUPS
 from artifactscan.audit.page.next_steps import next_steps
 from artifactscan.audit.page.video_list import embedded, listing
 from artifactscan.errors import UsageError
@@ -74,12 +74,12 @@ def listed(page: str) -> dict[str, Any]:
     ],
 )
 def test_the_verdict_comes_first(code: int, word: str, headline: str) -> None:
-    text = Page(render_html(make_report(code=code))).text
+    text = Page(html_of(make_report(code=code))).text
     assert text.index(word) < text.index(headline) < text.index("What to do next") < text.index("Trends over nights")
 
 
 def test_only_its_own_style_and_script_may_run() -> None:
-    source = render_html(make_report(links=["a.mp4", "https://bucket.s3.amazonaws.com/b.mp4?X-Amz-Signature=1"]))
+    source = html_of(make_report(links=["a.mp4", "https://bucket.s3.amazonaws.com/b.mp4?X-Amz-Signature=1"]))
     page = Page(source)
     [rule] = [attributes["content"] for tag, attributes in page.tags if attributes.get("http-equiv")]
     assert rule is not None
@@ -131,7 +131,7 @@ def test_no_link_can_add_to_the_policy(link: str) -> None:
 
 @pytest.mark.parametrize("text", [HOSTILE, "javascript:pwned()", "x" * 900, "' autofocus onfocus='pwned()"])
 def test_hostile_names_are_only_text(text: str) -> None:
-    plain, page = (Page(render_html(poisoned(with_estimates(make_report()), name))) for name in ("name", text))
+    plain, page = (Page(html_of(poisoned(with_estimates(make_report()), name))) for name in ("name", text))
     # The command to replay a video is left out where its name cannot be shown as it is; long names have a title.
     elements, usual = (Counter(tag for tag, _ in one.tags if tag not in ("p", "code")) for one in (page, plain))
     assert elements == usual
@@ -144,7 +144,7 @@ def test_hostile_names_are_only_text(text: str) -> None:
 
 
 def test_control_characters_are_made_visible() -> None:
-    source = render_html(poisoned(with_estimates(make_report()), HOSTILE))
+    source = html_of(poisoned(with_estimates(make_report()), HOSTILE))
     assert not [character for character in source if not character.isprintable() and character != "\n"]
     assert "\\u202egpj\\nx\\x1b[31m" in source
 
@@ -158,7 +158,7 @@ def test_embedded_json_cannot_leave_its_element(text: str) -> None:
 
 def test_the_listing_has_what_the_arrivals_have() -> None:
     report = make_report(videos=40)
-    data = listed(render_html(report))
+    data = listed(html_of(report))
     by_path = {row["path"]: row for row in report.arrivals.to_pylist()}
     assert sorted(paths(data)) == sorted(by_path)
     for n, path in enumerate(paths(data)):
@@ -193,7 +193,7 @@ def test_the_listing_begins_with_the_highest_and_keeps_those_without_a_score(mon
 def test_many_groups_are_cut_with_a_note() -> None:
     groups = [f"generator=g{n:03d}" for n in range(300)]
     report = make_report(videos=300, groups=groups, nights=3)
-    page = Page(render_html(report))
+    page = Page(html_of(report))
     cells = [attributes for tag, attributes in page.tags if tag == "tr" and "data-label" in attributes]
     assert len(cells) == MAX_CELLS
     assert "1,204 cells, 2 risen; 800 are here" in page.text
@@ -203,10 +203,10 @@ def test_many_groups_are_cut_with_a_note() -> None:
 
 
 def test_untested_cells_say_why() -> None:
-    text = Page(render_html(make_report())).text
+    text = Page(html_of(make_report())).text
     assert "not tested: the baseline has 12 videos, a test needs 30" in text
     assert text.count("not tested: ") == 1
-    first = Page(render_html(make_report(nights=0))).text
+    first = Page(html_of(make_report(nights=0))).text
     assert first.count("not tested: there is no night to compare with") == 20
     assert "no baseline yet" in first and "This is the first night." in first
 
@@ -215,17 +215,17 @@ def test_nothing_compared_is_not_called_compared() -> None:
     report = make_report(code=EXIT_PASS)
     untested = pa.array(["fewer than 30 scored videos: 12 tonight"] * report.cells.num_rows)
     cells = report.cells.set_column(CELLS.get_field_index("untested"), CELLS.field("untested"), untested)
-    text = Page(render_html(replace(report, cells=cells))).text
+    text = Page(html_of(replace(report, cells=cells))).text
     assert "nothing compared" in text
     assert "compared with" not in text.replace("Nothing was compared with", "").replace(
         "nights it is compared with", ""
     )
-    tested = Page(render_html(report)).text
+    tested = Page(html_of(report)).text
     assert "19 rates compared with 7 nights" in tested and "nothing compared" not in tested
 
 
 def test_the_first_screen_has_what_a_person_needs() -> None:
-    source = render_html(make_report(videos=120, worse_before=2))
+    source = html_of(make_report(videos=120, worse_before=2))
     [screen] = re.findall(r'<section class="verdict.*?</section>', source, re.DOTALL)
     text = " ".join(Page(screen).text.split())
     for said in (
@@ -247,7 +247,7 @@ def test_the_first_screen_has_what_a_person_needs() -> None:
 
 
 def test_a_gif_is_a_picture_and_not_given_to_a_player() -> None:
-    page = Page(render_html(make_report(links=["../a.GIF", "https://bucket.example/b.gif?X-Amz-Signature=1", "c.mp4"])))
+    page = Page(html_of(make_report(links=["../a.GIF", "https://bucket.example/b.gif?X-Amz-Signature=1", "c.mp4"])))
     assert [attributes["src"] for tag, attributes in page.tags if tag == "video"] == ["c.mp4"]
     gifs = [attributes["href"] for _, attributes in page.tags if attributes.get("class") == "show-gif"]
     assert gifs == ["../a.GIF", "https://bucket.example/b.gif?X-Amz-Signature=1"]
@@ -271,7 +271,7 @@ def test_an_empty_night() -> None:
             }.items()
         },
     )
-    text = Page(render_html(report)).text
+    text = Page(html_of(report)).text
     for sentence in (
         "Nothing has to be done.",
         "No night has a score yet.",
@@ -286,7 +286,7 @@ def test_an_empty_night() -> None:
 
 def test_canaries_say_which_moved() -> None:
     still, moved = (
-        " ".join(Page(render_html(make_report(code=code))).text.split()) for code in (EXIT_PASS, EXIT_SCORER_MOVED)
+        " ".join(Page(html_of(make_report(code=code))).text.split()) for code in (EXIT_PASS, EXIT_SCORER_MOVED)
     )
     assert "✓ The scores of 6 clips stood still (largest shift 0.000)." in still
     assert "▲ 1 of 6 clips moved. 1 clip could not be compared, which counts as moved." in moved
@@ -296,7 +296,7 @@ def test_canaries_say_which_moved() -> None:
 
 
 def test_canaries_that_cannot_see_do_not_read_as_a_scorer_that_works() -> None:
-    text = " ".join(Page(render_html(make_report(code=EXIT_PASS, blind=True))).text.split())
+    text = " ".join(Page(html_of(make_report(code=EXIT_PASS, blind=True))).text.split())
     said = (
         "The scores of 12 clips stood still (largest shift 0.000), but they cannot show a change: clips with planted "
         "defects score like clips without."
@@ -306,7 +306,7 @@ def test_canaries_that_cannot_see_do_not_read_as_a_scorer_that_works() -> None:
 
 
 def test_canaries_say_whether_planted_clips_score_above_others() -> None:
-    text = " ".join(Page(render_html(make_report(code=EXIT_PASS))).text.split())
+    text = " ".join(Page(html_of(make_report(code=EXIT_PASS))).text.split())
     assert (
         "Planted above others AUROC 1.00 2 planted, 4 without AUROC 1.00 2 planted, 4 without AUROC 1.00 1 pl" in text
     )
@@ -317,13 +317,13 @@ def test_unproven_labels_are_marked_in_charts_cells_and_the_message() -> None:
     report = make_report(code=EXIT_PASS)
     checkpoint = {**report.night.checkpoint, "unproven": ["motion"]}
     marked = replace(report, night=replace(report.night, checkpoint=checkpoint))
-    page = render_html(marked)
+    page = html_of(marked)
     assert page.count("motion</span> <small>unproven</small>") == sum(
         cell["label"] == "motion" for cell in report.cells.to_pylist()
     ) + len({row["group"] for row in report.trends.to_pylist()})
-    assert "unproven</small>" not in render_html(report)
-    assert "| motion (unproven) | `all` |" in render_markdown(marked)
-    assert "(unproven)" not in render_markdown(report)
+    assert "unproven</small>" not in html_of(report)
+    assert "| motion (unproven) | `all` |" in markdown_of(marked)
+    assert "(unproven)" not in markdown_of(report)
 
 
 def test_what_changed_since_the_night_before() -> None:
@@ -351,7 +351,7 @@ def test_what_changed_since_the_night_before() -> None:
 def test_a_webhook_is_not_published() -> None:
     report = make_report()
     assert report.night.settings["webhook"] == "secret"
-    assert ">secret<" not in render_html(report)
+    assert ">secret<" not in html_of(report)
 
 
 def test_steps_lead_to_what_they_are_about() -> None:
@@ -361,7 +361,7 @@ def test_steps_lead_to_what_they_are_about() -> None:
     assert first.text == f"Motion has risen in all videos together: look at the {risen['all']} with an event."
     assert (second.anchor, second.label, second.group) == ("arrivals", "motion", "generator=sora")
     assert [step.anchor for step in others] == ["changes", "cells", "outcomes", "sampling", "sampling"]
-    page = Page(render_html(report))
+    page = Page(html_of(report))
     anchors = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     for _, attributes in page.tags:
         href = attributes.get("href") or ""
@@ -393,7 +393,7 @@ def test_the_command_to_replay_is_quoted_or_left_out() -> None:
     [video] = report.worst
 
     def command(uri: str) -> str | None:
-        text = Page(render_html(replace(report, worst=(replace(video, uri=uri),)))).text
+        text = Page(html_of(replace(report, worst=(replace(video, uri=uri),)))).text
         found = re.search(r"Replay it: (.*)", text)
         return found and found[1]
 
@@ -409,7 +409,7 @@ def test_a_policy_of_another_version_is_refused() -> None:
     report = make_report()
     night = replace(report.night, policy={"someday": 1})
     with pytest.raises(UsageError, match=f"policy of night {night.night}: a policy has no 'someday'"):
-        render_html(replace(report, night=night))
+        html_of(replace(report, night=night))
 
 
 @hypothesis_settings(max_examples=25)
@@ -417,7 +417,7 @@ def test_a_policy_of_another_version_is_refused() -> None:
 def test_any_path_and_reason_can_be_shown(text: str) -> None:
     report = make_report(videos=3, worst=1, nights=1)
     report = with_arrivals(report, path=[text, "b", "c"], reason=[text, None, None], groups=[[text], [], []])
-    data = listed(render_html(report))
+    data = listed(html_of(report))
     assert paths(data)[data["reason"].index(0)] == printable(text)
 
 
@@ -441,7 +441,7 @@ def _contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_colours_have_enough_contrast(scheme: int) -> None:
-    css = Page(render_html(make_report(videos=2, worst=0))).sources["style"]
+    css = Page(html_of(make_report(videos=2, worst=0))).sources["style"]
     colours = _colours(css)[scheme]
     for text in ("ink", "soft", "link", "fail"):
         assert _contrast(colours[text], colours["page"]) >= 4.5, text

@@ -4,9 +4,9 @@ import re
 
 import pytest
 from opened_page import DESK, PHONE, Open
+from rendered import html_of
 from reports import make_report, poisoned, with_estimates
 
-from artifactscan.audit.page.html import render_html
 from artifactscan.labels import LABELS
 
 HOSTILE = (
@@ -260,7 +260,7 @@ def test_print_is_light_and_has_no_controls(open_page: Open) -> None:
 def test_a_page_of_ten_thousand_videos_is_small_and_usable(open_page: Open) -> None:
     groups = [f"generator=g{n:02d}" for n in range(20)]
     report = make_report(videos=10_000, nights=29, groups=groups, worst=24)
-    source = render_html(report)
+    source = html_of(report)
     assert len(source.encode()) < 5_000_000
     page = open_page(report)
     assert page.tab.locator("#video-count").inner_text() == "1–50 of 10,000"

@@ -19,7 +19,7 @@ def certainty_in_words(report: Report) -> str:
             "as standing still."
         )
     if report.night.verdict.code == EXIT_PASS:
-        return _of_pass(report)
+        return _certainty_of_pass(report)
     if broken.risen:
         cell = broken.risen[0]
         return (
@@ -46,7 +46,7 @@ def q_in_words(q: float) -> str:
     return f"about {round(100 * q)} in 100 are"
 
 
-def _of_pass(report: Report) -> str:
+def _certainty_of_pass(report: Report) -> str:
     if not report.tested_cells:
         return "Nothing was compared, so that a change would not have been seen."
     cell = clearest_rise(report.policy, report.cells, report.night.unproven)

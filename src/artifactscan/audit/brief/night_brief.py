@@ -1,6 +1,6 @@
 """The first screen of a night: one sentence, what it rests on, and the clips to look at.
 
-The page, the mail, the message to a chat, the Markdown and the terminal show this and none says it in words of its own.
+The page, the mail, the message to a chat, the Markdown and the terminal all show this text.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from artifactscan.audit.brief.certainty import certainty_in_words
-from artifactscan.audit.brief.scorer import canaries_in_words, worth_in_words
+from artifactscan.audit.brief.scorer import canaries_in_words, quality_in_words
 from artifactscan.audit.brief.streaks import since_in_words
 from artifactscan.audit.formatting import counted, night_time, seconds
 from artifactscan.audit.night import EXIT_FAIL, EXIT_SCORER_MOVED
@@ -53,14 +53,14 @@ class BriefClip:
 
 @dataclass(frozen=True, kw_only=True)
 class NightBrief:
-    """What is said of a night first. Names and reasons in it come from others and are not escaped."""
+    """What every page and message begins with. Names and reasons in it come from others and are not escaped."""
 
     code: int
     """Of the verdict."""
     sentence: str
     """Pass or fail and why."""
     facts: tuple[Fact, ...]
-    """Since when, how sure, whether it is the corpus or the scorer, and what the scorer is worth."""
+    """Since when, how sure, whether the corpus or the scorer changed, and how good the scorer is."""
     others: tuple[str, ...]
     """The reasons that ``sentence`` does not give, one sentence each."""
     clips: tuple[BriefClip, ...]
@@ -79,12 +79,12 @@ class NightBrief:
 def night_brief(report: Report) -> NightBrief:
     """The first screen of a night."""
     night = report.night
-    said = {0} if night.verdict.code == EXIT_SCORER_MOVED else report.broken.in_headline or {0}
+    in_sentence = {0} if night.verdict.code == EXIT_SCORER_MOVED else report.broken.in_headline or {0}
     return NightBrief(
         code=night.verdict.code,
         sentence=night.verdict.sentence,
         facts=tuple(_facts(report)),
-        others=tuple(reason for n, reason in enumerate(night.verdict.reasons) if n not in said),
+        others=tuple(reason for n, reason in enumerate(night.verdict.reasons) if n not in in_sentence),
         clips=tuple(_clips(report)),
         corpus=night.corpus,
         night=night.night,
@@ -115,7 +115,7 @@ def _facts(report: Report) -> list[Fact]:
     if night.verdict.code == EXIT_FAIL and (compared := _comparison(report)):
         found.append(Fact(name="Compared", text=compared))
     found.append(Fact(name="Canaries", text=canaries_in_words(report.policy, report.canaries)))
-    found.append(Fact(name="Scorer", text=worth_in_words(night)))
+    found.append(Fact(name="Scorer", text=quality_in_words(night)))
     return found
 
 
@@ -146,7 +146,10 @@ def _compared(report: Report) -> str:
 
 
 def _clips(report: Report) -> list[BriefClip]:
-    """The worst videos with the label and group that failed the night, by that label's peak; else the first ones."""
+    """The worst videos among those with the label and group that failed the night, by that label's peak.
+
+    Of a night without such a label, or where none of its videos is among the worst, the first of the worst.
+    """
     arrivals = {row["video_id"]: row for row in rows_of(report.arrivals, [video.video_id for video in report.worst])}
     worst = [
         (n, video, arrivals[video.video_id]) for n, video in enumerate(report.worst, 1) if video.video_id in arrivals

@@ -1,4 +1,4 @@
-"""What the scorer is worth, and whether it stood still, in words."""
+"""How good the scorer is, and whether it stood still, in words."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ from artifactscan.model.operating_point import UNSEEN_PROTOCOLS
 _UNSEEN = {"generators": "makers it was not trained on", "videos": "clips it was not trained on"}
 
 
-def worth_in_words(night: Night) -> str:
+def quality_in_words(night: Night) -> str:
     """How well the scorer tells frames with a label from others on unseen clips: macro AUROC, then by label.
 
     Source of the figures: the checkpoint's card, by the stricter protocol that it has; the macro of both.
@@ -44,8 +44,8 @@ def worth_in_words(night: Night) -> str:
         if label in by_label
     ]
     clauses = [f"macro AUROC {', '.join(macros)}" if macros else "", ", ".join(labels)]
-    said = "; ".join(filter(None, clauses))
-    return f"{said[0].upper()}{said[1:]}. Guessing has {CHANCE_AUROC:.2f}."
+    text = "; ".join(filter(None, clauses))
+    return f"{text[0].upper()}{text[1:]}. Guessing has {CHANCE_AUROC:.2f}."
 
 
 def canaries_in_words(policy: Policy, canaries: pa.Table) -> str:
@@ -63,10 +63,10 @@ def canaries_in_words(policy: Policy, canaries: pa.Table) -> str:
     if largest is None:
         return uncompared.strip()
     still = f"The scores of {counted(clips - not_compared, 'clip')} stood still (largest shift {largest:.3f})"
-    return f"{still}{_but_blind(canaries)}.{uncompared}"
+    return f"{still}{_blind_clause(canaries)}.{uncompared}"
 
 
-def _but_blind(canaries: pa.Table) -> str:
+def _blind_clause(canaries: pa.Table) -> str:
     """That the canaries cannot show a change of some labels, as a clause; empty where they can, or nobody knows."""
     blind = [one.label for one in compare_planted_canaries(canaries) if one.decidable and not one.found]
     if not blind:

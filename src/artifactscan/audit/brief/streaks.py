@@ -40,8 +40,10 @@ def since_in_words(report: Report) -> str:
     if not report.history:
         return "This is the first night."
     if report.night.verdict.code == EXIT_PASS:
-        return _passes(streak((night.night, night.verdict.code == EXIT_PASS) for night in report.history))
-    return _stands(streak(_earlier(report)), whole=report.broken.leading_cell is None or _scorer_moved(report.night))
+        return _passing_since(streak((night.night, night.verdict.code == EXIT_PASS) for night in report.history))
+    return _failing_since(
+        streak(_earlier(report)), whole=report.broken.leading_cell is None or _scorer_moved(report.night)
+    )
 
 
 def _earlier(report: Report) -> Iterable[tuple[str, bool | None]]:
@@ -76,7 +78,7 @@ def _too_many_failed(night: Night) -> bool | None:
     return failed / arrived > night.policy.get("failed_above", 1.0)
 
 
-def _stands(of: Streak, *, whole: bool) -> str:
+def _failing_since(of: Streak, *, whole: bool) -> str:
     """``whole``: whether all nights of the audit were looked at, and not only those of the trends."""
     if not of.known:
         return "Not known: no night before was compared."
@@ -89,7 +91,7 @@ def _stands(of: Streak, *, whole: bool) -> str:
     return f"Tonight for the first time in {counted(of.known + 1, 'night')}."
 
 
-def _passes(of: Streak) -> str:
+def _passing_since(of: Streak) -> str:
     if of.first is not None:
         return f"{of.nights + 1} nights in a row pass, since {_day(of.first)}."
     return "Tonight; the night before did not pass."

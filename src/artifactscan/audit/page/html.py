@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from artifactscan.audit import formatting
-from artifactscan.audit.brief.night_brief import NightBrief, night_brief
+from artifactscan.audit.brief.night_brief import NightBrief
 from artifactscan.audit.brief.scorer import canaries_in_words
 from artifactscan.audit.canaries import compare_planted_canaries
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED, VERDICT_WORDS, Night
@@ -53,8 +53,8 @@ _SECTIONS = {
 }
 
 
-def render_html(report: Report, brief: NightBrief | None = None) -> str:
-    """The page; ``brief`` is the report's, where it is made already.
+def render_html(report: Report, brief: NightBrief) -> str:
+    """The page; ``brief``: of the same report.
 
     Its Content-Security-Policy lets it load nothing from elsewhere but the videos and GIFs that its reader plays. A
     link to a video is used only where it is relative or leads to an http(s) host.
@@ -70,7 +70,7 @@ def render_html(report: Report, brief: NightBrief | None = None) -> str:
     context: dict[str, Any] = {
         "report": report,
         "night": night,
-        "brief": brief or night_brief(report),
+        "brief": brief,
         "word": VERDICT_WORDS[night.verdict.code],
         "kind": kind,
         "icon": _ICON.format(_ICON_COLOURS[kind]),

@@ -51,9 +51,9 @@ def mail_html(brief: NightBrief, page: str | None) -> str:
         "colour": _COLOURS[brief.code],
         "others": brief.others[:MAX_REASONS],
         "more": max(0, len(brief.others) - MAX_REASONS),
-        "clips": [(clip, _web(clip_url(clip, page)), picture_id(n)) for n, clip in enumerate(brief.clips, 1)],
+        "clips": [(clip, _link_or_none(clip_url(clip, page)), picture_id(n)) for n, clip in enumerate(brief.clips, 1)],
         "page": page,
-        "page_link": _web(page),
+        "page_link": _link_or_none(page),
     }
     return environment().get_template("mail.html.jinja").render(context)
 
@@ -66,7 +66,7 @@ def mail_text(brief: NightBrief, page: str | None) -> str:
     clips = []
     for clip in brief.clips:
         clips.append(f"{printable(clip.path, NAME_CHARS)}: {clip.in_words}")
-        clips += filter(None, [_web(clip_url(clip, page))])
+        clips += filter(None, [_link_or_none(clip_url(clip, page))])
     blocks = [
         [brief.sentence],
         [f"{fact.name}: {fact.text}" for fact in brief.facts],
@@ -88,6 +88,6 @@ def _token(text: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in text) or "night"
 
 
-def _web(url: str | None) -> str | None:
+def _link_or_none(url: str | None) -> str | None:
     """``url`` where it can be followed from a mail, else None."""
     return url if url is not None and is_web_address(url) else None

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from artifactscan.audit.brief.night_brief import NightBrief, night_brief
+from artifactscan.audit.brief.night_brief import NightBrief
 from artifactscan.audit.formatting import (
     counted,
     percent,
@@ -31,12 +31,12 @@ _IN_CODE = {ord(sign): f"\\x{ord(sign):02x}" for sign in "`|<>"}
 _ZERO_WIDTH_SPACE = "\u200b"
 
 
-def render_markdown(report: Report, brief: NightBrief | None = None) -> str:
+def render_markdown(report: Report, brief: NightBrief) -> str:
     """The night in under 60 lines; names and reasons come from others and cannot start markup or mentions.
 
-    ``brief`` is the report's, where it is made already.
+    ``brief``: of the same report.
     """
-    night, brief = report.night, brief or night_brief(report)
+    night = report.night
     notes = [f"- {escaped(note)}" for note in (*night.notes, *night.remarks)]
     steps = next_steps(report)[:MAX_STEPS]
     cells_title = f"Rates ({len(report.risen):,} of {counted(report.cells.num_rows, 'cell')} risen)"
