@@ -53,7 +53,7 @@ def check_webhook(url: str) -> None:
 def notify(
     url: str, brief: NightBrief, *, page: str | None, timeout_s: float = TIMEOUT_S, backoff_s: float = BACKOFF_S
 ) -> str | None:
-    """Posts what is said of a night first to ``url``; ``page`` is the https:// link to its page, or its path.
+    """Posts a night's brief to ``url``; ``page`` is the https:// link to its page, or its path.
 
     Returns None when it was accepted, else one sentence that says why not, without the secret in ``url``. Retries after
     429 (with Retry-After), 5xx and lost connections, so a message can arrive twice; follows no redirect. Raises nothing

@@ -1,1 +1,1 @@
-"""What other systems are told of a job while it runs: OpenTelemetry traces, runs in MLflow."""
+"""What is sent about a job to other systems: OpenTelemetry traces, MLflow runs."""

@@ -27,8 +27,8 @@ FLUSH_S = 5.0
 """Seconds that the end of a job waits at most for a collector that is slow."""
 FAILING_FLUSH_S = 1.0
 """Likewise, for one whose last answer was an error."""
-_LAST_S = 0.5
-"""Then until the sending thread has seen that it is to end."""
+_STOP_S = 0.5
+"""Seconds that the sending thread then gets to stop."""
 _MAX_TEXT = 300
 _SERVICE = "artifactscan"
 _NOISY = (
@@ -36,7 +36,7 @@ _NOISY = (
     "opentelemetry.sdk._shared_internal",
     "opentelemetry.sdk.trace.export",
 )
-"""Loggers with a line for each failed request and each dropped span, which are one sentence at the end here."""
+"""Loggers that write a line for each failed request and each dropped span; `close` says it in one sentence."""
 
 
 class SpanSender:
@@ -51,7 +51,7 @@ class SpanSender:
         self._collector = f"the collector at {origin(endpoint) or printable(endpoint, 100)} ({variable})"
         self._exporter = _CountingExporter(endpoint=endpoint, session=self._session)
         self._processor = _CountingProcessor(self._exporter)
-        # Closed by the job, not at exit; global to nobody, so that a program around this one keeps its own traces.
+        # Closed by the job, not at exit; not the global provider, so that a program that calls this keeps its traces.
         self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
         self._provider.add_span_processor(self._processor)
         self._tracer = self._provider.get_tracer(_SERVICE, __version__)
@@ -74,7 +74,7 @@ class SpanSender:
             name,
             context=self.current_context(),
             attributes=_as_attributes(attributes),
-            record_exception=False,  # a stack trace, with the message as it is
+            record_exception=False,  # it would send the stack trace, and credentials in the message
             set_status_on_exception=False,
         ) as current:
             try:
@@ -100,15 +100,15 @@ class SpanSender:
 
     def close(self) -> str | None:
         """Sends what is left, for FLUSH_S at most; one sentence where the collector has not taken all spans."""
-        last = threading.Thread(target=self._provider.shutdown, daemon=True, name="last spans")
-        last.start()
-        last.join(FAILING_FLUSH_S)
+        flush = threading.Thread(target=self._provider.shutdown, daemon=True, name="flush spans")
+        flush.start()
+        flush.join(FAILING_FLUSH_S)
         if self._session.failure is None:
-            last.join(FLUSH_S - FAILING_FLUSH_S)
-        if last.is_alive():
+            flush.join(FLUSH_S - FAILING_FLUSH_S)
+        if flush.is_alive():
             self._exporter.shutdown()  # ends its waits between tries
-            last.join(_LAST_S)
-        if not last.is_alive():
+            flush.join(_STOP_S)
+        if not flush.is_alive():
             for name, level in self._levels.items():
                 logging.getLogger(name).setLevel(level)
         ended, taken = self._processor.ended, self._exporter.taken

@@ -55,8 +55,8 @@ _lock = threading.Lock()
 def tracing() -> Iterator[None]:
     """Sends the spans of the block, if the environment asks for it; a block within one belongs to it.
 
-    A missing package or an environment that cannot be used is a warning, as other programs may be meant. So is what the
-    collector has not taken by the end, for which the block waits for a few seconds at most.
+    A missing package or variables that cannot be used are a warning only, as they may be meant for other programs. So
+    are spans that the collector has not taken by the end, for which the block waits a few seconds at most.
     """
     global _session
     if not asks_for_traces():

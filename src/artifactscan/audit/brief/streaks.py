@@ -11,12 +11,12 @@ from artifactscan.outcomes import HAS_FRAMES
 
 @dataclass(frozen=True, kw_only=True)
 class Streak:
-    """Of the known earlier nights: those in a row that were like tonight, and the last one like it."""
+    """Which of the earlier nights were like tonight."""
 
     known: int
-    """Earlier nights of which it is known."""
+    """Earlier nights of which it is known whether they were like tonight."""
     nights: int
-    """The last ones of the known ones, without a gap among these, that were like tonight."""
+    """How many of the known nights right before tonight were like it, up to the first that was not."""
     first: str | None
     """The first of ``nights``."""
     last: str | None

@@ -11,7 +11,7 @@ import numpy as np
 from artifactscan.scoring.events import frame_ends
 
 _TOLERANCE_S = 1e-6
-"""Times of frames and events are the same numbers; this is for their sums."""
+"""Frames and events have the same times; this allows for rounding in their sums."""
 _TOLERANCE_FRAMES = 0.1
 """Containers round presentation times to a millisecond, a sixteenth of a frame at 60 frames per second."""
 

@@ -50,11 +50,11 @@ def write_files(to: str, videos: StoredVideos, folder: TargetFolder, *, check: C
         elif to == "label-studio":
             _write_label_studio(stream, videos, folder, index)
         else:
-            clip_files, suffix = (_write_cvat, cvat.SUFFIX) if to == "cvat" else (_write_webvtt, webvtt.SUFFIX)
-            named = ((names[video.file], video) for video in stream)
-            for name in sorted(earlier - clip_files(named, videos, folder, index)):
-                if is_clip_file_name(name, suffix):  # the index lies where others may write
-                    storage.remove_file(folder.path(name))  # of a clip that has no scores any more
+            write, suffix = (_write_cvat, cvat.SUFFIX) if to == "cvat" else (_write_webvtt, webvtt.SUFFIX)
+            now = write(((names[video.file], video) for video in stream), videos, folder, index)
+            for name in sorted(earlier - now):  # of clips that have no scores any more
+                if is_clip_file_name(name, suffix):  # others may write the table that names them
+                    storage.remove_file(folder.path(name))
     folder.end()
     return written
 
