@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from artifactscan.errors import UsageError
@@ -135,8 +136,9 @@ def push(
         names = [one.rfilename for one in before.siblings or [] if one.rfilename.startswith(start)]
 
         def read(name: str) -> bytes:
-            path = api.hf_hub_download(where.id, placed(name), repo_type=where.type, revision=before.sha)
-            return Path(path).read_bytes()
+            with TemporaryDirectory() as folder:  # a push needs no cache
+                options = {"repo_type": where.type, "revision": before.sha, "local_dir": folder}
+                return Path(api.hf_hub_download(where.id, placed(name), **options)).read_bytes()
 
         check_target(uri, [name[len(start) :] for name in names], read, recognised or {})
         commit = api.create_commit(
