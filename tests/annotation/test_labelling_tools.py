@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from labelled import ODD_CHARACTERS, ODD_FILES, graded_row, label_row, labels_table, make_index, write_index
 
 from artifactscan.annotation.labelling_tools import TOOLS, export_frames, import_labels
-from artifactscan.annotation.labels_table import LABELLED, write_labels
+from artifactscan.annotation.labels_table import LABELLED, read_labels, write_labels
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, SEVERITY_COLUMNS
 
@@ -105,6 +106,30 @@ def test_the_csv_has_scores_and_empty_cells_to_fill_in(tmp_path: Path) -> None:
     assert [row["note"] for row in rows] == ["", "x", ""]
     assert float(rows[0]["p_boundary"]) == pytest.approx(0.9)
     assert rows[0]["image"].startswith("frames/a-b-")
+
+
+def test_what_uploaders_and_annotators_write_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    file, name, note = "=cmd|' /C calc'!A0.mp4", '=HYPERLINK("https://evil.example")', "@SUM(1)\n-2"
+    index = make_index([(file, 0)])
+    export_frames(
+        "csv",
+        index,
+        str(tmp_path),
+        labels=labels_table(label_row(file, 0, "1000", name, note)),
+        thresholds=THRESHOLDS,
+        model_version="",
+    )
+    sheet = tmp_path / "export/csv/labels.csv"
+    table, _ = import_labels("csv", str(sheet), write_index(tmp_path, index))
+    assert table.to_pylist() == [label_row(file, 0, "1000", name, note)]
+    write_labels(table, str(tmp_path / "labels.csv"))
+    write_labels(table, str(tmp_path / "labels.parquet"))
+    for path in (sheet, tmp_path / "labels.csv"):
+        with path.open(newline="") as lines:
+            [row] = csv.DictReader(lines)
+        assert (row["file"], row["annotator"], row["note"]) == (f"'{file}", f"'{name}", f"'{note}")
+    assert read_labels(str(tmp_path / "labels.csv")).equals(read_labels(str(tmp_path / "labels.parquet")))
+    assert pq.read_table(tmp_path / "labels.parquet")["annotator"].to_pylist() == [name]
 
 
 def test_rows_are_named_as_the_file_has_them(tmp_path: Path) -> None:

@@ -132,15 +132,14 @@ def push(
         before = api.repo_info(where.id, **target, timeout=_TIMEOUT_S)
         if private and not before.private:
             raise UsageError(f"{uri} is there already, and public; make it private on the hub, or leave out --private")
-        start = placed("")
+        start, at_start = placed(""), replace(where, revision=before.sha)
         names = [one.rfilename for one in before.siblings or [] if one.rfilename.startswith(start)]
-
-        def read(name: str) -> bytes:
-            with TemporaryDirectory() as folder:  # a push needs no cache
-                options = {"repo_type": where.type, "revision": before.sha, "local_dir": folder}
-                return Path(api.hf_hub_download(where.id, placed(name), **options)).read_bytes()
-
-        check_target(uri, [name[len(start) :] for name in names], read, recognised or {})
+        check_target(
+            uri,
+            [name[len(start) :] for name in names],
+            lambda name: _read_file(api, at_start, placed(name)),
+            recognised or {},
+        )
         commit = api.create_commit(
             where.id,
             [
@@ -198,6 +197,13 @@ def _fetch(where: "HfUri", paths: Sequence[str]) -> Path:
     for path, name in names.items():
         _check_content(root / path, name, uri)
     return root
+
+
+def _read_file(api: "HfApi", where: "HfUri", path: str) -> bytes:
+    """The content of one small file at a commit, past the cache."""
+    with TemporaryDirectory() as folder:
+        options = {"repo_type": where.type, "revision": where.revision, "local_dir": folder}
+        return Path(api.hf_hub_download(where.id, path, **options)).read_bytes()
 
 
 def _names_of_contents(api: "HfApi", where: "HfUri", root: Path, paths: Sequence[str]) -> dict[str, str]:
