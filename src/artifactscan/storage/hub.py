@@ -133,7 +133,8 @@ def push(
         if private and not before.private:
             raise UsageError(f"{uri} is there already, and public; make it private on the hub, or leave out --private")
         start, at_start = placed(""), replace(where, revision=before.sha)
-        names = [one.rfilename for one in before.siblings or [] if one.rfilename.startswith(start)]
+        siblings = before.siblings or []  # type: ignore[union-attr] - of models and datasets
+        names = [one.rfilename for one in siblings if one.rfilename.startswith(start)]
         check_target(
             uri,
             [name[len(start) :] for name in names],
