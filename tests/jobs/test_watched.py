@@ -22,6 +22,7 @@ from artifactscan.audit.audit_store import AuditStore
 from artifactscan.demo.marks import write_checkpoint, write_night
 from artifactscan.jobs.audit import main as audit
 from artifactscan.jobs.finetune import main as finetune
+from artifactscan.jobs.report import main as report
 
 pytestmark = pytest.mark.long
 
@@ -128,6 +129,12 @@ def test_nights_are_logged_once_each_those_that_were_missed_too(
     assert (first.metrics["count/listed"], first.metrics["outcome/scored"], first.metrics["exit_code"]) == (4, 4, 0)
     assert first.metrics["rate/motion"] == first.metrics["standing_rate/motion"]
     assert first.tags["artifactscan.headline"] == nights[0].verdict.headline
+    assert report(["--store", str(tmp_path / "store"), "--thresholds", "motion=1"]) == 0
+    assert audit([*command, "--mlflow", "nights"]) == 0
+    judged, renewed = AuditStore(str(tmp_path / "store")).nights(), logged(server, "nights")
+    assert [run.data.tags["artifactscan.night"] for run in renewed] == [night.night for night in judged]
+    assert {run.data.params["threshold.motion"] for run in renewed} == {"1.0"}
+    assert renewed[0].data.metrics["rate/motion"] == 0 < first.metrics["rate/motion"]
 
 
 @pytest.mark.slow
