@@ -158,7 +158,7 @@ def test_a_folder_with_something_else_is_refused(store: Store, tmp_path: Path, c
 def test_hidden_files_that_a_killed_export_left_are_no_reason_to_refuse(store: Store, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    for name in (".lease.json.lock", ".0123456789abcdef.tmp"):
+    for name in (".another.json.lock", ".0123456789abcdef.tmp"):  # a lock of lease.json would be waited for
         (out / name).write_text("")
     assert run(store, "webvtt", out) == 0
     assert FILES["webvtt"] < set(tree_bytes(out))
