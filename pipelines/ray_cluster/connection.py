@@ -17,6 +17,7 @@ from typing import Any
 
 import grpc
 import ray
+from ray._private import utils as ray_utils
 from ray._private import worker as ray_worker
 from ray._private.gcs_utils import create_gcs_channel
 from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined] - created at import
@@ -188,18 +189,14 @@ def _translate_grpc_error(error: grpc.RpcError) -> None:
 
 @contextmanager
 def _keep_sigterm_handler() -> Iterator[None]:
-    """Restores our SIGTERM handler after ray.init, whose own ends the process without a message.
-
-    Ours is called for a SIGTERM that comes meanwhile.
-    """
-    handler = signal.getsignal(signal.SIGTERM)
+    """Keeps ray.init from setting handlers of SIGTERM, which end the process without a message, and at any line: also
+    on the way out of ray.init, where no `except` of ours is reached. Ours then replaces that of Ray's C++ core."""
+    handler, set_handler = signal.getsignal(signal.SIGTERM), ray_utils.set_sigterm_handler
+    ray_utils.set_sigterm_handler = lambda _handler: None
     try:
         yield
-    except SystemExit:
-        if callable(handler):
-            handler(signal.SIGTERM, None)
-        raise
     finally:
+        ray_utils.set_sigterm_handler = set_handler
         if threading.current_thread() is threading.main_thread() and handler is not None:
             signal.signal(signal.SIGTERM, handler)
 
