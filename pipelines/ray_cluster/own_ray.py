@@ -10,10 +10,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray._common.utils import get_default_ray_temp_dir
+from ray._private import services
 
 from artifactscan.cli.interruption import STOP_SIGNALS, before_hard_exit
 from artifactscan.errors import UsageError
@@ -51,13 +54,28 @@ def marked_start() -> Iterator[str]:
     before_hard_exit(_kill_own_ray)
     os.environ[MARK_VARIABLE] = session.token
     try:
-        yield ray_folder
+        with _process_groups_apart():
+            yield ray_folder
         session.set_folder(str(Path(ray_folder, ray.get_runtime_context().get_session_name())))
     except BaseException:
         end_own_ray()
         raise
     finally:
         del os.environ[MARK_VARIABLE]
+
+
+@contextmanager
+def _process_groups_apart() -> Iterator[None]:
+    """What ray.init starts in the block gets no signal that is sent to the process group of this job.
+
+    With a raylet that SIGTERM has ended too, Ray's C++ core ends this process while it stops, with exit code 1.
+    """
+    popen: Any = services.ConsolePopen
+    services.ConsolePopen = partial(popen, process_group=0)  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = popen  # type: ignore[misc]
 
 
 def end_own_ray() -> None:

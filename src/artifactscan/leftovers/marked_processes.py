@@ -18,14 +18,8 @@ END_TIMEOUT_S = 10.0
 
 
 def marked_processes(token: str) -> list[psutil.Process]:
-    """This user's living processes with ``token`` in their environment, and the children of these.
-
-    Looks once more where it finds none: while a process executes another program its environment reads as empty.
-    """
+    """This user's living processes with ``token`` in their environment, and the children of these."""
     found = {process.pid: process for process in _with_mark(token)}
-    if not found:
-        time.sleep(POLL_S)
-        found = {process.pid: process for process in _with_mark(token)}
     for process in list(found.values()):
         with suppress(psutil.Error):
             found |= {child.pid: child for child in process.children(recursive=True)}
