@@ -174,16 +174,17 @@ def _export(settings: ExportSettings) -> None:
 
 
 def _push(settings: CheckpointPushSettings) -> None:
-    from artifactscan.model.checkpoint import MODEL_CARD_NAME, checkpoint_files, is_card, load_checkpoint
+    from artifactscan.model.checkpoint import checkpoint_files, is_card, load_checkpoint
     from artifactscan.model.exported_graph import GRAPH_NAMES
     from artifactscan.model.model_card import model_card
     from artifactscan.storage import hub
+    from artifactscan.storage.hub_target import HUB_CARD_NAME
 
     check_settings(settings)
     repository = hub.repository(settings.to, "model")
     checkpoint = load_checkpoint(pin_revisions(settings, "checkpoint", out=console()).checkpoint)
     files = checkpoint_files(checkpoint)
-    files[MODEL_CARD_NAME] = model_card(checkpoint, repository, license=settings.license).encode()
+    files[HUB_CARD_NAME] = model_card(checkpoint, repository, license=settings.license).encode()
     pushed = hub.push(
         settings.to,
         files,

@@ -6,6 +6,7 @@ import pytest
 from exported import tree_bytes
 from exported_nights import export, iceberg_table, night, write_nights
 from nights import a_night
+from refused_export import refused_export
 from s3_server import S3Server
 
 from artifactscan.audit.audit_store import AuditStore
@@ -32,15 +33,6 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What is said, in one sentence, of a command that is refused."""
-    capsys.readouterr()
-    assert export_job(arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and said.count("\n") == 1, said
-    return said.removeprefix("error: ").strip()
-
-
 def fill(folder: Path, held: str, store: Store) -> None:
     """Makes a folder that holds something."""
     if held == "strange files":
@@ -63,7 +55,7 @@ def test_a_folder_that_holds_something_else_is_named_with_what_it_holds(
     folder = tmp_path / "folder"
     fill(folder, held, store)
     before = tree_bytes(folder)
-    assert refused([store.root, "--to", to, "--output", str(folder)], capsys) == (
+    assert refused_export([store.root, "--to", to, "--output", str(folder)], capsys) == (
         f"--output {folder} holds {HELD[held]}; give a folder of its own"
     )
     assert tree_bytes(folder) == before
@@ -97,7 +89,7 @@ def test_nothing_is_written_into_another_store(
     output = str(Path(other.root, place))
     before = tree_bytes(tmp_path)
     where = f"lies in {other.root}, which is a scoring store" if place else "is a scoring store"
-    assert refused([store.root, "--to", to, "--output", output], capsys) == (
+    assert refused_export([store.root, "--to", to, "--output", output], capsys) == (
         f"--output {output} {where}; give a place outside it"
     )
     assert tree_bytes(tmp_path) == before
@@ -115,14 +107,14 @@ def test_nothing_is_written_into_the_store_of_an_audit(
     where = (
         f"{audit.root}/scores, which is a scoring store" if "scores" in place else f"{audit.root}, which is the store"
     )
-    assert f"--output {output} lies in {where}" in refused([store.root, "--to", to, "--output", output], capsys)
+    assert f"--output {output} lies in {where}" in refused_export([store.root, "--to", to, "--output", output], capsys)
 
 
 def test_an_audit_whose_first_night_was_cut_off_is_one(tmp_path: Path, store: Store, capsys) -> None:
     (tmp_path / "audit" / "canary").mkdir(parents=True)
     (tmp_path / "audit" / "canary" / "clips.json").write_text("{}")
     output = f"{tmp_path}/audit/x.duckdb"
-    assert refused([store.root, "--to", "duckdb", "--output", output], capsys) == (
+    assert refused_export([store.root, "--to", "duckdb", "--output", output], capsys) == (
         f"--output {output} lies in {tmp_path}/audit, which is the store of an audit; give a place outside it"
     )
 
@@ -131,7 +123,7 @@ def test_a_link_into_a_store_is_followed(store: Store, tmp_path: Path, capsys: p
     other = Store(str(tmp_path / "other"))
     write_nights(other, 1, first=3)
     (tmp_path / "link").symlink_to(f"{other.root}/events")
-    assert refused([store.root, "--to", "delta", "--output", f"{tmp_path}/link/x"], capsys) == (
+    assert refused_export([store.root, "--to", "delta", "--output", f"{tmp_path}/link/x"], capsys) == (
         f"--output {tmp_path}/link/x lies in {other.root}, which is a scoring store; give a place outside it"
     )
 
@@ -143,7 +135,7 @@ def test_nothing_is_written_into_a_table_whose_clean_up_would_remove_it(
 ) -> None:
     export(store, held, tmp_path / "lake")
     output = f"{tmp_path}/lake/videos/mine"
-    assert refused([store.root, "--to", to, "--output", output], capsys) == (
+    assert refused_export([store.root, "--to", to, "--output", output], capsys) == (
         f"--output {output} lies in {tmp_path}/lake/videos, which is {what}; give a place outside it"
     )
 
@@ -167,7 +159,7 @@ def test_no_catalogue_is_made_in_a_store(
     words = [store.root, "--to", "iceberg", "--output", str(tmp_path / "lake"), "--catalog"]
     lies_in = tmp_path / ("other" if place.startswith("other") else "store")
     for url in (f"sqlite:///{tmp_path}/{place}", f"sqlite:///file:{tmp_path}/{place}?uri=true"):
-        assert refused([*words, url], capsys) == (
+        assert refused_export([*words, url], capsys) == (
             f"--catalog {tmp_path}/{place} lies in {lies_in}, which is a scoring store; give a place outside it"
         )
     assert tree_bytes(tmp_path) == before
@@ -179,7 +171,7 @@ def test_a_catalogue_that_pyiceberg_is_configured_for_is_made_in_no_store_either
 ) -> None:
     (tmp_path / ".pyiceberg.yaml").write_text(f"catalog:\n  mine:\n    uri: sqlite:///{store.root}/mine.sqlite\n")
     monkeypatch.setenv("PYICEBERG_HOME", str(tmp_path))
-    assert refused(
+    assert refused_export(
         [store.root, "--to", "iceberg", "--output", str(tmp_path / "lake"), "--catalog", "mine"], capsys
     ).startswith(f"--catalog {store.root}/mine.sqlite lies in {store.root}, which is a scoring store; ")
 
@@ -201,7 +193,7 @@ def test_files_of_tables_that_another_catalogue_has_are_not_mixed_with(
     words = ["--namespace", "mine"] if other == "namespace" else ["--catalog", f"sqlite:///{tmp_path}/other.sqlite"]
     name = "mine.frames" if other == "namespace" else "artifactscan.frames"
     shown = catalog if other == "namespace" else words[1]
-    assert refused([store.root, "--to", "iceberg", "--output", str(lake), *words], capsys) == (
+    assert refused_export([store.root, "--to", "iceberg", "--output", str(lake), *words], capsys) == (
         f"{lake}/frames holds files (data) of no table {name} of the catalogue {shown}; give the catalogue and the "
         "namespace by which they were written, or another --output"
     )
@@ -238,14 +230,14 @@ def test_an_output_on_an_object_storage_is_looked_at_as_well(
     catalog = ["--catalog", f"sqlite:///{tmp_path}/c.sqlite"]
     keys = s3.keys()
     for to, flags in (("webvtt", []), ("views", []), ("iceberg", catalog)):
-        assert refused([store.root, "--to", to, "--output", f"{other}/frames/x", *flags], capsys) == (
+        assert refused_export([store.root, "--to", to, "--output", f"{other}/frames/x", *flags], capsys) == (
             f"--output {other}/frames/x lies in {other}, which is a scoring store; give a place outside it"
         )
     assert s3.keys() == keys
     out = s3.uri("out")
     assert export_job([store.root, "--to", "webvtt", "--output", out]) == 0
     for to, flags in (("views", []), ("iceberg", catalog)):
-        assert refused([store.root, "--to", to, "--output", out, *flags], capsys) == (
+        assert refused_export([store.root, "--to", to, "--output", out, *flags], capsys) == (
             f"--output {out} holds an export to webvtt; give a folder of its own"
         )
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactscan.messages.text import human_bytes, listed, printable, without_credentials
+from artifactscan.messages.text import first_few, human_bytes, listed, printable, without_credentials
 
 
 def test_control_characters_are_escaped() -> None:
@@ -56,3 +56,8 @@ def test_bytes_have_a_unit(count: int, text: str) -> None:
 
 def test_names_are_listed_as_in_prose() -> None:
     assert [listed(["a", "b", "c"][:count]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+
+
+def test_the_first_few_names_are_safe_to_print() -> None:
+    assert first_few(["a", "b\x1b", "c"]) == "a, b\\x1b, c"
+    assert first_few(["a", "b", "c", "d"]) == "a, b, c, …"

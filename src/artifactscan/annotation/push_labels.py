@@ -12,14 +12,13 @@ from artifactscan.annotation.merge_rows import NOT_NAMED, SEVERAL
 from artifactscan.annotation.settings import LabelsPushSettings
 from artifactscan.errors import UsageError
 from artifactscan.labels import LABELS, MAX_SEVERITY
-from artifactscan.messages.text import escaped_markdown, printable
+from artifactscan.messages.text import escaped_markdown, first_few, printable
 from artifactscan.settings.groups import check_settings
 from artifactscan.storage import hub
-from artifactscan.storage.hub_target import TAG
+from artifactscan.storage.hub_target import HUB_CARD_NAME, TAG
 from artifactscan.storage.parquet import parquet_bytes
 from artifactscan.storage.storage_errors import as_cut_off_errors
 
-DATASET_CARD_NAME = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 """The hub's names of sizes, in rows."""
 _LARGEST = "1M<n<10M"
@@ -63,7 +62,7 @@ def push_labels(settings: LabelsPushSettings, out: Console) -> None:
         table = _with_numbered_annotators(table)
     table = without_empty_columns(table)
     card = _dataset_card(table, place if to_hub else None, license=settings.license)
-    files = {HUB_LABELS_NAME: parquet_bytes(table), DATASET_CARD_NAME: card.encode()}
+    files = {HUB_LABELS_NAME: parquet_bytes(table), HUB_CARD_NAME: card.encode()}
     if to_hub:
         message = settings.message or f"{table.num_rows:,} labelled frames"
         pushed = hub.push(settings.to, files, "dataset", message=message, private=settings.private)
@@ -85,10 +84,7 @@ def _write_folder(files: Mapping[str, bytes], folder: str) -> bool:
     """Writes the files, the card last; whether they were not there. UsageError where the folder holds anything else."""
     storage.check_writable(folder)
     if others := [name for name in storage.list_names(folder) if name not in files and not name.startswith(".")]:
-        shown = ", ".join(printable(name, 40) for name in others[:3])
-        raise UsageError(
-            f"--to {folder} holds something else ({shown}{', …' if len(others) > 3 else ''}); give a folder of its own"
-        )
+        raise UsageError(f"--to {folder} holds something else ({first_few(others)}); give a folder of its own")
     found = {name: storage.join(folder, name) for name in files}
     there = {name: storage.read_bytes(uri) for name, uri in found.items() if storage.exists(uri)}
     if other := [name for name, content in there.items() if content != files[name]]:

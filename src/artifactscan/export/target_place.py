@@ -5,21 +5,23 @@ store take every file in its folders, and the clean-up of such a table removes f
 """
 
 import os
-from collections.abc import Collection, Iterator
-from itertools import islice
+from collections.abc import Collection, Iterator, Sequence
 from json import loads
 from pathlib import PurePosixPath
 
 from artifactscan import storage
 from artifactscan.audit.given_store import describe_store
 from artifactscan.errors import UsageError
-from artifactscan.messages.text import printable
+from artifactscan.messages.text import first_few, printable
 from artifactscan.storage.lease import LEASE_NAME
 
 RECORD_NAME = "export.json"
 """Says what an export of events is of."""
 CATALOG_NAME = "catalog.sqlite"
 """The catalogue of Iceberg tables in the folder of the tables, where no other is named."""
+DELTA_LOG, ICEBERG_METADATA = "_delta_log", "metadata"
+"""In the folder of a table of these: its versions."""
+ICEBERG_METADATA_SUFFIX = ".metadata.json"
 DUCKDB_SQL, ATHENA_SQL = "duckdb.sql", "athena.sql"
 """The views over a store."""
 DELTA, ICEBERG, VIEWS_OVER_A_STORE = "Delta tables", "Iceberg tables", "views over a store"
@@ -69,12 +71,11 @@ def names_in(folder: str) -> list[str]:
     return [name for name in storage.list_names(folder) if name != LEASE_NAME and not name.startswith(".")]
 
 
-def holds_something_else(folder: str, names: Collection[str]) -> UsageError:
+def holds_something_else(folder: str, names: Sequence[str]) -> UsageError:
     """The error for a folder that holds ``names``, which are not of this export."""
     found = " and ".join(_earlier_exports(folder, names))
     if not found:
-        shown = ", ".join(printable(name, 40) for name in islice(names, 3))
-        found = f"something else ({shown}{', …' if len(names) > 3 else ''})"
+        found = f"something else ({first_few(names)})"
     return UsageError(f"--output {folder} holds {found}; give a folder of its own")
 
 
@@ -115,11 +116,12 @@ def _closed_to_others(folder: str) -> str | None:
 
 
 def _is_delta_table(folder: str) -> bool:
-    return any(name.endswith(".json") for name in storage.list_names(storage.join(folder, "_delta_log")))
+    return any(name.endswith(".json") for name in storage.list_names(storage.join(folder, DELTA_LOG)))
 
 
 def _is_iceberg_table(folder: str) -> bool:
-    return any(name.endswith(".metadata.json") for name in storage.list_names(storage.join(folder, "metadata")))
+    names = storage.list_names(storage.join(folder, ICEBERG_METADATA))
+    return any(name.endswith(ICEBERG_METADATA_SUFFIX) for name in names)
 
 
 def _earlier_exports(folder: str, names: Collection[str]) -> list[str]:

@@ -53,6 +53,12 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def first_few(names: Sequence[str], count: int = 3) -> str:
+    """The first ``count`` of untrusted names, and whether there are more: a, b, c, …"""
+    shown = ", ".join(printable(name, 40) for name in names[:count])
+    return f"{shown}, …" if len(names) > count else shown
+
+
 def human_bytes(count: int) -> str:
     """Bytes in powers of 1000 with one decimal: 12.3 MB."""
     size, power = float(count), 0

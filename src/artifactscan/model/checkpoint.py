@@ -31,8 +31,6 @@ CARD_VERSION = 2
 """Version 2 added ``probe`` and ``operating_point``; cards of version 1 are read as they are."""
 READABLE_CARD_VERSIONS = (1, CARD_VERSION)
 CARD_NAME, WEIGHTS_NAME = "card.json", "model.safetensors"
-MODEL_CARD_NAME = "README.md"
-"""Of a checkpoint on a model hub: the card for people, written from card.json."""
 DEFAULT_THRESHOLD = 0.5
 CHANCE_AUROC = 0.5
 _SCORES_DEPEND_ON = ("backbone", "input", "labels", "calibration")

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from artifactscan.errors import UsageError
-from artifactscan.messages.text import printable
+from artifactscan.messages.text import first_few
 
 TAG = "artifactscan"
 """In the metadata of every card that is pushed; by it a later push knows the place again."""
-CARD_NAME = "README.md"
+HUB_CARD_NAME = "README.md"
+"""The card for people, of a checkpoint as of a labelled set."""
 _MADE_WITH_REPOSITORY = ".gitattributes"
-_SHOWN = 3
 
 Recognised = Mapping[str, Callable[[bytes], bool]]
 """File name → whether its content is one of artifactscan's, for places whose card was written by hand."""
@@ -24,16 +24,15 @@ def check_target(uri: str, names: Sequence[str], read: Callable[[str], bytes], r
     there = sorted(name for name in names if name != _MADE_WITH_REPOSITORY)
     if not there:
         return
-    if CARD_NAME in there:
-        tags, has_text = _parse_card(read(CARD_NAME))
-        if TAG in tags or (not has_text and there == [CARD_NAME]):
+    if HUB_CARD_NAME in there:
+        tags, has_text = _parse_card(read(HUB_CARD_NAME))
+        if TAG in tags or (not has_text and there == [HUB_CARD_NAME]):
             return
     if any(name in there and is_ours(read(name)) for name, is_ours in recognised.items()):
         return
-    shown = ", ".join(printable(name, 40) for name in there[:_SHOWN])
     raise UsageError(
-        f"{uri} holds something else ({shown}{', …' if len(there) > _SHOWN else ''}), and a push would mix with it; "
-        f"give a repository of its own, or a folder of this one, such as {uri.rstrip('/')}/artifactscan"
+        f"{uri} holds something else ({first_few(there)}), and a push would mix with it; give a repository of its own, "
+        f"or a folder of this one, such as {uri.rstrip('/')}/artifactscan"
     )
 
 

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 from exported_nights import export, in_duckdb, night, stored, write_nights
 from limits import without_privileges
+from refused_export import refused_export
 
 from artifactscan.errors import UsageError
 from artifactscan.export.tables.stored_run import EXPORTED
@@ -50,14 +51,6 @@ def test_a_database_that_is_open_elsewhere_is_one_sentence(
     assert in_duckdb(output) == stored(store)
 
 
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What is said, in one sentence, of a command that is refused."""
-    assert export_job(arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and said.count("\n") == 1
-    return said.removeprefix("error: ").strip()
-
-
 def test_a_file_without_the_right_to_write_it_is_no_file_that_is_open(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -66,7 +59,7 @@ def test_a_file_without_the_right_to_write_it_is_no_file_that_is_open(
         write_nights(store, 1)
         output.touch(0o444)
         arguments = [store.root, "--to", "duckdb", "--output", str(output)]
-        assert refused(arguments, capsys) == (
+        assert refused_export(arguments, capsys) == (
             f'database {output} cannot be used: IO Error: Cannot open file "{output}": Permission denied; give another '
             "place, or get the right to read and write there"
         )
@@ -77,11 +70,11 @@ def test_a_file_without_the_right_to_write_it_is_no_file_that_is_open(
 def test_a_folder_in_the_place_of_the_file_is_named(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert refused([store.root, "--to", "duckdb", "--output", str(tmp_path)], capsys) == (
+    assert refused_export([store.root, "--to", "duckdb", "--output", str(tmp_path)], capsys) == (
         f"--output {tmp_path} is a folder; give the path of a database file"
     )
     (tmp_path / "file").touch()
-    assert refused([store.root, "--to", "duckdb", "--output", f"{tmp_path}/file/scores.duckdb"], capsys) == (
+    assert refused_export([store.root, "--to", "duckdb", "--output", f"{tmp_path}/file/scores.duckdb"], capsys) == (
         f"database {tmp_path}/file/scores.duckdb cannot be used: {tmp_path}/file: File exists; give a file in a folder"
     )
 
@@ -94,7 +87,7 @@ def test_a_damaged_database_is_to_be_restored(
     export(store, "duckdb", output)
     content = output.read_bytes()
     output.write_bytes(content[:5000] if damage == "cut off" else content[:4096] + bytes(8192) + content[12288:])
-    said = refused([store.root, "--to", "duckdb", "--output", str(output)], capsys)
+    said = refused_export([store.root, "--to", "duckdb", "--output", str(output)], capsys)
     assert said.startswith(f"database {output} cannot be used: ")
     assert ("Could not read enough bytes" if damage == "cut off" else "Corrupt database file") in said
     assert said.endswith("; restore it from a copy, or give another one")
@@ -125,7 +118,7 @@ def test_a_view_or_table_of_somebody_else_is_refused_and_stays(
         database.execute(statement)
         before = database.execute(f"FROM {name}").fetchall()
     for _ in range(2):
-        assert refused([store.root, "--to", "duckdb", "--output", str(output)], capsys) == (
+        assert refused_export([store.root, "--to", "duckdb", "--output", str(output)], capsys) == (
             f"{output} has a {what} that artifactscan did not write; rename it, or give another file"
         )
     with duckdb.connect(str(output)) as database:

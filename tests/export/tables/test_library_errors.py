@@ -10,6 +10,7 @@ import pytest
 from exported_nights import READERS, export, in_delta, night, stored, write_nights
 from limits import files_of_at_most, without_privileges
 from paths import ROOT
+from refused_export import refused_export
 
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.export.tables.library_errors import opening, writing
@@ -25,15 +26,6 @@ def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path / "store"))
     write_nights(store, 3)
     return store
-
-
-def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What is said, in one sentence, of a command that is refused."""
-    capsys.readouterr()
-    assert export_job(arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and said.count("\n") == 1, said
-    return said.removeprefix("error: ").strip()
 
 
 @pytest.mark.parametrize(("to", "kilobytes"), [("duckdb", 8), ("duckdb", 28), ("delta", 28), ("iceberg", 28)])
@@ -109,7 +101,7 @@ def test_a_damaged_delta_log_names_the_file(
         "gone": "is gone",
         "first gone": "is gone",
     }
-    said = refused([store.root, "--to", "delta", "--output", str(tmp_path / "lake")], capsys)
+    said = refused_export([store.root, "--to", "delta", "--output", str(tmp_path / "lake")], capsys)
     assert said.startswith(f"{file} {reasons[damage]}")
     assert said.endswith("; restore it from a copy, or give another --output")
     file.write_bytes(content)
@@ -126,7 +118,7 @@ def test_a_damaged_checkpoint_of_a_delta_log_is_named(
     DeltaTable(tmp_path / "lake" / "events").create_checkpoint()
     (file,) = (tmp_path / "lake" / "events" / "_delta_log").glob("*.checkpoint.parquet")
     file.write_bytes(file.read_bytes()[:-20])
-    said = refused([store.root, "--to", "delta", "--output", str(tmp_path / "lake")], capsys)
+    said = refused_export([store.root, "--to", "delta", "--output", str(tmp_path / "lake")], capsys)
     assert said.startswith(f"{file} is damaged (")
     assert said.endswith("; restore it from a copy, or give another --output")
 
@@ -140,7 +132,7 @@ def test_a_delta_log_that_may_not_be_read_is_named_with_the_right_that_lacks(
         export(store, "delta", folder / "lake")
         (file,) = log.glob("*1.json")
         file.chmod(0)
-        said = refused([store.root, "--to", "delta", "--output", str(folder / "lake")], capsys)
+        said = refused_export([store.root, "--to", "delta", "--output", str(folder / "lake")], capsys)
         assert said.startswith(f"table {folder}/lake/frames cannot be used: ")
         assert f"Unable to open file {file}: Permission denied" in said
         assert said.endswith("; give another place, or get the right to read and write there")

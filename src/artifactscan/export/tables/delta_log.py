@@ -7,10 +7,9 @@ from itertools import pairwise
 import pyarrow as pa
 
 from artifactscan import storage
+from artifactscan.export.target_place import DELTA_LOG
 from artifactscan.storage.parquet import arrow_reason, read_schema
 
-LOG_FOLDER = "_delta_log"
-"""In the folder of a table."""
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"\d{20}\.checkpoint.*\.parquet")
 
@@ -21,7 +20,7 @@ def find_damaged_file(table: str) -> str | None:
     A commit is a file of JSON lines named by its version, a checkpoint one of Parquet
     (https://github.com/delta-io/delta/blob/master/PROTOCOL.md). OSError for a file that may not be read.
     """
-    log = storage.join(table, LOG_FOLDER)
+    log = storage.join(table, DELTA_LOG)
     names = storage.list_names(log)
     commits = [name for name in names if _COMMIT.fullmatch(name)]
     checkpoints = [name for name in names if _CHECKPOINT.fullmatch(name)]

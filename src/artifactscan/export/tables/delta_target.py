@@ -8,11 +8,11 @@ from typing import Any
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
-from artifactscan.export.tables.delta_log import LOG_FOLDER, find_damaged_file
+from artifactscan.export.tables.delta_log import find_damaged_file
 from artifactscan.export.tables.library_errors import opening, writing
 from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
 from artifactscan.export.tables.table_target import Changes, import_package, wrong_columns
-from artifactscan.export.target_place import DELTA, check_folder
+from artifactscan.export.target_place import DELTA, DELTA_LOG, check_folder
 from artifactscan.storage.lease import LEASE_NAME, Lease
 
 
@@ -48,10 +48,8 @@ class DeltaTarget:
     def runs_in(self, table: str) -> set[str]:
         return self._present[table]
 
-    def holds(self, table: str, run: StoredRun) -> bool:
-        """By the mark, and by the rows: of a table that was restored to an earlier version these are gone."""
-        marked = self._tables[table].transaction_version(_application(run)) == run.mark(table)
-        return marked and (run.run in self._present[table] or not run.expected_rows(table))
+    def is_marked(self, table: str, run: StoredRun) -> bool:
+        return self._tables[table].transaction_version(_application(run)) == run.mark(table)
 
     def write(self, changes: Changes) -> None:
         for table, runs in changes.items():
@@ -81,7 +79,7 @@ class DeltaTarget:
         uri, schema = self._uri(table), self._deltalake.Schema.from_arrow(EXPORTED[table])
         with opening(f"table {uri}", self._errors):
             if not self._deltalake.DeltaTable.is_deltatable(uri):
-                if set(storage.list_names(uri)) - {LOG_FOLDER}:  # which a kill while it was made may have left
+                if set(storage.list_names(uri)) - {DELTA_LOG}:  # which a kill while it was made may have left
                     raise UsageError(f"{uri} holds files that are no Delta table; give another --output")
                 return self._deltalake.DeltaTable.create(uri, schema, partition_by=["run"])
             try:

@@ -82,10 +82,8 @@ class DuckDBTarget:
     def runs_in(self, table: str) -> set[str]:
         return self._present[table]
 
-    def holds(self, table: str, run: StoredRun) -> bool:
-        """By the mark, and by the rows, which somebody may have removed."""
-        marked = self._marks.get(run.run, {}).get(table) == run.mark(table)
-        return marked and (run.run in self._present[table] or not run.expected_rows(table))
+    def is_marked(self, table: str, run: StoredRun) -> bool:
+        return self._marks.get(run.run, {}).get(table) == run.mark(table)
 
     def write(self, changes: Changes) -> None:
         with writing(f"database {self._path}", self._errors), self._transaction():

@@ -19,15 +19,20 @@ from artifactscan.export.tables.iceberg_catalog import parse_catalog
 from artifactscan.export.tables.library_errors import opening, writing
 from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
 from artifactscan.export.tables.table_target import Changes, import_package, wrong_columns
-from artifactscan.export.target_place import CATALOG_NAME, ICEBERG, check_folder, check_not_in_store
+from artifactscan.export.target_place import (
+    CATALOG_NAME,
+    ICEBERG,
+    ICEBERG_METADATA,
+    ICEBERG_METADATA_SUFFIX,
+    check_folder,
+    check_not_in_store,
+)
 from artifactscan.messages.text import printable
 from artifactscan.storage.lease import LEASE_NAME, Lease
 
 ROWS_AT_ONCE = 250_000
 """Rows that are written at a time: 60 MB of Arrow."""
 _PROPERTY = "artifactscan.run."
-_METADATA = "metadata"
-"""In the folder of a table: its metadata, each version in a file."""
 _SQLITE_FILES = ("", "-journal", "-wal", "-shm")
 """Endings of the files of an SQLite database."""
 
@@ -74,10 +79,8 @@ class IcebergTarget:
     def runs_in(self, table: str) -> set[str]:
         return self._present[table]
 
-    def holds(self, table: str, run: StoredRun) -> bool:
-        """By the mark, and by the rows: of a table that was rolled back to an earlier snapshot these are gone."""
-        marked = self._tables[table].properties.get(_PROPERTY + run.run) == str(run.mark(table))
-        return marked and (run.run in self._present[table] or not run.expected_rows(table))
+    def is_marked(self, table: str, run: StoredRun) -> bool:
+        return self._tables[table].properties.get(_PROPERTY + run.run) == str(run.mark(table))
 
     def write(self, changes: Changes) -> None:
         expressions: Any = import_package("pyiceberg.expressions", "iceberg")
@@ -132,7 +135,7 @@ class IcebergTarget:
                 catalog.create_table(name, schema, location=location, partition_spec=partitioning.PartitionSpec(by_run))
             found = catalog.load_table(name)
         except (*self._errors, ValueError):  # such as of parsing a file, which they do not name
-            if damage := _find_damaged_metadata(storage.join(self._root, table, _METADATA)):
+            if damage := _find_damaged_metadata(storage.join(self._root, table, ICEBERG_METADATA)):
                 raise UsageError(f"{damage}; restore it from a copy, or give another --output") from None
             raise
         columns = {field.name: (field.field_type, field.required) for field in found.schema().fields}
@@ -150,7 +153,8 @@ class IcebergTarget:
     def _check_unused(self, table: str) -> None:
         """UsageError where the place of a table that the catalogue does not have holds files, such as of another's."""
         place = storage.join(self._root, table)
-        if others := set(storage.list_names(place)) - {_METADATA}:  # which a kill while it was made may have left
+        # A kill while the table was made may have left its metadata.
+        if others := set(storage.list_names(place)) - {ICEBERG_METADATA}:
             raise UsageError(
                 f"{place} holds files ({printable(min(others), 40)}) of no table {self._namespace}.{table} of the "
                 f"catalogue {self._catalog}; give the catalogue and the namespace by which they were written, or "
@@ -167,7 +171,7 @@ class IcebergTarget:
 def _find_damaged_metadata(folder: str) -> str | None:
     """What is wrong with which file of a table's metadata, the latest that is damaged; None where all can be read."""
     for name in sorted(storage.list_names(folder), reverse=True):
-        if name.endswith(".metadata.json"):
+        if name.endswith(ICEBERG_METADATA_SUFFIX):
             try:
                 json.loads(storage.read_bytes(storage.join(folder, name)))
             except ValueError as error:

@@ -23,8 +23,8 @@ class TableTarget(Protocol):
         """The runs of which the table has rows."""
         ...
 
-    def holds(self, table: str, run: StoredRun) -> bool:
-        """Whether the table has the rows of the run as they are in the store now."""
+    def is_marked(self, table: str, run: StoredRun) -> bool:
+        """Whether the rows of the run, as they are in the store now, were written to the table."""
         ...
 
     def write(self, changes: Changes) -> None:

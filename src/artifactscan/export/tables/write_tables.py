@@ -83,7 +83,13 @@ def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun], console:
             "--output"
         )
     ready = [run for run in stored if not run.record.is_being_flagged]
-    outdated = {table: [run for run in ready if not target.holds(table, run)] for table in EXPORTED}
+
+    def is_there(table: str, run: StoredRun) -> bool:
+        # The rows are looked for, too: somebody may have removed them, or restored a table to an earlier version.
+        has_rows = run.run in present[table] or not run.expected_rows(table)
+        return has_rows and target.is_marked(table, run)
+
+    outdated = {table: [run for run in ready if not is_there(table, run)] for table in EXPORTED}
     to_write = {run.run for runs in outdated.values() for run in runs}
     renewed = {run.run for table, runs in outdated.items() for run in runs if run.run in present[table]}
     with activity(f"exporting {counted(len(to_write), 'run')}"):
