@@ -98,5 +98,11 @@ def is_local(job: ScoringJob, frames: int) -> bool:
         return True
     # One decoding process must keep up with the classifier, which it does not with one in int8.
     decoding_keeps_up = costs.decode_s <= costs.classify_s and settings.precision != "int8" and _is_on_cpu(job)
-    has_few_cores = len(os.sched_getaffinity(0)) <= FEW_CORES
+    has_few_cores = _usable_cores() <= FEW_CORES
     return has_few_cores and decoding_keeps_up and frames * costs.classify_s <= MOST_LOCAL_FEW_CORES_S
+
+
+def _usable_cores() -> int:
+    """Cores that this process may run on; macOS, which cannot restrict a process to some, counts all."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

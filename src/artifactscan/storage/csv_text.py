@@ -31,9 +31,9 @@ def read_text_cells(data: bytes, *, needed: Collection[str]) -> pa.Table:
     """All columns of a CSV as strings, without rows of empty cells only.
 
     Spaces around a cell or a column's name are no part of it, unless they are in quotes, nor is the apostrophe of
-    ``as_text_cell``. ``needed``: columns that the
-    table has, by which another separator is noticed. CsvTextError for another separator or encoding, and for a row with
-    another number of cells than there are columns; pa.ArrowException for what else is no CSV.
+    ``as_text_cell``. ``needed``: columns that the table has, by which another separator is noticed. CsvTextError for
+    another separator or encoding, and for a row with another number of cells than there are columns; pa.ArrowException
+    for what else is no CSV.
     """
     text = _SEPARATOR_LINE.sub("", _decode(data))
     if not text.strip():

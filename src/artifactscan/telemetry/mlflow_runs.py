@@ -108,11 +108,9 @@ def log_runs(experiment: str, source: str, runs: Sequence[TrackedRun], *, next_t
             target = _find_target(MlflowClient(tracking_uri=os.environ[URI_VARIABLE].strip()), experiment, source)
         except Exception as error:  # whatever MLflow, its server or a proxy do
             return [f"nothing was logged by MLflow at {server}: {explain(error)}; {next_try} logs what is missing"]
-        failed: set[str] = set()
-        return [
-            *_log_missing(target, runs, failed, server=server, next_try=next_try),
-            *_delete_replaced(target, [run for run in runs if run.id not in failed], server=server, next_try=next_try),
-        ]
+        failures, not_logged = _log_missing(target, runs, server=server, next_try=next_try)
+        logged = [run for run in runs if run.id not in not_logged]
+        return [*failures, *_delete_replaced(target, logged, server=server, next_try=next_try)]
 
 
 @dataclass(frozen=True)
@@ -126,20 +124,23 @@ class _Failure:
 
 
 def _log_missing(
-    target: "_Target", runs: Sequence[TrackedRun], failed: set[str], *, server: str, next_try: str
-) -> Iterator[str]:
-    """Logs what is missing; yields a sentence for what was not logged, whose ids are added to ``failed``."""
+    target: "_Target", runs: Sequence[TrackedRun], *, server: str, next_try: str
+) -> tuple[list[str], set[str]]:
+    """Logs what is missing; returns a sentence for each failure, and the ids of the runs that were not logged."""
+    sentences: list[str] = []
+    not_logged: set[str] = set()
     missing = [run for run in runs if not target.holds(run)]
     for position, run in enumerate(missing):
         failure = _log(target, run, server)
         if failure is None:
             continue
         left = missing[position:] if failure.ends else [run]
-        failed.update(one.id for one in left)
+        not_logged.update(one.id for one in left)
         what = f"{printable(run.name, 80)} was" if len(left) == 1 else f"{len(left):,} runs were"
-        yield f"{what} not logged by MLflow{failure.why}; {next_try} tries again"
+        sentences.append(f"{what} not logged by MLflow{failure.why}; {next_try} tries again")
         if failure.ends:
-            return
+            break
+    return sentences, not_logged
 
 
 def _log(target: "_Target", run: TrackedRun, server: str) -> _Failure | None:
@@ -181,7 +182,7 @@ class _Target:
 
     def holds(self, run: TrackedRun) -> bool:
         """Whether it holds the run, finished, with these values."""
-        return any(_is_finished(one) for one in self._same(run))
+        return any(one.info.status == "FINISHED" for one in self._same(run))
 
     def log(self, run: TrackedRun, values: RunValues) -> None:
         """Logs one run; sending the same again adds nothing, so that one that was begun is simply sent again."""
@@ -202,11 +203,13 @@ class _Target:
 
     def delete_replaced(self, run: TrackedRun) -> None:
         """Deletes what it holds of the run with other values."""
+        same = self._same(run)
         for one in self.known.get(run.id, ()):
-            if one.data.tags.get(_REVISION, "") != run.revision:
+            if one not in same:
                 self.client.delete_run(one.info.run_id)
 
     def _same(self, run: TrackedRun) -> "list[Run]":
+        """What it holds of the run with these values."""
         return [one for one in self.known.get(run.id, ()) if one.data.tags.get(_REVISION, "") == run.revision]
 
     def _create(self, run: TrackedRun, started_s: float) -> "Run":
@@ -247,10 +250,6 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
     if found.lifecycle_stage != "active":
         raise ValueError(f"the experiment {name} is deleted there; restore it, or give another --mlflow")
     return found.experiment_id
-
-
-def _is_finished(run: "Run") -> bool:
-    return run.info.status == "FINISHED"
 
 
 def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
