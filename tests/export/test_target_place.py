@@ -140,6 +140,51 @@ def test_nothing_is_written_into_a_table_whose_clean_up_would_remove_it(
     )
 
 
+UUID = "0d9b6f0e-5c2a-4f0e-9a39-5c5e1f0a7b11"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"00012-{UUID}.metadata.json",
+        f"00012-{UUID}.gz.metadata.json",
+        f"00012-{UUID}.metadata.json.gz",
+        "v3.metadata.json",
+        "v1715886514322000000.gz.metadata.json",
+        "v3.metadata.json.gz",
+    ],
+)
+def test_iceberg_tables_of_any_writer_are_known_by_their_metadata(name: str, tmp_path: Path) -> None:
+    metadata = tmp_path / "table" / "metadata" / name
+    metadata.parent.mkdir(parents=True)
+    metadata.write_bytes(b"")
+    with pytest.raises(UsageError, match=f"^--output .* lies in {tmp_path}/table, which is an Iceberg table; "):
+        check_not_in_store(f"{tmp_path}/table/mine")
+
+
+@pytest.mark.parametrize(
+    "name", ["clip.metadata.json", "2026-01-01-clip.metadata.json", "v3-final.metadata.json", f"{UUID}.json"]
+)
+def test_descriptions_of_clips_make_no_iceberg_table(name: str, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / name).write_text("{}")
+    export(store, "iceberg", tmp_path / "lake")
+
+
+@pytest.mark.parametrize("file", ["runs/baseline/run.json", "runs/1/manifest.parquet", "nights/first/night.json"])
+def test_runs_of_other_tools_make_no_store(file: str, store: Store, tmp_path: Path) -> None:
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("{}")
+    export(store, "duckdb", tmp_path / "out.duckdb")
+
+
+def test_a_store_is_known_among_many_runs_of_other_tools(store: Store) -> None:
+    for number in range(10):
+        (Path(store.root) / "runs" / f"{number}").mkdir()
+    with pytest.raises(UsageError, match="is a scoring store"):
+        check_not_in_store(store.root)
+
+
 def test_folders_named_as_those_of_a_store_are_no_store(store: Store, tmp_path: Path) -> None:
     """Such as ~/runs of another tool, or a store at ~/scores beside the output."""
     for name in ("runs/mine", "nights/mine", "canary", "metadata", "frames"):

@@ -17,7 +17,7 @@ from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.schemas import MANIFEST
 from artifactscan.storage.parquet import parquet_files, read_batches, read_schema, read_table, write_table
-from artifactscan.store.layout import Store, manifest_schema, new_run_id
+from artifactscan.store.layout import Store, is_run_id, manifest_schema, new_run_id
 from artifactscan.store.run_records import StoredRuns
 
 NUMBERS = pa.table({"n": list(range(1000)), "text": ["same"] * 1000})
@@ -56,8 +56,13 @@ def test_run_ids_contain_the_time_and_are_unique() -> None:
     ids = [new_run_id() for _ in range(100)]
     assert len(set(ids)) == 100
     for run in ids:
-        assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", run)
+        assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", run) and is_run_id(run)
         assert before <= datetime.strptime(run[:16], "%Y%m%dT%H%M%S%z") <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("name", ["baseline", "1", "20260101T030000Z", "20260101T030000Z-abcdefgh", ".tmp"])
+def test_other_names_are_no_run_ids(name: str) -> None:
+    assert not is_run_id(name)
 
 
 def test_an_empty_store(store: Store) -> None:

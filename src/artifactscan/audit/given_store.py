@@ -1,12 +1,13 @@
 """The scoring store that a command is given: one that scoring wrote, or the one inside an audit's store."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from artifactscan import storage
 from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.night import Night
 from artifactscan.errors import UsageError
-from artifactscan.store.layout import Store
+from artifactscan.store.layout import Store, is_run_id
 
 _LOOKED_AT = 5
 """Runs and nights of a folder that are looked at; of a store's only the last ones may have neither of the files."""
@@ -38,13 +39,18 @@ def find_scoring_store(root: str, *, flag: str) -> GivenStore:
 def describe_store(folder: str) -> str | None:
     """What a folder is in words where it is a scoring store or an audit's, None for any other; OSError of the storage.
 
-    A folder of an audit of which no night was committed is known by its canary clips.
+    A folder of an audit of which no night was committed is known by its canary clips. Runs and nights are known by the
+    form of their ids, too: other tools also keep a runs/NAME/run.json.
     """
     store, audit = Store(folder), AuditStore(folder)
-    runs = store.run_ids()[:_LOOKED_AT]
+    runs = _first_ids(store.run_ids())
     if any(storage.exists(store.manifest(run)) or storage.exists(store.run_json(run)) for run in runs):
         return "a scoring store"
-    nights = storage.list_names(storage.join(folder, "nights"))[:_LOOKED_AT]
+    nights = _first_ids(storage.list_names(storage.join(folder, "nights")))
     if any(storage.exists(audit.night_json(night)) for night in nights) or storage.exists(audit.canary_digests):
         return "the store of an audit"
     return None
+
+
+def _first_ids(names: Iterable[str]) -> list[str]:
+    return sorted(filter(is_run_id, names))[:_LOOKED_AT]

@@ -5,6 +5,7 @@ store take every file in its folders, and the clean-up of such a table removes f
 """
 
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from json import loads
 from pathlib import PurePosixPath
@@ -21,7 +22,12 @@ CATALOG_NAME = "catalog.sqlite"
 """The catalogue of Iceberg tables in the folder of the tables, where no other is named."""
 DELTA_LOG, ICEBERG_METADATA = "_delta_log", "metadata"
 """In the folder of a table of these: its versions."""
-ICEBERG_METADATA_SUFFIX = ".metadata.json"
+_ICEBERG_METADATA_NAME = re.compile(
+    r"(?:\d+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|v\d+)(?:(?:\.gz)?\.metadata\.json|\.metadata\.json\.gz)",
+    re.IGNORECASE,
+)
+"""Of a version, by the specification's commit of metastore tables and of file system tables, compressed or not; the
+last ending is that of early versions. Other files may be named x.metadata.json, too."""
 DUCKDB_SQL, ATHENA_SQL = "duckdb.sql", "athena.sql"
 """The views over a store."""
 DELTA, ICEBERG, VIEWS_OVER_A_STORE = "Delta tables", "Iceberg tables", "views over a store"
@@ -79,6 +85,11 @@ def holds_something_else(folder: str, names: Sequence[str]) -> UsageError:
     return UsageError(f"--output {folder} holds {found}; give a folder of its own")
 
 
+def is_iceberg_metadata(name: str) -> bool:
+    """Whether a file of this name in an Iceberg table's metadata folder is a version of the table."""
+    return _ICEBERG_METADATA_NAME.fullmatch(name) is not None
+
+
 def _upwards(path: str) -> Iterator[str]:
     """The place itself, and the folders that it lies in; of an object storage up to the bucket."""
     place = _real(path)
@@ -120,8 +131,7 @@ def _is_delta_table(folder: str) -> bool:
 
 
 def _is_iceberg_table(folder: str) -> bool:
-    names = storage.list_names(storage.join(folder, ICEBERG_METADATA))
-    return any(name.endswith(ICEBERG_METADATA_SUFFIX) for name in names)
+    return any(map(is_iceberg_metadata, storage.list_names(storage.join(folder, ICEBERG_METADATA))))
 
 
 def _earlier_exports(folder: str, names: Collection[str]) -> list[str]:

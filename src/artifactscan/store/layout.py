@@ -11,6 +11,7 @@ runs/<id>/run.json           what ran; written last: a run without it is not com
 lease.json                   the job that works on the store now
 """
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,11 +29,17 @@ UNCHANGED_PREFIX = "unchanged-"
 """Prefix of ledger files that only repeat what earlier runs settled; a plan does not read them."""
 
 _REQUEST_KEY = b"artifactscan.request"
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 
 def new_run_id() -> str:
     """A run id that sorts by time: UTC start to the second, and four random bytes."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def is_run_id(name: str) -> bool:
+    """Whether ``name`` has the form of ``new_run_id``."""
+    return _RUN_ID.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

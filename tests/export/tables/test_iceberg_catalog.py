@@ -1,5 +1,6 @@
 """What --catalog may be, and what is said of a catalogue that cannot be used: by its cause, and without passwords."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,8 @@ def test_damaged_metadata_of_a_table_names_the_file(
     export(store, "iceberg", lake)
     file = max((lake / "events" / "metadata").glob("*.metadata.json"))
     content = file.read_bytes()
+    other_version = "99999-0d9b6f0e-5c2a-4f0e-9a39-5c5e1f0a7b11.gz.metadata.json"
+    (file.parent / other_version).write_bytes(gzip.compress(content))
     file.write_bytes(content[:100])
     if damage == "gone":
         file.unlink()

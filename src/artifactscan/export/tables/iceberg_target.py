@@ -4,7 +4,9 @@ Each commit sets a property of the table for every run that it writes, whose val
 when snapshots expire.
 """
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -23,9 +25,9 @@ from artifactscan.export.target_place import (
     CATALOG_NAME,
     ICEBERG,
     ICEBERG_METADATA,
-    ICEBERG_METADATA_SUFFIX,
     check_folder,
     check_not_in_store,
+    is_iceberg_metadata,
 )
 from artifactscan.messages.text import printable
 from artifactscan.storage.lease import LEASE_NAME, Lease
@@ -171,10 +173,11 @@ class IcebergTarget:
 def _find_damaged_metadata(folder: str) -> str | None:
     """What is wrong with which file of a table's metadata, the latest that is damaged; None where all can be read."""
     for name in sorted(storage.list_names(folder), reverse=True):
-        if name.endswith(ICEBERG_METADATA_SUFFIX):
+        if is_iceberg_metadata(name):
+            data = storage.read_bytes(storage.join(folder, name))
             try:
-                json.loads(storage.read_bytes(storage.join(folder, name)))
-            except ValueError as error:
+                json.loads(gzip.decompress(data) if ".gz" in name else data)
+            except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
                 return f"{storage.join(folder, name)} is damaged ({error})"
     return None
 
