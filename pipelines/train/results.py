@@ -151,10 +151,11 @@ def log_to_mlflow(experiment: str, root: str, record: str, out: Console) -> None
     next_try = "the same command"
     try:
         source, runs = tracked_finetuning(root, json.loads(storage.read_bytes(record)))
-        failures = log_runs(experiment, source, runs, next_try=next_try)
     except (OSError, ValueError) as error:  # ValueError: finetune.json is cut off
         why = describe(error) if isinstance(error, OSError) else error
         failures = [f"nothing was logged by MLflow, as {record} cannot be read: {why}; {next_try} tries again"]
+    else:
+        failures = log_runs(experiment, source, runs, next_try=next_try)
     for failure in failures:
         out.print(Text(failure, style="yellow"), soft_wrap=True)
 

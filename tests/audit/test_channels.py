@@ -56,6 +56,8 @@ def test_channels_come_from_flags_and_environment(monkeypatch: pytest.MonkeyPatc
         ({"mail_from": "a@b.c"}, "--mail-from and --smtp send no mail by themselves"),
         ({"smtp": "smtps://h"}, "--mail-from and --smtp send no mail by themselves"),
         ({"page_url": "audits.example.com"}, "--page-url 'audits.example.com' is not an http:// or https:// address"),
+        ({"page_url": "https://h:99999"}, "--page-url 'https://h:99999' is not an http:// or https:// address"),
+        ({"page_url": "https://[::1"}, r"--page-url 'https://\[::1' is not an http:// or https:// address"),
         ({"page_url": "https://h/a b"}, "is not an http:// or https:// address without spaces"),
     ],
 )

@@ -10,7 +10,7 @@ from s3_server import S3Server
 
 from artifactscan import storage
 from artifactscan.audit.settings import MAX_LINK_LIFE_H, AuditSettings
-from artifactscan.audit.video_links import expiry, is_web_address, page_link, video_link
+from artifactscan.audit.video_links import expiry, page_link, video_link
 from artifactscan.errors import UsageError
 
 DAY = timedelta(days=1)
@@ -65,21 +65,3 @@ def test_a_link_lives_a_week_at_most(hours: float) -> None:
 )
 def test_messages_lead_to_the_page_where_people_reach_the_store(page: str, page_url: str, link: str) -> None:
     assert page_link(page, page_url) == link
-
-
-@pytest.mark.parametrize(
-    ("url", "web"),
-    [
-        ("https://h/a?b#c", True),
-        ("http://127.0.0.1:80", True),
-        ("ftp://h", False),
-        ("javascript:alert(1)", False),
-        ("https://", False),
-        ("https://h/a b", False),
-        ("https://h/\n", False),
-        ("https://[h", False),
-        ("h/a", False),
-    ],
-)
-def test_what_is_a_web_address(url: str, web: bool) -> None:
-    assert is_web_address(url) is web

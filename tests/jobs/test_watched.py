@@ -92,6 +92,18 @@ def test_an_experiment_without_a_server_is_refused(job, tmp_path: Path, capsys: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("job", [audit, finetune])
+def test_a_server_by_no_address_is_refused_before_anything_is_done(
+    job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://[::1")
+    places = ("--corpus", "--store") if job is audit else ("--labels", "--output")
+    assert job([places[0], str(tmp_path), places[1], str(tmp_path / "out"), "--mlflow", "nightly"]) == 2
+    assert capsys.readouterr().err.startswith("error: MLFLOW_TRACKING_URI is 'http://[::1', which is no address of a ")
+    assert not (tmp_path / "out").exists()
+
+
 # A real server
 
 

@@ -177,6 +177,9 @@ def test_an_endpoint_that_is_not_there() -> None:
     [
         ("localhost:8000/v1", "is not a URL"),
         ("ftp://host/v1", "is not a URL"),
+        ("http://[::1", "is not a URL"),
+        ("http://me:secret@host:99999/v1", "is not a URL"),
+        ("http://host:port/v1", "is not a URL"),
         ("http://me:secret@host/v1", "has more than a host and a path"),
         ("http://host/v1?key=secret", "has more than a host and a path"),
     ],

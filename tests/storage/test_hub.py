@@ -339,7 +339,7 @@ def test_private_work_is_not_pushed_to_a_public_repository(hub: HubServer) -> No
     assert hub.repos["org/name"].files == {}
 
 
-NO_ADDRESSES = ["garbage", "ftp://hub", "http://", "http://host:port", "http://host:0", "/hub"]
+NO_ADDRESSES = ["garbage", "ftp://hub", "http://", "http://host:port", "http://host:0", "http://host:99999", "/hub"]
 
 
 @pytest.mark.parametrize("endpoint", NO_ADDRESSES)

@@ -333,6 +333,16 @@ def test_an_endpoint_that_is_no_url_is_refused_without_its_password(
     forget_clients()
 
 
+@pytest.mark.parametrize("endpoint", ["http://[::1", "http://127.0.0.1:99999", "foo://storage"])
+def test_an_endpoint_that_no_request_can_be_sent_to_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    set_aws_env(monkeypatch, aws_env(endpoint))
+    with pytest.raises(UsageError, match="AWS_ENDPOINT_URL"):
+        storage.stat("s3://bucket/a.mp4")
+    forget_clients()
+
+
 def test_a_password_of_a_proxy_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
     set_aws_env(monkeypatch, aws_env("https://storage.invalid"))
     monkeypatch.setattr(retries, "wait_s", lambda failures, **_: 0.0)

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from rest_server import RestServer, rest_server
 
 from artifactscan.errors import UsageError
 from artifactscan.storage.storage_errors import CredentialsError
-from artifactscan.telemetry import mlflow_runs
+from artifactscan.telemetry import mlflow_address, mlflow_runs
 from artifactscan.telemetry.mlflow_runs import Point, RunValues, TrackedRun, check_mlflow, log_runs
 
 if TYPE_CHECKING:
@@ -83,6 +84,50 @@ def test_the_client_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow_runs, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"^--mlflow needs MLflow's client: pip install 'artifactscan\[mlflow\]'$"):
         check_mlflow(EXPERIMENT)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://[::1", "http://[::1"),
+        ("https://me:secret@mlflow:99999/x", "https://…@mlflow:99999/x"),
+        ("http://", "http://"),
+        ("foo://mlflow:5000", "foo://mlflow:5000"),
+        ("mlflow:5000", "mlflow:5000"),
+    ],
+)
+def test_what_is_no_address_is_wrong_usage(uri: str, shown: str, client: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UsageError) as raised:
+        check_mlflow(EXPERIMENT)
+    assert str(raised.value) == (
+        f"MLFLOW_TRACKING_URI is '{shown}', which is no address of a server; set it to one such as http://mlflow:5000"
+    )
+    [said] = log()
+    assert said.startswith("nothing was logged by MLflow at ") and "secret" not in said
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        " http://[::1]:5000 ",
+        "databricks",
+        "databricks://profile",
+        "uc:http://h",
+        "sqlite:///x.db",
+        "mysql+pymysql://me:secret@h/x",
+        "file:/x",
+        "mlruns",
+        "http+plugin://h",
+    ],
+)
+def test_what_the_client_or_a_plugin_of_it_takes_is_left_to_it(
+    uri: str, client: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = EntryPoint("http+plugin", "plugin:store", "mlflow.tracking_store")
+    monkeypatch.setattr(mlflow_address, "entry_points", lambda group: EntryPoints([plugin]).select(group=group))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    check_mlflow(EXPERIMENT)
 
 
 @pytest.fixture

@@ -231,6 +231,13 @@ def test_loggers_of_the_sdk_are_as_before_afterwards(told: Collector, monkeypatc
             {"OTEL_BSP_SCHEDULE_DELAY": "-1"},
             "schedule_delay_millis must be positive; mend the OTEL_ variables, or set OTEL_SDK_DISABLED=true",
         ),
+        *(
+            (
+                {ENDPOINT: address},
+                f"{address} is no http:// or https:// address; set {ENDPOINT} to one such as http://127.0.0.1:4318",
+            )
+            for address in ("http://[::1", "foo://collector", "http://127.0.0.1:99999", "localhost:4318")
+        ),
     ],
 )
 def test_an_environment_that_cannot_be_used_is_a_note(

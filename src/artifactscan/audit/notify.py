@@ -14,6 +14,7 @@ from artifactscan.audit.brief.night_brief import BriefClip, NightBrief, clip_url
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable
+from artifactscan.messages.web_address import is_visible_ascii, is_web_address
 from artifactscan.messages.web_errors import causes, silenced
 
 TIMEOUT_S = 10.0
@@ -37,13 +38,7 @@ _TITLES = {
 
 def check_webhook(url: str) -> None:
     """UsageError, without the secret in ``url``, where it cannot be posted to."""
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna")  # raises for labels that are too long, as connecting would
-        usable = parts.scheme in ("http", "https") and bool(host) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or any(not "!" <= character <= "~" for character in url):
+    if not is_web_address(url) or not is_visible_ascii(url):
         raise UsageError(
             "--webhook (or ARTIFACTSCAN_WEBHOOK) is not an http:// or https:// URL without spaces; "
             "give one such as Slack's https://hooks.slack.com/services/…"
@@ -127,7 +122,7 @@ def _page(page: str) -> str:
 
 def _link(url: str | None, title: str) -> str | None:
     """An https:// address as a link in Slack's markup; None for others and for what Slack would not take."""
-    if url is None or not url.startswith("https://") or not all("!" <= c <= "~" for c in url):
+    if url is None or not url.startswith("https://") or not is_visible_ascii(url):
         return None
     link = url.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
     return f"<{link}|{title}>" if len(link) <= MAX_LINK_LENGTH else None

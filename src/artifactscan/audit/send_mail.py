@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable, without_credentials
+from artifactscan.messages.web_address import is_visible_ascii
 
 SERVER_VARIABLE = "ARTIFACTSCAN_SMTP"
 TIMEOUT_S = 20.0
@@ -69,7 +70,7 @@ def mail_server(url: str | None) -> MailServer:
         query = parse_qs(parts.query, strict_parsing=bool(parts.query))
     except ValueError:
         raise UsageError(_not_a_server("is no URL")) from None
-    if parts.scheme not in _PORTS or not host or port == 0 or not _visible_ascii(url):
+    if parts.scheme not in _PORTS or not host or port == 0 or not is_visible_ascii(url):
         raise UsageError(_not_a_server("is not an smtp:// or smtps:// URL without spaces"))
     if parts.path.strip("/") or parts.fragment or query not in ({}, {"starttls": ["off"]}):
         raise UsageError(_not_a_server("has more than a host, a port and ?starttls=off; write other signs as %2F"))
@@ -200,10 +201,6 @@ def _reply(code: int, text: bytes | str) -> str:
 
 def _text(said: str) -> str:
     return printable(without_credentials(" ".join(said.split())), _REPLY_CHARS)
-
-
-def _visible_ascii(url: str) -> bool:
-    return all("!" <= character <= "~" for character in url)
 
 
 def _is_this_machine(host: str) -> bool:

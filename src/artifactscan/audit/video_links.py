@@ -2,7 +2,7 @@
 
 import os
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from artifactscan import storage
 
@@ -22,15 +22,6 @@ def page_link(page: str, page_url: str) -> str:
     ``page`` is the URI of nights/<id>/report.html in the store.
     """
     return "/".join([page_url.rstrip("/"), *page.rsplit("/", 3)[1:]]) if page_url else page
-
-
-def is_web_address(url: str) -> bool:
-    """Whether ``url`` is an http(s) address of printable ASCII with a host."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc) and all("!" <= sign <= "~" for sign in url)
 
 
 def expiry(life: timedelta) -> str:

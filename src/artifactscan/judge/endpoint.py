@@ -18,7 +18,8 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from artifactscan.cli.exit_codes import unknown_name
 from artifactscan.errors import UsageError
-from artifactscan.messages.text import printable
+from artifactscan.messages.text import printable, without_credentials
+from artifactscan.messages.web_address import is_web_address
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 """Environment variable with the endpoint's key, unless another one is named."""
@@ -78,9 +79,12 @@ def read_key(variable: str = KEY_VARIABLE) -> str | None:
 
 def check_endpoint_url(url: str) -> str:
     """The base URL without a slash at the end; UsageError for one that cannot be used."""
+    if not is_web_address(url):
+        raise UsageError(
+            f"--endpoint {without_credentials(url)} is not a URL; give the base URL of the API, "
+            "http://127.0.0.1:8000/v1 say"
+        )
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"--endpoint {url} is not a URL; give the base URL of the API, http://127.0.0.1:8000/v1 say")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UsageError("--endpoint has more than a host and a path; the key belongs into an environment variable")
     return url.rstrip("/").removesuffix("/chat/completions")

@@ -3,17 +3,6 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
-
-from artifactscan.messages.text import printable
-
-_MAX_ORIGIN = 100
-
-
-def origin(url: str) -> str:
-    """Scheme, host and port of an address, without its user, path and query; empty where it names no host."""
-    parts = urlsplit(url)
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", _MAX_ORIGIN) if parts.netloc else ""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -4,13 +4,13 @@ import os
 import ssl
 from contextlib import suppress
 from json import JSONDecodeError
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, CredentialRetrievalError
 
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import without_credentials
+from artifactscan.messages.web_address import is_web_address
 
 PROCESS = "custom-process"
 """boto3's name for the provider of credentials that runs the `credential_process` of a profile."""
@@ -18,12 +18,7 @@ PROCESS = "custom-process"
 
 def check_endpoint(url: str) -> None:
     """UsageError for an endpoint that is no URL; the message has nothing of what may be a user and password in it."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    if not is_web_address(url):
         raise UsageError(_bad_endpoint(url))
 
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from artifactscan.errors import ArtifactscanError, CutOffError, UsageError
 from artifactscan.messages.text import printable
-from artifactscan.messages.web_errors import causes, origin
+from artifactscan.messages.web_address import is_web_address, origin
+from artifactscan.messages.web_errors import causes
 from artifactscan.storage.storage_errors import describe, one_line
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _explain(error: Exception, *, writing: bool) -> tuple[str, bool]:
         return f"what answers at {hub} is no model hub; check HF_ENDPOINT", False
     if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError):
         return f"{describe(error)}; {constants.HF_HUB_CACHE} must be writable and have room", True
-    if not _is_address(constants.ENDPOINT):
+    if not is_web_address(constants.ENDPOINT):
         return _WRONG_ENDPOINT.format(printable(hub, _MAX_CHARS)), False
     return _explain_no_answer(error, hub, writing=writing)
 
@@ -174,15 +175,6 @@ def _explain_no_answer(error: Exception, hub: str, *, writing: bool) -> tuple[st
         f"network, and {_AGAIN}{'' if writing else '; with HF_HUB_OFFLINE=1 what was downloaded before is used'}",
         True,
     )
-
-
-def _is_address(endpoint: str) -> bool:
-    """Whether it is an http(s) URL with a host."""
-    try:
-        parts = urlsplit(endpoint)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, an IPv6 address without its end
-        return False
 
 
 def _another_token() -> str:

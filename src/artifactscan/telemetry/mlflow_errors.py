@@ -2,21 +2,15 @@
 
 import re
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from artifactscan.messages.text import printable, without_credentials
-from artifactscan.messages.web_errors import causes, origin
+from artifactscan.messages.web_errors import causes
 
 _AFTER_ALL_TRIES = re.compile(r"too many (\d{3}) error responses")
 """What urllib3's ResponseError says."""
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 _TIMEOUTS = ("ReadTimeoutError", "ReadTimeout", "ConnectTimeoutError", "ConnectTimeout")
 _MAX_CHARS = 200
-
-
-def server_name(uri: str) -> str:
-    """The server of a tracking URI, without a user, a password and a path; the kind of a place that is no server."""
-    return origin(uri.strip()) or urlsplit(uri.strip()).scheme
 
 
 def answered_status(error: BaseException) -> int | None:

@@ -16,13 +16,13 @@ from artifactscan.errors import UsageError
 from artifactscan.messages.text import printable, without_credentials
 from artifactscan.messages.web_errors import silenced
 from artifactscan.storage.storage_errors import CredentialsError, describe
-from artifactscan.telemetry.mlflow_errors import answered_status, explain, is_down, server_name
+from artifactscan.telemetry.mlflow_address import URI_VARIABLE, check_tracking_uri, server_name, tracking_uri
+from artifactscan.telemetry.mlflow_errors import answered_status, explain, is_down
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _PREFIX = "artifactscan."
 _ID, _SOURCE, _REVISION = f"{_PREFIX}id", f"{_PREFIX}source", f"{_PREFIX}revision"
 """Tags by which runs are found again."""
@@ -83,13 +83,14 @@ def check_mlflow(experiment: str) -> None:
     """UsageError where runs cannot be logged as ``--mlflow`` asks; whether the server answers is found out later."""
     if not experiment:
         return
-    if not os.environ.get(URI_VARIABLE, "").strip():
+    if not tracking_uri():
         raise UsageError(
             f"--mlflow {printable(experiment, 80)} needs a server, and {URI_VARIABLE} is not set; set it to the "
             "server's address, such as http://mlflow:5000"
         )
     if find_spec("mlflow") is None:
         raise UsageError("--mlflow needs MLflow's client: pip install 'artifactscan[mlflow]'")
+    check_tracking_uri()
 
 
 def log_runs(experiment: str, source: str, runs: Sequence[TrackedRun], *, next_try: str) -> list[str]:
@@ -101,11 +102,11 @@ def log_runs(experiment: str, source: str, runs: Sequence[TrackedRun], *, next_t
     figures cannot be reached, it is one for all that are left, and nothing more is tried. Raises nothing.
     """
     with _environment(), silenced("urllib3", "mlflow"):
-        server = server_name(os.environ[URI_VARIABLE])
+        server = server_name()
         try:
             from mlflow import MlflowClient  # its import sets up its loggers
 
-            target = _find_target(MlflowClient(tracking_uri=os.environ[URI_VARIABLE].strip()), experiment, source)
+            target = _find_target(MlflowClient(tracking_uri=tracking_uri()), experiment, source)
         except Exception as error:  # whatever MLflow, its server or a proxy do
             return [f"nothing was logged by MLflow at {server}: {explain(error)}; {next_try} logs what is missing"]
         failures, not_logged = _log_missing(target, runs, server=server, next_try=next_try)

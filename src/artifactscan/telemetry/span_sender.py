@@ -19,7 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from artifactscan import __version__
 from artifactscan.messages.text import printable, without_credentials
-from artifactscan.messages.web_errors import origin
+from artifactscan.messages.web_address import origin
 from artifactscan.telemetry.finished_span import FinishedSpan, Value
 from artifactscan.telemetry.trace_environment import collector
 

@@ -2,7 +2,8 @@
 
 import os
 
-from artifactscan.messages.text import printable
+from artifactscan.messages.text import printable, without_credentials
+from artifactscan.messages.web_address import is_web_address
 
 _ENDPOINT, _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _PROTOCOL, _TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
@@ -23,6 +24,15 @@ def collector() -> tuple[str, str]:
     if shared := _variable(_ENDPOINT):
         return _ENDPOINT, f"{shared.rstrip('/')}/v1/traces"
     return "", ""
+
+
+def unusable_address() -> str | None:
+    """A sentence that the collector's address is none, with the way out; None where it may be one."""
+    name, url = collector()
+    if is_web_address(url):
+        return None
+    given = printable(without_credentials(_variable(name)), 100)
+    return f"{given} is no http:// or https:// address; set {name} to one such as http://127.0.0.1:4318"
 
 
 def unsupported_protocol() -> str | None:

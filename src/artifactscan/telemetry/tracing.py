@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from artifactscan.messages.text import printable, without_credentials
 from artifactscan.telemetry.finished_span import FinishedSpan, Value
-from artifactscan.telemetry.trace_environment import asks_for_traces, collector, unsupported_protocol
+from artifactscan.telemetry.trace_environment import asks_for_traces, collector, unsupported_protocol, unusable_address
 
 if TYPE_CHECKING:
     from artifactscan.telemetry.span_sender import SpanSender
@@ -103,7 +103,7 @@ def span_recorder(**attributes: Value) -> SpanRecorder | None:
 
 
 def _begin() -> _Session:
-    why = unsupported_protocol()
+    why = unsupported_protocol() or unusable_address()
     if why is None:
         try:
             from artifactscan.telemetry.span_sender import SpanSender

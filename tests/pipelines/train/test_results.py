@@ -52,14 +52,35 @@ def test_what_mlflow_cannot_be_told_changes_no_result(tmp_path: Path, content: b
     assert out.getvalue().endswith("; the same command tries again\n")
 
 
+FINISHED = {
+    "digest": "d",
+    "labels_digest": "l",
+    "clips_digest": "c",
+    "settings": {},
+    "versions": {"artifactscan": "0"},
+    "checkpoints": {"small": "1", "probe": "2"},
+    "evaluations": {"small": {}, "probe": {}},
+}
+"""A finetune.json."""
+
+
+def test_what_is_wrong_with_the_server_is_not_said_of_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://[::1")
+    (tmp_path / "finetune.json").write_text(json.dumps(FINISHED))
+    out = io.StringIO()
+    log_to_mlflow("nightly", str(tmp_path), str(tmp_path / "finetune.json"), Console(file=out, width=400))
+    assert out.getvalue().startswith("nothing was logged by MLflow at http: ")
+    assert "finetune.json" not in out.getvalue()
+
+
 def test_a_history_that_is_damaged_keeps_no_other_backbone_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
-    common = {"digest": "d", "labels_digest": "l", "clips_digest": "c", "settings": {}}
-    common |= {"versions": {"artifactscan": "0"}}
-    backbones = {"checkpoints": {"small": "1", "probe": "2"}, "evaluations": {"small": {}, "probe": {}}}
-    (tmp_path / "finetune.json").write_text(json.dumps(common | backbones))
+    (tmp_path / "finetune.json").write_text(json.dumps(FINISHED))
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "history.parquet").write_bytes(b"PAR1")
     out = io.StringIO()
