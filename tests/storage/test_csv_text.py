@@ -96,6 +96,27 @@ def test_texts_of_a_spreadsheet_that_are_no_formulas_are_read_as_they_were_meant
     assert write_text_cells([["file", "n"], ["-a.mp4", -1.5]]) == b"file,n\n'-a.mp4,-1.5\n"
 
 
+@given(st.text(" \t\n'=-a,\"\uff1d", max_size=8) | st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_comes_back(text: str) -> None:
+    [row] = read_text_cells(write_text_cells([["file", "n"], [text, "1"]]), needed=["file", "n"]).to_pylist()
+    assert row == {"file": text, "n": "1"}
+
+
+@pytest.mark.parametrize("own", ["'-ish' edges", "'=' is missing", "' +1' it says", "it's -1", "''", "'a' = 'b'"])
+def test_apostrophes_of_a_quotation_are_the_own_ones_of_the_text(own: str) -> None:
+    assert read(f"file,n\n{own},1\n") == [{"file": own, "n": "1"}]
+    assert write_text_cells([["file"], [own]]) == f"file\n{own}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [("-ish' edges", "''-ish' edges"), ("=it's", "'=it's"), ("'=1", "''=1"), ("=x|' y'!A0", "'=x|' y'!A0")],
+)
+def test_what_an_apostrophe_would_make_a_quotation_gets_two(text: str, cell: str) -> None:
+    assert write_text_cells([["file", "n"], [text, "1"]]) == f"file,n\n{cell},1\n".encode()
+    assert read(f"file,n\n{cell},1\n") == [{"file": text, "n": "1"}]
+
+
 @pytest.mark.parametrize("cell", [" " * 300_000 + "x", '"' * 300_001, 'a"' * 150_000, '"a" x' * 60_000])
 def test_cells_that_a_careless_pattern_takes_quadratic_time_for(cell: str) -> None:
     begun = time.process_time()

@@ -17,10 +17,13 @@ _CELL = re.compile(
 _SEPARATOR_LINE = re.compile(r"\A\s*sep=.\r?\n")
 """Tells Excel the separator; no part of the table."""
 _SHOWN_CHARS = 80
-_FORMULA = re.compile(r"[\s']*[=+\-@＝＋－＠]")  # noqa: RUF001 - spreadsheets take the full-width ones, too
+_BEGINS_FORMULA = "[=+\\-@＝＋－＠]"  # noqa: RUF001 - spreadsheets take the full-width ones, too
+_FORMULA = re.compile(rf"[\s']*{_BEGINS_FORMULA}")
 """How a text begins that a spreadsheet may evaluate (OWASP, CSV injection), or that has been kept from it."""
 _AS_TEXT = "'"
 """Before such a text; spreadsheets mark a cell as text by it."""
+_QUOTATION = re.compile(rf"'\s*{_BEGINS_FORMULA}[\w\s-]*'(?!\w)")
+"""Of words, such as '-ish' edges: its apostrophe is the text's own."""
 
 
 class CsvTextError(ValueError):
@@ -87,14 +90,28 @@ def other_separator(names: Collection[str], needed: Collection[str]) -> str | No
 
 
 def _quoted(cell: object) -> str:
-    text = as_text_cell(cell) if isinstance(cell, str) else "" if cell is None else str(cell)
+    text = _to_text_cell(cell) if isinstance(cell, str) else "" if cell is None else str(cell)
     if text == text.strip() and not re.search('[",\r\n]', text):
         return text
     return '"' + text.replace('"', '""') + '"'
 
 
+def _to_text_cell(text: str) -> str:
+    """As ``as_text_cell``, so that ``_from_text_cell`` gives back every text.
+
+    A quotation is a text already. What one apostrophe would make a quotation of gets two.
+    """
+    if _QUOTATION.match(text):
+        return text
+    cell = as_text_cell(text)
+    return _AS_TEXT + cell if _QUOTATION.match(cell) else cell
+
+
 def _from_text_cell(cell: str) -> str:
-    return cell[1:] if cell.startswith(_AS_TEXT) and _FORMULA.match(cell) else cell
+    """The text of which ``_to_text_cell`` makes ``cell``."""
+    if not cell.startswith(_AS_TEXT) or not _FORMULA.match(cell) or _QUOTATION.match(cell):
+        return cell
+    return cell[2:] if _QUOTATION.match(cell[1:]) else cell[1:]
 
 
 def _decode(data: bytes) -> str:
