@@ -67,11 +67,13 @@ def test_a_night_that_is_judged_again_has_another_revision(tmp_path: Path) -> No
     assert before.id == after.id and before.revision != after.revision
 
 
-def test_of_a_long_history_the_last_nights_are_looked_at(tmp_path: Path) -> None:
+def test_of_a_long_history_the_last_nights_are_sent_and_older_ones_renewed(tmp_path: Path) -> None:
     report, store = make_report(videos=5, worst=0), AuditStore(str(tmp_path))
     nights = []
     for number in range(MOST_NIGHTS + 2):
         name = f"20260101T03{number:04d}Z-{number:08x}"
         tables = store.write_tables(name, {"cells": report.cells, "canaries": report.canaries})
         nights.append(replace(report.night, night=name, tables=tables))
-    assert [run.id for run in tracked_nights(store, nights)[1]] == [night.night for night in nights[2:]]
+    runs = tracked_nights(store, nights)[1]
+    assert [run.id for run in runs] == [night.night for night in nights]
+    assert [run.id for run in runs if not run.only_renewed] == [night.night for night in nights[2:]]

@@ -8,7 +8,7 @@ with mlflow_stub() as server:
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +32,12 @@ class StubRun:
     def as_json(self) -> dict[str, Any]:
         info = {"run_id": self.id, "run_uuid": self.id, "run_name": self.name, "status": self.status}
         info |= {"experiment_id": "1", "start_time": 1, "lifecycle_stage": "active", "artifact_uri": "x"}
-        return {"info": info, "data": {"tags": [{"key": key, "value": text} for key, text in self.tags.items()]}}
+        data = {"tags": self.tags, "metrics": self.metrics, "params": self.params}
+        return {"info": info, "data": {kind: _as_list(values) for kind, values in data.items()}}
+
+
+def _as_list(values: Mapping[str, object]) -> list[dict[str, object]]:
+    return [{"key": key, "value": value} for key, value in values.items()]
 
 
 @dataclass
@@ -70,6 +75,8 @@ class StubServer:
         elif action == "log-batch":
             run.metrics |= {one["key"]: one["value"] for one in asked.get("metrics", ())}
             run.params |= {one["key"]: one["value"] for one in asked.get("params", ())}
+        elif action == "set-tag":
+            run.tags[asked["key"]] = asked["value"]
         elif action == "update":
             run.status = asked.get("status", run.status)
         elif action == "delete":

@@ -323,6 +323,42 @@ def test_the_earlier_values_stay_until_the_new_ones_are_there(stub: StubServer) 
     ]
 
 
+def test_a_run_that_is_renewed_only_is_not_begun(stub: StubServer) -> None:
+    assert log(night("one", revision="a")) == []
+    renewed = [night(name, revision="b", only_renewed=True) for name in ("one", "never logged")]
+    for _ in range(2):
+        assert log(*renewed) == []
+    assert [(run.name, run.tags["artifactscan.revision"]) for run in stub.runs] == [("audit one", "b")]
+
+
+def test_a_long_history_is_looked_for_by_one_request(stub: StubServer) -> None:
+    older = [night(f"{number}", only_renewed=True) for number in range(500)]
+    assert log(*older, night("last")) == []
+    assert (stub.requests.count("search"), [run.name for run in stub.runs]) == (1, ["audit last"])
+    stub.requests.clear()
+    assert log(*older, night("last")) == []
+    assert sorted(stub.requests) == ["get-by-name", "search"]
+
+
+@pytest.mark.parametrize("changed", ["", "metrics", "params"])
+def test_a_run_without_a_revision_is_replaced_where_its_values_are_others(changed: str, stub: StubServer) -> None:
+    """As versions have logged it that wrote no revision."""
+    before = night("one", params={"threshold.motion": 0.5 if changed != "params" else 0.4})
+    if changed == "metrics":
+        before = replace(before, read_values=lambda: replace(VALUES, points=(Point("rate/motion", 0.5),)))
+    assert log(before) == []
+    del stub.runs[0].tags["artifactscan.revision"]
+    stub.requests.clear()
+    for _ in range(2):
+        assert log(night("one", revision="a", params={"threshold.motion": 0.5})) == []
+    assert [run.tags["artifactscan.revision"] for run in stub.runs] == ["a"]
+    assert (stub.runs[0].metrics["rate/motion"], stub.runs[0].params["threshold.motion"]) == (0.25, "0.5")
+    wanted = ("create", "delete") if changed else ("set-tag",)
+    assert {name: stub.requests.count(name) for name in ("create", "delete", "set-tag")} == {
+        name: int(name in wanted) for name in ("create", "delete", "set-tag")
+    }
+
+
 # A real server
 
 
@@ -447,3 +483,15 @@ def test_a_run_whose_values_changed_is_replaced_at_a_real_server(real: "MlflowCl
     [run] = runs_of(real, "changed")
     assert (run.data.metrics, run.data.params) == ({"rate/motion": 0.5}, {"threshold.motion": "0.6"})
     assert real.get_run(before.info.run_id).info.lifecycle_stage == "deleted", "it can be restored"
+
+
+@pytest.mark.slow
+def test_a_run_without_a_revision_at_a_real_server_gets_it_once(real: "MlflowClient") -> None:
+    assert log(source="untagged") == []
+    [before] = runs_of(real, "untagged")
+    real.delete_tag(before.info.run_id, "artifactscan.revision")
+    for _ in range(2):
+        assert log(replace(NIGHT, revision="a"), source="untagged") == []
+    [run] = runs_of(real, "untagged")
+    assert (run.info.run_id, run.data.tags["artifactscan.revision"]) == (before.info.run_id, "a")
+    check(real, run)

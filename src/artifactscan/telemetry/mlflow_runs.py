@@ -72,6 +72,8 @@ class TrackedRun:
     """By which it is found again among those of its source."""
     revision: str = ""
     """Of its values: a run that MLflow has by this id and with another revision is replaced."""
+    only_renewed: bool = False
+    """Whether a run that MLflow does not have by this id is left out."""
     name: str
     read_values: Callable[[], RunValues]
     """Called only where the run is sent; what it raises is a reason why this run is not logged."""
@@ -96,7 +98,8 @@ def check_mlflow(experiment: str) -> None:
 def log_runs(experiment: str, source: str, runs: Sequence[TrackedRun], *, next_try: str) -> list[str]:
     """Logs those of ``runs`` that ``experiment`` does not hold, finished; one that was begun is completed.
 
-    A run whose revision has changed is logged anew, and the earlier one deleted, which MLflow can restore.
+    A run whose revision has changed is logged anew, and the earlier one deleted, which MLflow can restore. One that has
+    no revision there, as by versions that wrote none, gets that of ``runs`` where its values are the same.
     ``source``: what has made the runs, by which they are looked for; ``next_try``: what will try again, such as "the
     next audit". Returns a sentence for each run that was not logged. Where the server takes none, or the storage of the
     figures cannot be reached, it is one for all that are left, and nothing more is tried. Raises nothing.
@@ -130,7 +133,7 @@ def _log_missing(
     """Logs what is missing; returns a sentence for each failure, and the ids of the runs that were not logged."""
     sentences: list[str] = []
     not_logged: set[str] = set()
-    missing = [run for run in runs if not target.holds(run)]
+    missing = [run for run in runs if target.lacks(run)]
     for position, run in enumerate(missing):
         failure = _log(target, run, server)
         if failure is None:
@@ -151,7 +154,8 @@ def _log(target: "_Target", run: TrackedRun, server: str) -> _Failure | None:
         ends = isinstance(error, ConnectionError | TimeoutError | CredentialsError)
         return _Failure(f", as the figures cannot be read: {_explain_reading(error)}", ends)
     try:
-        target.log(run, values)
+        if not target.adopt(run, values):
+            target.log(run, values)
     except Exception as error:
         if answered_status(error):  # perhaps for this run alone: the others get one request each, without waits
             os.environ[_RETRIES] = "0"
@@ -181,9 +185,23 @@ class _Target:
     known: "Mapping[str, Sequence[Run]]"
     """By id."""
 
-    def holds(self, run: TrackedRun) -> bool:
-        """Whether it holds the run, finished, with these values."""
-        return any(one.info.status == "FINISHED" for one in self._same(run))
+    def lacks(self, run: TrackedRun) -> bool:
+        """Whether it is to get the run: it does not hold it, finished, with these values."""
+        if run.only_renewed and run.id not in self.known:
+            return False
+        return not any(one.info.status == "FINISHED" for one in self._same(run))
+
+    def adopt(self, run: TrackedRun, values: RunValues) -> bool:
+        """Whether it holds the run with these values and without a revision, which it then has."""
+        metrics = {name: value for name, value, _ in _sent(values)}
+        params = {key: _text(value) for key, value in run.params.items()}
+        for one in self.known.get(run.id, ()):
+            is_finished = one.info.status == "FINISHED" and _REVISION not in one.data.tags
+            if is_finished and (one.data.metrics, one.data.params) == (metrics, params):
+                self.client.set_tag(one.info.run_id, _REVISION, run.revision)
+                one.data.tags[_REVISION] = run.revision
+                return True
+        return False
 
     def log(self, run: TrackedRun, values: RunValues) -> None:
         """Logs one run; sending the same again adds nothing, so that one that was begun is simply sent again."""
@@ -193,11 +211,7 @@ class _Target:
         info = (begun[0] if begun else self._create(run, values.started_s)).info
         for params in _batches([Param(key, _text(value)) for key, value in run.params.items()]):
             self.client.log_batch(info.run_id, params=params)
-        metrics = [
-            Metric(one.name, float(one.value), info.start_time, one.step)
-            for one in values.points
-            if one.value is not None and math.isfinite(one.value)
-        ]
+        metrics = [Metric(name, value, info.start_time, step) for name, value, step in _sent(values)]
         for some in _batches(metrics):
             self.client.log_batch(info.run_id, metrics=some)
         self.client.set_terminated(info.run_id, "FINISHED", round(1000 * values.ended_s))
@@ -251,6 +265,13 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
     if found.lifecycle_stage != "active":
         raise ValueError(f"the experiment {name} is deleted there; restore it, or give another --mlflow")
     return found.experiment_id
+
+
+def _sent(values: RunValues) -> Iterator[tuple[str, float, int]]:
+    """Name, value and step of the points that can be logged."""
+    for point in values.points:
+        if point.value is not None and math.isfinite(point.value):
+            yield point.name, float(point.value), point.step
 
 
 def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
