@@ -314,6 +314,27 @@ def test_a_push_writes_over_nothing_else(hub: HubServer, there: dict[str, bytes]
     assert hub.repos["org/name"].files == there | {f"mine/{name}": data for name, data in FILES.items()}
 
 
+@pytest.mark.parametrize("card", [{}, {README: b"---\nlicense: mit\n---\n"}], ids=["none", "licence"])
+def test_a_push_to_the_root_follows_one_to_a_folder(hub: HubServer, card: dict[str, bytes]) -> None:
+    hub.commit("org/name", card)
+    for folder in ("small", "sizes/large"):
+        push(f"hf://org/name/{folder}", FILES | {README: OUR_CARD}, "model", message="m", recognised=OURS)
+    before = hub.repos["org/name"].files
+    assert push("hf://org/name", FILES, "model", message="m", recognised=OURS).is_new
+    assert hub.repos["org/name"].files == before | FILES
+
+
+def test_other_files_beside_a_folder_of_ours_are_told_without_reading_more(hub: HubServer) -> None:
+    ours = {f"mine/{name}": data for name, data in (FILES | {README: OUR_CARD}).items()}
+    theirs = {f"{number}/{README}": b"# theirs" for number in range(9)} | {"notes.txt": b"1"}
+    hub.commit("org/name", ours | theirs)
+    hub.requests.clear()
+    said = refusal(lambda: push("hf://org/name", FILES, "model", message="m"))
+    assert said.startswith("hf://org/name holds something else (0/README.md, 1/README.md, 2/README.md, …), and a push")
+    assert not [request for request in hub.requests if README in request.key]
+    assert hub.repos["org/name"].files == ours | theirs
+
+
 def test_a_commit_that_comes_in_between_is_not_written_over(hub: HubServer) -> None:
     """Whoever made it may have put something else there."""
     hub.commit("org/name", {README: OUR_CARD})

@@ -1,6 +1,6 @@
 """Whether a push may write to a place on a model hub: one that is empty, or that artifactscan has written before."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import first_few
@@ -19,21 +19,48 @@ def check_target(uri: str, names: Sequence[str], read: Callable[[str], bytes], r
     """UsageError where a push would write over, or among, files of something else.
 
     ``names``: of all files at the place, which is a repository or a folder of one; ``read`` gives the content of one. A
-    card of metadata alone, as the hub makes it for a new repository with a licence, is nothing yet.
+    card of metadata alone, as the hub makes it for a new repository with a licence, is nothing yet, and nor is a folder
+    below the place that was pushed to by itself.
     """
     there = sorted(name for name in names if name != _MADE_WITH_REPOSITORY)
-    if not there:
+    if not there or _is_ours("", there, read, recognised):
         return
-    if HUB_CARD_NAME in there:
-        tags, has_text = _parse_card(read(HUB_CARD_NAME))
-        if TAG in tags or (not has_text and there == [HUB_CARD_NAME]):
-            return
-    if any(name in there and is_ours(read(name)) for name, is_ours in recognised.items()):
+    others = _without_own_folders(there, read, recognised)
+    if not others or (others == [HUB_CARD_NAME] and not _parse_card(read(HUB_CARD_NAME))[1]):
         return
     raise UsageError(
-        f"{uri} holds something else ({first_few(there)}), and a push would mix with it; give a repository of its own, "
-        f"or a folder of this one, such as {uri.rstrip('/')}/artifactscan"
+        f"{uri} holds something else ({first_few(others)}), and a push would mix with it; give a repository of its "
+        f"own, or a folder of this one, such as {uri.rstrip('/')}/artifactscan"
     )
+
+
+def _is_ours(start: str, there: Collection[str], read: Callable[[str], bytes], recognised: Recognised) -> bool:
+    """Whether artifactscan has written the folder whose names begin with ``start``, empty for the place itself."""
+    card = start + HUB_CARD_NAME
+    if card in there and TAG in _parse_card(read(card))[0]:
+        return True
+    return any(start + name in there and is_ours(read(start + name)) for name, is_ours in recognised.items())
+
+
+def _without_own_folders(there: Sequence[str], read: Callable[[str], bytes], recognised: Recognised) -> list[str]:
+    """The names of ``there`` that lie in no folder which artifactscan has written.
+
+    Nothing is read once the place holds something else: each file is a request.
+    """
+    own: list[str] = []
+    others: list[str] = []
+    for name in sorted(there, key=lambda name: ("/" in name, name)):  # those that lie in no folder first
+        if name.startswith(tuple(own)):
+            continue
+        folders = [name[: place + 1] for place, sign in enumerate(name) if sign == "/"]
+        found = None
+        if not set(others) - {HUB_CARD_NAME}:
+            found = next((folder for folder in folders if _is_ours(folder, there, read, recognised)), None)
+        if found is None:
+            others.append(name)
+        else:
+            own.append(found)
+    return sorted(others)
 
 
 def _parse_card(data: bytes) -> tuple[Sequence[str], bool]:
