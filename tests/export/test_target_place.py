@@ -44,7 +44,10 @@ def fill(folder: Path, held: str, store: Store) -> None:
 
 # What events of another tool are refused with is shown in test_write_events.py.
 OTHERS = [
-    (held, to) for held in HELD for to in FOLDER_TARGETS if held != to and (held, to) != ("webvtt", "label-studio")
+    (held, to)
+    for held in HELD
+    for to in FOLDER_TARGETS
+    if held != to and (held, to) not in (("webvtt", "label-studio"), ("strange files", "views"))
 ]
 
 
@@ -59,6 +62,39 @@ def test_a_folder_that_holds_something_else_is_named_with_what_it_holds(
         f"--output {folder} holds {HELD[held]}; give a folder of its own"
     )
     assert tree_bytes(folder) == before
+
+
+@pytest.mark.parametrize("held", ["delta", "iceberg", "webvtt"])
+def test_no_database_is_begun_in_an_export(
+    held: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(folder := tmp_path / "folder", held, store)
+    (tmp_path / "link").symlink_to(folder)
+    before = tree_bytes(folder)
+    for output in (folder / "x.duckdb", tmp_path / "link" / "x.duckdb"):
+        assert refused_export([store.root, "--to", "duckdb", "--output", str(output)], capsys) == (
+            f"--output {output} lies in {folder}, which holds {HELD[held]}; give a folder of its own"
+        )
+    assert tree_bytes(folder) == before
+
+
+def test_a_database_that_is_there_is_continued_wherever_it_lies(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    export(store, "duckdb", tmp_path / "x.duckdb")
+    fill(tmp_path / "folder", "webvtt", store)
+    (tmp_path / "x.duckdb").rename(tmp_path / "folder" / "x.duckdb")
+    export(store, "duckdb", tmp_path / "folder" / "x.duckdb")
+
+
+def test_views_and_databases_lie_beside_each_other_and_beside_own_files(store: Store, tmp_path: Path) -> None:
+    for first, second in (("views", "duckdb"), ("duckdb", "views")):
+        folder = tmp_path / first
+        fill(folder, "strange files", store)
+        (folder / "mine.sql").write_text("SELECT 1")
+        for to in (first, second, first, second):
+            export(store, to, folder / "x.duckdb" if to == "duckdb" else folder)
+        assert {path.name for path in folder.iterdir()} == {"clips", "mine.txt", "mine.sql", "duckdb.sql", "x.duckdb"}
+        assert (folder / "mine.sql").read_text() == "SELECT 1"
 
 
 @pytest.mark.parametrize("to", FOLDER_TARGETS)
@@ -229,6 +265,13 @@ def test_a_catalogue_of_any_name_may_lie_beside_its_tables(store: Store, tmp_pat
         export(store, "iceberg", lake, catalog=f"sqlite:///{lake}/mine.sqlite")
 
 
+def test_a_catalogue_may_lie_in_a_folder_beside_its_tables(store: Store, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    (lake / "catalog").mkdir(parents=True)
+    for _ in range(2):
+        export(store, "iceberg", lake, catalog=f"sqlite:///{lake}/catalog/mine.sqlite")
+
+
 @pytest.mark.parametrize("other", ["catalogue", "namespace"])
 def test_files_of_tables_that_another_catalogue_has_are_not_mixed_with(
     other: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -285,6 +328,17 @@ def test_an_output_on_an_object_storage_is_looked_at_as_well(
         assert refused_export([store.root, "--to", to, "--output", out, *flags], capsys) == (
             f"--output {out} holds an export to webvtt; give a folder of its own"
         )
+
+
+def test_a_bucket_that_does_not_exist_is_wrong_usage_of_every_target(
+    store: Store, s3: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = ["--catalog", f"sqlite:///{tmp_path}/c.sqlite"]
+    for to, flags in (("webvtt", []), ("views", []), ("iceberg", catalog)):
+        assert refused_export([store.root, "--to", to, "--output", "s3://no-such-bucket/x", *flags], capsys) == (
+            "output s3://no-such-bucket/x cannot be written: the bucket does not exist"
+        )
+    assert not (tmp_path / "c.sqlite").exists()
 
 
 def test_a_bucket_that_may_not_be_read_above_the_output_is_no_reason_to_refuse(s3: S3Server) -> None:

@@ -1,6 +1,7 @@
 """Where an export may be written: into a folder that is empty, or that holds an earlier export for the same tool.
 
-One rule for all targets. What lies in a store, or in a table of Delta Lake or Iceberg, is refused as well: readers of a
+One rule for all targets that are folders; files, which are views and databases, may lie beside what is no such export.
+What lies in a store, or in a table of Delta Lake or Iceberg, is refused as well: readers of a
 store take every file in its folders, and the clean-up of such a table removes files that none of its versions has.
 """
 
@@ -49,13 +50,27 @@ def check_not_in_store(path: str, *, flag: str = "--output") -> None:
 def check_folder(folder: str, own: str, *, begun: Collection[str] = ()) -> None:
     """UsageError for a folder that holds anything, but no earlier export that is ``own``.
 
-    ``own``: DELTA, ICEBERG or VIEWS_OVER_A_STORE. ``begun``: names that an export which was cut off at its beginning
+    ``own``: DELTA or ICEBERG. ``begun``: names that an export which was cut off at its beginning
     may have left. OSError of the storage.
     """
     names = names_in(folder)
     found = _earlier_exports(folder, names)
     if own not in found and (found or set(names) - set(begun)):
         raise holds_something_else(folder, names)
+
+
+def check_beside(folder: str, *, output: str) -> None:
+    """UsageError for a folder that an export of events or of tables has for itself; ``output`` is to be a file in it.
+
+    Views and databases may lie beside anything else, such as a person's own files. OSError of the storage.
+    """
+    try:
+        found = _with_own_folder(folder, names_in(folder))
+    except NotADirectoryError:  # writing will say it
+        return
+    if found:
+        place = "" if folder == storage.normalise(output) else f" lies in {folder}, which"
+        raise UsageError(f"--output {output}{place} holds {' and '.join(found)}; give a folder of its own")
 
 
 def check_free_for_store(folder: str, *, flag: str = "--output") -> None:
@@ -67,7 +82,7 @@ def check_free_for_store(folder: str, *, flag: str = "--output") -> None:
         names = names_in(folder)
     except NotADirectoryError:  # writing will say it
         return
-    found = [export for export in _earlier_exports(folder, names) if export != VIEWS_OVER_A_STORE]
+    found = _with_own_folder(folder, names)
     if found and not {"runs", "nights"}.intersection(names):
         raise UsageError(f"{flag} {folder} holds {' and '.join(found)}; give the store a folder of its own")
 
@@ -147,6 +162,11 @@ def _earlier_exports(folder: str, names: Collection[str]) -> list[str]:
     if DUCKDB_SQL in names or ATHENA_SQL in names:
         found.append(VIEWS_OVER_A_STORE)
     return found
+
+
+def _with_own_folder(folder: str, names: Collection[str]) -> list[str]:
+    """The exports among them that have a folder for themselves: all but the views over a store."""
+    return [export for export in _earlier_exports(folder, names) if export != VIEWS_OVER_A_STORE]
 
 
 def _tool_of_events(folder: str) -> str | None:

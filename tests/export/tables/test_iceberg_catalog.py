@@ -1,7 +1,9 @@
 """What --catalog may be, and what is said of a catalogue that cannot be used: by its cause, and without passwords."""
 
 import gzip
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from exported_nights import export, in_iceberg, stored, write_nights
@@ -170,6 +172,59 @@ def test_damaged_metadata_of_a_table_names_the_file(
     file.write_bytes(content)
     export(store, "iceberg", lake)
     assert in_iceberg(lake) == stored(store)
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (AttributeError("'NoneType' object has no attribute 'decode'"), "'NoneType' object has no attribute 'decode'"),
+        (TypeError("connect() missing 1 required positional argument: 'user'"), "connect() missing 1 required"),
+        (KeyError(b"\x00"), "b'"),
+    ],
+)
+def test_a_driver_that_fails_where_a_password_is_asked_for_is_a_sentence(
+    raised: Exception,
+    said: str,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As pg8000 does, which is no dependency."""
+
+    def connect(**_: object) -> None:
+        raise raised
+
+    driver = ModuleType("pg8000")
+    vars(driver).update(__version__="1.31.6", paramstyle="format", Error=OSError, connect=connect)
+    monkeypatch.setitem(sys.modules, "pg8000", driver)
+    shown = refused(store, tmp_path / "lake", "postgresql+pg8000://me@h/x", capsys)
+    assert shown.startswith(f"catalogue postgresql+pg8000://…@h/x cannot be used: its driver pg8000 fails ({said}")
+    assert shown.endswith("); check the user and the password that are given for it")
+
+
+@pytest.mark.parametrize("uri", ["http://[::1", "foo://catalogue", "http://127.0.0.1:99999"])
+def test_a_catalogue_by_no_address_is_wrong_usage(
+    uri: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(uri, tmp_path, monkeypatch)
+    assert refused(store, tmp_path / "lake", "mine", capsys).startswith("catalogue mine cannot be used: ")
+
+
+def test_a_driver_that_misses_a_password_says_what_to_check(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "server requesting password authentication, but no password was provided"  # pg8000's words
+
+    def connect(**_: object) -> None:
+        raise ConnectionError(said)
+
+    driver = ModuleType("pg8000")
+    vars(driver).update(__version__="1.31.6", paramstyle="format", connect=connect)
+    vars(driver).update(Error=ConnectionError, InterfaceError=ConnectionError)
+    monkeypatch.setitem(sys.modules, "pg8000", driver)
+    shown = refused(store, tmp_path / "lake", "postgresql+pg8000://me@h/x", capsys)
+    assert shown.endswith(f"{said}; check the user and the password that are given for it")
 
 
 def configure(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 The rows of a run and its row in the table runs are written by one transaction over all tables.
 """
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +18,7 @@ from artifactscan.export.tables.library_errors import opening, writing
 from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
 from artifactscan.export.tables.table_target import Changes, import_package, wrong_columns
 from artifactscan.export.tables.write_views import VIEWS, duckdb_views
+from artifactscan.export.target_place import check_beside
 
 _TYPES = {
     pa.string(): "VARCHAR",
@@ -64,6 +66,7 @@ class DuckDBTarget:
         with opening(f"database {self._path}", self._errors), ExitStack() as opened:
             _check_database(Path(self._path))
             if not Path(self._path).exists():
+                check_beside(os.path.realpath(Path(self._path).parent), output=self._path)
                 self._make_empty_database(Path(self._path))
             self._database = opened.enter_context(self._connect(self._path))
             self._make_tables()

@@ -41,9 +41,17 @@ class CatalogAddress:
         catalogs: Any = import_package("pyiceberg.catalog", "iceberg")
         if self.file:
             _check_file(Path(self.file))
-        if "://" in self.given:
-            return catalogs.load_catalog("default", type="sql", uri=self.given, **properties)
-        return catalogs.load_catalog(self.given, **properties)
+        try:
+            if "://" in self.given:
+                return catalogs.load_catalog("default", type="sql", uri=self.given, **properties)
+            return catalogs.load_catalog(self.given, **properties)
+        except (AttributeError, KeyError, TypeError) as error:  # a driver's, such as pg8000's where a password is asked
+            if self.url is None:
+                raise
+            raise UsageError(
+                f"catalogue {self} cannot be used: its driver {self.url.get_driver_name()} fails "
+                f"({printable(str(error), 100)}); check the user and the password that are given for it"
+            ) from error
 
 
 def parse_catalog(given: str) -> CatalogAddress:

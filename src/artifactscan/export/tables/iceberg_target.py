@@ -9,7 +9,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -106,8 +106,11 @@ class IcebergTarget:
         return f"the tables {names} of the catalogue {self._catalog}"
 
     def _check_folder(self) -> None:
-        folder, _, name = (self._catalog.file or "").rpartition("/")
-        catalog = [name + ending for ending in _SQLITE_FILES] if folder == self._root else []
+        inside = PurePosixPath(self._catalog.file or "/")
+        catalog: list[str] = []
+        if inside.is_relative_to(self._root):
+            name, *deeper = inside.relative_to(self._root).parts
+            catalog = [name] if deeper else [name + ending for ending in _SQLITE_FILES]
         check_folder(self._root, ICEBERG, begun=(*EXPORTED, *catalog))
 
     def _open_catalog(self) -> Any:

@@ -59,8 +59,8 @@ _CAUSES = (
     _Cause("No such file or directory", _RESTORE, _RESTORE),
     _Cause("File exists|Not a directory", "give a file in a folder"),
     _Cause(
-        "password authentication failed|no password supplied|Access denied for user|Login failed for user"
-        "|(Ident|Peer) authentication failed|role .* does not exist",
+        "password authentication failed|no password (supplied|was provided)|Access denied for user"
+        "|Login failed for user|(Ident|Peer) authentication failed|role .* does not exist",
         "check the user and the password that are given for it",
     ),
     _Cause(

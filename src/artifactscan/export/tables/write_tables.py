@@ -44,16 +44,15 @@ def write_tables(settings: ExportSettings, console: Console) -> None:
         ) from error
     check_outside(settings.output, settings.store)
     with as_cut_off_errors(CONTINUES):
+        unopened = None if settings.to == "views" else _make_target(settings)
+        if settings.to != "duckdb":  # which writes a file, and says itself that it cannot
+            storage.check_writable(settings.output)  # first, as it says what is wrong with a bucket
         check_not_in_store(settings.output)
         stored = read_stored_runs(store)
-        if settings.to == "views":
-            storage.check_writable(settings.output)
+        if unopened is None:
             for written in write_views(store.root, stored, storage.normalise(settings.output)):
                 console.print(Text(printable(f"views written to {written}")), soft_wrap=True)
             return
-        unopened = _make_target(settings)
-        if settings.to != "duckdb":  # which writes a file, and says itself that it cannot
-            storage.check_writable(settings.output)
         with unopened as target:
             for attempt in range(1, TRIES + 1):
                 try:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.export.tables.stored_run import StoredRun
-from artifactscan.export.target_place import ATHENA_SQL, DUCKDB_SQL, VIEWS_OVER_A_STORE, check_folder
+from artifactscan.export.target_place import ATHENA_SQL, DUCKDB_SQL, check_beside
 
 VIEWS = ("latest_scores", "open_events", "ledger_by_night")
 _BEGIN = "-- Views\n"
@@ -45,14 +45,14 @@ def athena_over(store: str, runs: Sequence[StoredRun]) -> str:
 def write_views(store: str, runs: Sequence[StoredRun], output: str) -> list[str]:
     """Writes duckdb.sql, and for a store on S3 athena.sql, into the folder ``output``; returns their uris.
 
-    UsageError where a file of such a name is there that is not of this store, or the folder holds something else.
+    UsageError where a file of such a name is there that is not of this store, or the folder is another export's.
     """
     texts = {DUCKDB_SQL: duckdb_over(store)}
     if store.startswith("s3://"):
         texts[ATHENA_SQL] = athena_over(store, runs)
     for name, text in texts.items():
         _check_own(storage.join(output, name), text)
-    check_folder(output, VIEWS_OVER_A_STORE)
+    check_beside(output, output=output)
     written = []
     for name, text in texts.items():
         written.append(storage.join(output, name))
