@@ -28,7 +28,9 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-@pytest.mark.parametrize(("to", "kilobytes"), [("duckdb", 8), ("duckdb", 28), ("delta", 28), ("iceberg", 28)])
+@pytest.mark.parametrize(
+    ("to", "kilobytes"), [("duckdb", 8), ("duckdb", 28), ("delta", 28), ("delta", 40), ("iceberg", 28)]
+)
 def test_a_full_disk_is_to_be_freed(to: str, kilobytes: int, store: Store, tmp_path: Path) -> None:
     """On a real, small file system. Whether it is full while the target is made or later is the library's affair."""
     if subprocess.run([*IN_A_NAMESPACE, "true"], capture_output=True).returncode:
