@@ -1,17 +1,18 @@
-"""Measures compacting a year of nights: files before and after, and reading and exporting the tables.
+"""Measures a year of nights in few files: compacted, and in the tables to which each night was exported.
 
     python benchmarks/compact_year.py                 # 365 nights of 2,000 frames
 
 Each night finds 100 new clips of 20 frames, in parts of 16 clips, and lists those of the nights before. It is settled
-and committed by the scoring job's own code, without Ray and without video.
+and committed by the scoring job's own code, without Ray and without video, and then exported to Delta Lake and Iceberg.
 """
 
+import os
 import sys
 import tempfile
 import time
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,10 +23,17 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from deltalake import DeltaTable
+from pyiceberg.catalog.sql import SqlCatalog
+from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
+from artifactscan.export.settings import ExportSettings  # noqa: E402
+from artifactscan.export.tables.stored_run import EXPORTED  # noqa: E402
+from artifactscan.export.tables.write_tables import write_tables  # noqa: E402
+from artifactscan.export.target_place import CATALOG_NAME  # noqa: E402
 from artifactscan.labels import LABELS, SCORE_COLUMNS  # noqa: E402
 from artifactscan.schemas import MANIFEST, PARTS  # noqa: E402
 from artifactscan.scoring.complete_attempts import read_complete_attempts  # noqa: E402
@@ -36,6 +44,7 @@ from benchmarks.export_tables import CHECKPOINT, FRAMES_PER_CLIP, SPEC, a_record
 
 CLIPS_PER_PART = 16
 SCORED_BY = ScoredBy(spec=SPEC, checkpoint=CHECKPOINT, thresholds=dict.fromkeys(LABELS, 0.5), sample_fps=2.0)
+LAKES = ("delta", "iceberg")
 TURNS = 5
 """Of reading; the median is shown."""
 
@@ -48,8 +57,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(str(Path(folder, "store")))
         began = time.monotonic()
-        write_nights(store, options.nights, options.frames // FRAMES_PER_CLIP)
-        print(f"{options.nights} nights settled in {time.monotonic() - began:.0f} s")
+        seconds: dict[str, list[float]] = {to: [] for to in LAKES}
+        for _ in write_nights(store, options.nights, options.frames // FRAMES_PER_CLIP):
+            for to in LAKES:
+                seconds[to].append(timed(lambda to=to: export_here(store, to, Path(folder, to))))
+        print(f"{options.nights} nights settled and exported in {time.monotonic() - began:.0f} s")
+        for to in LAKES:
+            measure_lake(to, Path(folder, to), seconds[to])
         measure_store(store, "before")
         for turn in ("compact", "compact again"):
             measured = run_job("compact", store.root, "--quiet")
@@ -60,8 +74,9 @@ def main() -> None:
         print(f"{'--to duckdb':16} {measured.seconds:6.1f} s  {measured.peak_mb:5.0f} MB  1 file of {size_mb:.0f} MB")
 
 
-def write_nights(store: Store, nights: int, clips: int) -> None:
-    """Settles and commits ``nights`` runs, each with ``clips`` new clips, and the clips of the nights before."""
+def write_nights(store: Store, nights: int, clips: int) -> Iterator[str]:
+    """Settles and commits ``nights`` runs, each with ``clips`` new clips, and the clips of the nights before; yields
+    each when it is committed."""
     generator, known = np.random.default_rng(1), MANIFEST.empty_table()
     for number in range(nights):
         day = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number)
@@ -77,6 +92,29 @@ def write_nights(store: Store, nights: int, clips: int) -> None:
         store.commit(replace(a_record(run, counts), outcomes=totals.outcomes, started=moment, finished=moment))
         settled = draw_manifest(new["uri"].to_pylist(), status="settled", settled_run=run, settled_outcome="scored")
         known = pa.concat_tables([known, settled])
+        yield run
+
+
+def export_here(store: Store, to: str, output: Path) -> None:
+    """`artifactscan export` in this process, which has loaded the libraries."""
+    settings = ExportSettings(store=store.root, to=to, output=str(output))  # type: ignore[arg-type]
+    with Path(os.devnull).open("w") as nowhere:
+        write_tables(settings, Console(file=nowhere))
+
+
+def measure_lake(to: str, output: Path, seconds: list[float]) -> None:
+    """Prints the files that a reader of the tables opens, and the seconds that exporting a night took."""
+    files = {table: count_lake_files(to, output, table) for table in EXPORTED}
+    kinds = ", ".join(f"{count} {table}" for table, count in files.items())
+    print(f"--to {to:11} {sum(files.values())} files: {kinds}")
+    print(f"{'a night':>16} {median(seconds):6.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+
+
+def count_lake_files(to: str, output: Path, table: str) -> int:
+    if to == "delta":
+        return len(DeltaTable(output / table).file_uris())
+    catalog = SqlCatalog("default", uri=f"sqlite:///{output}/{CATALOG_NAME}")
+    return len(list(catalog.load_table(("artifactscan", table)).scan().plan_files()))
 
 
 def draw_manifest(uris: list[str], **values: str) -> pa.Table:
@@ -141,7 +179,7 @@ def count_files(store: Store) -> Counter[str]:
     )
 
 
-def timed(read: Callable[[], int]) -> float:
+def timed(read: Callable[[], object]) -> float:
     """Seconds of a call."""
     began = time.monotonic()
     read()

@@ -1,5 +1,7 @@
-"""Iceberg tables in an SQL catalogue: partitioned by run, marked by properties, locked catalogues, object storages."""
+"""Iceberg tables in an SQL catalogue: marked by properties, with few files; locked catalogues, object storages."""
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -8,10 +10,13 @@ import pytest
 from exported_nights import LOWER, export, iceberg_table, in_iceberg, night, stored, write_nights
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.expressions import EqualTo
+from pyiceberg.table import Transaction
 from s3_server import S3Server
 
 from artifactscan.errors import UsageError
+from artifactscan.export.tables import iceberg_target, table_target, write_tables
 from artifactscan.export.tables.stored_run import EXPORTED
+from artifactscan.export.tables.table_target import SMALL_FILES
 from artifactscan.jobs.export import main as export_job
 from artifactscan.scoring.flags import flag_anew
 from artifactscan.store.layout import Store
@@ -29,7 +34,7 @@ def test_a_run_and_its_mark_are_one_commit(store: Store, tmp_path: Path) -> None
     marks = {f"artifactscan.run.{night(number)}" for number in range(3)}
     for table in EXPORTED:
         found = iceberg_table(tmp_path / "lake", table)
-        assert [field.name for field in found.spec().fields] == ["run"]
+        assert found.spec().fields == ()
         assert marks <= set(found.properties)
     before = iceberg_table(tmp_path / "lake", "frames").current_snapshot()
     flag_anew(store, store.committed()[0], LOWER)
@@ -133,6 +138,94 @@ def test_a_table_with_other_columns_is_refused_and_stays(store: Store, tmp_path:
     assert catalog.load_table("artifactscan.events").metadata == made.metadata
 
 
+def test_a_table_with_partitions_is_refused(store: Store, tmp_path: Path) -> None:
+    export(store, "iceberg", tmp_path / "lake")
+    with iceberg_table(tmp_path / "lake", "events").update_spec() as spec:
+        spec.add_identity("run")
+    with pytest.raises(
+        UsageError,
+        match=r"^table artifactscan.events is partitioned by run, as artifactscan's is not; give another --namespace$",
+    ):
+        export(store, "iceberg", tmp_path / "lake")
+
+
+@pytest.fixture
+def many_nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store of one night less than those whose files are merged, exported to ``lake`` with a file for each."""
+    monkeypatch.setattr(write_tables, "ROWS_PER_COMMIT", 1)
+    store = Store(str(tmp_path / "many"))
+    write_nights(store, SMALL_FILES - 1)
+    export(store, "iceberg", tmp_path / "lake")
+    assert count_files(tmp_path / "lake") == dict.fromkeys(EXPORTED, SMALL_FILES - 1)
+    return store
+
+
+def test_the_small_files_of_many_nights_are_merged(
+    many_nights: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "merged" not in capsys.readouterr().out
+    opened = {table: iceberg_table(tmp_path / "lake", table) for table in EXPORTED}
+    rows = {table: found.scan().to_arrow().num_rows for table, found in opened.items()}
+    write_nights(many_nights, 1, first=SMALL_FILES - 1)
+    export(many_nights, "iceberg", tmp_path / "lake")
+    assert count_files(tmp_path / "lake") == dict.fromkeys(EXPORTED, 1)
+    assert f"; small files were merged, {3 * (SMALL_FILES - 1)} files fewer" in capsys.readouterr().out
+    assert in_iceberg(tmp_path / "lake") == stored(many_nights)
+    assert {table: found.scan().to_arrow().num_rows for table, found in opened.items()} == rows, "as they were opened"
+
+    flag_anew(many_nights, many_nights.committed()[3], LOWER)
+    iceberg_table(tmp_path / "lake", "frames").delete(EqualTo("run", night(7)))
+    assert in_iceberg(tmp_path / "lake") != stored(many_nights)
+    export(many_nights, "iceberg", tmp_path / "lake")
+    assert in_iceberg(tmp_path / "lake") == stored(many_nights), "runs in merged files are renewed"
+
+
+def test_the_bounds_of_a_file_say_whole_which_runs_are_in_it(many_nights: Store, tmp_path: Path) -> None:
+    files = iceberg_table(tmp_path / "lake", "frames").inspect.data_files()["readable_metrics"].to_pylist()
+    bounds = {(file["run"]["lower_bound"], file["run"]["upper_bound"]) for file in files}
+    assert bounds == {(record.run, record.run) for record in many_nights.committed()}
+
+
+def test_a_file_of_many_rows_stays(many_nights: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_target, "ROWS_AT_ONCE", 20)  # night 0 has 10 frames, night 5 has 6, the others 4
+    (first,) = iceberg_table(tmp_path / "lake", "frames").scan(EqualTo("run", night(0))).plan_files()
+    write_nights(many_nights, 2, first=SMALL_FILES - 1)
+    export(many_nights, "iceberg", tmp_path / "lake")
+    files = iceberg_table(tmp_path / "lake", "frames").inspect.data_files().to_pylist()
+    assert [file["record_count"] for file in files if file["file_path"] == first.file.file_path] == [10]
+    assert [file["record_count"] for file in files if file["file_path"] != first.file.file_path] == [
+        4 * SMALL_FILES + 2
+    ]
+    assert in_iceberg(tmp_path / "lake") == stored(many_nights)
+
+
+def test_merging_that_fails_changes_nothing_and_is_done_by_the_same_command(
+    many_nights: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_nights(many_nights, 1, first=SMALL_FILES - 1)
+    with monkeypatch.context() as patience:
+        patience.setattr(iceberg_target, "SMALL_FILES", SMALL_FILES + 1)
+        export(many_nights, "iceberg", tmp_path / "lake")
+    arguments = [many_nights.root, "--to", "iceberg", "--output", str(tmp_path / "lake")]
+    with monkeypatch.context() as broken:
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/lake")
+
+        broken.setattr(Transaction, "append", fail)  # after the old rows were deleted, in the same transaction
+        assert export_job(arguments) == 3
+    assert "error: writing to table artifactscan.frames failed: " in capsys.readouterr().err
+    assert count_files(tmp_path / "lake") == dict.fromkeys(EXPORTED, SMALL_FILES)
+    assert in_iceberg(tmp_path / "lake") == stored(many_nights)
+    assert export_job(arguments) == 0
+    assert count_files(tmp_path / "lake") == dict.fromkeys(EXPORTED, 1)
+    assert in_iceberg(tmp_path / "lake") == stored(many_nights)
+
+
+def count_files(lake: Path) -> dict[str, int]:
+    return {table: len(list(iceberg_table(lake, table).scan().plan_files())) for table in EXPORTED}
+
+
 def test_another_namespace_and_catalogue_are_others(store: Store, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/shared.sqlite"
     export(store, "iceberg", tmp_path / "lake", catalog=uri, namespace="audits")
@@ -154,5 +247,5 @@ def test_tables_in_an_object_storage_are_written_by_the_projects_own_client(
         rows = catalog.load_table(("artifactscan", table)).scan().to_arrow()
         assert sorted(rows["video_id"].to_pylist()) == sorted(row["video_id"] for row in wanted)
     keys = s3.keys()
-    assert [key for key in keys if key.startswith("lake/frames/data/run=")]
+    assert [key for key in keys if key.startswith("lake/frames/data/")]
     assert "lake/lease.json" not in keys

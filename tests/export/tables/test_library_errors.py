@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from exported_nights import READERS, export, in_delta, night, stored, write_nights
+from exported_nights import READERS, export, in_delta, stored, write_nights
 from limits import files_of_at_most, without_privileges
 from paths import ROOT
 from refused_export import refused_export
@@ -141,7 +141,7 @@ def test_a_delta_log_that_may_not_be_read_is_named_with_the_right_that_lacks(
         assert "\x1b" not in said
 
 
-def test_a_folder_that_lets_nobody_write_ends_the_writing_with_that_right(
+def test_a_folder_that_lets_nobody_write_is_refused_before_anything_is_written(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with without_privileges() as folder:
@@ -150,11 +150,24 @@ def test_a_folder_that_lets_nobody_write_ends_the_writing_with_that_right(
         export(store, "delta", folder / "lake")
         write_nights(store, 1, first=1)
         frames.chmod(0o555)
-        assert export_job([store.root, "--to", "delta", "--output", str(folder / "lake")]) == 3
+        said = refused_export([store.root, "--to", "delta", "--output", str(folder / "lake")], capsys)
         frames.chmod(0o755)
+        assert said == f"output {frames} cannot be written: Permission denied; give a folder that can be"
+        assert export_job([store.root, "--to", "delta", "--output", str(folder / "lake")]) == 0
+
+
+def test_a_log_that_lets_nobody_write_ends_the_writing_with_that_right(capsys: pytest.CaptureFixture[str]) -> None:
+    with without_privileges() as folder:
+        store, log = Store(str(folder / "store")), folder / "lake" / "frames" / "_delta_log"
+        write_nights(store, 1)
+        export(store, "delta", folder / "lake")
+        write_nights(store, 1, first=1)
+        log.chmod(0o555)
+        assert export_job([store.root, "--to", "delta", "--output", str(folder / "lake")]) == 3
+        log.chmod(0o755)
         said = capsys.readouterr().err.splitlines()[-1]
-        assert said.startswith(f"error: writing to table {frames} failed: ")
-        assert f"Unable to create dir {frames}/run={night(1)}: Permission denied" in said
+        assert said.startswith(f"error: writing to table {log.parent} failed: ")
+        assert "Permission denied" in said
         assert said.endswith("; get the right to write there; then the same command continues the export")
         assert export_job([store.root, "--to", "delta", "--output", str(folder / "lake")]) == 0
 

@@ -1,23 +1,33 @@
 """Delta Lake tables in a local folder, written by delta-rs.
 
-Each commit carries an application transaction for every run that it writes, whose version is the run's mark.
+Each commit carries an application transaction for every run that it writes, whose version is the run's mark. The tables
+have no partitions, so that the runs of many nights may share a file; the files' statistics say which runs are in them.
 """
 
 from contextlib import ExitStack
 from typing import Any
+
+import pyarrow as pa
 
 from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.export.tables.delta_log import find_damaged_file
 from artifactscan.export.tables.library_errors import opening, writing
 from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
-from artifactscan.export.tables.table_target import Changes, import_package, wrong_columns
+from artifactscan.export.tables.table_target import (
+    SMALL_FILES,
+    Changes,
+    import_package,
+    is_small,
+    with_rows,
+    wrong_columns,
+)
 from artifactscan.export.target_place import DELTA, DELTA_LOG, check_folder
 from artifactscan.storage.lease import LEASE_NAME, Lease
 
 
 class DeltaTarget:
-    """The folders frames, videos and events below ``output``, partitioned by run; use it as a context manager."""
+    """The folders frames, videos and events below ``output``; use it as a context manager."""
 
     def __init__(self, output: str):
         self._root = storage.normalise(output)
@@ -38,7 +48,7 @@ class DeltaTarget:
             opened.enter_context(self._lease)
             check_folder(self._root, DELTA, begun=EXPORTED)  # another job may have written it since
             self._tables = {table: self._open(table) for table in EXPORTED}
-            self._present = {table: self._runs_with_rows(table) for table in EXPORTED}
+            self._present = {table: self._read_runs(table) for table in EXPORTED}
             self._opened = opened.pop_all()
         return self
 
@@ -66,7 +76,19 @@ class DeltaTarget:
                     commit_properties=self._deltalake.CommitProperties(app_transactions=marks),
                 )
                 self._tables[table].update_incremental()
-            self._present[table] = self._runs_with_rows(table)
+            self._present[table] |= with_rows(table, runs)
+
+    def merge_small_files(self) -> int:
+        fewer = 0
+        for table, found in self._tables.items():
+            with writing(f"table {self._uri(table)}", self._errors):
+                rows = pa.table(found.get_add_actions(flatten=True))["num_records"].to_pylist()
+                if sum(count is not None and is_small(count) for count in rows) < SMALL_FILES:  # None: no statistics
+                    continue
+                self._lease.check_if_due()
+                done = found.optimize.compact()
+                fewer += done["numFilesRemoved"] - done["numFilesAdded"]
+        return fewer
 
     def describe(self) -> str:
         return f"the tables {', '.join(EXPORTED)} in {self._root}"
@@ -81,23 +103,25 @@ class DeltaTarget:
             if not self._deltalake.DeltaTable.is_deltatable(uri):
                 if set(storage.list_names(uri)) - {DELTA_LOG}:  # which a kill while it was made may have left
                     raise UsageError(f"{uri} holds files that are no Delta table; give another --output")
-                return self._deltalake.DeltaTable.create(uri, schema, partition_by=["run"])
+                return self._deltalake.DeltaTable.create(uri, schema)
             try:
                 found = self._deltalake.DeltaTable(uri)
             except self._errors:
                 if damage := find_damaged_file(uri):
                     raise UsageError(f"{damage}; restore it from a copy, or give another --output") from None
                 raise
+        storage.check_writable(uri)  # without that right delta-rs would write a Rust panic to the terminal
         columns = {field.name: field.type for field in found.schema().fields}
         if columns != {field.name: field.type for field in schema.fields}:
             raise wrong_columns(table, self._root)
-        if found.metadata().partition_columns != ["run"]:
-            raise UsageError(f"{uri} is not partitioned by run, as artifactscan's is; give another --output")
+        if columns := found.metadata().partition_columns:
+            raise UsageError(f"{uri} is partitioned by {columns[0]}, as artifactscan's is not; give another --output")
         return found
 
-    def _runs_with_rows(self, table: str) -> set[str]:
+    def _read_runs(self, table: str) -> set[str]:
+        query = self._deltalake.QueryBuilder().register("exported", self._tables[table])
         with opening(f"table {self._uri(table)}", self._errors):
-            return {partition["run"] for partition in self._tables[table].partitions()}
+            return set(pa.table(query.execute("SELECT DISTINCT run FROM exported"))["run"].to_pylist())
 
 
 def _application(run: StoredRun) -> str:

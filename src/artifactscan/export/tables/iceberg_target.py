@@ -1,14 +1,16 @@
 """Iceberg tables in an SQL catalogue, or any other that PyIceberg is configured for.
 
 Each commit sets a property of the table for every run that it writes, whose value is the run's mark: properties stay
-when snapshots expire.
+when snapshots expire. The tables have no partitions, so that the runs of many nights may share a file; the files'
+bounds say which runs are in them.
 """
 
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +22,15 @@ from artifactscan.errors import UsageError
 from artifactscan.export.tables.iceberg_catalog import parse_catalog
 from artifactscan.export.tables.library_errors import opening, writing
 from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
-from artifactscan.export.tables.table_target import Changes, import_package, wrong_columns
+from artifactscan.export.tables.table_target import (
+    ROWS_AT_ONCE,
+    SMALL_FILES,
+    Changes,
+    import_package,
+    is_small,
+    with_rows,
+    wrong_columns,
+)
 from artifactscan.export.target_place import (
     CATALOG_NAME,
     ICEBERG,
@@ -32,15 +42,18 @@ from artifactscan.export.target_place import (
 from artifactscan.messages.text import printable
 from artifactscan.storage.lease import LEASE_NAME, Lease
 
-ROWS_AT_ONCE = 250_000
-"""Rows that are written at a time: 60 MB of Arrow."""
 _PROPERTY = "artifactscan.run."
+_TABLE_PROPERTIES = {
+    "write.metadata.metrics.column.run": "full",  # else bounds are cut to 16 characters, and hold for whole days
+    "commit.manifest-merge.enabled": "true",  # else each commit adds a manifest, which every reader reads
+    "write.metadata.delete-after-commit.enabled": "true",  # keeps the last 100 metadata files
+}
 _SQLITE_FILES = ("", "-journal", "-wal", "-shm")
 """Endings of the files of an SQLite database."""
 
 
 class IcebergTarget:
-    """The tables frames, videos and events of a namespace, partitioned by run; use it as a context manager."""
+    """The tables frames, videos and events of a namespace; use it as a context manager."""
 
     def __init__(self, output: str, catalog: str | None, namespace: str):
         self._root, self._namespace = storage.normalise(output), namespace
@@ -71,7 +84,7 @@ class IcebergTarget:
                 catalog = opened.enter_context(closing(self._open_catalog()))
                 catalog.create_namespace_if_not_exists(self._namespace)
                 self._tables = {table: self._open(catalog, table) for table in EXPORTED}
-                self._present = {table: self._runs_with_rows(table) for table in EXPORTED}
+                self._present = {table: self._read_runs(table) for table in EXPORTED}
             self._opened = opened.pop_all()
         return self
 
@@ -99,7 +112,26 @@ class IcebergTarget:
                     for chunk in _chunks(rows):
                         transaction.append(chunk)
                 transaction.set_properties({_PROPERTY + run.run: str(run.mark(table)) for run in runs})
-            self._present[table] = self._runs_with_rows(table)
+            self._present[table] |= with_rows(table, runs)
+
+    def merge_small_files(self) -> int:
+        expressions: Any = import_package("pyiceberg.expressions", "iceberg")
+        fewer = 0
+        for table, found in self._tables.items():
+            with writing(f"table {self._namespace}.{table}", self._errors):
+                files = _plan_files(found)
+                small = [file for file in files if is_small(file.rows)]
+                if len(small) < SMALL_FILES:
+                    continue
+                self._lease.check_if_due()
+                in_them = {run for run in self._present[table] if any(file.first <= run <= file.last for file in small)}
+                of_these = expressions.In("run", in_them)
+                with found.transaction() as transaction:
+                    transaction.delete(of_these)
+                    for chunk in _chunks(found.scan(of_these).to_arrow_batch_reader()):
+                        transaction.append(chunk)
+                fewer += len(files) - len(_plan_files(found))
+        return fewer
 
     def describe(self) -> str:
         names = ", ".join(f"{self._namespace}.{table}" for table in EXPORTED)
@@ -123,21 +155,13 @@ class IcebergTarget:
 
     def _open(self, catalog: Any, table: str) -> Any:
         """The table, made where there is none; UsageError where it has other columns."""
-        partitioning: Any = import_package("pyiceberg.partitioning", "iceberg")
-        transforms: Any = import_package("pyiceberg.transforms", "iceberg")
         schema = _iceberg_schema(EXPORTED[table])
-        by_run = partitioning.PartitionField(
-            source_id=schema.find_field("run").field_id,
-            field_id=1000,  # the first number for partitions, by Iceberg's specification
-            transform=transforms.IdentityTransform(),
-            name="run",
-        )
         name = (*self._namespace.split("."), table)
         location = _location(storage.join(self._root, table))
         try:
             if not catalog.table_exists(name):  # create_table_if_not_exists would write a file each time
                 self._check_unused(table)
-                catalog.create_table(name, schema, location=location, partition_spec=partitioning.PartitionSpec(by_run))
+                catalog.create_table(name, schema, location=location, properties=_TABLE_PROPERTIES)
             found = catalog.load_table(name)
         except (*self._errors, ValueError):  # such as of parsing a file, which they do not name
             if damage := _find_damaged_metadata(storage.join(self._root, table, ICEBERG_METADATA)):
@@ -151,8 +175,11 @@ class IcebergTarget:
                 f"table {self._namespace}.{table} of the catalogue {self._catalog} lies in {found.location()}, "
                 f"not in --output {self._root}; give the folder where it lies, or another --namespace"
             )
-        if [field.name for field in found.spec().fields] != ["run"]:
-            raise UsageError(f"table {self._namespace}.{table} is not partitioned by run; give another --namespace")
+        if fields := found.spec().fields:
+            raise UsageError(
+                f"table {self._namespace}.{table} is partitioned by {fields[0].name}, as artifactscan's is not; give "
+                "another --namespace"
+            )
         return found
 
     def _check_unused(self, table: str) -> None:
@@ -166,11 +193,57 @@ class IcebergTarget:
                 "another --output"
             )
 
-    def _runs_with_rows(self, table: str) -> set[str]:
-        if self._tables[table].current_snapshot() is None:
-            return set()
-        partitions = self._tables[table].inspect.partitions()
-        return {row["run"] for row in partitions["partition"].to_pylist()}
+    def _read_runs(self, table: str) -> set[str]:
+        """The runs in the data files: by their bounds, and read from the files that have several."""
+        expressions: Any = import_package("pyiceberg.expressions", "iceberg")
+        files = _plan_files(self._tables[table])
+        runs = {file.only_run for file in files if file.only_run}
+        mixed = [
+            expressions.And(
+                expressions.GreaterThanOrEqual("run", file.first), expressions.LessThanOrEqual("run", file.last)
+            )
+            for file in files
+            if not file.only_run
+        ]
+        if mixed:
+            scan = self._tables[table].scan(expressions.Or(expressions.AlwaysFalse(), *mixed), selected_fields=("run",))
+            for batch in scan.to_arrow_batch_reader():
+                runs.update(batch["run"].unique().to_pylist())
+        return runs
+
+
+@dataclass(frozen=True)
+class _DataFile:
+    """A data file of an Iceberg table: its rows, and bounds of the runs in it."""
+
+    rows: int
+    first: str
+    last: str
+    rows_deleted: bool
+    """Whether another program has deleted some of its rows, beside the file."""
+
+    @property
+    def only_run(self) -> str | None:
+        return self.first if self.first == self.last and not self.rows_deleted else None
+
+
+def _plan_files(table: Any) -> list[_DataFile]:
+    """The data files that a reader of the table opens."""
+    conversions: Any = import_package("pyiceberg.conversions", "iceberg")
+    run = table.schema().find_field("run")
+
+    def bound(bounds: Mapping[int, bytes], otherwise: str) -> str:
+        return conversions.from_bytes(run.field_type, bounds[run.field_id]) if run.field_id in bounds else otherwise
+
+    return [
+        _DataFile(
+            rows=task.file.record_count,
+            first=bound(task.file.lower_bounds or {}, ""),
+            last=bound(task.file.upper_bounds or {}, "\U0010ffff"),
+            rows_deleted=bool(task.delete_files),
+        )
+        for task in table.scan().plan_files()
+    ]
 
 
 def _find_damaged_metadata(folder: str) -> str | None:

@@ -8,6 +8,11 @@ from typing import Protocol
 from artifactscan.errors import UsageError
 from artifactscan.export.tables.stored_run import StoredRun
 
+ROWS_AT_ONCE = 250_000
+"""Rows that are written at a time to a table of files: 60 MB of Arrow."""
+SMALL_FILES = 16
+"""Small files of a table from which on they are merged: the fewer, the more often a row is rewritten."""
+
 Changes = Mapping[str, Sequence[StoredRun]]
 """Table → the runs whose rows are to be written in place of those that the target has of them."""
 
@@ -31,9 +36,24 @@ class TableTarget(Protocol):
         """Writes runs of several tables, each table in one commit."""
         ...
 
+    def merge_small_files(self) -> int:
+        """Merges the small files of each table that has SMALL_FILES of them, each table in one commit, so that readers
+        see the old files or the new ones; returns how many files there are fewer."""
+        ...
+
     def describe(self) -> str:
         """What was written, as a person would look for it."""
         ...
+
+
+def is_small(rows: int) -> bool:
+    """Whether a file of so many rows is to be merged with others."""
+    return 2 * rows < ROWS_AT_ONCE
+
+
+def with_rows(table: str, runs: Sequence[StoredRun]) -> set[str]:
+    """The ``runs`` that have rows of a table."""
+    return {run.run for run in runs if run.expected_rows(table) != 0}
 
 
 def import_package(module: str, target: str) -> ModuleType:

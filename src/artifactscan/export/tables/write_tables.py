@@ -96,6 +96,7 @@ def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun], console:
             names = {run.run for run in group}
             changes = {table: [run for run in runs if run.run in names] for table, runs in outdated.items()}
             target.write({table: runs for table, runs in changes.items() if runs})
+        fewer_files = target.merge_small_files()
     said = _describe_written(
         target.describe(),
         new=len(to_write - renewed),
@@ -103,6 +104,8 @@ def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun], console:
         there=len(ready) - len(to_write),
         foreign=len(foreign),
     )
+    if fewer_files:
+        said += f"; small files were merged, {counted(fewer_files, 'file')} fewer"
     console.print(Text(printable(said)), soft_wrap=True)
     if waiting := next((run for run in stored if run.record.is_being_flagged), None):
         raise CutOffError(
