@@ -15,7 +15,7 @@ no such step: there the tables stay as they are.
 Runs are not merged with each other. The name of the folder, `run=<id>`, is the column `run` for pandas, DuckDB, Spark
 and Athena. Merged files that have the column themselves, in folders of other names, make DuckDB and pandas refuse the
 table; in a folder `run=…` its name wins over the column. So a year of nights is 365 folders for each table, of one
-file each as a rule; `artifactscan export` makes one database of it.
+file each as a rule; `artifactscan export` makes tables of few files of it.
 """
 
 import hashlib
