@@ -197,6 +197,21 @@ def test_a_phone_scrolls_only_downwards(open_page: Open, code: int) -> None:
     assert page.sort_by("#cell-table", "Rate") == "descending"
 
 
+def test_a_phone_breaks_no_word_of_the_first_screen_s_names(open_page: Open) -> None:
+    page = open_page(make_report(), viewport=PHONE)
+    names = page.tab.locator(".brief dt")
+    names.first.evaluate("name => { name.textContent = 'Compared' }")  # the longest word of a name
+    broken = """found => found.filter(name => {
+        const range = document.createRange();
+        return [...name.textContent.matchAll(/\\S+/g)].some(word => {
+            range.setStart(name.firstChild, word.index);
+            range.setEnd(name.firstChild, word.index + word[0].length);
+            return range.getClientRects().length > 1;
+        });
+    }).map(name => name.textContent)"""
+    assert names.evaluate_all(broken) == []
+
+
 @pytest.mark.parametrize("width", [360, 390])
 @pytest.mark.parametrize("report", ["failing", "hostile", "first"])
 def test_nothing_runs_off_a_phone_s_edge(open_page: Open, report: str, width: int) -> None:
