@@ -5,8 +5,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
-from exported_nights import HOSTILE, LOWER, READERS, Tables, export, night, stored, write_nights
+from deltalake import DeltaTable, write_deltalake
+from exported_nights import HOSTILE, LOWER, READERS, Tables, export, iceberg_table, night, stored, write_nights
 
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.export.tables import table_target, write_tables
@@ -49,6 +51,48 @@ def test_every_row_is_there_once_however_often_it_is_exported(
     assert said.endswith("7 were there already\n")
     assert in_target(to, output) == stored(store)
     assert files_of(store) == before
+
+
+@pytest.mark.parametrize("change", ["a row is gone", "rows are there twice"])
+@pytest.mark.parametrize("to", TARGETS)
+def test_rows_that_somebody_changed_are_put_right(
+    to: str, change: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "target"
+    export(store, to, output)
+    if change == "a row is gone":
+        delete_frame(to, output, night(3), frame_index=0)
+    else:
+        append_frames(to, output, night(3))
+    assert in_target(to, output) != stored(store)
+    capsys.readouterr()
+    export(store, to, output)
+    assert capsys.readouterr().out.startswith("1 run renewed in ")
+    assert in_target(to, output) == stored(store)
+
+
+def delete_frame(to: str, output: Path, run: str, frame_index: int) -> None:
+    where = f"run = '{run}' AND frame_index = {frame_index}"
+    if to == "duckdb":
+        with duckdb.connect(str(output)) as database:
+            database.execute(f"DELETE FROM frames WHERE {where}")
+    elif to == "delta":
+        DeltaTable(output / "frames").delete(where)
+    else:
+        iceberg_table(output, "frames").delete(where)
+
+
+def append_frames(to: str, output: Path, run: str) -> None:
+    """Writes the frames of a run once more."""
+    if to == "duckdb":
+        with duckdb.connect(str(output)) as database:
+            database.execute(f"INSERT INTO frames SELECT * FROM frames WHERE run = '{run}'")
+    elif to == "delta":
+        rows = DeltaTable(output / "frames").to_pyarrow_table(filters=[("run", "=", run)])
+        write_deltalake(output / "frames", rows, mode="append")
+    else:
+        table = iceberg_table(output, "frames")
+        table.append(table.scan(f"run = '{run}'").to_arrow())
 
 
 @pytest.mark.parametrize("to", TARGETS)

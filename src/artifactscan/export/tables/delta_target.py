@@ -4,6 +4,7 @@ Each commit carries an application transaction for every run that it writes, who
 have no partitions, so that the runs of many nights may share a file; the files' statistics say which runs are in them.
 """
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,7 +20,7 @@ from artifactscan.export.tables.table_target import (
     Changes,
     import_package,
     is_small,
-    with_rows,
+    rows_after_writing,
     wrong_columns,
 )
 from artifactscan.export.target_place import DELTA, DELTA_LOG, check_folder
@@ -48,15 +49,15 @@ class DeltaTarget:
             opened.enter_context(self._lease)
             check_folder(self._root, DELTA, begun=EXPORTED)  # another job may have written it since
             self._tables = {table: self._open(table) for table in EXPORTED}
-            self._present = {table: self._read_runs(table) for table in EXPORTED}
+            self._rows = {table: self._count_rows(table) for table in EXPORTED}
             self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._opened.__exit__(*error)
 
-    def runs_in(self, table: str) -> set[str]:
-        return self._present[table]
+    def count_rows(self, table: str) -> Mapping[str, int]:
+        return self._rows[table]
 
     def is_marked(self, table: str, run: StoredRun) -> bool:
         return self._tables[table].transaction_version(_application(run)) == run.mark(table)
@@ -64,7 +65,7 @@ class DeltaTarget:
     def write(self, changes: Changes) -> None:
         for table, runs in changes.items():
             self._lease.check_if_due()
-            replaced = sorted({run.run for run in runs} & self._present[table])
+            replaced = self._rows[table].keys() & {run.run for run in runs}
             names = ", ".join(f"'{run}'" for run in sorted(run.run for run in runs))  # plain by read_stored_runs
             how = {"mode": "overwrite", "predicate": f"run IN ({names})"} if replaced else {"mode": "append"}
             marks = [self._deltalake.Transaction(_application(run), run.mark(table)) for run in runs]
@@ -76,7 +77,7 @@ class DeltaTarget:
                     commit_properties=self._deltalake.CommitProperties(app_transactions=marks),
                 )
                 self._tables[table].update_incremental()
-            self._present[table] |= with_rows(table, runs)
+            self._rows[table] = rows_after_writing(self._rows[table], table, runs)
 
     def merge_small_files(self) -> int:
         fewer = 0
@@ -118,10 +119,11 @@ class DeltaTarget:
             raise UsageError(f"{uri} is partitioned by {columns[0]}, as artifactscan's is not; give another --output")
         return found
 
-    def _read_runs(self, table: str) -> set[str]:
+    def _count_rows(self, table: str) -> dict[str, int]:
         query = self._deltalake.QueryBuilder().register("exported", self._tables[table])
         with opening(f"table {self._uri(table)}", self._errors):
-            return set(pa.table(query.execute("SELECT DISTINCT run FROM exported"))["run"].to_pylist())
+            counted = pa.table(query.execute("SELECT run, count(*) AS rows FROM exported GROUP BY run"))
+        return dict(zip(counted["run"].to_pylist(), counted["rows"].to_pylist(), strict=True))
 
 
 def _application(run: StoredRun) -> str:

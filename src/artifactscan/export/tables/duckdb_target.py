@@ -5,7 +5,7 @@ The rows of a run and its row in the table runs are written by one transaction o
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from artifactscan import storage
 from artifactscan.errors import UsageError
 from artifactscan.export.tables.library_errors import opening, writing
 from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
-from artifactscan.export.tables.table_target import Changes, import_package, wrong_columns
+from artifactscan.export.tables.table_target import Changes, import_package, rows_after_writing, wrong_columns
 from artifactscan.export.tables.write_views import VIEWS, duckdb_views
 from artifactscan.export.target_place import check_beside
 
@@ -75,15 +75,15 @@ class DuckDBTarget:
             self._marks: dict[str, dict[str, int]] = {
                 run: dict(zip(EXPORTED, values, strict=True)) for run, *values in rows
             }
-            self._present = {table: self._runs_with_rows(table) for table in EXPORTED}
+            self._rows = {table: self._count_rows(table) for table in EXPORTED}
             opened.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def runs_in(self, table: str) -> set[str]:
-        return self._present[table]
+    def count_rows(self, table: str) -> Mapping[str, int]:
+        return self._rows[table]
 
     def is_marked(self, table: str, run: StoredRun) -> bool:
         return self._marks.get(run.run, {}).get(table) == run.mark(table)
@@ -101,7 +101,7 @@ class DuckDBTarget:
             for run in changed.values():
                 self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(run))
         for table, runs in changes.items():
-            self._present[table].update(run.run for run in runs)
+            self._rows[table] = rows_after_writing(self._rows[table], table, runs)
         self._marks |= {name: {table: run.mark(table) for table in EXPORTED} for name, run in changed.items()}
 
     def merge_small_files(self) -> int:
@@ -110,8 +110,8 @@ class DuckDBTarget:
     def describe(self) -> str:
         return f"{self._path}, with the views {', '.join(VIEWS)}"
 
-    def _runs_with_rows(self, table: str) -> set[str]:
-        return {run for (run,) in self._database.execute(f"SELECT DISTINCT run FROM {table}").fetchall()}
+    def _count_rows(self, table: str) -> dict[str, int]:
+        return dict(self._database.execute(f"SELECT run, count(*) FROM {table} GROUP BY run").fetchall())
 
     def _replace(self, table: str, runs: list[str]) -> None:
         """Removes the rows of these runs, in whose place others come."""

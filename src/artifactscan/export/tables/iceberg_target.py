@@ -8,6 +8,7 @@ bounds say which runs are in them.
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from artifactscan.export.tables.table_target import (
     Changes,
     import_package,
     is_small,
-    with_rows,
+    rows_after_writing,
     wrong_columns,
 )
 from artifactscan.export.target_place import (
@@ -84,15 +85,15 @@ class IcebergTarget:
                 catalog = opened.enter_context(closing(self._open_catalog()))
                 catalog.create_namespace_if_not_exists(self._namespace)
                 self._tables = {table: self._open(catalog, table) for table in EXPORTED}
-                self._present = {table: self._read_runs(table) for table in EXPORTED}
+                self._rows = {table: self._count_rows(table) for table in EXPORTED}
             self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._opened.__exit__(*error)
 
-    def runs_in(self, table: str) -> set[str]:
-        return self._present[table]
+    def count_rows(self, table: str) -> Mapping[str, int]:
+        return self._rows[table]
 
     def is_marked(self, table: str, run: StoredRun) -> bool:
         return self._tables[table].properties.get(_PROPERTY + run.run) == str(run.mark(table))
@@ -101,7 +102,7 @@ class IcebergTarget:
         expressions: Any = import_package("pyiceberg.expressions", "iceberg")
         for table, runs in changes.items():
             self._lease.check_if_due()
-            replaced = sorted({run.run for run in runs} & self._present[table])
+            replaced = self._rows[table].keys() & {run.run for run in runs}
             with (
                 writing(f"table {self._namespace}.{table}", self._errors),
                 self._tables[table].transaction() as transaction,
@@ -112,7 +113,7 @@ class IcebergTarget:
                     for chunk in _chunks(rows):
                         transaction.append(chunk)
                 transaction.set_properties({_PROPERTY + run.run: str(run.mark(table)) for run in runs})
-            self._present[table] |= with_rows(table, runs)
+            self._rows[table] = rows_after_writing(self._rows[table], table, runs)
 
     def merge_small_files(self) -> int:
         expressions: Any = import_package("pyiceberg.expressions", "iceberg")
@@ -124,7 +125,7 @@ class IcebergTarget:
                 if len(small) < SMALL_FILES:
                     continue
                 self._lease.check_if_due()
-                in_them = {run for run in self._present[table] if any(file.first <= run <= file.last for file in small)}
+                in_them = {run for run in self._rows[table] if any(file.may_have(run) for file in small)}
                 of_these = expressions.In("run", in_them)
                 with found.transaction() as transaction:
                     transaction.delete(of_these)
@@ -193,23 +194,27 @@ class IcebergTarget:
                 "another --output"
             )
 
-    def _read_runs(self, table: str) -> set[str]:
-        """The runs in the data files: by their bounds, and read from the files that have several."""
+    def _count_rows(self, table: str) -> dict[str, int]:
+        """The rows of each run: by the bounds of the files of one run, read where the bounds are those of several."""
         expressions: Any = import_package("pyiceberg.expressions", "iceberg")
         files = _plan_files(self._tables[table])
-        runs = {file.only_run for file in files if file.only_run}
-        mixed = [
-            expressions.And(
-                expressions.GreaterThanOrEqual("run", file.first), expressions.LessThanOrEqual("run", file.last)
-            )
-            for file in files
-            if not file.only_run
-        ]
+        mixed = [file for file in files if not file.only_run]
+        rows: Counter[str] = Counter()
+        for file in files:
+            if file.only_run and not any(other.may_have(file.only_run) for other in mixed):
+                rows[file.only_run] += file.rows
         if mixed:
-            scan = self._tables[table].scan(expressions.Or(expressions.AlwaysFalse(), *mixed), selected_fields=("run",))
-            for batch in scan.to_arrow_batch_reader():
-                runs.update(batch["run"].unique().to_pylist())
-        return runs
+            bounds = [
+                expressions.And(
+                    expressions.GreaterThanOrEqual("run", file.first), expressions.LessThanOrEqual("run", file.last)
+                )
+                for file in mixed
+            ]
+            within = expressions.Or(expressions.AlwaysFalse(), *bounds)
+            for batch in self._tables[table].scan(within, selected_fields=("run",)).to_arrow_batch_reader():
+                for counted in batch["run"].value_counts().to_pylist():
+                    rows[counted["values"]] += counted["counts"]
+        return dict(rows)
 
 
 @dataclass(frozen=True)
@@ -225,6 +230,9 @@ class _DataFile:
     @property
     def only_run(self) -> str | None:
         return self.first if self.first == self.last and not self.rows_deleted else None
+
+    def may_have(self, run: str) -> bool:
+        return self.first <= run <= self.last
 
 
 def _plan_files(table: Any) -> list[_DataFile]:

@@ -24,8 +24,8 @@ class TableTarget(Protocol):
     a kill at any moment the marks say what is missing.
     """
 
-    def runs_in(self, table: str) -> set[str]:
-        """The runs of which the table has rows."""
+    def count_rows(self, table: str) -> Mapping[str, int]:
+        """The rows that the table has of each run, without those that it has none of."""
         ...
 
     def is_marked(self, table: str, run: StoredRun) -> bool:
@@ -51,9 +51,11 @@ def is_small(rows: int) -> bool:
     return 2 * rows < ROWS_AT_ONCE
 
 
-def with_rows(table: str, runs: Sequence[StoredRun]) -> set[str]:
-    """The ``runs`` that have rows of a table."""
-    return {run.run for run in runs if run.expected_rows(table) != 0}
+def rows_after_writing(rows: Mapping[str, int], table: str, runs: Sequence[StoredRun]) -> dict[str, int]:
+    """``rows`` of each run (`count_rows`) once ``runs`` are written; 1 where run.json does not say how many it has."""
+    expected = {run.run: run.expected_rows(table) for run in runs}
+    written = {run: 1 if count is None else count for run, count in expected.items()}
+    return {run: count for run, count in {**rows, **written}.items() if count}
 
 
 def import_package(module: str, target: str) -> ModuleType:

@@ -73,7 +73,7 @@ def _make_target(settings: ExportSettings) -> AbstractContextManager[TableTarget
 
 
 def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun], console: Console) -> None:
-    present = {table: target.runs_in(table) for table in EXPORTED}
+    present = {table: target.count_rows(table) for table in EXPORTED}
     known = set().union(*present.values())
     foreign = known - {run.run for run in stored}
     if foreign and foreign == known:
@@ -84,8 +84,9 @@ def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun], console:
     ready = [run for run in stored if not run.record.is_being_flagged]
 
     def is_there(table: str, run: StoredRun) -> bool:
-        # The rows are looked for, too: somebody may have removed them, or restored a table to an earlier version.
-        has_rows = run.run in present[table] or not run.expected_rows(table)
+        # The rows are counted, too: somebody may have removed some, or restored a table to an earlier version.
+        expected = run.expected_rows(table)
+        has_rows = expected is None or present[table].get(run.run, 0) == expected
         return has_rows and target.is_marked(table, run)
 
     outdated = {table: [run for run in ready if not is_there(table, run)] for table in EXPORTED}
