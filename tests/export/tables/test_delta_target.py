@@ -82,6 +82,13 @@ def test_the_small_files_of_many_nights_are_merged(
     assert {table: found.to_pyarrow_table().num_rows for table, found in opened.items()} == rows, "as they were opened"
 
 
+def test_files_have_statistics_of_the_runs_in_them(store: Store, tmp_path: Path) -> None:
+    export(store, "delta", tmp_path / "lake")
+    for table in EXPORTED:
+        (file,) = pa.table(DeltaTable(tmp_path / "lake" / table).get_add_actions(flatten=True)).to_pylist()
+        assert (file["min.run"], file["max.run"]) == (night(0), night(2))
+
+
 def test_a_run_in_a_merged_file_is_renewed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

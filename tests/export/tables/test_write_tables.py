@@ -2,17 +2,20 @@
 
 import hashlib
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from exported_nights import HOSTILE, LOWER, READERS, Tables, export, iceberg_table, night, stored, write_nights
 
 from artifactscan.errors import CutOffError, UsageError
-from artifactscan.export.tables import table_target, write_tables
-from artifactscan.export.tables.stored_run import EXPORTED
+from artifactscan.export.tables import delta_target, iceberg_target, table_target, write_tables
+from artifactscan.export.tables.stored_run import EXPORTED, StoredRun
 from artifactscan.jobs.export import main as export_job
 from artifactscan.scoring.flags import flag_anew
 from artifactscan.store.layout import Store
@@ -68,6 +71,28 @@ def test_rows_that_somebody_changed_are_put_right(
     capsys.readouterr()
     export(store, to, output)
     assert capsys.readouterr().out.startswith("1 run renewed in ")
+    assert in_target(to, output) == stored(store)
+
+
+@pytest.mark.parametrize("to", ["delta", "iceberg"])
+def test_an_export_that_another_has_overtaken_writes_nothing_twice(
+    to: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that stood still while it wrote a table, until its lease was taken over."""
+    output, target = tmp_path / "target", {"delta": delta_target, "iceberg": iceberg_target}[to]
+    open_rows = target.open_rows
+
+    @contextmanager
+    def overtaken(table: str, runs: Sequence[StoredRun]) -> Iterator[pa.RecordBatchReader]:
+        with open_rows(table, runs) as rows:
+            monkeypatch.setattr(target, "open_rows", open_rows)
+            (output / "lease.json").unlink()
+            export(store, to, output)
+            yield rows
+
+    monkeypatch.setattr(target, "open_rows", overtaken)
+    with pytest.raises(CutOffError, match=r"^writing to table .*frames failed: "):
+        export(store, to, output)
     assert in_target(to, output) == stored(store)
 
 

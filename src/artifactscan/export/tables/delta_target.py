@@ -26,6 +26,11 @@ from artifactscan.export.tables.table_target import (
 from artifactscan.export.target_place import DELTA, DELTA_LOG, check_folder
 from artifactscan.storage.lease import LEASE_NAME, Lease
 
+_CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "-1"}
+"""Statistics of all columns, so that the rows of a run are found: `run` is the last, and else 32 have them."""
+_MERGED_BYTES = 32 * 2**20
+"""Files are merged up to this size: the larger, the more is written again with each merging."""
+
 
 class DeltaTarget:
     """The folders frames, videos and events below ``output``; use it as a context manager."""
@@ -87,7 +92,7 @@ class DeltaTarget:
                 if sum(count is not None and is_small(count) for count in rows) < SMALL_FILES:  # None: no statistics
                     continue
                 self._lease.check_if_due()
-                done = found.optimize.compact()
+                done = found.optimize.compact(target_size=_MERGED_BYTES)
                 fewer += done["numFilesRemoved"] - done["numFilesAdded"]
         return fewer
 
@@ -104,7 +109,7 @@ class DeltaTarget:
             if not self._deltalake.DeltaTable.is_deltatable(uri):
                 if set(storage.list_names(uri)) - {DELTA_LOG}:  # which a kill while it was made may have left
                     raise UsageError(f"{uri} holds files that are no Delta table; give another --output")
-                return self._deltalake.DeltaTable.create(uri, schema)
+                return self._deltalake.DeltaTable.create(uri, schema, configuration=_CONFIGURATION)
             try:
                 found = self._deltalake.DeltaTable(uri)
             except self._errors:

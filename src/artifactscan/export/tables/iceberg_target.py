@@ -8,10 +8,8 @@ bounds say which runs are in them.
 import gzip
 import json
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -44,7 +42,10 @@ from artifactscan.messages.text import printable
 from artifactscan.storage.lease import LEASE_NAME, Lease
 
 _PROPERTY = "artifactscan.run."
+_NO_RETRY = {"commit.retry.num-retries": "0"}
+"""PyIceberg would add the rows of a commit that another export has overtaken, and made, once more."""
 _TABLE_PROPERTIES = {
+    **_NO_RETRY,
     "write.metadata.metrics.column.run": "full",  # else bounds are cut to 16 characters, and hold for whole days
     "commit.manifest-merge.enabled": "true",  # else each commit adds a manifest, which every reader reads
     "write.metadata.delete-after-commit.enabled": "true",  # keeps the last 100 metadata files
@@ -70,6 +71,7 @@ class IcebergTarget:
         alchemy: Any = import_package("sqlalchemy.exc", "iceberg")
         own = [one for one in vars(exceptions).values() if isinstance(one, type) and issubclass(one, Exception)]
         of_glue = (boto_errors.BotoCoreError, boto_errors.ClientError)
+        self._data_files: Any = import_package("artifactscan.export.tables.iceberg_data_files", "iceberg")
         self._errors: tuple[type[Exception], ...] = (*own, alchemy.SQLAlchemyError, *of_glue)
         self._catalog = parse_catalog(catalog or f"sqlite:///{self._root}/{CATALOG_NAME}")
         if catalog and self._catalog.file:
@@ -85,7 +87,7 @@ class IcebergTarget:
                 catalog = opened.enter_context(closing(self._open_catalog()))
                 catalog.create_namespace_if_not_exists(self._namespace)
                 self._tables = {table: self._open(catalog, table) for table in EXPORTED}
-                self._rows = {table: self._count_rows(table) for table in EXPORTED}
+                self._rows = {table: self._data_files.read_rows_per_run(self._tables[table]) for table in EXPORTED}
             self._opened = opened.pop_all()
         return self
 
@@ -116,22 +118,13 @@ class IcebergTarget:
             self._rows[table] = rows_after_writing(self._rows[table], table, runs)
 
     def merge_small_files(self) -> int:
-        expressions: Any = import_package("pyiceberg.expressions", "iceberg")
         fewer = 0
         for table, found in self._tables.items():
             with writing(f"table {self._namespace}.{table}", self._errors):
-                files = _plan_files(found)
-                small = [file for file in files if is_small(file.rows)]
-                if len(small) < SMALL_FILES:
-                    continue
-                self._lease.check_if_due()
-                in_them = {run for run in self._rows[table] if any(file.may_have(run) for file in small)}
-                of_these = expressions.In("run", in_them)
-                with found.transaction() as transaction:
-                    transaction.delete(of_these)
-                    for chunk in _chunks(found.scan(of_these).to_arrow_batch_reader()):
-                        transaction.append(chunk)
-                fewer += len(files) - len(_plan_files(found))
+                small = [task for task in found.scan().plan_files() if is_small(task.file.record_count)]
+                if len(small) >= SMALL_FILES:
+                    self._lease.check_if_due()
+                    fewer += self._data_files.merge_files(found, small)
         return fewer
 
     def describe(self) -> str:
@@ -181,6 +174,9 @@ class IcebergTarget:
                 f"table {self._namespace}.{table} is partitioned by {fields[0].name}, as artifactscan's is not; give "
                 "another --namespace"
             )
+        if not _NO_RETRY.items() <= found.properties.items():
+            with found.transaction() as transaction:
+                transaction.set_properties(_NO_RETRY)
         return found
 
     def _check_unused(self, table: str) -> None:
@@ -193,65 +189,6 @@ class IcebergTarget:
                 f"catalogue {self._catalog}; give the catalogue and the namespace by which they were written, or "
                 "another --output"
             )
-
-    def _count_rows(self, table: str) -> dict[str, int]:
-        """The rows of each run: by the bounds of the files of one run, read where the bounds are those of several."""
-        expressions: Any = import_package("pyiceberg.expressions", "iceberg")
-        files = _plan_files(self._tables[table])
-        mixed = [file for file in files if not file.only_run]
-        rows: Counter[str] = Counter()
-        for file in files:
-            if file.only_run and not any(other.may_have(file.only_run) for other in mixed):
-                rows[file.only_run] += file.rows
-        if mixed:
-            bounds = [
-                expressions.And(
-                    expressions.GreaterThanOrEqual("run", file.first), expressions.LessThanOrEqual("run", file.last)
-                )
-                for file in mixed
-            ]
-            within = expressions.Or(expressions.AlwaysFalse(), *bounds)
-            for batch in self._tables[table].scan(within, selected_fields=("run",)).to_arrow_batch_reader():
-                for counted in batch["run"].value_counts().to_pylist():
-                    rows[counted["values"]] += counted["counts"]
-        return dict(rows)
-
-
-@dataclass(frozen=True)
-class _DataFile:
-    """A data file of an Iceberg table: its rows, and bounds of the runs in it."""
-
-    rows: int
-    first: str
-    last: str
-    rows_deleted: bool
-    """Whether another program has deleted some of its rows, beside the file."""
-
-    @property
-    def only_run(self) -> str | None:
-        return self.first if self.first == self.last and not self.rows_deleted else None
-
-    def may_have(self, run: str) -> bool:
-        return self.first <= run <= self.last
-
-
-def _plan_files(table: Any) -> list[_DataFile]:
-    """The data files that a reader of the table opens."""
-    conversions: Any = import_package("pyiceberg.conversions", "iceberg")
-    run = table.schema().find_field("run")
-
-    def bound(bounds: Mapping[int, bytes], otherwise: str) -> str:
-        return conversions.from_bytes(run.field_type, bounds[run.field_id]) if run.field_id in bounds else otherwise
-
-    return [
-        _DataFile(
-            rows=task.file.record_count,
-            first=bound(task.file.lower_bounds or {}, ""),
-            last=bound(task.file.upper_bounds or {}, "\U0010ffff"),
-            rows_deleted=bool(task.delete_files),
-        )
-        for task in table.scan().plan_files()
-    ]
 
 
 def _find_damaged_metadata(folder: str) -> str | None:
