@@ -127,3 +127,34 @@ def test_the_environment_of_a_command_is_that_of_huggingface_hub(scorer: Checkpo
     done = subprocess.run([*job, "hf://org/other"], capture_output=True, text=True, timeout=120, env=offline)
     assert done.returncode == 2
     assert done.stderr.startswith("error: hf://org/other cannot be read: HF_HUB_OFFLINE is set, and it was not")
+
+
+@pytest.mark.parametrize(
+    ("command", "endpoint"),
+    [
+        (("checkpoint", "push", "--checkpoint", "builtin", "--to", "hf://org/name"), "http://h:port"),
+        (("score", "--input", "CLIPS", "--output", "OUT", "--checkpoint", "hf://org/name"), "http://[::1"),
+        (("labels", "push", "--labels", "TABLE", "--to", "hf://datasets/org/name"), "http://h:99999"),
+        (("labels", "agree", "TABLE", "hf://datasets/org/name"), "http://h:port"),
+        (("checkpoint", "init", "--backbone", "test_resnet.r160_in1k", "--output", "OUT"), "http://h:port"),
+        (("labels", "push", "--labels", "TABLE", "--to", "hf://datasets/org/name"), ""),
+        (("checkpoint", "push", "--checkpoint", "builtin", "--to", "hf://org/name"), "notaurl"),
+    ],
+)
+def test_an_endpoint_that_is_no_address_ends_with_one_sentence(
+    clips: Path, command: tuple[str, ...], endpoint: str
+) -> None:
+    """In processes of their own: libraries read it as they are imported, timm as well."""
+    names = {"CLIPS": str(clips), "OUT": str(clips.parent / "out"), "TABLE": str(clips.parent / "labels.csv")}
+    words = [names.get(word, word) for word in command]
+    done = subprocess.run(
+        [sys.executable, "-m", "artifactscan", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "HF_ENDPOINT": endpoint},
+    )
+    (line,) = [line for line in done.stderr.splitlines() if not re.search(r"hf://\S+, \d+ s$", line)]  # activities
+    assert f"HF_ENDPOINT is '{endpoint}', which is no address of a hub; set it to one like" in line
+    assert line.startswith("error: ") and done.returncode == 2
+    assert not (clips.parent / "out").exists()

@@ -360,7 +360,7 @@ def test_private_work_is_not_pushed_to_a_public_repository(hub: HubServer) -> No
     assert hub.repos["org/name"].files == {}
 
 
-NO_ADDRESSES = ["garbage", "ftp://hub", "http://", "http://host:port", "http://host:0", "http://host:99999", "/hub"]
+NO_ADDRESSES = ["", "garbage", "ftp://hub", "http://", "http://host:port", "http://host:0", "http://host:99999", "/hub"]
 
 
 @pytest.mark.parametrize("endpoint", NO_ADDRESSES)
@@ -376,11 +376,34 @@ def test_an_endpoint_that_is_no_address_is_wrong_usage(hub: HubServer, endpoint:
             assert said.endswith("set it to one like https://huggingface.co, or unset it")
 
 
-def test_an_endpoint_with_which_the_client_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://[hub")
-    assert refusal(lambda: pin("hf://org/name")).startswith(
-        "hf://org/name cannot be used: HF_ENDPOINT is 'http://[hub', which is no address of a hub; set it to one like"
-    )
+@pytest.mark.parametrize("endpoint", ["http://[hub", "http://[::1", "http://hub:port", "http://hub:99999"])
+def test_an_endpoint_with_which_the_client_cannot_be_imported(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    for act, what in (
+        (lambda: pin("hf://org/name"), "read"),
+        (lambda: push("hf://org/name", FILES, "model", message="m"), "written"),
+        (lambda: repository("hf://org/name", "model"), "written"),
+    ):
+        assert refusal(act).startswith(
+            f"hf://org/name cannot be {what}: HF_ENDPOINT is '{endpoint}', which is no address of a hub; set it to one"
+        )
+
+
+def test_an_endpoint_that_is_no_address_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(hub_access, "check_target", lambda *_: asked.append("target"))
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", lambda *_, **__: asked.append("repository"))
+    with hub_env({"HF_ENDPOINT": "ftp://hub"}):
+        refusal(lambda: push("hf://org/name", FILES, "model", message="m"))
+    assert asked == []
+
+
+def test_offline_an_endpoint_is_not_needed(hub: HubServer) -> None:
+    commit = hub.commit("org/name", FILES)
+    assert fetched("hf://org/name@main") == FILES
+    with hub_env({**OFFLINE, "HF_ENDPOINT": ""}):
+        assert pin("hf://org/name@main") == f"hf://org/name@{commit}"
+        assert fetched("hf://org/name@main") == FILES
 
 
 def test_an_endpoint_of_something_else_is_wrong_usage(hub: HubServer) -> None:

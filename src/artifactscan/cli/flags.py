@@ -15,6 +15,7 @@ from artifactscan.cli.exit_codes import EXIT_USAGE, unknown_name
 from artifactscan.cli.tyro_errors import describe, unknown_flag
 from artifactscan.cli.yaml_text import parse_yaml
 from artifactscan.errors import UsageError
+from artifactscan.messages.hub_endpoint import check_importable
 from artifactscan.messages.logs import log_json
 
 SettingsType = TypeVar("SettingsType")
@@ -27,7 +28,8 @@ _CONFIG_HELP = (
 def parse_settings(settings: type[SettingsType], arguments: list[str] | None, *, description: str) -> SettingsType:
     """Fills ``settings`` from flags; ``--config FILE`` names a YAML file whose values the flags override.
 
-    UsageError for a file that cannot be used, an unknown flag, and a missing or malformed value.
+    UsageError for a file that cannot be used, an unknown flag, a missing or malformed value, and a HF_ENDPOINT with
+    which no model can be loaded.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _set_log_format(arguments)
@@ -37,13 +39,15 @@ def parse_settings(settings: type[SettingsType], arguments: list[str] | None, *,
     box = io.StringIO()
     try:
         with redirect_stderr(box):
-            return tyro.cli(settings, args=[*from_file, *arguments], description=description)
+            parsed = tyro.cli(settings, args=[*from_file, *arguments], description=description)
     except SystemExit as ended:
         if ended.code != EXIT_USAGE:
             raise
         if unknown := unknown_flag(box.getvalue()):
             raise unknown_name("flag", unknown, known_flags(settings)) from None
         raise UsageError(describe(box.getvalue(), [*from_file, *arguments])) from None
+    check_importable()  # else importing timm ends with a traceback, also where nothing is on a hub
+    return parsed
 
 
 def known_flags(settings: type) -> list[str]:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Literal
 
 from artifactscan.errors import UsageError
 from artifactscan.messages.activity import activity
-from artifactscan.storage.hub_errors import check_importable, hub_errors
+from artifactscan.messages.hub_endpoint import check_importable
+from artifactscan.storage.hub_errors import check_endpoint, hub_errors, refused
 from artifactscan.storage.hub_target import Recognised, check_target
 from artifactscan.storage.uris import HUB_SCHEME, is_hub
 
@@ -69,8 +70,8 @@ def pin(uri: str, kind: Kind | None = None) -> str:
 
 
 def repository(uri: str, kind: Kind) -> str:
-    """The hf:// uri without a revision; UsageError for one that is not understood, or of another kind."""
-    return _uri(replace(_parse(uri, kind), revision=None))
+    """The hf:// uri to push to, without a revision; UsageError for one that is not understood, or of another kind."""
+    return _uri(replace(_parse(uri, kind, writing=True), revision=None))
 
 
 def fetch_folder(uri: str, names: Sequence[str], kind: Kind) -> str:
@@ -113,7 +114,7 @@ def push(
     `check_target` tells by its card or by ``recognised``; CutOffError where the hub cannot be reached or fails, and
     where another commit came in between: the same push goes on, with the files that have arrived.
     """
-    where = _parse(uri, kind)
+    where = _parse(uri, kind, writing=True)
     if where.revision and _COMMIT.fullmatch(where.revision):
         raise UsageError(f"{uri} names a commit, which cannot change; give a branch, or no revision")
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
@@ -158,9 +159,9 @@ def push(
     )
 
 
-def _parse(uri: str, kind: Kind | None = None) -> "HfUri":
+def _parse(uri: str, kind: Kind | None = None, *, writing: bool = False) -> "HfUri":
     """UsageError for what is no repository of a model or of data, or of another kind."""
-    check_importable(uri)
+    check_importable(refused(uri, writing=writing))
     from huggingface_hub import parse_hf_uri
     from huggingface_hub.errors import HfUriError
 
@@ -242,6 +243,7 @@ def _hub_client(uri: str, *, writing: bool = False) -> Iterator["HfApi"]:
 
     from artifactscan import __version__
 
+    check_endpoint(uri, writing=writing)
     log = logging.getLogger("huggingface_hub")
     level, silent = log.level, are_progress_bars_disabled()
     log.setLevel(logging.ERROR)

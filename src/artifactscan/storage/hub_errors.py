@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from artifactscan.errors import ArtifactscanError, CutOffError, UsageError
+from artifactscan.messages.hub_endpoint import wrong_endpoint
 from artifactscan.messages.text import printable
 from artifactscan.messages.web_address import is_web_address, origin
 from artifactscan.messages.web_errors import causes
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 _LOGIN = "set HF_TOKEN, or log in with `hf auth login`"
 _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-_WRONG_ENDPOINT = (
-    "HF_ENDPOINT is '{}', which is no address of a hub; set it to one like https://huggingface.co, or unset it"
-)
 _MAX_CHARS = 200
 _AGAIN = "give the same command again"
 _PASSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED}
@@ -46,17 +43,21 @@ def hub_errors(uri: str, *, writing: bool = False) -> Iterator[None]:
         raise
     except Exception as error:
         reason, may_pass = _explain(_cause(error), writing=writing)
-        message = f"{uri} cannot be {'written' if writing else 'read'}: {_without_token(reason)}"
+        message = f"{refused(uri, writing=writing)}: {_without_token(reason)}"
         raise (CutOffError if writing and may_pass else UsageError)(message) from None
 
 
-def check_importable(uri: str) -> None:
-    """UsageError where HF_ENDPOINT is such that huggingface_hub cannot be imported."""
-    endpoint = os.environ.get("HF_ENDPOINT", "")
-    try:
-        urlsplit(endpoint)
-    except ValueError:
-        raise UsageError(f"{uri} cannot be used: {_WRONG_ENDPOINT.format(printable(endpoint, _MAX_CHARS))}") from None
+def check_endpoint(uri: str, *, writing: bool = False) -> None:
+    """UsageError where HF_ENDPOINT is no address of a server, before it is asked; offline nothing is asked."""
+    from huggingface_hub import constants, is_offline_mode
+
+    if not is_offline_mode() and not is_web_address(constants.ENDPOINT):
+        raise UsageError(f"{refused(uri, writing=writing)}: {wrong_endpoint(constants.ENDPOINT)}")
+
+
+def refused(uri: str, *, writing: bool) -> str:
+    """That ``uri`` cannot be used: how messages begin."""
+    return f"{uri} cannot be {'written' if writing else 'read'}"
 
 
 def _cause(error: Exception) -> Exception:
@@ -93,8 +94,6 @@ def _explain(error: Exception, *, writing: bool) -> tuple[str, bool]:
         return f"what answers at {hub} is no model hub; check HF_ENDPOINT", False
     if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError):
         return f"{describe(error)}; {constants.HF_HUB_CACHE} must be writable and have room", True
-    if not is_web_address(constants.ENDPOINT):
-        return _WRONG_ENDPOINT.format(printable(hub, _MAX_CHARS)), False
     return _explain_no_answer(error, hub, writing=writing)
 
 
