@@ -13,25 +13,28 @@ from artifactscan.messages.activity import activity
 from artifactscan.messages.text import printable
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
+from artifactscan.storage.write_errors import FREE_SPACE
 from artifactscan.store.compact import Compaction, compact_store
 from artifactscan.store.layout import Store
 from artifactscan.store.settings import CompactSettings
+
+_CONTINUES = "the same command continues the compaction"
 
 
 def compact(settings: CompactSettings, console: Console) -> None:
     """Merges the small files of every committed run, while no other job works on the store.
 
-    UsageError where there is no run, or another job works on the store; CutOffError where the storage fails: the same
-    command continues.
+    UsageError where there is no run, another job works on the store, it cannot be written, or a file is damaged, after
+    the other runs are compacted; CutOffError where the storage fails or is full: the same command continues.
     """
     root = storage.normalise(settings.store)
     done = Compaction()
-    with ExitStack() as leases, as_cut_off_errors("the same command continues the compaction"):
+    with ExitStack() as leases, as_cut_off_errors(_CONTINUES, if_full=FREE_SPACE):
         if not (stores := _scoring_stores(root)):
             raise UsageError(
                 f"{settings.store} holds no runs; give the folder that `artifactscan score` or `audit` writes to"
             )
-        storage.check_writable(root)
+        storage.check_store_writable(root, _CONTINUES)
         outer = leases.enter_context(Lease(AuditStore(root).lease))  # a scoring store's lies there as well
         with activity("compacting", settings.quiet):
             for store in stores:
@@ -48,6 +51,10 @@ def compact(settings: CompactSettings, console: Console) -> None:
             ),
             soft_wrap=True,
         )
+    if done.damaged:
+        first, *others = done.damaged
+        also = f"; so are files of {counted(len(others), 'other run')}" if others else ""
+        raise UsageError(f"{first}{also}") from first
 
 
 def _describe(done: Compaction) -> str:

@@ -66,7 +66,7 @@ def rejudge(settings: ReportSettings) -> RejudgeResult:
     nights, chosen = _read_nights(store, settings)
     if settings.plan:
         return _rejudge(store, nights, chosen, settings, lambda: None)
-    storage.check_writable(store.root)
+    storage.check_store_writable(store.root, "the same command does it again")
     with Lease(store.lease) as lease, as_cut_off_errors():
         nights, chosen = _read_nights(store, settings)  # another job may have changed them since
         return _rejudge(store, nights, chosen, settings, lease.check)

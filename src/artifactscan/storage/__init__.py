@@ -2,6 +2,7 @@
 
 from artifactscan.storage.files import (
     check_listable,
+    check_store_writable,
     check_writable,
     credentials_are_temporary,
     exists,
@@ -24,6 +25,7 @@ __all__ = [
     "ObjectStat",
     "absolute",
     "check_listable",
+    "check_store_writable",
     "check_uri",
     "check_writable",
     "credentials_are_temporary",

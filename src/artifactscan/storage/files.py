@@ -16,12 +16,12 @@ from typing import IO
 
 from pyarrow import fs
 
-from artifactscan.errors import UsageError
+from artifactscan.errors import CutOffError, UsageError
 from artifactscan.storage.object_storage import ObjectStat, StoredObject, storage_of
 from artifactscan.storage.retries import ATTEMPTS
 from artifactscan.storage.storage_errors import describe
 from artifactscan.storage.uris import is_remote, join, normalise, split_bucket
-from artifactscan.storage.write_errors import named_write_errors
+from artifactscan.storage.write_errors import FREE_SPACE, describe_full, named_write_errors
 
 
 def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
@@ -171,15 +171,41 @@ def credentials_are_temporary(uri: str) -> bool:
 
 def check_writable(uri: str) -> None:
     """Raises UsageError where nothing can be written below ``uri``; tries it and leaves nothing behind."""
-    probe = join(normalise(uri), f".artifactscan-{secrets.token_hex(8)}")
+    probe = _name_probe(uri)
     try:
-        if is_remote(uri):
-            _probe_remote(probe)
-        else:
-            _probe_folder(Path(probe))
+        _write_probe(probe)
     except OSError as error:
         way_out = "" if is_remote(uri) else "; give a folder that can be"  # a storage's errors name their own way out
         raise UsageError(f"output {uri} cannot be written: {describe(error, probe)}{way_out}") from None
+
+
+def check_store_writable(uri: str, again: str) -> None:
+    """As `check_writable`, for a store that is there, in whose place no other one will do.
+
+    CutOffError where its disk is full; ``again`` says what the same command does once there is room.
+    """
+    probe = _name_probe(uri)
+    try:
+        _write_probe(probe)
+    except OSError as error:
+        message = f"store {uri} cannot be written: {describe(error, probe)}"
+        if is_remote(uri):  # a storage's errors name their own way out
+            raise UsageError(message) from None
+        if full := describe_full(error, probe):
+            raise CutOffError(f"{message}{full}; {FREE_SPACE}; {again}") from None
+        raise UsageError(f"{message}; get the right to write there") from None
+
+
+def _name_probe(uri: str) -> str:
+    return join(normalise(uri), f".artifactscan-{secrets.token_hex(8)}")
+
+
+def _write_probe(probe: str) -> None:
+    """Writes and removes a file."""
+    if is_remote(probe):
+        _probe_remote(probe)
+    else:
+        _probe_folder(Path(probe))
 
 
 def _probe_remote(probe: str) -> None:

@@ -13,7 +13,7 @@ from artifactscan.messages.text import without_credentials
 from artifactscan.storage.aws_environment import PROCESS, ca_bundle, process_profile
 from artifactscan.storage.retries import RETRIED_STATUS
 from artifactscan.storage.uris import split_bucket
-from artifactscan.storage.write_errors import describe_full
+from artifactscan.storage.write_errors import describe_full, is_full
 
 
 class CredentialsError(PermissionError):
@@ -149,10 +149,14 @@ def _archived(error: boto_errors.ClientError, uri: str) -> str:
 
 
 @contextmanager
-def as_cut_off_errors(way_out: str = "the same command continues it") -> Iterator[None]:
-    """Turns OSError and MemoryError of a run under way into CutOffError, whose message ends with ``way_out``."""
+def as_cut_off_errors(way_out: str = "the same command continues it", *, if_full: str = "") -> Iterator[None]:
+    """Turns OSError and MemoryError of a run under way into CutOffError, whose message ends with ``way_out``.
+
+    Where a disk is full, ``if_full`` says first what to do about it.
+    """
     try:
         yield
     except (OSError, MemoryError) as error:
         text = describe(error) if isinstance(error, OSError) else f"out of memory: {error}"
-        raise CutOffError(f"the run was cut off: {text}; {way_out}") from error
+        first = f"{if_full}; " if if_full and is_full(error) else ""
+        raise CutOffError(f"the run was cut off: {text}; {first}{way_out}") from error

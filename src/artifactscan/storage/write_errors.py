@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FREE_SPACE = "free some space there"
+"""The way out where a file system is full."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -21,9 +23,14 @@ def named_write_errors(path: str | Path) -> Iterator[None]:
         raise OSError(error.errno, f"{path}: {error.strerror}{describe_full(error, path)}") from error
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether a file system, or a user's share of it, has no room left."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
 def describe_full(error: OSError, path: str | Path) -> str:
     """Which file system is full, to be added to the message of ``error``; empty for other errors."""
-    if error.errno not in _FULL:
+    if not is_full(error):
         return ""
     place = Path(os.path.abspath(path))  # noqa: PTH100 - a link stays as it was given
     while not place.exists() or not place.is_mount():

@@ -36,7 +36,16 @@ from artifactscan.errors import LedgerError
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.folder_exchange import ExchangeUnsupportedError, exchange_folders
 from artifactscan.storage.object_storage import storage_of
-from artifactscan.storage.parquet import open_plain, parquet_bytes, parquet_files, read_batches, read_schema
+from artifactscan.storage.parquet import (
+    DamagedTableError,
+    open_plain,
+    parquet_bytes,
+    parquet_files,
+    read_batches,
+    read_schema,
+    read_table,
+)
+from artifactscan.storage.write_errors import named_write_errors
 from artifactscan.store.layout import Store
 
 FRAMES_PER_PART = 200_000
@@ -46,6 +55,8 @@ ROWS_PER_FILE = 1_000_000
 _MERGED_PREFIX = "merged-"
 _SOURCES_KEY = b"artifactscan.merged"
 _TABLES = ("frames", "videos", "events")
+_PART_COLUMNS = ("video_id", "segment", "attempt", "frames")
+"""Without which a file among the parts is none; earlier versions did not write all of the others."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,8 @@ class Compaction:
     files_after: int = 0
     tables_kept: bool = False
     """Whether some tables keep their small files, as the storage cannot exchange folders."""
+    damaged: tuple[DamagedTableError, ...] = ()
+    """One for each run that has a damaged file: what was not merged before it was found stays as it was."""
 
     def __add__(self, other: "Compaction") -> "Compaction":
         return Compaction(
@@ -64,6 +77,7 @@ class Compaction:
             files_before=self.files_before + other.files_before,
             files_after=self.files_after + other.files_after,
             tables_kept=self.tables_kept or other.tables_kept,
+            damaged=self.damaged + other.damaged,
         )
 
 
@@ -80,18 +94,27 @@ def compact_store(store: Store, check: Callable[[], None]) -> Compaction:
 
 
 def _compact_run(store: Store, run: str, check: Callable[[], None]) -> Compaction:
-    before, tables_kept = _count_files(store, run), False
+    before, tables_kept, damaged = _count_files(store, run), False, ()
     check()
-    _merge_parts(store, run)
     if not storage.is_remote(store.root):
         storage.remove_tree(_staging(store, run))  # of a call that was cut off: unfinished, or the old files
-    for table in _TABLES:
-        groups = [group for group in _group_files(getattr(store, table)(run)) if len(group) > 1]
-        if groups and storage.is_remote(store.root):
-            tables_kept = True
-        elif groups:
-            tables_kept |= not _exchange_merged(store, run, table, groups, check)
-    return Compaction(runs=1, files_before=before, files_after=_count_files(store, run), tables_kept=tables_kept)
+    try:
+        _merge_parts(store, run)
+        for table in _TABLES:
+            groups = [group for group in _group_files(getattr(store, table)(run)) if len(group) > 1]
+            if groups and storage.is_remote(store.root):
+                tables_kept = True
+            elif groups:
+                tables_kept |= not _exchange_merged(store, run, table, groups, check)
+    except DamagedTableError as error:
+        damaged = (error,)
+    return Compaction(
+        runs=1,
+        files_before=before,
+        files_after=_count_files(store, run),
+        tables_kept=tables_kept,
+        damaged=damaged,
+    )
 
 
 def _count_files(store: Store, run: str) -> int:
@@ -121,19 +144,28 @@ def _without_merged_sources(parts: Sequence[str]) -> list[str]:
     for part in parts:
         folder, _, name = part.rpartition("/")
         if name.startswith(_MERGED_PREFIX):
-            names = json.loads((read_schema(part).metadata or {}).get(_SOURCES_KEY, b"[]"))
+            names = json.loads((_footer(part)[0].metadata or {}).get(_SOURCES_KEY, b"[]"))
             sources.update(storage.join(folder, source) for source in names)
     _remove([part for part in parts if part in sources])
     return [part for part in parts if part not in sources]
 
 
 def _read_unless_cut_off(part: str) -> pa.Table | None:
-    """The rows of a part; None for one whose writing was cut off. OSError where the storage fails."""
+    """The rows of a part; None for one whose writing was cut off.
+
+    OSError where the storage fails, DamagedTableError for a table that is no part.
+    """
     data = storage.read_bytes(part)
     try:
-        return open_plain(pa.BufferReader(data)).read()
+        table = open_plain(pa.BufferReader(data)).read()
     except (pa.ArrowInvalid, OSError):
         return None
+    if missing := [name for name in _PART_COLUMNS if name not in table.column_names]:
+        raise DamagedTableError(
+            f"table {part} is damaged or cut off (it lacks {', '.join(missing)}); restore it from a copy, or "
+            "remove it if it is not artifactscan's"
+        )
+    return table
 
 
 def _write_merged(folder: str, parts: Sequence[tuple[str, pa.Table]]) -> None:
@@ -182,9 +214,9 @@ def _group_files(folder: str) -> Iterator[list[str]]:
 
 
 def _footer(file: str) -> tuple[pa.Schema, int]:
-    filesystem, path = storage.filesystem(file)
-    footer = pq.read_metadata(path, filesystem=filesystem)
-    return footer.schema.to_arrow_schema(), footer.num_rows
+    """The schema and the number of rows of a file; DamagedTableError where it is damaged or cut off."""
+    rows = read_table(file, columns=[]).num_rows
+    return read_schema(file), rows
 
 
 def _kind(file: str) -> str:
@@ -200,17 +232,14 @@ def _exchange_merged(
     False, with nothing changed, where the file system cannot exchange folders.
     """
     old, new = Path(getattr(store, table)(run)), Path(_staging(store, run), table)
-    new.mkdir(parents=True)
-    merged = {file for group in groups for file in group}
-    for file in old.iterdir():
-        if str(file) not in merged:
-            _link_or_copy(file, new / file.name)
-    for group in groups:
-        first, last = (file.rsplit("/", 1)[-1].removesuffix(".parquet") for file in (group[0], group[-1]))
-        # A name that no old file has: a reader that listed those never takes the new rows for some of them.
-        _merge_files(group, new / f"{first}-to-{last.partition('-')[2]}.parquet")
-    if (rows := _count_rows(new)) != (wanted := _count_rows(old)):
-        raise LedgerError(f"{new} has {rows:,} rows where {old} has {wanted:,}; nothing was exchanged")
+    try:
+        _write_merged_folder(old, new, groups)
+        if (rows := _count_rows(new)) != (wanted := _count_rows(old)):
+            raise LedgerError(f"{new} has {rows:,} rows where {old} has {wanted:,}; nothing was exchanged")
+    except (OSError, DamagedTableError):  # such as for a full disk, where it would take more room
+        check()
+        storage.remove_tree(_staging(store, run))
+        raise
     check()
     try:
         exchange_folders(new, old)
@@ -221,11 +250,24 @@ def _exchange_merged(
     return exchanged
 
 
+def _write_merged_folder(old: Path, new: Path, groups: Sequence[Sequence[str]]) -> None:
+    """Makes the folder ``new`` with the files of ``old``, those of each group merged."""
+    new.mkdir(parents=True)
+    merged = {file for group in groups for file in group}
+    for file in old.iterdir():
+        if str(file) not in merged:
+            _link_or_copy(file, new / file.name)
+    for group in groups:
+        first, last = (file.rsplit("/", 1)[-1].removesuffix(".parquet") for file in (group[0], group[-1]))
+        # A name that no old file has: a reader that listed those never takes the new rows for some of them.
+        _merge_files(group, new / f"{first}-to-{last.partition('-')[2]}.parquet")
+
+
 def _link_or_copy(file: Path, target: Path) -> None:
     try:
         target.hardlink_to(file)
     except OSError:  # a file system without hard links
-        with file.open("rb") as source, target.open("wb") as sink:
+        with named_write_errors(target), file.open("rb") as source, target.open("wb") as sink:
             shutil.copyfileobj(source, sink)
             sink.flush()
             os.fsync(sink.fileno())
@@ -233,7 +275,7 @@ def _link_or_copy(file: Path, target: Path) -> None:
 
 def _merge_files(files: Sequence[str], target: Path) -> None:
     """Writes the rows of several files as one file, batch by batch; it is on the disk on return."""
-    with target.open("wb") as sink:
+    with named_write_errors(target), target.open("wb") as sink:
         with pq.ParquetWriter(sink, read_schema(files[0]), compression="zstd") as writer:
             for file in files:
                 for batch in read_batches(file):
