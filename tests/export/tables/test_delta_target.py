@@ -11,6 +11,7 @@ from artifactscan.errors import UsageError
 from artifactscan.export.tables import write_tables
 from artifactscan.export.tables.stored_run import EXPORTED
 from artifactscan.export.tables.table_target import SMALL_FILES
+from artifactscan.jobs.export import main as export_job
 from artifactscan.scoring.flags import flag_anew
 from artifactscan.storage.lease import Lease
 from artifactscan.store.layout import Store
@@ -125,3 +126,48 @@ def test_two_exports_at_once_are_one(store: Store, tmp_path: Path) -> None:
         export(store, "delta", tmp_path / "lake")
     export(store, "delta", tmp_path / "lake")
     assert in_delta(tmp_path / "lake") == stored(store)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a?b", "a#b", "a:b", "a b", "100%", "%zz", "a'b", 'a"b', "a*b", "{a}", "<a>", "a&b=c;d", "s3:", "ünï 😀"],
+)
+def test_a_path_with_signs_is_written_and_read(tmp_path: Path, name: str) -> None:
+    store = Store(str(tmp_path / "store"))
+    write_nights(store, 1)
+    for _ in range(2):
+        export(store, "delta", tmp_path / name / "lake")
+        assert in_delta(tmp_path / name / "lake") == stored(store)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "store"])
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("[a", "["),
+        ("a]", "]"),
+        ("a|b", "|"),
+        ("a^b", "^"),
+        ("a\\b", "\\"),
+        ("a%41b", "%41"),
+        ("%2f", "%2f"),
+        ("a\tb", "\\t"),
+    ],
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_path_that_delta_cannot_have_is_refused_before_anything_is_made(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, found: str, linked: bool
+) -> None:
+    store = Store(str(tmp_path / "store"))
+    write_nights(store, 1)
+    output = tmp_path / name / "lake"
+    if linked:
+        (tmp_path / name).mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / name)
+        output = tmp_path / "link" / "lake"
+    before = sorted(tmp_path.rglob("*"))
+    assert export_job([store.root, "--to", "delta", "--output", str(output)]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("error: --output ") and said.count("\n") == 1
+    assert f" has '{found}' in its path, which Delta Lake cannot have (nor " in said
+    assert said.endswith("; rename the folder\n") and sorted(tmp_path.rglob("*")) == before

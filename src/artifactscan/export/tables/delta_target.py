@@ -4,8 +4,10 @@ Each commit carries an application transaction for every run that it writes, who
 have no partitions, so that the runs of many nights may share a file; the files' statistics say which runs are in them.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -24,12 +26,15 @@ from artifactscan.export.tables.table_target import (
     wrong_columns,
 )
 from artifactscan.export.target_place import DELTA, DELTA_LOG, check_folder
+from artifactscan.messages.text import printable
 from artifactscan.storage.lease import LEASE_NAME, Lease
 
 _CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "-1"}
 """Statistics of all columns, so that the rows of a run are found: `run` is the last, and else 32 have them."""
 _MERGED_BYTES = 32 * 2**20
 """Files are merged up to this size: the larger, the more is written again with each merging."""
+_NO_PATH = re.compile(r"[\[\]|^\\\x00-\x1f\x7f\ud800-\udfff]|%[0-9A-Fa-f]{2}")
+"""What paths of delta-rs cannot have, as a file:// URL neither: with some it panics, or writes the log elsewhere."""
 
 
 class DeltaTarget:
@@ -42,6 +47,11 @@ class DeltaTarget:
             raise UsageError(
                 f"--output {output}: Delta tables are written to local folders only; give one, or take --to iceberg, "
                 "which writes to object storages"
+            )
+        if found := _NO_PATH.search(str(Path(self._root).resolve())):  # delta-rs follows links
+            raise UsageError(
+                f"--output {output} has '{printable(found[0])}' in its path, which Delta Lake cannot have (nor "
+                "[ ] | ^ \\, control characters, or % before two hex digits); rename the folder"
             )
         self._deltalake: Any = import_package("deltalake", "delta")
         exceptions: Any = import_package("deltalake.exceptions", "delta")
