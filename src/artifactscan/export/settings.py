@@ -10,6 +10,8 @@ from artifactscan.errors import UsageError
 EventTargetName = Literal["fiftyone", "label-studio", "cvat", "webvtt"]
 TableTargetName = Literal["iceberg", "delta", "duckdb", "views"]
 EVENT_TARGETS: tuple[str, ...] = get_args(EventTargetName)
+_WITHOUT = {"spec": "the spec of the latest run", "catalog": "a catalogue in a file of --output"}
+"""Flag → what is taken without it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,9 @@ class ExportSettings:
         given = {"spec": self.spec is not None, "catalog": self.catalog is not None}
         given["namespace"] = self.namespace != ExportSettings.namespace
         takes = ("spec",) if self.to in EVENT_TARGETS else ("catalog", "namespace") if self.to == "iceberg" else ()
+        for flag, without in _WITHOUT.items():
+            if getattr(self, flag) == "":  # such as a variable that is not set
+                raise UsageError(f"--{flag} is empty; give it a value, or leave it out for {without}")
         for flag in given:
             if given[flag] and flag not in takes:
                 targets = ", ".join(EVENT_TARGETS) if flag == "spec" else "iceberg"

@@ -1,6 +1,7 @@
 """Every committed run is in the target once, as the store has it now, whatever was exported before."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -256,6 +257,16 @@ def test_a_missing_package_is_one_sentence(
         (["--to", "duckdb", "--output", "s3://bucket/x"], "DuckDB writes local files only; give the path of one"),
         (["--to", "delta", "--output", "s3://bucket/x"], "Delta tables are written to local folders only; give one"),
         (["--to", "iceberg", "--output", "s3://bucket/x"], "an object storage, which holds no SQL catalogue; name one"),
+        (["--to", "iceberg", "--output", "x", "--catalog", ""], "--catalog is empty; give it a value, or leave it out"),
+        (["--to", "webvtt", "--output", "x", "--spec", ""], "--spec is empty; give it a value, or leave it out for"),
+        (["--to", "duckdb", "--output", "pipe"], "/pipe is there and is no regular file; give another path"),
+        (["--to", "duckdb", "--output", "/dev/null"], "--output /dev/null is there and is no regular file; give an"),
+        (["--to", "duckdb", "--output", "a\\b"], "has '\\' in its path, which DuckDB reads as another; rename it"),
+        (["--to", "duckdb", "--output", "a\udcff"], "in its path, which DuckDB reads as another; rename it"),
+        (
+            ["--to", "iceberg", "--output", "x", "--catalog", "sqlite:///pipe"],
+            "/pipe is there and is no regular file; give another path",
+        ),
         (["--to", "delta", "--output", "x", "--catalog", "y"], "--catalog goes with --to iceberg; leave it out"),
         (["--to", "iceberg", "--output", "x", "--namespace", "a b"], "--namespace 'a b' is no name of a namespace"),
         (["--to", "iceberg", "--output", "x#y"], "which a location of Iceberg cannot have; rename it"),
@@ -279,6 +290,7 @@ def test_wrong_usage_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to(store.root)
+    os.mkfifo(tmp_path / "pipe")
     before = files_of(store)
     assert export_job([store.root, *(flag.format(store=store.root) for flag in flags)]) == 2
     error = capsys.readouterr().err

@@ -4,6 +4,7 @@ The rows of a run and its row in the table runs are written by one transaction o
 """
 
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +20,7 @@ from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows
 from artifactscan.export.tables.table_target import Changes, import_package, rows_after_writing, wrong_columns
 from artifactscan.export.tables.write_views import VIEWS, duckdb_views
 from artifactscan.export.target_place import check_beside
+from artifactscan.messages.text import printable
 
 _TYPES = {
     pa.string(): "VARCHAR",
@@ -45,6 +47,9 @@ _MAGIC = b"DUCK"
 _OTHER_KINDS = (".json", ".csv", ".tsv", ".parquet", ".db", ".sqlite")
 """Endings of files that DuckDB opens as something else, unless they hold a database of its own."""
 
+_NO_PATH = re.compile(r"[\\\ud800-\udfff]")
+"""A backslash, which DuckDB takes for a slash, and bytes that are no UTF-8, with which it fails."""
+
 
 class _View(NamedTuple):
     comment: str | None
@@ -58,6 +63,10 @@ class DuckDBTarget:
     def __init__(self, output: str):
         if storage.is_remote(storage.normalise(output)):
             raise UsageError(f"--output {output}: DuckDB writes local files only; give the path of one")
+        if found := _NO_PATH.search(os.path.realpath(storage.normalise(output))):
+            raise UsageError(
+                f"--output {output} has '{printable(found[0])}' in its path, which DuckDB reads as another; rename it"
+            )
         duckdb: Any = import_package("duckdb", "duckdb")
         self._errors: tuple[type[Exception], ...] = (duckdb.Error,)
         self._path, self._connect = storage.normalise(output), duckdb.connect
@@ -205,8 +214,10 @@ def _check_database(path: Path) -> None:
     """UsageError for a file that is there and is no database: DuckDB would read it, and write to memory."""
     if path.is_dir():
         raise UsageError(f"--output {path} is a folder; give the path of a database file")
-    if not path.is_file():
+    if not path.exists():
         return
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise UsageError(f"--output {path} is there and is no regular file; give another path")
     with path.open("rb") as file:
         head = file.read(12)
     if head[8:] != _MAGIC and (head or path.suffix.lower() in _OTHER_KINDS):

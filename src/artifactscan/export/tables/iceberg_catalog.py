@@ -113,6 +113,8 @@ def _check_file(path: Path) -> None:
     """OSError or UsageError for a file of which SQLite says no more than that it is unable to open it."""
     if path.is_dir():
         raise UsageError(f"catalogue {path} is a folder; give the path of a file")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"catalogue {path} is there and is no regular file; give another path")
     if not path.parent.is_dir():
         raise UsageError(f"catalogue {path} is in a folder that is not there; make {path.parent}, or give another file")
     storage.check_writable(str(path.parent))
