@@ -114,11 +114,10 @@ def test_a_rise() -> None:
 def test_a_rise_without_groups_and_without_canaries() -> None:
     baseline = {"n1": many(500, 25), "n2": many(500, 25)}
     found = verdict(many(500, 60), baseline, canaries=CANARIES.empty_table())
-    assert found.headline.startswith("Motion rose from 5.0 % to 12.0 % of all videos; ")
-    assert found.reasons[0].startswith("Motion rose from 5.0 % to 12.0 % of all videos (+7.0 points")
-    assert found.headline.endswith(
-        "; no canary was compared, so whether the corpus or the scorer changed is not known."
+    assert found.headline == (
+        "Motion rose from 5.0 % to 12.0 % of all videos; whether the corpus or the scorer changed is not known."
     )
+    assert found.reasons[0].startswith("Motion rose from 5.0 % to 12.0 % of all videos (+7.0 points")
     assert len(found.reasons) == 1
 
 
@@ -136,11 +135,13 @@ def test_the_clearest_rise_leads() -> None:
 
 
 def test_a_rise_below_the_policy_s_minimum_passes_and_is_mentioned() -> None:
-    found = verdict(WORSE, policy=Policy(rises=RiseLimit(at_least=0.1)))
+    policy = Policy(rises=RiseLimit(at_least=0.1))
+    found = verdict(WORSE, policy=policy)
     assert (found.code, found.reasons) == (EXIT_PASS, ())
-    assert found.headline.startswith(
+    assert found.headline == "No worse than the policy allows; the scorer stood still."
+    assert comparison_in_words(policy, measure_rates(WORSE, NIGHTS, policy), WORSE, list(NIGHTS), ()) == (
         "No worse than the policy allows: of 8 rates compared with 4 nights the clearest rise is below its 10 points "
-        "(motion rose from 5.0 % to 12.0 % of the videos in generator=sora, +7.0 points); the scorer stood still."
+        "(motion rose from 5.0 % to 12.0 % of the videos in generator=sora, +7.0 points)."
     )
     assert verdict(WORSE, policy=Policy(rises=RiseLimit(at_least=0.07))).code == EXIT_FAIL
 
@@ -285,7 +286,7 @@ def test_nothing_new() -> None:
 
 def test_canaries_that_cannot_see_a_change_do_not_clear_the_scorer() -> None:
     assert verdict(WORSE, canaries=alike(12)).headline.endswith(
-        "; whether the corpus or the scorer changed is not known, as the canaries cannot see motion."
+        ", the clearest of 2 rises; whether the corpus or the scorer changed is not known."
     )
     assert verdict(QUIET, canaries=alike(12)).headline.endswith(
         "; whether the scorer moved is not known, as the canaries cannot see a change."
@@ -323,10 +324,39 @@ def test_the_clearest_rise_is_the_one_with_the_smallest_q_value_that_may_fail() 
 
 
 def test_too_few_to_compare() -> None:
-    assert verdict(many(12, 6)).headline == (
-        "Nothing was compared with the 4 nights before: fewer than 30 scored videos: 12 tonight; the scorer stood "
-        "still."
+    few = many(12, 6)
+    assert verdict(few).sentence == "Pass: Nothing was compared, as tonight has 12 scored videos and 30 are needed."
+    assert verdict(few, canaries=alike(12)).sentence == verdict(few).sentence, "what canaries say stands below it"
+    assert compared(few, NIGHTS) == (
+        "Nothing was compared with the 4 nights before: fewer than 30 scored videos: 12 tonight."
     )
+    both = {"n1": many(6, 0), "n2": many(7, 0)}
+    assert verdict(few, both).sentence == verdict(few).sentence
+    assert compared(few, both).endswith(": 12 tonight and 13 in the baseline.")
+    assert verdict(QUIET, both).headline == (
+        "Nothing was compared, as the baseline has 13 scored videos and 30 are needed."
+    )
+
+
+@pytest.mark.parametrize("nights", [1, 2, 14])
+@pytest.mark.parametrize("still", [True, False])
+@pytest.mark.parametrize("at_least", [0.0, 0.1])
+@pytest.mark.parametrize("count", [0, 12, 500])
+def test_what_passes_is_said_in_a_short_sentence(nights: int, still: bool, at_least: float, count: int) -> None:
+    baseline = {f"n{i:02d}": many(500, 20, groups=SORA) for i in range(nights)}
+    tonight = many(count, count // 8, groups=SORA) if count else ARRIVALS.empty_table()
+    for unproven in ((), LABELS):
+        policy = Policy(rises=RiseLimit(at_least=at_least))
+        found = judge_night(
+            policy=policy,
+            cells=measure_rates(tonight, baseline, policy, resamples=20),
+            arrivals=tonight,
+            canaries=STILL if still else alike(12),
+            baseline=list(baseline),
+            unproven=unproven,
+        )
+        if found.code == EXIT_PASS:
+            assert len(found.sentence) <= 120, found.sentence
 
 
 def test_unprintable_group_names_are_escaped() -> None:
@@ -398,4 +428,7 @@ def test_where_every_label_is_unproven_no_rate_is_compared() -> None:
         policy=Policy(), cells=cells, arrivals=WORSE, canaries=STILL, baseline=list(NIGHTS), unproven=LABELS
     )
     assert found.code == EXIT_PASS
-    assert found.headline.startswith("No rate was compared, as every label is unproven: the checkpoint's scores are ")
+    assert found.headline == "No rate was compared, as every label is unproven; the scorer stood still."
+    said = comparison_in_words(Policy(), cells, WORSE, list(NIGHTS), LABELS)
+    assert said is not None
+    assert said.startswith("No rate was compared, as every label is unproven: the checkpoint's scores are not shown ")

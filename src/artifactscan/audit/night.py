@@ -19,7 +19,8 @@ class Verdict:
     code: int
     """EXIT_PASS, EXIT_FAIL or EXIT_SCORER_MOVED."""
     headline: str
-    """One sentence: why it fails or passes, in what, and whether the corpus or the scorer changed."""
+    """One sentence: why it fails or passes, in what, and, if anything was compared, whether the corpus or the scorer
+    changed."""
     reasons: tuple[str, ...] = ()
     """One sentence per rule of the policy that fails the night."""
     worse: bool = False

@@ -7,7 +7,7 @@ Which rates rose and which canaries moved is decided here only; pages and messag
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,7 +31,19 @@ from artifactscan.outcomes import HAS_FRAMES
 _MAX_GROUPS_NAMED = 5
 _ROUNDING = 1e-12
 """Tolerance for a difference of two shares: 0.12 - 0.05 is slightly less than 0.07."""
+_MAX_HEADLINE = 114
+"""Characters beyond which clauses are shortened: of four lines on a phone, with the word that begins the sentence."""
 _Row = Mapping[str, Any]
+
+
+class _Clause(NamedTuple):
+    """A part of the headline."""
+
+    full: str
+    short: str
+    """Without what the facts below the headline say as well."""
+    alone: bool = False
+    """Whether it is the whole headline, and always short."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +101,15 @@ def judge_night(
         *(_high_rate(limit, cell, unproven) for limit, cell in broken.high),
         *failed,
     ]
-    clauses = _failures(broken, unproven)
-    if not clauses:
-        clauses = _comparison(policy, cells, arrivals, baseline, unproven)
-    if baseline and (broken.risen or not reasons):
+    clauses: list[_Clause] = [_Clause(said, said) for said in _failures(broken, unproven)]
+    comparison = None if clauses else _comparison(policy, cells, arrivals, baseline, unproven)
+    if comparison:
+        clauses.append(comparison)
+    if baseline and (broken.risen or not reasons) and not (comparison and comparison.alone):
         clauses.append(_scorer_clause(canaries, broken.risen[0]["label"] if broken.risen else None))
     return Verdict(
         code=EXIT_FAIL if reasons else EXIT_PASS,
-        headline=_sentences(["; ".join(clauses)])[0],
+        headline=_sentences([_joined(clauses)])[0],
         reasons=_sentences(reasons),
         worse=bool(broken.risen),
         q_value=min((cell["q_value"] for cell in broken.risen), default=None),
@@ -118,8 +131,8 @@ def comparison_in_words(
     policy: Policy, cells: pa.Table, arrivals: pa.Table, baseline: Sequence[str], unproven: Sequence[str]
 ) -> str | None:
     """What the comparison with the baseline says, as a sentence; None where a rise fails the night."""
-    clauses = _comparison(policy, cells, arrivals, baseline, unproven)
-    return _sentences(clauses)[0] if clauses else None
+    clause = _comparison(policy, cells, arrivals, baseline, unproven)
+    return _sentences([clause.full])[0] if clause else None
 
 
 def clearest_rise(policy: Policy, cells: pa.Table, unproven: Sequence[str] = ()) -> _Row | None:
@@ -266,52 +279,81 @@ def _failures(broken: BrokenRules, unproven: Sequence[str]) -> list[str]:
     return [*clauses, *([broken.failed] if broken.failed else [])]
 
 
+def _joined(clauses: Sequence[_Clause]) -> str:
+    """The clauses with a semicolon between them, shortened from the first on until they are short enough."""
+    for shortened in range(len(clauses) + 1):
+        said = "; ".join(
+            clause.short if clause.alone or n < shortened else clause.full for n, clause in enumerate(clauses)
+        )
+        if len(said) < _MAX_HEADLINE:
+            break
+    return said
+
+
 def _comparison(
     policy: Policy, cells: pa.Table, arrivals: pa.Table, baseline: Sequence[str], unproven: Sequence[str]
-) -> list[str]:
-    """A clause on the comparison with the baseline; none where a rise fails the night."""
+) -> _Clause | None:
+    """A clause on the comparison with the baseline; None where a rise fails the night."""
     if not arrivals.num_rows:
-        return ["nothing new tonight, so there is nothing to compare"]
+        said = "nothing new tonight, so there is nothing to compare"
+        return _Clause(said, said)
     if not baseline:
         scored = cells.filter(pc.equal(cells["group"], ALL))["videos"][0].as_py()
-        return [f"no earlier night to compare with: {counted(scored, 'video')} scored, nothing compared"]
+        said = f"no earlier night to compare with: {counted(scored, 'video')} scored, nothing compared"
+        return _Clause(said, said)
     cells = _voting_cells(policy, cells, unproven)
     if not cells.num_rows:
-        return [
-            "no rate was compared, as every label is unproven: the checkpoint's scores are not shown to be better "
-            "than chance on unseen clips"
-        ]
+        short = "no rate was compared, as every label is unproven"
+        why = "the checkpoint's scores are not shown to be better than chance on unseen clips"
+        return _Clause(f"{short}: {why}", short)
     tested, nights = _tested(cells), counted(len(baseline), "night")
     rises = _significant_rises(policy, cells)
     if any(_large_enough(cell, policy) for cell in rises):
-        return []
+        return None
     if not tested:
-        why = cells.filter(pc.equal(cells["group"], ALL))["untested"][0].as_py()
-        return [f"nothing was compared with the {nights} before: {why}"]
+        whole = cells.filter(pc.equal(cells["group"], ALL)).to_pylist()[0]
+        return _Clause(
+            f"nothing was compared with the {nights} before: {whole['untested']}",
+            f"nothing was compared, as {_too_few(whole, policy)} and {policy.min_videos:,} are needed",
+            alone=True,
+        )
     if rises:
-        return [
-            f"no worse than the policy allows: of {counted(tested, 'rate')} compared with {nights} the clearest "
-            f"rise is below its {100 * policy.rises.at_least:g} points ({_rise_in_short(rises[0])}, "
-            f"{points(rises[0]['change'])} points)"
-        ]
-    return [f"no worse than before: none of {counted(tested, 'rate')} rose by more than chance against {nights}"]
+        short = "no worse than the policy allows"
+        return _Clause(
+            f"{short}: of {counted(tested, 'rate')} compared with {nights} the clearest rise is below its "
+            f"{100 * policy.rises.at_least:g} points ({_rise_in_short(rises[0])}, {points(rises[0]['change'])} points)",
+            short,
+        )
+    return _Clause(
+        f"no worse than before: none of {counted(tested, 'rate')} rose by more than chance against {nights}",
+        f"no worse than before in {counted(tested, 'rate')}",
+    )
 
 
-def _scorer_clause(canaries: pa.Table, risen_label: str | None) -> str:
+def _too_few(whole: _Row, policy: Policy) -> str:
+    """Which of tonight and the baseline has too few scored videos, tonight first."""
+    if whole["videos"] < policy.min_videos:
+        return f"tonight has {counted(whole['videos'], 'scored video')}"
+    return f"the baseline has {counted(whole['base_videos'], 'scored video')}"
+
+
+def _scorer_clause(canaries: pa.Table, risen_label: str | None) -> _Clause:
     """The headline's clause on canaries that did not move: whether the corpus or the scorer changed.
 
     Canaries tell a change of the scorer only where clips with planted defects score above the others.
     """
     what = "the corpus or the scorer changed" if risen_label else "the scorer moved"
+    unknown = f"whether {what} is not known"
     if pc.max(canaries["shift"]).as_py() is None:
-        return f"no canary was compared, so whether {what} is not known"
+        return _Clause(f"no canary was compared, so {unknown}", unknown)
     sees = compare_planted_canaries(canaries)
     unseen = [one.label for one in sees if one.decidable and not one.found]
     if risen_label in unseen:
-        return f"whether {what} is not known, as the canaries cannot see {risen_label}"
+        return _Clause(f"{unknown}, as the canaries cannot see {risen_label}", unknown)
     if not risen_label and unseen and not any(one.found for one in sees):
-        return f"whether {what} is not known, as the canaries cannot see a change"
-    return "the corpus changed, not the scorer" if risen_label else "the scorer stood still"
+        return _Clause(f"{unknown}, as the canaries cannot see a change", unknown)
+    said = "the corpus changed, not the scorer" if risen_label else "the scorer stood still"
+    return _Clause(said, said)
 
 
 def rise_in_words(cell: _Row) -> str:

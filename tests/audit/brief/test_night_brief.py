@@ -1,17 +1,25 @@
 """The first screen of a night."""
 
 import html
+import io
 import re
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 from rendered import html_of, markdown_of
 from reports import make_report
+from rich.console import Console
 
 from artifactscan.audit.brief.night_brief import NightBrief, clip_url, night_brief
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
+from artifactscan.audit.night_tables import CELLS, ESTIMATES
+from artifactscan.audit.notify import message
 from artifactscan.audit.page.mail import mail_text
+from artifactscan.audit.policy import Policy
+from artifactscan.audit.print_verdict import print_night
 from artifactscan.audit.report_data import Report
+from artifactscan.audit.verdict import judge_night
 
 
 def names(brief: NightBrief) -> list[str]:
@@ -117,3 +125,33 @@ def test_page_markdown_and_mail_say_the_same_sentence_and_facts(code: int) -> No
         assert said in shown
         assert said in html.unescape(markdown)
         assert said in mail
+
+
+def test_what_a_short_headline_leaves_out_stands_below_it_everywhere() -> None:
+    report = make_report(code=EXIT_PASS, videos=6, nights=2, blind=True)
+    why = "fewer than 30 scored videos: 6 tonight and 13 in the baseline"
+    untested = pa.array([why] * report.cells.num_rows)
+    cells = report.cells.set_column(CELLS.get_field_index("untested"), CELLS.field("untested"), untested)
+    verdict = judge_night(
+        policy=Policy(),
+        cells=cells,
+        arrivals=report.arrivals,
+        canaries=report.canaries,
+        baseline=report.night.baseline,
+    )
+    report = replace(report, cells=cells, night=replace(report.night, verdict=verdict))
+    brief, none, out = night_brief(report), report.sampling.slice(0, 0), io.StringIO()
+    assert brief.sentence == "Pass: Nothing was compared, as tonight has 6 scored videos and 30 are needed."
+    print_night(
+        brief,
+        replace(report.night, counts={}),
+        none,
+        ESTIMATES.empty_table(),
+        "page.html",
+        Console(file=out, width=400),
+    )
+    shown = html.unescape(re.sub(r"<[^>]*>", "", html_of(report)))
+    told = (shown, markdown_of(report).replace("\\", ""), mail_text(brief, None), out.getvalue())
+    for text in (*told, message(brief, None)["text"]):
+        assert f"Nothing was compared with the 2 nights before: {why}." in text
+        assert "but they cannot show a change: clips with planted defects score like clips without" in text

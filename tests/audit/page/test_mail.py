@@ -96,11 +96,18 @@ def test_the_html_loads_nothing_and_lays_out_with_tables() -> None:
 @pytest.mark.parametrize("code", [EXIT_PASS, EXIT_FAIL, EXIT_SCORER_MOVED])
 def test_html_and_text_say_the_same(code: int) -> None:
     brief = night_brief(make_report(code=code, videos=120))
-    html, text = Tags(mail_html(brief, None)).text, mail_text(brief, None)
+    html, text = Tags(mail_html(brief, None)).text.replace("\u00a0", " "), mail_text(brief, None)
     said = (brief.sentence, *(part for fact in brief.facts for part in (fact.name, fact.text)), *brief.others)
     for one in (*said, *brief.counts, *(clip.path for clip in brief.clips)):
         assert one in html and one in text, one
     assert text.splitlines()[0] == brief.sentence
+
+
+def test_a_percentage_does_not_break_before_its_sign() -> None:
+    html = Tags(mail_html(BRIEF, None).partition("</head>")[2]).text
+    assert "Motion rose from 14.8\u00a0% to 23.3\u00a0% of all videos" in html
+    assert not re.search(r"\d %", html)
+    assert "Motion rose from 14.8 % to 23.3 % of all videos" in mail_text(BRIEF, None)
 
 
 def test_without_an_address_the_page_is_named_and_not_linked() -> None:

@@ -11,7 +11,7 @@ from artifactscan.audit.brief.certainty import certainty_in_words
 from artifactscan.audit.brief.scorer import canaries_in_words, quality_in_words
 from artifactscan.audit.brief.streaks import since_in_words
 from artifactscan.audit.formatting import counted, night_time, seconds
-from artifactscan.audit.night import EXIT_FAIL, EXIT_SCORER_MOVED
+from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.report_data import Report, WorstVideo, card_anchor, failures, rows_of, without_score
 from artifactscan.audit.verdict import comparison_in_words
 from artifactscan.audit.worst_videos import BRIEF_CLIPS, videos_of_cell
@@ -112,7 +112,8 @@ def _facts(report: Report) -> list[Fact]:
         found.append(Fact(name="Not scored", text=text))
     found.append(Fact(name="Since", text=since_in_words(report)))
     found.append(Fact(name="How sure", text=certainty_in_words(report)))
-    if night.verdict.code == EXIT_FAIL and (compared := _comparison(report)):
+    compared = _comparison(report) if night.verdict.code in (EXIT_PASS, EXIT_FAIL) else None
+    if compared and compared.rstrip(".") not in night.verdict.headline:
         found.append(Fact(name="Compared", text=compared))
     found.append(Fact(name="Canaries", text=canaries_in_words(report.policy, report.canaries)))
     found.append(Fact(name="Scorer", text=quality_in_words(night)))

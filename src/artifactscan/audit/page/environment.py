@@ -38,6 +38,7 @@ def environment() -> jinja2.Environment:
         "cut": printable,
         "data_link": lambda jpeg: f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}",
         "kept_together": _kept_together,
+        "kept_together_in_mail": _kept_together_in_mail,
         "short_percent": charts.short_percent,
         "sort_value": _sort_value,
         "thousands": lambda count: f"{count:,}",
@@ -67,6 +68,11 @@ def _visible(value: Any) -> Any:
 def _kept_together(text: str) -> Markup:
     """``text`` with its percentages and dates in elements that a line does not break in."""
     return Markup(_FIGURES.sub(r'<span class="unbroken">\g<0></span>', str(escape(printable(text)))))
+
+
+def _kept_together_in_mail(text: str) -> Markup:
+    """``text`` with no-break spaces in its percentages: mail programs drop the style of elements."""
+    return Markup(_FIGURES.sub(lambda found: found[0].replace(" ", "&nbsp;"), str(escape(printable(text)))))
 
 
 def _sort_value(value: float | None) -> Markup:
