@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from damaged import damage_pages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parts import (
@@ -21,7 +22,7 @@ from parts import (
     write_part,
 )
 
-from artifactscan.errors import LedgerError
+from artifactscan.errors import LedgerError, UsageError
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.schemas import STORED_EVENTS, STORED_FRAMES, STORED_VIDEOS
 from artifactscan.storage.parquet import parquet_files, read_table
@@ -165,6 +166,22 @@ def test_a_truncated_part_is_ignored_and_its_videos_are_done_again(store: Store)
     assert open_work(store, RUN).num_rows == 0
     totals = settle_run(store, RUN)
     assert (totals.frames, totals.damaged_parts) == (4, 1)
+
+
+def test_a_part_whose_scores_alone_are_damaged_is_named_and_can_be_removed(store: Store) -> None:
+    write_manifest(store, RUN, [manifest_row("/a"), manifest_row("/b")])
+    write_part(store, RUN, "one", attempt("/a", [2]))
+    damaged = write_part(store, RUN, "two", attempt("/b", [2]))
+    columns = pq.read_metadata(damaged)
+    score = next(n for n in range(columns.num_columns) if columns.schema.column(n).name == SCORE_COLUMNS[0])
+    damage_pages(damaged, score)
+    assert open_work(store, RUN).num_rows == 0
+    with pytest.raises(
+        UsageError, match=rf"^part {damaged} is damaged \(.+\); restore it from a copy, or remove it to"
+    ):
+        settle_run(store, RUN)
+    Path(damaged).unlink()
+    assert open_work(store, RUN)["uri"].to_pylist() == ["/b"]
 
 
 def test_settling_twice_gives_the_same_tables(store: Store) -> None:

@@ -8,9 +8,22 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from damaged import damage_pages
+from s3_server import S3Server
 
 from artifactscan.errors import UsageError
-from artifactscan.storage.parquet import open_plain, read_batches, read_table, write_part
+from artifactscan.storage import arrow_files
+from artifactscan.storage.parquet import (
+    DamagedTableError,
+    arrow_reason,
+    open_plain,
+    read_batches,
+    read_footer,
+    read_schema,
+    read_table,
+    write_part,
+    write_table,
+)
 
 PICKLED = {b"ARROW:extension:name": b"ray.data.arrow_pickled_object", b"ARROW:extension:metadata": b""}
 """What marks a column whose values Ray Data unpickles."""
@@ -85,6 +98,46 @@ def test_a_table_that_was_cut_off_is_named(read: Callable[[str], object], tmp_pa
         UsageError, match=rf"^table {path} is damaged or cut off \(Parquet .*\); restore it from a copy$"
     ):
         read(str(path))
+
+
+@pytest.mark.parametrize("read", [read_table, lambda path: list(read_batches(path))])
+def test_a_table_with_a_damaged_page_is_named(read: Callable[[str], object], tmp_path: Path) -> None:
+    path = tmp_path / "videos.parquet"
+    write_table(pa.table({"a": list(range(1000))}), str(path))
+    damage_pages(path)
+    assert read_footer(str(path)).num_rows == 1000
+    with pytest.raises(
+        DamagedTableError, match=rf"^table {path} is damaged or cut off \(.+\); restore it from a copy$"
+    ):
+        read(str(path))
+
+
+@pytest.mark.parametrize("read", [read_table, read_schema, read_footer, lambda path: list(read_batches(path))])
+def test_a_storage_that_fails_is_no_damage(
+    read: Callable[[str], object], tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        read(str(tmp_path / "gone.parquet"))
+    with pytest.raises(OSError) as folder:
+        read(str(tmp_path))
+    assert not isinstance(folder.value, DamagedTableError)
+    monkeypatch.setattr(arrow_files, "READ_WHOLE_BYTES", 10)
+    uri = s3.uri("videos.parquet")
+    write_table(pa.table({"a": [1]}), uri)
+    s3.faults.status("videos.parquet", 405, code="MethodNotAllowed", methods=("GET",))
+    with pytest.raises(OSError, match=rf"^{uri}: the storage answered 405 \(MethodNotAllowed") as answered:
+        read(uri)
+    assert type(answered.value) is OSError
+
+
+@pytest.mark.parametrize("read", [read_table, lambda path, columns: list(read_batches(path, columns))])
+def test_a_column_that_is_asked_for_and_missing_is_named(read: Callable, tmp_path: Path) -> None:
+    path = str(tmp_path / "videos.parquet")
+    write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(DamagedTableError) as missing:
+        read(path, ["a", "uri"])
+    assert str(missing.value) == f"table {path} is damaged or cut off (it has no column uri); restore it from a copy"
+    assert arrow_reason(missing.value) == "it has no column uri"
 
 
 def test_write_part(tmp_path: Path) -> None:

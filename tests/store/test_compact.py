@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from damaged import damage_pages
 from exported_nights import LOWER, as_the_job_writes, night, stored, write_nights
 from parts import attempt, manifest_row, open_work, record, settle_run, write_manifest, write_part
 from paths import ROOT
@@ -122,6 +124,56 @@ def test_a_run_that_is_not_committed_is_left_alone(store: Store) -> None:
     compact_store(store, held)
     assert {path: path.read_bytes() for path in Path(store.run(night(2))).rglob("*.parquet")} == before
     assert files(store, night(2))["parts"] == PARTS
+
+
+@pytest.mark.parametrize("table", ["frames", "videos", "events"])
+def test_a_run_that_lost_rows_is_named_and_left_as_it_is(table: str, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    write_nights(store, 2)
+    lost = Path(getattr(store, table)(night(1)))
+    rows = sum(read_table(file).num_rows for file in parquet_files(str(lost)))
+    shutil.rmtree(lost)
+    before = {path: path.stat().st_mtime_ns for path in Path(store.root).rglob("*")}
+    (error,) = compact_store(store, held).damaged
+    assert str(error) == (
+        f"{lost} has 0 rows, and run.json says {rows}; restore it from a copy, or remove {store.run_json(night(1))} to "
+        "have the run settled again"
+    )
+    assert {path: path.stat().st_mtime_ns for path in Path(store.root).rglob("*")} == before
+
+
+@pytest.mark.parametrize("table", ["frames", "events"])
+def test_a_table_with_a_damaged_page_is_named_and_its_files_stay(table: str, store: Store) -> None:
+    folder = getattr(store, table)(night(0))
+    damaged = parquet_files(folder)[1]
+    damage_pages(damaged)
+    before = {path: path.read_bytes() for path in Path(folder).iterdir()}
+    (error,) = compact_store(store, held).damaged
+    assert re.match(rf"^table {damaged} is damaged or cut off \(.+\); restore it from a copy$", str(error))
+    assert {path: path.read_bytes() for path in Path(folder).iterdir()} == before
+
+
+@pytest.mark.parametrize("table", ["frames", "videos", "events"])
+def test_a_table_without_its_footer_is_named(table: str, store: Store) -> None:
+    cut = Path(parquet_files(getattr(store, table)(night(0)))[0])
+    cut.write_bytes(cut.read_bytes()[:-20])
+    (error,) = compact_store(store, held).damaged
+    assert re.match(rf"^table {cut} is damaged or cut off \(.+\); restore it from a copy$", str(error))
+
+
+def test_a_table_without_a_column_is_named(store: Store) -> None:
+    [file] = parquet_files(store.videos(night(0)))
+    write_table(read_table(file).drop_columns(["uri"]), file)
+    (error,) = compact_store(store, held).damaged
+    assert re.match(rf"^table {file} is damaged or cut off \(it has no column uri\); restore it", str(error))
+
+
+def test_a_run_whose_events_are_being_computed_anew_is_compacted(store: Store) -> None:
+    record = store.committed()[0].with_flags_by(None)
+    store.commit(record)
+    for file in parquet_files(store.events(record.run))[:-1]:
+        Path(file).unlink()
+    assert compact_store(store, held).runs == 3
 
 
 def test_a_part_that_cannot_be_read_stays(store: Store) -> None:

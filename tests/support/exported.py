@@ -66,12 +66,13 @@ def add_run(
             frame |= {f"p_{label}": scores[label][number] if label in scores else 0.0 for label in LABELS}
         parts.append(row)
     write_part(store, run, "one", parts)
-    settle_run(store, run)
+    totals = settle_run(store, run)
     written = replace(
         record(run, spec=spec),
         spec={"sample_fps": SAMPLE_FPS},
         settings={"input": input, "sample_fps": SAMPLE_FPS},
         checkpoint={"digest": "0123456789abcdef", "backbone": "resnet50", "thresholds": THRESHOLDS},
+        counts={"listed": totals.listed, "frames": totals.frames, "events": totals.events},
     )
     if commit:
         store.commit(written)

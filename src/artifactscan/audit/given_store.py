@@ -21,6 +21,10 @@ class GivenStore:
     nights: tuple[Night, ...]
     """The committed ones, oldest first; empty where it is no audit's."""
 
+    def last_night(self, spec_digest: str) -> Night | None:
+        """The last night of a spec, whose thresholds and settings of events the audit's pages are by."""
+        return next((night for night in reversed(self.nights) if night.spec_digest == spec_digest), None)
+
 
 def find_scoring_store(root: str, *, flag: str) -> GivenStore:
     """The scoring store at ``root``, or in the audit's store that is there.

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifactscan import storage
-from artifactscan.errors import LedgerError
+from artifactscan.errors import LedgerError, UsageError
 from artifactscan.labels import LABELS, SCORE_COLUMNS
 from artifactscan.outcomes import Outcome
 from artifactscan.schemas import EVENTS, FRAMES, PARTS, SCORED_BY, TO_DO, VIDEO_FACTS, VIDEOS, outcomes_with_frames
@@ -18,7 +18,7 @@ from artifactscan.scoring.events import find_events
 from artifactscan.scoring.flags import count_flags
 from artifactscan.scoring.plan import without_frames
 from artifactscan.storage.concurrent import map_in_order
-from artifactscan.storage.parquet import open_plain, read_table, write_table
+from artifactscan.storage.parquet import arrow_reason, open_plain, read_table, write_table
 from artifactscan.store.layout import UNCHANGED_PREFIX, Store
 
 FRAMES_PER_FILE = 200_000
@@ -58,7 +58,8 @@ def settle(store: Store, run: str, attempts: CompleteAttempts, by: ScoredBy) -> 
     """Writes frames/, events/ and videos/ of a run from its manifest and parts; the caller then writes run.json.
 
     ``attempts``: the complete ones in the parts of the run. LedgerError, with no ledger in videos/, where a listed
-    object has none, and where the run is committed. After a cut-off it may be called again: it removes what it wrote.
+    object has none, and where the run is committed; UsageError for a damaged part. After a cut-off it may be called
+    again: it removes what it wrote.
     """
     if storage.exists(store.run_json(run)):
         raise LedgerError(f"run {run} is settled already, by another process; give the same command again")
@@ -173,7 +174,16 @@ def _count_frames(segments: pa.Table) -> int:
 
 
 def _read_part(part: str) -> pa.Table:
-    table = with_slice_columns(open_plain(pa.BufferReader(storage.read_bytes(part))).read(PARTS.names))
+    """The PARTS rows of a part; UsageError where scores in it are damaged: its keys could be read before."""
+    data = storage.read_bytes(part)
+    try:
+        table = open_plain(pa.BufferReader(data)).read(PARTS.names)
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(
+            f"part {part} is damaged ({arrow_reason(error)}); restore it from a copy, or remove it to have its videos "
+            "done again by the same command"
+        ) from error
+    table = with_slice_columns(table)
     for column in PARTS:
         if column.name not in table.column_names:
             table = table.append_column(column.name, pa.nulls(table.num_rows, column.type))

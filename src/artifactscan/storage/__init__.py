@@ -16,6 +16,7 @@ from artifactscan.storage.files import (
     remove_file,
     remove_tree,
     stat,
+    unfinished_files,
     write_bytes,
 )
 from artifactscan.storage.object_storage import ObjectStat
@@ -45,5 +46,6 @@ __all__ = [
     "remove_tree",
     "split_bucket",
     "stat",
+    "unfinished_files",
     "write_bytes",
 ]

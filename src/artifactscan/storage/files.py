@@ -4,6 +4,7 @@ Errors are FileNotFoundError, PermissionError or another OSError, with the uri.
 """
 
 import os
+import re
 import secrets
 import shutil
 import stat as stat_bits
@@ -22,6 +23,9 @@ from artifactscan.storage.retries import ATTEMPTS
 from artifactscan.storage.storage_errors import describe
 from artifactscan.storage.uris import is_remote, join, normalise, split_bucket
 from artifactscan.storage.write_errors import FREE_SPACE, describe_full, named_write_errors
+
+_TEMPORARY_NAME = re.compile(r"\.[0-9a-f]{16}\.tmp")
+"""Of a file until it is complete: see `_open_local`, and `_create` of compare_and_swap."""
 
 
 def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
@@ -111,6 +115,17 @@ def _open_local(target: Path) -> Iterator[IO[bytes]]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def unfinished_files(folder: str) -> list[str]:
+    """The files of a local folder whose writing has not ended: somebody writes them now, or was killed meanwhile.
+
+    None in an object storage, where an object is there once it is complete.
+    """
+    if is_remote(folder):
+        return []
+    files = [Path(folder, name) for name in list_names(folder) if _TEMPORARY_NAME.fullmatch(name)]
+    return [str(file) for file in files if not file.is_symlink() and file.is_file()]
 
 
 def list_names(uri: str) -> list[str]:

@@ -6,7 +6,7 @@ and reading a value runs code of the file's author.
 
 import io
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,9 +63,17 @@ def write_part(folder: str, rows: pa.Table) -> None:
 
 
 def read_schema(uri: str) -> pa.Schema:
-    """The schema of one Parquet file."""
+    """The schema of one Parquet file; DamagedTableError as `read_table`."""
     filesystem, path = storage.filesystem(uri)
-    return pq.read_schema(path, filesystem=filesystem)
+    with _as_damaged(uri, path):
+        return pq.read_schema(path, filesystem=filesystem)
+
+
+def read_footer(uri: str) -> pq.FileMetaData:
+    """The footer of one Parquet file; DamagedTableError as `read_table`."""
+    filesystem, path = storage.filesystem(uri)
+    with _as_damaged(uri, path):
+        return pq.read_metadata(path, filesystem=filesystem)
 
 
 def parquet_files(folder: str, *, prefix: str = "") -> list[str]:
@@ -75,29 +83,72 @@ def parquet_files(folder: str, *, prefix: str = "") -> list[str]:
 
 
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
-    """The table of one Parquet file, or some of its columns; DamagedTableError where it is damaged or cut off."""
+    """The table of one Parquet file, or some of its columns.
+
+    DamagedTableError where it is damaged or cut off, or has not all of ``columns``.
+    """
     filesystem, path = storage.filesystem(uri)
-    with _as_damaged(uri):
-        return open_plain(path, filesystem=filesystem, pre_buffer=True).read(columns=columns)
+    with _as_damaged(uri, path):
+        file = open_plain(path, filesystem=filesystem, pre_buffer=True)
+        _check_columns(file.schema_arrow, columns or ())
+        return file.read(columns=columns)
 
 
 def read_batches(uri: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The record batches of one Parquet file, for files larger than memory; DamagedTableError as `read_table`."""
     filesystem, path = storage.filesystem(uri)
-    with _as_damaged(uri):
-        batches = open_plain(path, filesystem=filesystem, pre_buffer=True).iter_batches(columns=columns)
+    with _as_damaged(uri, path):
+        file = open_plain(path, filesystem=filesystem, pre_buffer=True)
+        _check_columns(file.schema_arrow, columns or ())
+        batches = file.iter_batches(columns=columns)
     while True:
-        with _as_damaged(uri):
+        with _as_damaged(uri, path):
             batch = next(batches, None)
         if batch is None:
             return
         yield batch
 
 
+def check_columns(uri: str, schema: pa.Schema, columns: Iterable[str]) -> None:
+    """DamagedTableError where a Parquet file of this schema has not all of ``columns``."""
+    with _as_damaged(uri, uri):
+        _check_columns(schema, columns)
+
+
+def _check_columns(schema: pa.Schema, columns: Iterable[str]) -> None:
+    """ArrowInvalid for a missing column, which pyarrow would leave out without a word."""
+    for name in columns:
+        if name not in schema.names:
+            raise pa.ArrowInvalid(f"it has no column {name}")
+
+
+def cast_column(uri: str, column: pa.Array, field: pa.Field) -> pa.Array:
+    """A column of a Parquet file in the type of ``field``; DamagedTableError for values that are of another type."""
+    with _as_damaged(uri, uri):
+        try:
+            return column.cast(field.type)
+        except pa.ArrowException as error:
+            raise pa.ArrowInvalid(f"its column {field.name} is {column.type}, not {field.type}: {error}") from error
+
+
 @contextmanager
-def _as_damaged(uri: str) -> Iterator[None]:
+def _as_damaged(uri: str, path: str) -> Iterator[None]:
+    """``path``: of ``uri`` in its pyarrow filesystem."""
     try:
         yield
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
+        if not _says_damage(error, path):
+            raise
         reason = arrow_reason(error)
         raise DamagedTableError(f"table {uri} is damaged or cut off ({reason}); restore it from a copy") from error
+
+
+def _says_damage(error: Exception, path: str) -> bool:
+    """Whether Arrow could not make sense of what it read, rather than the storage failed or memory ran out.
+
+    Of a page that cannot be decompressed or decoded Arrow says so by a plain OSError. One of the system has a number,
+    one of an object storage names the object.
+    """
+    if isinstance(error, OSError):
+        return type(error) is OSError and error.errno is None and path not in str(error)
+    return not isinstance(error, (pa.ArrowMemoryError, pa.ArrowCancelled))

@@ -32,7 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artifactscan import storage
-from artifactscan.errors import LedgerError
+from artifactscan.errors import LedgerError, UsageError
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.folder_exchange import ExchangeUnsupportedError, exchange_folders
 from artifactscan.storage.object_storage import storage_of
@@ -42,11 +42,13 @@ from artifactscan.storage.parquet import (
     parquet_bytes,
     parquet_files,
     read_batches,
+    read_footer,
     read_schema,
-    read_table,
 )
 from artifactscan.storage.write_errors import named_write_errors
 from artifactscan.store.layout import Store
+from artifactscan.store.run_records import RunRecord
+from artifactscan.store.table_files import TABLES, TableFile, check_files, read_table_files
 
 FRAMES_PER_PART = 200_000
 """Frames after which a merged part is closed: as many as settling holds in memory for a file of frames."""
@@ -54,7 +56,6 @@ ROWS_PER_FILE = 1_000_000
 """Rows of a merged file at most: readers of this package hold a file at a time, 150 MB of frames."""
 _MERGED_PREFIX = "merged-"
 _SOURCES_KEY = b"artifactscan.merged"
-_TABLES = ("frames", "videos", "events")
 _PART_COLUMNS = ("video_id", "segment", "attempt", "frames")
 """Without which a file among the parts is none; earlier versions did not write all of the others."""
 
@@ -68,8 +69,8 @@ class Compaction:
     files_after: int = 0
     tables_kept: bool = False
     """Whether some tables keep their small files, as the storage cannot exchange folders."""
-    damaged: tuple[DamagedTableError, ...] = ()
-    """One for each run that has a damaged file: what was not merged before it was found stays as it was."""
+    damaged: tuple[UsageError, ...] = ()
+    """One for each run that has a damaged file, or not all its rows: what was not merged by then stays as it was."""
 
     def __add__(self, other: "Compaction") -> "Compaction":
         return Compaction(
@@ -85,28 +86,33 @@ def compact_store(store: Store, check: Callable[[], None]) -> Compaction:
     """Merges the parts and the small files of every committed run; the caller holds the store's lease.
 
     ``check`` is called before each step that others could see; it raises where the lease is lost. After a cut-off at
-    any moment the tables have the same rows, and another call does the rest.
+    any moment the tables have the same rows, and another call does the rest. A run whose tables are damaged, or do not
+    hold all its rows, is left as it is, and the error is among those of the result.
     """
     done = Compaction()
     for record in store.committed():
-        done += _compact_run(store, record.run, check)
+        done += _compact_run(store, record, check)
     return done
 
 
-def _compact_run(store: Store, run: str, check: Callable[[], None]) -> Compaction:
+def _compact_run(store: Store, record: RunRecord, check: Callable[[], None]) -> Compaction:
+    run = record.run
     before, tables_kept, damaged = _count_files(store, run), False, ()
     check()
     if not storage.is_remote(store.root):
         storage.remove_tree(_staging(store, run))  # of a call that was cut off: unfinished, or the old files
     try:
+        files = {table: read_table_files(store, run, table) for table in TABLES}
+        for table in TABLES:
+            check_files(store, record, table, files[table])
         _merge_parts(store, run)
-        for table in _TABLES:
-            groups = [group for group in _group_files(getattr(store, table)(run)) if len(group) > 1]
+        for table in TABLES:
+            groups = [group for group in _group_files(files[table]) if len(group) > 1]
             if groups and storage.is_remote(store.root):
                 tables_kept = True
             elif groups:
                 tables_kept |= not _exchange_merged(store, run, table, groups, check)
-    except DamagedTableError as error:
+    except UsageError as error:
         damaged = (error,)
     return Compaction(
         runs=1,
@@ -118,7 +124,7 @@ def _compact_run(store: Store, run: str, check: Callable[[], None]) -> Compactio
 
 
 def _count_files(store: Store, run: str) -> int:
-    folders = [store.parts(run), *(getattr(store, table)(run) for table in _TABLES)]
+    folders = [store.parts(run), *(getattr(store, table)(run) for table in TABLES)]
     return sum(len(parquet_files(folder)) for folder in folders)
 
 
@@ -144,7 +150,7 @@ def _without_merged_sources(parts: Sequence[str]) -> list[str]:
     for part in parts:
         folder, _, name = part.rpartition("/")
         if name.startswith(_MERGED_PREFIX):
-            names = json.loads((_footer(part)[0].metadata or {}).get(_SOURCES_KEY, b"[]"))
+            names = json.loads((read_schema(part).metadata or {}).get(_SOURCES_KEY, b"[]"))
             sources.update(storage.join(folder, source) for source in names)
     _remove([part for part in parts if part in sources])
     return [part for part in parts if part not in sources]
@@ -198,25 +204,18 @@ def _staging(store: Store, run: str) -> str:
     return storage.join(store.run(run), "compacting")
 
 
-def _group_files(folder: str) -> Iterator[list[str]]:
-    """The files of a table's folder in groups to merge: of one kind, one schema, and at most ROWS_PER_FILE rows."""
-    footers = [(file, *_footer(file)) for file in parquet_files(folder)]
-    for _, alike in groupby(footers, lambda footer: (_kind(footer[0]), footer[1])):
+def _group_files(files: Sequence[TableFile]) -> Iterator[list[str]]:
+    """The files of a table in groups to merge: of one kind, one schema, and at most ROWS_PER_FILE rows."""
+    for _, alike in groupby(files, lambda file: (_kind(file.uri), file.schema)):
         group: list[str] = []
         rows = 0
-        for file, _, count in alike:
-            if group and rows + count > ROWS_PER_FILE:
+        for file in alike:
+            if group and rows + file.rows > ROWS_PER_FILE:
                 yield group
                 group, rows = [], 0
-            group.append(file)
-            rows += count
+            group.append(file.uri)
+            rows += file.rows
         yield group
-
-
-def _footer(file: str) -> tuple[pa.Schema, int]:
-    """The schema and the number of rows of a file; DamagedTableError where it is damaged or cut off."""
-    rows = read_table(file, columns=[]).num_rows
-    return read_schema(file), rows
 
 
 def _kind(file: str) -> str:
@@ -285,4 +284,4 @@ def _merge_files(files: Sequence[str], target: Path) -> None:
 
 
 def _count_rows(folder: Path) -> int:
-    return sum(_footer(file)[1] for file in parquet_files(str(folder)))
+    return sum(read_footer(file).num_rows for file in parquet_files(str(folder)))

@@ -1,5 +1,6 @@
 """Which scores of a store are exported: those of the latest version of each video, by one spec."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from nights import a_night
 from artifactscan.audit.audit_store import AuditStore
 from artifactscan.audit.given_store import GivenStore, find_scoring_store
 from artifactscan.corpus.listed_object import video_id
-from artifactscan.errors import UsageError
-from artifactscan.export.events.read_videos import StoredVideos, check_not_empty, choose_runs, find_videos
+from artifactscan.errors import CutOffError, UsageError
+from artifactscan.export.events.read_videos import StoredVideos, check_not_empty, check_whole, choose_runs, find_videos
 from artifactscan.labels import LABELS
+from artifactscan.scoring.flags import flag_anew
 from artifactscan.store.layout import Store
 
 A, B, C = "/clips/a.mp4", "/clips/day/b.mp4", "/clips/c.mp4"
@@ -126,6 +128,30 @@ def test_an_audit_s_events_are_by_its_own_thresholds(tmp_path: Path) -> None:
     assert [(event.label, event.start_s, event.end_s) for event in video.events] == [("motion", 1.0, 1.5)]
     [video] = find_videos(choose_runs(GivenStore(audit.scores, ()), None)).iterate()
     assert [(event.start_s, event.end_s) for event in video.events] == [(0.0, 1.5)]
+
+
+def test_a_run_that_is_flagged_anew_meanwhile_is_told_apart_from_one_that_lost_rows(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    record = add_run(store, "run1", {A: {"motion": [0.9, 0.1, 0.9]}})
+    runs = choose_runs(find_scoring_store(store.root, flag="STORE"), None)
+    check_whole(runs)
+    flag_anew(store, record, dict.fromkeys(LABELS, 0.95))
+    with pytest.raises(
+        CutOffError,
+        match=r"^another job changes the store meanwhile \(run run1 was flagged anew\); give the same command again$",
+    ):
+        check_whole(runs)
+
+
+def test_an_audit_needs_no_events_of_its_scores(tmp_path: Path) -> None:
+    audit = AuditStore(str(tmp_path))
+    add_run(audit.scores, "run1", {A: {"motion": [0.5, 0.1, 0.9]}}, spec="spec")
+    audit.commit(replace(a_night(), spec_digest="spec", thresholds=dict.fromkeys(LABELS, 0.8)))
+    shutil.rmtree(audit.scores.events("run1"))
+    check_whole(choose_runs(find_scoring_store(str(tmp_path), flag="STORE"), None))
+    shutil.rmtree(audit.scores.frames("run1"))
+    with pytest.raises(UsageError, match=r"/frames/run=run1 has 0 rows, and run.json says 3; restore it from a copy"):
+        check_whole(choose_runs(find_scoring_store(str(tmp_path), flag="STORE"), None))
 
 
 def test_frames_are_read_in_pieces_that_never_split_a_video(tmp_path: Path) -> None:

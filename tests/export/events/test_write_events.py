@@ -1,6 +1,8 @@
 """`artifactscan export --to` a tool of people: what is written, what is refused, and that labels come back."""
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from xml.etree import ElementTree
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from damaged import damage_pages
 from exported import add_run, tree_bytes
 from s3_server import S3Server
 
@@ -20,6 +23,7 @@ from artifactscan.annotation.video_index import VIDEO_INDEX
 from artifactscan.export.settings import EVENT_TARGETS
 from artifactscan.jobs import export, labels
 from artifactscan.labels import LABELS
+from artifactscan.storage.parquet import read_table, write_table
 from artifactscan.store.layout import Store
 
 TOOLS = [target for target in EVENT_TARGETS if target != "webvtt"]
@@ -248,6 +252,48 @@ def test_an_index_that_another_wrote_removes_nothing_but_clip_files_of_the_folde
     assert not (out / f"gone{suffix}").exists()
 
 
+@pytest.mark.parametrize("table", ["frames", "videos", "events"])
+@pytest.mark.parametrize("to", EVENT_TARGETS)
+def test_a_run_that_lost_rows_is_refused_and_the_export_before_stays(
+    store: Store, to: str, table: str, tmp_path: Path, capsys
+) -> None:
+    add_run(store, "run2", {"/clips/c.mp4": {"motion": [0.9]}})
+    out, lost = tmp_path / "out", Path(getattr(store, table)("run1"))
+    assert run(store, to, out) == 0
+    before = tree_bytes(out)
+    rows = sum(pq.read_metadata(file).num_rows for file in lost.iterdir())
+    shutil.rmtree(lost)
+    capsys.readouterr()
+    assert refused(capsys, run(store, to, out)) == (
+        f"{lost} has 0 rows, and run.json says {rows}; restore it from a copy, or remove {store.run_json('run1')} to "
+        "have the run settled again"
+    )
+    assert tree_bytes(out) == before
+
+
+@pytest.mark.parametrize("table", ["frames", "videos", "events"])
+def test_a_table_with_a_damaged_page_is_named(store: Store, table: str, tmp_path: Path, capsys) -> None:
+    file = next(Path(getattr(store, table)("run1")).iterdir())
+    damage_pages(file)
+    said = refused(capsys, run(store, "webvtt", tmp_path / "out"))
+    assert said.startswith(f"table {file} is damaged or cut off (") and said.endswith("); restore it from a copy")
+
+
+@pytest.mark.parametrize(("table", "column"), [("frames", "p_motion"), ("videos", "uri"), ("events", "peak")])
+def test_a_table_without_a_column_is_refused_and_the_export_before_stays(
+    store: Store, table: str, column: str, tmp_path: Path, capsys
+) -> None:
+    out, file = tmp_path / "out", next(Path(getattr(store, table)("run1")).iterdir())
+    assert run(store, "webvtt", out) == 0
+    before = tree_bytes(out)
+    write_table(read_table(str(file)).drop_columns([column]), str(file))
+    capsys.readouterr()
+    assert refused(capsys, run(store, "webvtt", out)) == (
+        f"table {file} is damaged or cut off (it has no column {column}); restore it from a copy"
+    )
+    assert tree_bytes(out) == before
+
+
 def test_an_export_that_was_killed_goes_on(tmp_path: Path) -> None:
     store, out = Store(str(tmp_path / "store")), tmp_path / "out"
     add_run(store, "run1", {f"/clips/{number:04d}.mp4": {"motion": [0.9]} for number in range(600)})
@@ -256,7 +302,7 @@ def test_an_export_that_was_killed_goes_on(tmp_path: Path) -> None:
     assert "export.json" in written and "index.parquet" not in written
     assert run(store, "cvat", out) == run(store, "cvat", tmp_path / "whole") == 0
     whole = tree_bytes(tmp_path / "whole")
-    assert {name: data for name, data in tree_bytes(out).items() if not name.endswith(".tmp")} == whole
+    assert tree_bytes(out) == whole
     assert len(whole) == 600 + 3
 
 
@@ -272,8 +318,68 @@ def test_files_of_clips_that_vanish_after_a_kill_go_too(tmp_path: Path) -> None:
     add_run(store, "run3", gone, etags=dict.fromkeys(gone, "2"))
     assert run(store, "cvat", out) == run(store, "cvat", tmp_path / "whole") == 0
     whole = tree_bytes(tmp_path / "whole")
-    assert {name: data for name, data in tree_bytes(out).items() if not name.endswith(".tmp")} == whole
+    assert tree_bytes(out) == whole
     assert len(whole) == 598 + 3
+
+
+@pytest.mark.parametrize("to", EVENT_TARGETS)
+def test_unfinished_files_of_a_killed_export_are_removed_and_no_others(store: Store, to: str, tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    assert run(store, to, out) == 0
+    whole = tree_bytes(out)
+    folders = [out, *(path for path in out.rglob("*") if path.is_dir())]
+    assert [str(path.relative_to(out)) for path in folders[1:]] == {
+        "cvat": ["annotations", "annotations/day"],
+        "webvtt": ["day"],
+    }.get(to, [])
+    kept: dict[str, bytes] = {}
+    for folder in folders:
+        unfinished_file(folder)
+        for name in (".0123456789abcdef.tmp.mine", ".0123456789abcde.tmp", ".0123456789ABCDEF.tmp", ".mine.tmp"):
+            (folder / name).write_text("mine")
+            kept[str((folder / name).relative_to(out))] = b"mine"
+    others = out / "others"
+    others.mkdir()
+    kept[f"others/{unfinished_file(others).name}"] = b"begun"
+    elsewhere.mkdir()
+    linked = unfinished_file(elsewhere)
+    (out / "link").symlink_to(elsewhere)
+    (out / ".0123456789abcdef.tmp").symlink_to(linked)
+    assert run(store, to, out) == 0
+    assert linked.read_bytes() == b"begun"
+    assert (out / ".0123456789abcdef.tmp").is_symlink()
+    (out / ".0123456789abcdef.tmp").unlink()
+    assert tree_bytes(out) == whole | kept
+
+
+def test_unfinished_files_of_clips_that_went_since_are_removed_but_not_behind_a_link(
+    store: Store, tmp_path: Path
+) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    add_run(store, "run2", {"/clips/night/c.mp4": {"motion": [0.9]}, "/clips/linked/d.mp4": {"motion": [0.9]}})
+    assert run(store, "webvtt", out) == 0
+    (out / "linked").rename(elsewhere)
+    (out / "linked").symlink_to(elsewhere)
+    left, behind_link = unfinished_file(out / "night"), unfinished_file(elsewhere)
+    add_run(store, "run3", {"/clips/night/c.mp4": "undecodable"}, etags={"/clips/night/c.mp4": "2"})
+    assert run(store, "webvtt", out) == 0
+    assert not left.exists()
+    assert behind_link.exists()
+
+
+def unfinished_file(folder: Path) -> Path:
+    """A file as a process that is killed while it writes leaves it."""
+    before = set(folder.iterdir())
+    source = (
+        "import os, signal, sys; from artifactscan import storage\n"
+        "with storage.open_to_write(sys.argv[1]) as file:\n"
+        "    file.write(b'begun'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    job = subprocess.run([sys.executable, "-c", source, str(folder / "file")], check=False)
+    assert job.returncode == -signal.SIGKILL
+    [left] = set(folder.iterdir()) - before
+    assert storage.unfinished_files(str(folder)) == [str(left)]
+    return left
 
 
 def kill_export(store: Store, out: Path, when: Callable[[], bool]) -> None:

@@ -9,11 +9,12 @@ import pytest
 from exported_nights import LOWER, night, stored, write_nights
 
 from artifactscan.errors import CutOffError, UsageError
-from artifactscan.export.tables.stored_run import EXPORTED, RunChangedError, StoredRun, open_rows, read_stored_runs
+from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, open_rows, read_stored_runs
 from artifactscan.schemas import SCORED_BY
 from artifactscan.scoring.flags import flag_anew
 from artifactscan.storage.parquet import parquet_files, read_table, write_table
 from artifactscan.store.layout import Store
+from artifactscan.store.table_files import RunChangedError
 
 
 @pytest.fixture
@@ -78,6 +79,30 @@ def test_a_store_that_lost_a_file_is_named(store: Store) -> None:
     run = read_stored_runs(store)[1]
     Path(parquet_files(store.frames(run.run))[0]).unlink()
     with pytest.raises(UsageError, match=r"frames/run=\S+ has 0 rows, and run.json says 4; restore it from a copy"):
+        rows(run, "frames")
+
+
+@pytest.mark.parametrize(("table", "column"), [("frames", "p_motion"), ("videos", "uri"), ("events", "peak")])
+def test_a_column_that_every_version_wrote_is_not_filled_in(store: Store, table: str, column: str) -> None:
+    run = read_stored_runs(store)[0]
+    [file] = parquet_files(getattr(store, table)(run.run))
+    write_table(read_table(file).drop_columns([column]), file)
+    with pytest.raises(UsageError) as refused:
+        rows(run, table)
+    assert str(refused.value) == (
+        f"table {file} is damaged or cut off (it has no column {column}); restore it from a copy"
+    )
+
+
+def test_a_column_of_another_type_is_named(store: Store) -> None:
+    run = read_stored_runs(store)[0]
+    [file] = parquet_files(store.frames(run.run))
+    table = read_table(file)
+    position = table.column_names.index("pts_s")
+    write_table(table.set_column(position, "pts_s", pa.array(["soon"] * table.num_rows)), file)
+    with pytest.raises(
+        UsageError, match=rf"^table {file} is damaged or cut off \(its column pts_s is string, not double: .*soon"
+    ):
         rows(run, "frames")
 
 

@@ -11,14 +11,19 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from damaged import damage_pages
 from deltalake import DeltaTable, write_deltalake
 from exported_nights import HOSTILE, LOWER, READERS, Tables, export, iceberg_table, night, stored, write_nights
+from nights import a_night
+from parts import THRESHOLDS
 
+from artifactscan.audit.audit_store import AuditStore
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.export.tables import delta_target, iceberg_target, table_target, write_tables
 from artifactscan.export.tables.stored_run import EXPORTED, StoredRun
 from artifactscan.jobs.export import main as export_job
 from artifactscan.scoring.flags import flag_anew
+from artifactscan.storage.parquet import parquet_files
 from artifactscan.store.layout import Store
 
 TARGETS = sorted(READERS)
@@ -300,6 +305,19 @@ def test_wrong_usage_is_one_sentence(
     assert files_of(store) == before
 
 
+@pytest.mark.parametrize("table", EXPORTED)
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_table_with_a_damaged_page_is_named(
+    to: str, table: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = parquet_files(getattr(store, table)(night(2)))[0]
+    damage_pages(file)
+    assert export_job([store.root, "--to", to, "--output", str(tmp_path / "target")]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]  # after how long it has taken, where that is over a second
+    assert said.startswith(f"error: table {file} is damaged or cut off (")
+    assert said.endswith("); restore it from a copy")
+
+
 @pytest.mark.parametrize("to", TARGETS)
 def test_a_store_without_a_committed_run_leaves_no_target(
     to: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -324,6 +342,30 @@ def test_the_scores_of_an_audit_are_those_below_its_store(to: str, tmp_path: Pat
     write_nights(store, 2)
     assert export_job([str(tmp_path / "audit"), "--to", to, "--output", str(tmp_path / "target")]) == 0
     assert in_target(to, tmp_path / "target") == stored(store)
+
+
+@pytest.mark.parametrize("to", [*TARGETS, "views"])
+def test_an_audit_whose_pages_are_by_other_thresholds_is_told(
+    to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit = AuditStore(str(tmp_path / "audit"))
+    write_nights(audit.scores, 2)
+    command = [audit.root, "--to", to, "--output", str(tmp_path / "target")]
+    clause = "; events and frames_over are by the scoring's thresholds, not by the audit's ("
+    same = a_night(thresholds=dict(THRESHOLDS))
+    audit.commit(same)
+    assert export_job(command) == 0
+    assert clause not in capsys.readouterr().out
+    audit.commit(replace(same, thresholds={**THRESHOLDS, "motion": 0.125, "object": 0.75}))
+    assert export_job(command) == 0
+    said = capsys.readouterr().out
+    assert said.endswith(f"{clause}motion 0.5 and not 0.125, object 0.5 and not 0.75)\n")
+    audit.commit(replace(same, events={"min_frames": 2}))
+    assert export_job(command) == 0
+    assert capsys.readouterr().out.endswith(f"{clause}other settings of events)\n")
+    audit.commit(replace(same, spec_digest="another", thresholds=dict.fromkeys(THRESHOLDS, 0.9)))
+    assert export_job(command) == 0
+    assert clause not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("to", ["delta", "iceberg", "views"])

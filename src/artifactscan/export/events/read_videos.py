@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from artifactscan.audit.corpus_state import has_outcome, last_per_video
 from artifactscan.audit.given_store import GivenStore
 from artifactscan.corpus.path_below import path_below
-from artifactscan.errors import UsageError
+from artifactscan.errors import CutOffError, UsageError
 from artifactscan.export.events.scored_video import ScoredVideo, locate_events
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.outcomes import TRANSIENT
@@ -23,6 +23,7 @@ from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.store.layout import UNCHANGED_PREFIX, Store
 from artifactscan.store.run_records import RunRecord
 from artifactscan.store.stored_rows import iterate_frames, stored_events
+from artifactscan.store.table_files import TABLES, RunChangedError, check_tables
 
 FACTS = ("size_bytes", "width", "height", "fps", "duration_s", "frames_in_video")
 _COLUMNS = ["video_id", "uri", "outcome", *FACTS]
@@ -65,8 +66,7 @@ def choose_runs(given: GivenStore, spec: str | None) -> ScorerRuns:
         known = ", ".join(digest[:_SHOWN_DIGITS] for digest in matching or digests)
         raise UsageError(f"--spec {spec}: {how_many} with it in {store.root}; give one of {known}")
     records = tuple(record for record in committed if record.spec_digest == matching[0])
-    night = next((night for night in reversed(given.nights) if night.spec_digest == matching[0]), None)
-    if night is not None:
+    if (night := given.last_night(matching[0])) is not None:
         return ScorerRuns(store, records, dict(night.thresholds), EventSettings(**night.events))
     for record in records:
         if record.is_being_flagged:
@@ -75,6 +75,15 @@ def choose_runs(given: GivenStore, spec: str | None) -> ScorerRuns:
                 "scoring that does it, or give its command again"
             )
     return ScorerRuns(store, records)
+
+
+def check_whole(runs: ScorerRuns) -> None:
+    """UsageError for a run whose tables do not hold all its rows; CutOffError where another job changes it."""
+    tables = [table for table in TABLES if table != "events" or runs.thresholds is None]
+    try:
+        check_tables(runs.store, runs.records, tables)
+    except RunChangedError as error:
+        raise CutOffError(f"another job changes the store meanwhile ({error}); give the same command again") from error
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ and the files of the tool
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +91,18 @@ class TargetFolder:
             write_table(pa.table({"written": begun}, _BEGUN), self.path(BEGUN_NAME))
         storage.remove_tree(self.path(INDEX_NAME))
         return left
+
+    def remove_unfinished(self, names: Iterable[str]) -> None:
+        """Removes what a killed export has left unfinished in the folders of clips' files, to which only one writes.
+
+        Folders that are links lead elsewhere, and are left alone.
+        """
+        below = {str(parent) for name in names for parent in PurePosixPath(name).parents} - {"."}
+        for folder in () if storage.is_remote(self.root) else sorted(below):
+            path = Path(self.root, folder)
+            if path.is_dir() and path.resolve() == Path(self.root).resolve() / folder:
+                for file in storage.unfinished_files(str(path)):
+                    storage.remove_file(file)
 
     def end(self) -> None:
         """Forgets what `begin` noted: the index says it by now."""

@@ -6,7 +6,7 @@ from artifactscan import storage
 from artifactscan.audit.given_store import find_scoring_store
 from artifactscan.corpus.output_place import check_outside
 from artifactscan.export.events.print_export import print_export
-from artifactscan.export.events.read_videos import check_not_empty, choose_runs, find_videos
+from artifactscan.export.events.read_videos import check_not_empty, check_whole, choose_runs, find_videos
 from artifactscan.export.events.target_folder import ExportRecord, TargetFolder
 from artifactscan.export.events.write_files import write_files
 from artifactscan.export.settings import ExportSettings
@@ -19,20 +19,24 @@ def write_events(settings: ExportSettings, out: Console) -> None:
     """Writes the latest scores and events of each video of one spec, and prints what was written.
 
     The store is only read, and one video at a time is held in memory. UsageError before anything is written, for a
-    store without scores, an unknown spec, and an output that holds something else. Written again from the same scores
-    the files have the same bytes.
+    store without scores or that has lost some, an unknown spec, and an output that holds something else. Written again
+    from the same scores the files have the same bytes.
     """
     root, output = storage.normalise(settings.store), storage.normalise(settings.output)
     check_outside(settings.output, settings.store)
     with as_cut_off_errors("give the same command again"):
         runs = choose_runs(find_scoring_store(root, flag="STORE"), settings.spec)
+        check_whole(runs)
         videos = find_videos(runs)
         check_not_empty(videos)
         folder = TargetFolder(output, ExportRecord(to=settings.to, store=root, spec=runs.spec_digest))
         storage.check_writable(output)
         folder.check()
+        unfinished = storage.unfinished_files(output)  # listed before the lease, which writes such files itself
         with Lease(folder.lease, what="export") as lease:
             folder.check()  # another job may have written it since
+            for file in unfinished:  # nobody else writes here now: a killed export has left them
+                storage.remove_file(file)
             with activity("writing the events"):
                 written = write_files(settings.to, videos, folder, check=lease.check_if_due)
     print_export(settings.to, videos, written, output, out)

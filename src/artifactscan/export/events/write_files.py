@@ -51,10 +51,11 @@ def write_files(to: str, videos: StoredVideos, folder: TargetFolder, *, check: C
             _write_label_studio(stream, videos, folder, index)
         else:
             write, suffix = (_write_cvat, cvat.SUFFIX) if to == "cvat" else (_write_webvtt, webvtt.SUFFIX)
+            clip_files = {name for name in earlier if is_clip_file_name(name, suffix)}  # others may write their table
+            folder.remove_unfinished(clip_files.union(names.values()))
             now = write(((names[video.file], video) for video in stream), videos, folder, index)
-            for name in sorted(earlier - now):  # of clips that have no scores any more
-                if is_clip_file_name(name, suffix):  # others may write the table that names them
-                    storage.remove_file(folder.path(name))
+            for name in sorted(clip_files - now):  # of clips that have no scores any more
+                storage.remove_file(folder.path(name))
     folder.end()
     return written
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 from artifactscan.errors import UsageError
 from artifactscan.export.tables.library_errors import CONTINUES
 from artifactscan.schemas import STORED_EVENTS, STORED_FRAMES, STORED_VIDEOS
-from artifactscan.storage.parquet import parquet_files, read_batches
+from artifactscan.storage.parquet import cast_column, check_columns, parquet_files, read_batches
 from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.layout import Store
 from artifactscan.store.run_records import RunRecord, read_run_record
+from artifactscan.store.table_files import ALWAYS_WRITTEN, RunChangedError, check_rows, expected_rows
 
 _RUN = pa.field("run", pa.string(), nullable=False)
 EXPORTED: dict[str, pa.Schema] = {
@@ -25,15 +26,9 @@ EXPORTED: dict[str, pa.Schema] = {
 }
 """The tables that are exported: those of a store, and the run of each row."""
 
-_COUNTED = {"frames": "frames", "videos": "listed", "events": "events"}
-"""Table → the count in run.json that is its number of rows."""
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MARK_DIGITS = 15
 """Hex digits of a mark: 60 bits, a positive number for Delta Lake's 64-bit versions."""
-
-
-class RunChangedError(Exception):
-    """Another job changed a run while it was read."""
 
 
 @dataclass(frozen=True)
@@ -57,40 +52,36 @@ class StoredRun:
 
     def expected_rows(self, table: str) -> int | None:
         """The rows of a table by run.json; None for a record without that count."""
-        return self.record.counts.get(_COUNTED[table])
+        return expected_rows(self.record, table)
 
     def batches(self, table: str) -> Iterator[pa.RecordBatch]:
         """The rows of a table with the schema in EXPORTED.
 
         RunChangedError where another job changed them meanwhile; UsageError where they are not as many as run.json
-        says; OSError of the storage.
+        says, or a file is damaged or has not all columns that every version wrote; OSError of the storage.
         """
         folder, rows = getattr(self.store, table)(self.run), 0
         try:
             for file in parquet_files(folder):
                 for batch in read_batches(file):
+                    check_columns(file, batch.schema, ALWAYS_WRITTEN[table].names)
                     rows += batch.num_rows
-                    yield self._as_exported(batch, EXPORTED[table])
+                    yield self._as_exported(batch, EXPORTED[table], file)
         except FileNotFoundError as error:  # compacted or settled anew since the folder was listed
             raise RunChangedError(f"run {self.run}: {error}") from error
         if read_run_record(self.store.run_json(self.run)) != self.record:
             raise RunChangedError(f"run {self.run} was flagged anew")
-        expected = self.expected_rows(table)
-        if expected is not None and rows != expected:
-            raise UsageError(
-                f"{folder} has {rows:,} rows, and run.json says {expected:,}; restore it from a copy, or remove "
-                f"{self.store.run_json(self.run)} to have the run settled again"
-            )
+        check_rows(self.store, self.record, table, rows)
 
-    def _as_exported(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-        """``batch`` with the columns of ``schema``; those that earlier versions did not write are filled in."""
+    def _as_exported(self, batch: pa.RecordBatch, schema: pa.Schema, file: str) -> pa.RecordBatch:
+        """``batch`` of ``file`` with the columns of ``schema``; those that 0.1.0 did not write are filled in."""
         given = {"run": self.run, "spec": self.record.spec_digest, "checkpoint": self.record.checkpoint_name}
         columns = []
         for field in schema:
             if field.name != "run" and field.name in batch.schema.names:
-                columns.append(batch.column(field.name).cast(field.type))
+                columns.append(cast_column(file, batch.column(field.name), field))
             else:
-                columns.append(pa.repeat(pa.scalar(given.get(field.name), field.type), batch.num_rows))
+                columns.append(pa.repeat(pa.scalar(given[field.name], field.type), batch.num_rows))
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 

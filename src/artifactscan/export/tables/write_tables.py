@@ -8,7 +8,7 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.audit.formatting import counted
-from artifactscan.audit.given_store import find_scoring_store
+from artifactscan.audit.given_store import GivenStore, find_scoring_store
 from artifactscan.corpus.output_place import check_outside
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.export.settings import ExportSettings
@@ -16,13 +16,15 @@ from artifactscan.export.tables.delta_target import DeltaTarget
 from artifactscan.export.tables.duckdb_target import DuckDBTarget
 from artifactscan.export.tables.iceberg_target import IcebergTarget
 from artifactscan.export.tables.library_errors import CONTINUES
-from artifactscan.export.tables.stored_run import EXPORTED, RunChangedError, StoredRun, read_stored_runs
+from artifactscan.export.tables.stored_run import EXPORTED, StoredRun, read_stored_runs
 from artifactscan.export.tables.table_target import TableTarget
 from artifactscan.export.tables.write_views import write_views
 from artifactscan.export.target_place import check_not_in_store
 from artifactscan.messages.activity import activity
 from artifactscan.messages.text import printable
+from artifactscan.scoring.events import EventSettings
 from artifactscan.storage.storage_errors import as_cut_off_errors, describe
+from artifactscan.store.table_files import RunChangedError
 
 ROWS_PER_COMMIT = 500_000
 """Rows after which runs are committed: a commit takes a tenth of a second, however small it is."""
@@ -37,31 +39,36 @@ def write_tables(settings: ExportSettings, console: Console) -> None:
     is left out because its flags are being computed anew.
     """
     try:
-        store = find_scoring_store(storage.normalise(settings.store), flag="STORE").scores
+        given = find_scoring_store(storage.normalise(settings.store), flag="STORE")
     except OSError as error:
         raise UsageError(
             f"store {settings.store} cannot be read: {describe(error)}; give the same command again when it can be"
         ) from error
+    output = storage.normalise(settings.output)
     check_outside(settings.output, settings.store)
     with as_cut_off_errors(CONTINUES):
         unopened = None if settings.to == "views" else _make_target(settings)
         if settings.to != "duckdb":  # which writes a file, and says itself that it cannot
             storage.check_writable(settings.output)  # first, as it says what is wrong with a bucket
         check_not_in_store(settings.output)
-        stored = read_stored_runs(store)
+        stored = read_stored_runs(given.scores)
         if unopened is None:
-            for written in write_views(store.root, stored, storage.normalise(settings.output)):
-                console.print(Text(printable(f"views written to {written}")), soft_wrap=True)
+            said = [f"views written to {at}" for at in write_views(given.scores.root, stored, output)]
+            said[-1] += _describe_other_events(given, stored)
+            for line in said:
+                console.print(Text(printable(line)), soft_wrap=True)
             return
         with unopened as target:
             for attempt in range(1, TRIES + 1):
                 try:
-                    _bring_up_to_date(target, stored, console)
+                    said = _bring_up_to_date(target, stored) + _describe_other_events(given, stored)
+                    console.print(Text(printable(said)), soft_wrap=True)
+                    _check_none_waits(stored)
                     return
                 except RunChangedError as error:
                     if attempt == TRIES:
                         raise CutOffError(f"another job changes the store meanwhile ({error}); {CONTINUES}") from error
-                    stored = read_stored_runs(store)
+                    stored = read_stored_runs(given.scores)
 
 
 def _make_target(settings: ExportSettings) -> AbstractContextManager[TableTarget]:
@@ -72,7 +79,8 @@ def _make_target(settings: ExportSettings) -> AbstractContextManager[TableTarget
     return IcebergTarget(settings.output, settings.catalog, settings.namespace)
 
 
-def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun], console: Console) -> None:
+def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun]) -> str:
+    """Writes what the target lacks, and returns what is to be said of it."""
     present = {table: target.count_rows(table) for table in EXPORTED}
     known = set().union(*present.values())
     foreign = known - {run.run for run in stored}
@@ -107,7 +115,11 @@ def _bring_up_to_date(target: TableTarget, stored: Sequence[StoredRun], console:
     )
     if fewer_files:
         said += f"; small files were merged, {counted(fewer_files, 'file')} fewer"
-    console.print(Text(printable(said)), soft_wrap=True)
+    return said
+
+
+def _check_none_waits(stored: Sequence[StoredRun]) -> None:
+    """CutOffError where a run was left out."""
     if waiting := next((run for run in stored if run.record.is_being_flagged), None):
         raise CutOffError(
             f"run {waiting.run} is left out: its flags are being computed anew by `artifactscan score`, or that was "
@@ -128,6 +140,23 @@ def _describe_written(target: str, *, new: int, renewed: int, there: int, foreig
     if foreign:
         said += f", {foreign:,} {'is' if foreign == 1 else 'are'} there that the store does not have"
     return said
+
+
+def _describe_other_events(given: GivenStore, stored: Sequence[StoredRun]) -> str:
+    """A clause where the events of an audit's pages are others than those in the tables; else empty."""
+    differences: dict[str, None] = {}
+    for run in stored:
+        night, flags_by = given.last_night(run.record.spec_digest), run.record.flags_by
+        if night is None or flags_by is None:
+            continue
+        for label, threshold in night.thresholds.items():
+            if label in flags_by and flags_by[label] != threshold:
+                differences[f"{label} {flags_by[label]:g} and not {threshold:g}"] = None
+        if EventSettings(**night.events) != EventSettings():
+            differences["other settings of events"] = None
+    if not differences:
+        return ""
+    return f"; events and frames_over are by the scoring's thresholds, not by the audit's ({', '.join(differences)})"
 
 
 def _groups(runs: Sequence[StoredRun]) -> Iterator[list[StoredRun]]:
