@@ -324,14 +324,25 @@ def test_a_push_to_the_root_follows_one_to_a_folder(hub: HubServer, card: dict[s
     assert hub.repos["org/name"].files == before | FILES
 
 
-def test_other_files_beside_a_folder_of_ours_are_told_without_reading_more(hub: HubServer) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "shown", "read"),
+    [
+        ({"notes.txt": b"1", f"a/{README}": b"# theirs", f"z/{README}": b"# theirs"}, "notes.txt", []),
+        ({"a/x.bin": b"1", f"a/{README}": b"# theirs", f"b/{README}": b"# theirs"}, "a/README.md, a/x.bin", ["a"]),
+        ({"z/x.bin": b"1", f"z/{README}": b"# theirs"}, "z/README.md, z/x.bin", ["mine", "z"]),
+    ],
+    ids=["files", "a folder before", "a folder after"],
+)
+def test_other_files_beside_a_folder_of_ours_are_told_without_reading_more(
+    hub: HubServer, theirs: dict[str, bytes], shown: str, read: list[str]
+) -> None:
     ours = {f"mine/{name}": data for name, data in (FILES | {README: OUR_CARD}).items()}
-    theirs = {f"{number}/{README}": b"# theirs" for number in range(9)} | {"notes.txt": b"1"}
     hub.commit("org/name", ours | theirs)
     hub.requests.clear()
     said = refusal(lambda: push("hf://org/name", FILES, "model", message="m"))
-    assert said.startswith("hf://org/name holds something else (0/README.md, 1/README.md, 2/README.md, …), and a push")
-    assert not [request for request in hub.requests if README in request.key]
+    assert said.startswith(f"hf://org/name holds something else ({shown}), and a push")
+    cards = [request.key for request in hub.requests if request.key.endswith(README) and request.method == "GET"]
+    assert [key.split("/")[-2] for key in cards] == read
     assert hub.repos["org/name"].files == ours | theirs
 
 

@@ -1,8 +1,9 @@
 """Where an export may be written: into a folder that is empty, or that holds an earlier export for the same tool.
 
-One rule for all targets that are folders; files, which are views and databases, may lie beside what is no such export.
-What lies in a store, or in a table of Delta Lake or Iceberg, is refused as well: readers of a
-store take every file in its folders, and the clean-up of such a table removes files that none of its versions has.
+One rule for Delta, Iceberg and event exports, which have their folder for themselves. Views and databases are files,
+which may lie beside anything but such an export. What lies in a store, or in a table of Delta Lake or Iceberg, is
+refused as well: readers of a store take every file in its folders, and the clean-up of such a table removes files that
+none of its versions has.
 """
 
 import os
@@ -60,12 +61,12 @@ def check_folder(folder: str, own: str, *, begun: Collection[str] = ()) -> None:
 
 
 def check_beside(folder: str, *, output: str) -> None:
-    """UsageError for a folder that an export of events or of tables has for itself; ``output`` is to be a file in it.
+    """UsageError for a folder that a Delta, Iceberg or event export has for itself; ``output`` is to be a file in it.
 
     Views and databases may lie beside anything else, such as a person's own files. OSError of the storage.
     """
     try:
-        found = _with_own_folder(folder, names_in(folder))
+        found = _exports_but_views(folder, names_in(folder))
     except NotADirectoryError:  # writing will say it
         return
     if found:
@@ -82,7 +83,7 @@ def check_free_for_store(folder: str, *, flag: str = "--output") -> None:
         names = names_in(folder)
     except NotADirectoryError:  # writing will say it
         return
-    found = _with_own_folder(folder, names)
+    found = _exports_but_views(folder, names)
     if found and not {"runs", "nights"}.intersection(names):
         raise UsageError(f"{flag} {folder} holds {' and '.join(found)}; give the store a folder of its own")
 
@@ -164,8 +165,8 @@ def _earlier_exports(folder: str, names: Collection[str]) -> list[str]:
     return found
 
 
-def _with_own_folder(folder: str, names: Collection[str]) -> list[str]:
-    """The exports among them that have a folder for themselves: all but the views over a store."""
+def _exports_but_views(folder: str, names: Collection[str]) -> list[str]:
+    """The Delta, Iceberg and event exports that a folder with these ``names`` holds, which have it for themselves."""
     return [export for export in _earlier_exports(folder, names) if export != VIEWS_OVER_A_STORE]
 
 

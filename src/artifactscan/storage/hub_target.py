@@ -19,17 +19,17 @@ def check_target(uri: str, names: Sequence[str], read: Callable[[str], bytes], r
     """UsageError where a push would write over, or among, files of something else.
 
     ``names``: of all files at the place, which is a repository or a folder of one; ``read`` gives the content of one. A
-    card of metadata alone, as the hub makes it for a new repository with a licence, is nothing yet, and nor is a folder
+    card of metadata alone, as the hub makes it for a new repository with a licence, is nothing yet, nor is a folder
     below the place that was pushed to by itself.
     """
     there = sorted(name for name in names if name != _MADE_WITH_REPOSITORY)
     if not there or _is_ours("", there, read, recognised):
         return
-    others = _without_own_folders(there, read, recognised)
-    if not others or (others == [HUB_CARD_NAME] and not _parse_card(read(HUB_CARD_NAME))[1]):
+    foreign = _foreign_names(there, read, recognised)
+    if not foreign or (foreign == [HUB_CARD_NAME] and not _parse_card(read(HUB_CARD_NAME))[1]):
         return
     raise UsageError(
-        f"{uri} holds something else ({first_few(others)}), and a push would mix with it; give a repository of its "
+        f"{uri} holds something else ({first_few(foreign)}), and a push would mix with it; give a repository of its "
         f"own, or a folder of this one, such as {uri.rstrip('/')}/artifactscan"
     )
 
@@ -42,25 +42,22 @@ def _is_ours(start: str, there: Collection[str], read: Callable[[str], bytes], r
     return any(start + name in there and is_ours(read(start + name)) for name, is_ours in recognised.items())
 
 
-def _without_own_folders(there: Sequence[str], read: Callable[[str], bytes], recognised: Recognised) -> list[str]:
-    """The names of ``there`` that lie in no folder which artifactscan has written.
+def _foreign_names(there: Sequence[str], read: Callable[[str], bytes], recognised: Recognised) -> list[str]:
+    """The place's card, and the files in the first folder of somebody else's, which may be the place itself.
 
-    Nothing is read once the place holds something else: each file is a request.
+    Once one is found nothing more is read: each file is a request.
     """
     own: list[str] = []
-    others: list[str] = []
     for name in sorted(there, key=lambda name: ("/" in name, name)):  # those that lie in no folder first
-        if name.startswith(tuple(own)):
+        if name == HUB_CARD_NAME or name.startswith(tuple(own)):
             continue
         folders = [name[: place + 1] for place, sign in enumerate(name) if sign == "/"]
-        found = None
-        if not set(others) - {HUB_CARD_NAME}:
-            found = next((folder for folder in folders if _is_ours(folder, there, read, recognised)), None)
+        found = next((folder for folder in folders if _is_ours(folder, there, read, recognised)), None)
         if found is None:
-            others.append(name)
-        else:
-            own.append(found)
-    return sorted(others)
+            folder = name.rpartition("/")[0]
+            return [other for other in there if other == HUB_CARD_NAME or other.rpartition("/")[0] == folder]
+        own.append(found)
+    return [name for name in there if name == HUB_CARD_NAME]
 
 
 def _parse_card(data: bytes) -> tuple[Sequence[str], bool]:
