@@ -1,5 +1,6 @@
 """An export takes an empty folder, or its own earlier export; whatever else is there is named, refused and kept."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,11 @@ def fill(folder: Path, held: str, store: Store) -> None:
         (folder / "mine.txt").write_text("mine")
     else:
         assert export_job([store.root, "--to", held, "--output", str(folder)]) == 0
+
+
+def times_of_folders(root: str) -> dict[str, int]:
+    """When a file was last made or removed in each folder, in ns."""
+    return {folder: Path(folder).stat().st_mtime_ns for folder, _, _ in os.walk(root)}
 
 
 # What events of another tool are refused with is shown in test_write_events.py.
@@ -123,12 +129,13 @@ def test_nothing_is_written_into_another_store(
     other = Store(str(tmp_path / "other"))
     write_nights(other, 1, first=3)
     output = str(Path(other.root, place))
-    before = tree_bytes(tmp_path)
+    before, changed = tree_bytes(tmp_path), times_of_folders(other.root)
     where = f"lies in {other.root}, which is a scoring store" if place else "is a scoring store"
     assert refused_export([store.root, "--to", to, "--output", output], capsys) == (
         f"--output {output} {where}; give a place outside it"
     )
     assert tree_bytes(tmp_path) == before
+    assert times_of_folders(other.root) == changed, "no file was made there, not even for a moment"
 
 
 @pytest.mark.parametrize("to", TARGETS)

@@ -17,6 +17,7 @@ from artifactscan.audit.given_store import describe_store
 from artifactscan.errors import UsageError
 from artifactscan.messages.text import first_few, printable
 from artifactscan.storage.lease import LEASE_NAME
+from artifactscan.storage.storage_errors import describe
 
 RECORD_NAME = "export.json"
 """Says what an export of events is of."""
@@ -40,8 +41,11 @@ _TABLES = ("frames", "videos", "events")
 def check_not_in_store(path: str, *, flag: str = "--output") -> None:
     """UsageError for a file or folder that is a store or a Delta or Iceberg table, or lies in one, links followed.
 
-    OSError where an object storage cannot be read.
+    Also for a bucket that does not exist, or an object storage that does not answer. Nothing is written. OSError where
+    an object storage cannot be read further on.
     """
+    if storage.is_remote(path):
+        _check_listable(storage.normalise(path))
     for folder in _upwards(path):
         if what := _closed_to_others(folder):
             place = f"is {what}" if folder == _real(path) else f"lies in {folder}, which is {what}"
@@ -104,6 +108,16 @@ def holds_something_else(folder: str, names: Sequence[str]) -> UsageError:
 def is_iceberg_metadata(name: str) -> bool:
     """Whether a file of this name in an Iceberg table's metadata folder is a version of the table."""
     return _ICEBERG_METADATA_NAME.fullmatch(name) is not None
+
+
+def _check_listable(uri: str) -> None:
+    """UsageError where nothing can be listed below ``uri``, unless for want of the right: one to write may be there."""
+    try:
+        storage.check_listable(uri)
+    except PermissionError:
+        pass
+    except OSError as error:
+        raise UsageError(f"output {uri} cannot be written: {describe(error, uri)}") from None
 
 
 def _upwards(path: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ from artifactscan import storage
 from artifactscan.annotation.video_index import INDEX_NAME, VIDEO_INDEX
 from artifactscan.errors import UsageError
 from artifactscan.export.events.scored_video import ScoredVideo
-from artifactscan.export.target_place import RECORD_NAME, check_not_in_store, holds_something_else, names_in
+from artifactscan.export.target_place import RECORD_NAME, holds_something_else, names_in
 from artifactscan.messages.text import printable
 from artifactscan.storage.lease import LEASE_NAME
 from artifactscan.storage.parquet import DamagedTableError, read_batches, write_table
@@ -58,9 +58,8 @@ class TargetFolder:
     def check(self) -> None:
         """UsageError where the folder holds anything but an earlier export of the same, or the start of one.
 
-        So it is where the folder lies in a store. OSError of the storage.
+        OSError of the storage.
         """
-        check_not_in_store(self.root)
         names = names_in(self.root)
         if not names:
             return

@@ -10,6 +10,7 @@ from artifactscan.export.events.read_videos import check_not_empty, check_whole,
 from artifactscan.export.events.target_folder import ExportRecord, TargetFolder
 from artifactscan.export.events.write_files import write_files
 from artifactscan.export.settings import ExportSettings
+from artifactscan.export.target_place import check_not_in_store
 from artifactscan.messages.activity import activity
 from artifactscan.storage.lease import Lease
 from artifactscan.storage.storage_errors import as_cut_off_errors
@@ -30,6 +31,7 @@ def write_events(settings: ExportSettings, out: Console) -> None:
         videos = find_videos(runs)
         check_not_empty(videos)
         folder = TargetFolder(output, ExportRecord(to=settings.to, store=root, spec=runs.spec_digest))
+        check_not_in_store(settings.output)  # first: to see whether it can be written a file is written
         storage.check_writable(output)
         folder.check()
         unfinished = storage.unfinished_files(output)  # listed before the lease, which writes such files itself

@@ -47,18 +47,18 @@ def write_tables(settings: ExportSettings, console: Console) -> None:
     output = storage.normalise(settings.output)
     check_outside(settings.output, settings.store)
     with as_cut_off_errors(CONTINUES):
-        unopened = None if settings.to == "views" else _make_target(settings)
+        target_or_none = None if settings.to == "views" else _make_target(settings)
+        check_not_in_store(settings.output)  # first: to see whether it can be written a file is written
         if settings.to != "duckdb":  # which writes a file, and says itself that it cannot
-            storage.check_writable(settings.output)  # first, as it says what is wrong with a bucket
-        check_not_in_store(settings.output)
+            storage.check_writable(settings.output)
         stored = read_stored_runs(given.scores)
-        if unopened is None:
+        if target_or_none is None:
             said = [f"views written to {at}" for at in write_views(given.scores.root, stored, output)]
             said[-1] += _describe_other_events(given, stored)
             for line in said:
                 console.print(Text(printable(line)), soft_wrap=True)
             return
-        with unopened as target:
+        with target_or_none as target:
             for attempt in range(1, TRIES + 1):
                 try:
                     said = _bring_up_to_date(target, stored) + _describe_other_events(given, stored)
