@@ -76,4 +76,4 @@ def test_of_a_long_history_the_last_nights_are_sent_and_older_ones_renewed(tmp_p
         nights.append(replace(report.night, night=name, tables=tables))
     runs = tracked_nights(store, nights)[1]
     assert [run.id for run in runs] == [night.night for night in nights]
-    assert [run.id for run in runs if not run.only_renewed] == [night.night for night in nights[2:]]
+    assert [run.id for run in runs if not run.only_if_there] == [night.night for night in nights[2:]]

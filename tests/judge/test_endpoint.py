@@ -177,7 +177,11 @@ def test_an_endpoint_that_is_not_there() -> None:
     [
         ("localhost:8000/v1", "is not a URL"),
         ("ftp://host/v1", "is not a URL"),
+        ("ftp://host/\x1b[31mred", r"^--endpoint ftp://host/\\x1b\[31mred is not a URL"),
+        (f"ftp://{200 * 'h'}", "^--endpoint ftp://h{43}…h{50} is not a URL"),
         ("http://[::1", "is not a URL"),
+        ("http://ho st/v1", "is not a URL"),
+        ("http://me:'secret @host/v1", "^--endpoint http://…@host/v1 is not a URL"),
         ("http://me:secret@host:99999/v1", "is not a URL"),
         ("http://host:port/v1", "is not a URL"),
         ("http://me:secret@host/v1", "has more than a host and a path"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from artifactscan.messages.web_address import is_visible_ascii, is_web_address, origin
+from artifactscan.messages.web_address import is_visible_ascii, is_web_address, origin, refused_address
 
 
 @pytest.mark.parametrize("url", ["https://h/a?b#c", "http://127.0.0.1:80", "http://[::1]:5000/x", "HTTP://user:x@host"])
@@ -24,6 +24,15 @@ def test_web_addresses(url: str) -> None:
         "http://h:port",
         f"http://{64 * 'h'}",
         "h/a",
+        "http://ho st",
+        "http://h/a b",
+        "http://h\n",
+        "\nhttp://h",
+        " http://h",
+        "http://h/\x1b",
+        "http://h/\x00",
+        "http://m\N{LATIN SMALL LETTER U WITH DIAERESIS}nchen.example",
+        "http://\N{FULLWIDTH DIGIT ONE}.0.0.1",
         "",
     ],
 )
@@ -47,3 +56,19 @@ def test_what_can_stand_in_a_link_as_it_is(url: str, visible: bool) -> None:
 )
 def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
     assert origin(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ftp://h/\x1b[31m", "ftp://h/\\x1b[31m"),
+        ("http://me:sec ret@h", "http://…@h"),
+        ("http://me:'secret'@h\n", "http://…@h\\n"),
+        ("me:se cret@h", "…@h"),
+        ("me:sec://ret@h", "…@h"),
+        ("http://h:0/?token=secret", "http://h:0/?token=…"),
+        ("http://" + 200 * "h", "http://" + 42 * "h" + "…" + 50 * "h"),
+    ],
+)
+def test_what_is_no_address_is_shown_without_secrets(url: str, shown: str) -> None:
+    assert refused_address(url) == shown

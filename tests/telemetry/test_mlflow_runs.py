@@ -92,6 +92,7 @@ def test_the_client_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://[::1", "http://[::1"),
         ("https://me:secret@mlflow:99999/x", "https://…@mlflow:99999/x"),
         ("http://", "http://"),
+        ("http://me:sec ret@ml flow:5000", "http://…@ml flow:5000"),
         ("foo://mlflow:5000", "foo://mlflow:5000"),
         ("mlflow:5000", "mlflow:5000"),
     ],
@@ -325,14 +326,14 @@ def test_the_earlier_values_stay_until_the_new_ones_are_there(stub: StubServer) 
 
 def test_a_run_that_is_renewed_only_is_not_begun(stub: StubServer) -> None:
     assert log(night("one", revision="a")) == []
-    renewed = [night(name, revision="b", only_renewed=True) for name in ("one", "never logged")]
+    renewed = [night(name, revision="b", only_if_there=True) for name in ("one", "never logged")]
     for _ in range(2):
         assert log(*renewed) == []
     assert [(run.name, run.tags["artifactscan.revision"]) for run in stub.runs] == [("audit one", "b")]
 
 
 def test_a_long_history_is_looked_for_by_one_request(stub: StubServer) -> None:
-    older = [night(f"{number}", only_renewed=True) for number in range(500)]
+    older = [night(f"{number}", only_if_there=True) for number in range(500)]
     assert log(*older, night("last")) == []
     assert (stub.requests.count("search"), [run.name for run in stub.runs]) == (1, ["audit last"])
     stub.requests.clear()

@@ -38,7 +38,7 @@ _TITLES = {
 
 def check_webhook(url: str) -> None:
     """UsageError, without the secret in ``url``, where it cannot be posted to."""
-    if not is_web_address(url) or not is_visible_ascii(url):
+    if not is_web_address(url):
         raise UsageError(
             "--webhook (or ARTIFACTSCAN_WEBHOOK) is not an http:// or https:// URL without spaces; "
             "give one such as Slack's https://hooks.slack.com/services/…"

@@ -8,7 +8,7 @@ from artifactscan.audit.send_mail import check_address
 from artifactscan.errors import UsageError
 from artifactscan.judge.endpoint import check_endpoint_url
 from artifactscan.messages.text import printable
-from artifactscan.messages.web_address import is_visible_ascii, is_web_address
+from artifactscan.messages.web_address import is_web_address
 from artifactscan.scoring.settings import SharedScoringSettings
 
 SECRETS = frozenset({"webhook", "smtp", "mail_to", "mail_from"})
@@ -111,7 +111,7 @@ class AuditSettings(SharedScoringSettings, PageSettings):
             check_address(self.mail_from, "--mail-from")
         if (self.mail_from or self.smtp) and not self.mail_to:
             raise UsageError("--mail-from and --smtp send no mail by themselves; say with --mail-to who gets it")
-        if self.page_url and not (is_web_address(self.page_url) and is_visible_ascii(self.page_url)):
+        if self.page_url and not is_web_address(self.page_url):
             raise UsageError(
                 f"--page-url {printable(self.page_url, 100)!r} is not an http:// or https:// address without spaces; "
                 "give one such as https://audits.example.com/nightly"

@@ -19,20 +19,20 @@ MOST_NIGHTS = 30
 def tracked_nights(store: AuditStore, nights: Sequence[Night]) -> tuple[str, list[TrackedRun]]:
     """What identifies the audit, and a run for each of its ``nights``.
 
-    Those before the last MOST_NIGHTS are only renewed. A night that is judged again has other tables, and so another
-    revision.
+    Those before the last MOST_NIGHTS are only sent where the server has them with other values. A night that is judged
+    again has other tables, and so another revision.
     """
     older = len(nights) - MOST_NIGHTS
-    runs = [_run_of(store, night, only_renewed=position < older) for position, night in enumerate(nights)]
+    runs = [_run_of(store, night, only_if_there=position < older) for position, night in enumerate(nights)]
     return digest([store.root]), runs
 
 
-def _run_of(store: AuditStore, night: Night, *, only_renewed: bool) -> TrackedRun:
+def _run_of(store: AuditStore, night: Night, *, only_if_there: bool) -> TrackedRun:
     verdict, checkpoint = night.verdict, night.checkpoint
     return TrackedRun(
         id=night.night,
         revision=night.tables,
-        only_renewed=only_renewed,
+        only_if_there=only_if_there,
         name=f"audit {night.night}",
         read_values=partial(_read_values, store, night),
         params={**night.settings, **{f"threshold.{label}": value for label, value in night.thresholds.items()}},

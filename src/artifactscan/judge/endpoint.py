@@ -18,8 +18,8 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from artifactscan.cli.exit_codes import unknown_name
 from artifactscan.errors import UsageError
-from artifactscan.messages.text import printable, without_credentials
-from artifactscan.messages.web_address import is_web_address
+from artifactscan.messages.text import printable
+from artifactscan.messages.web_address import is_web_address, refused_address
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 """Environment variable with the endpoint's key, unless another one is named."""
@@ -81,7 +81,7 @@ def check_endpoint_url(url: str) -> str:
     """The base URL without a slash at the end; UsageError for one that cannot be used."""
     if not is_web_address(url):
         raise UsageError(
-            f"--endpoint {without_credentials(url)} is not a URL; give the base URL of the API, "
+            f"--endpoint {refused_address(url)} is not a URL; give the base URL of the API, "
             "http://127.0.0.1:8000/v1 say"
         )
     parts = urlsplit(url)

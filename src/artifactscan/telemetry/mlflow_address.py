@@ -5,12 +5,13 @@ from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
 from artifactscan.errors import UsageError
-from artifactscan.messages.text import printable, without_credentials
-from artifactscan.messages.web_address import is_web_address, origin
+from artifactscan.messages.text import printable
+from artifactscan.messages.web_address import is_web_address, origin, refused_address
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _WEB = ("http", "https")
-_OTHERS = ("file", "databricks", "uc")
+_OWN_SCHEMES = ("file", "databricks", "uc")
+"""Others that MLflow's client takes: a folder, Databricks, a Unity Catalog."""
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 """A driver may follow, as in mysql+pymysql://."""
 _PLUGINS = "mlflow.tracking_store"
@@ -30,17 +31,19 @@ def server_name() -> str:
 def check_tracking_uri() -> None:
     """UsageError, without what may be a password, where MLflow's client would refuse the address unasked."""
     uri = tracking_uri()
+    if not _is_usable(uri):
+        raise UsageError(
+            f"{URI_VARIABLE} is {refused_address(uri)!r}, which is no address of a server; set it "
+            "to one such as http://mlflow:5000"
+        )
+
+
+def _is_usable(uri: str) -> bool:
     try:
         scheme = urlsplit(uri).scheme
     except ValueError:
-        scheme = _WEB[0]
+        return False
     if scheme in _WEB:
-        usable = is_web_address(uri)
-    else:
-        known = {"", *_OTHERS, *_DATABASES, *entry_points(group=_PLUGINS).names}
-        usable = scheme in known or scheme.partition("+")[0] in _DATABASES
-    if not usable:
-        raise UsageError(
-            f"{URI_VARIABLE} is {printable(without_credentials(uri), 100)!r}, which is no address of a server; set it "
-            "to one such as http://mlflow:5000"
-        )
+        return is_web_address(uri)
+    known = {"", *_OWN_SCHEMES, *_DATABASES, *entry_points(group=_PLUGINS).names}
+    return scheme in known or scheme.partition("+")[0] in _DATABASES

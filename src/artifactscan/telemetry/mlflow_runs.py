@@ -72,7 +72,7 @@ class TrackedRun:
     """By which it is found again among those of its source."""
     revision: str = ""
     """Of its values: a run that MLflow has by this id and with another revision is replaced."""
-    only_renewed: bool = False
+    only_if_there: bool = False
     """Whether a run that MLflow does not have by this id is left out."""
     name: str
     read_values: Callable[[], RunValues]
@@ -187,7 +187,7 @@ class _Target:
 
     def lacks(self, run: TrackedRun) -> bool:
         """Whether it is to get the run: it does not hold it, finished, with these values."""
-        if run.only_renewed and run.id not in self.known:
+        if run.only_if_there and run.id not in self.known:
             return False
         return not any(one.info.status == "FINISHED" for one in self._same(run))
 

@@ -2,8 +2,8 @@
 
 import os
 
-from artifactscan.messages.text import printable, without_credentials
-from artifactscan.messages.web_address import is_web_address
+from artifactscan.messages.text import printable
+from artifactscan.messages.web_address import is_web_address, refused_address
 
 _ENDPOINT, _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _PROTOCOL, _TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
@@ -31,7 +31,7 @@ def unusable_address() -> str | None:
     name, url = collector()
     if is_web_address(url):
         return None
-    given = printable(without_credentials(_variable(name)), 100)
+    given = refused_address(_variable(name))
     return f"{given} is no http:// or https:// address; set {name} to one such as http://127.0.0.1:4318"
 
 

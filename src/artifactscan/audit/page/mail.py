@@ -9,7 +9,7 @@ from artifactscan.audit.formatting import NAME_CHARS
 from artifactscan.audit.night import EXIT_FAIL, EXIT_PASS, EXIT_SCORER_MOVED
 from artifactscan.audit.page.environment import environment
 from artifactscan.messages.text import printable
-from artifactscan.messages.web_address import is_visible_ascii, is_web_address
+from artifactscan.messages.web_address import is_web_address
 
 MAX_REASONS = 5
 """Most reasons below the sentence; the page has all of them."""
@@ -90,4 +90,4 @@ def _token(text: str) -> str:
 
 def _link_or_none(url: str | None) -> str | None:
     """``url`` where it can be followed from a mail, else None."""
-    return url if url is not None and is_web_address(url) and is_visible_ascii(url) else None
+    return url if url is not None and is_web_address(url) else None
