@@ -59,6 +59,7 @@ def test_channels_come_from_flags_and_environment(monkeypatch: pytest.MonkeyPatc
         ({"page_url": "https://h:99999"}, "--page-url 'https://h:99999' is not an http:// or https:// address"),
         ({"page_url": "https://[::1"}, r"--page-url 'https://\[::1' is not an http:// or https:// address"),
         ({"page_url": "https://h/a b"}, "is not an http:// or https:// address without spaces"),
+        ({"page_url": "https://me:sec ret@h"}, "--page-url 'https://…@h' is not an http:// or https:// address"),
     ],
 )
 def test_wrong_usage(changes: dict[str, Any], said: str) -> None:

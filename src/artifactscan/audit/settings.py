@@ -7,8 +7,7 @@ import tyro
 from artifactscan.audit.send_mail import check_address
 from artifactscan.errors import UsageError
 from artifactscan.judge.endpoint import check_endpoint_url
-from artifactscan.messages.text import printable
-from artifactscan.messages.web_address import is_web_address
+from artifactscan.messages.web_address import is_web_address, refused_address
 from artifactscan.scoring.settings import SharedScoringSettings
 
 SECRETS = frozenset({"webhook", "smtp", "mail_to", "mail_from"})
@@ -113,7 +112,7 @@ class AuditSettings(SharedScoringSettings, PageSettings):
             raise UsageError("--mail-from and --smtp send no mail by themselves; say with --mail-to who gets it")
         if self.page_url and not is_web_address(self.page_url):
             raise UsageError(
-                f"--page-url {printable(self.page_url, 100)!r} is not an http:// or https:// address without spaces; "
+                f"--page-url {refused_address(self.page_url)!r} is not an http:// or https:// address without spaces; "
                 "give one such as https://audits.example.com/nightly"
             )
         if not 4 <= self.canary_clips <= 1000:
