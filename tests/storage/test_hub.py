@@ -269,6 +269,11 @@ def test_an_endpoint_with_which_the_client_cannot_be_imported(monkeypatch: pytes
         )
 
 
+def test_a_password_in_an_endpoint_that_is_no_address_is_not_shown(hub: HubServer) -> None:
+    with hub_env({"HF_ENDPOINT": "http://me:sec ret@hub"}):
+        assert " HF_ENDPOINT is 'http://…@hub', which is no address" in refusal(lambda: pin("hf://org/name"))
+
+
 def test_an_endpoint_that_is_no_address_is_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(hub_access, "check_target", lambda *_: asked.append("target"))

@@ -4,9 +4,7 @@ import os
 from urllib.parse import urlsplit
 
 from artifactscan.errors import UsageError
-from artifactscan.messages.text import printable, without_credentials
-
-_MAX_CHARS = 200
+from artifactscan.messages.web_address import refused_address
 
 
 def check_importable(what: str = "") -> None:
@@ -24,6 +22,6 @@ def check_importable(what: str = "") -> None:
 def wrong_endpoint(endpoint: str) -> str:
     """That ``endpoint`` is no address, and the way out; without the user and password in it."""
     return (
-        f"HF_ENDPOINT is '{printable(without_credentials(endpoint), _MAX_CHARS)}', which is no address of a hub; set "
+        f"HF_ENDPOINT is '{refused_address(endpoint)}', which is no address of a hub; set "
         "it to one like https://huggingface.co, or unset it"
     )
