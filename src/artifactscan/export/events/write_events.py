@@ -3,12 +3,12 @@
 from rich.console import Console
 
 from artifactscan import storage
-from artifactscan.audit.given_store import find_scoring_store
 from artifactscan.corpus.output_place import check_outside
 from artifactscan.export.events.print_export import print_export
 from artifactscan.export.events.read_videos import check_not_empty, check_whole, choose_runs, find_videos
 from artifactscan.export.events.target_folder import ExportRecord, TargetFolder
 from artifactscan.export.events.write_files import write_files
+from artifactscan.export.given_store import read_given_store
 from artifactscan.export.settings import ExportSettings
 from artifactscan.export.target_place import check_not_in_store
 from artifactscan.messages.activity import activity
@@ -24,9 +24,10 @@ def write_events(settings: ExportSettings, out: Console) -> None:
     from the same scores the files have the same bytes.
     """
     root, output = storage.normalise(settings.store), storage.normalise(settings.output)
+    given = read_given_store(settings.store)
     check_outside(settings.output, settings.store)
     with as_cut_off_errors("give the same command again"):
-        runs = choose_runs(find_scoring_store(root, flag="STORE"), settings.spec)
+        runs = choose_runs(given, settings.spec)
         check_whole(runs)
         videos = find_videos(runs)
         check_not_empty(videos)

@@ -8,9 +8,10 @@ from rich.text import Text
 
 from artifactscan import storage
 from artifactscan.audit.formatting import counted
-from artifactscan.audit.given_store import GivenStore, find_scoring_store
+from artifactscan.audit.given_store import GivenStore
 from artifactscan.corpus.output_place import check_outside
 from artifactscan.errors import CutOffError, UsageError
+from artifactscan.export.given_store import read_given_store
 from artifactscan.export.settings import ExportSettings
 from artifactscan.export.tables.delta_target import DeltaTarget
 from artifactscan.export.tables.duckdb_target import DuckDBTarget
@@ -23,7 +24,7 @@ from artifactscan.export.target_place import check_not_in_store
 from artifactscan.messages.activity import activity
 from artifactscan.messages.text import printable
 from artifactscan.scoring.events import EventSettings
-from artifactscan.storage.storage_errors import as_cut_off_errors, describe
+from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.table_files import RunChangedError
 
 ROWS_PER_COMMIT = 500_000
@@ -38,12 +39,7 @@ def write_tables(settings: ExportSettings, console: Console) -> None:
     UsageError for a store or a target that cannot be used; CutOffError where reading or writing failed, or where a run
     is left out because its flags are being computed anew.
     """
-    try:
-        given = find_scoring_store(storage.normalise(settings.store), flag="STORE")
-    except OSError as error:
-        raise UsageError(
-            f"store {settings.store} cannot be read: {describe(error)}; give the same command again when it can be"
-        ) from error
+    given = read_given_store(settings.store)
     output = storage.normalise(settings.output)
     check_outside(settings.output, settings.store)
     with as_cut_off_errors(CONTINUES):
