@@ -25,6 +25,7 @@ from parts import (
 from artifactscan.errors import LedgerError, UsageError
 from artifactscan.labels import SCORE_COLUMNS
 from artifactscan.schemas import STORED_EVENTS, STORED_FRAMES, STORED_VIDEOS
+from artifactscan.scoring import settle
 from artifactscan.storage.parquet import parquet_files, read_table
 from artifactscan.store.layout import Store
 
@@ -182,6 +183,18 @@ def test_a_part_whose_scores_alone_are_damaged_is_named_and_can_be_removed(store
         settle_run(store, RUN)
     Path(damaged).unlink()
     assert open_work(store, RUN)["uri"].to_pylist() == ["/b"]
+
+
+def test_memory_that_runs_out_is_no_damage_of_a_part(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_manifest(store, RUN, [manifest_row("/a")])
+    write_part(store, RUN, "one", attempt("/a", [2]))
+
+    def run_out(*_: object) -> None:
+        raise pa.ArrowMemoryError("realloc of size 2147483648 failed")
+
+    monkeypatch.setattr(settle, "open_plain", run_out)
+    with pytest.raises(MemoryError, match="realloc"):
+        settle_run(store, RUN)
 
 
 def test_settling_twice_gives_the_same_tables(store: Store) -> None:

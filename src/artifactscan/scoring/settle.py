@@ -18,7 +18,7 @@ from artifactscan.scoring.events import find_events
 from artifactscan.scoring.flags import count_flags
 from artifactscan.scoring.plan import without_frames
 from artifactscan.storage.concurrent import map_in_order
-from artifactscan.storage.parquet import arrow_reason, open_plain, read_table, write_table
+from artifactscan.storage.parquet import arrow_reason, open_plain, read_table, says_damage, write_table
 from artifactscan.store.layout import UNCHANGED_PREFIX, Store
 
 FRAMES_PER_FILE = 200_000
@@ -179,6 +179,8 @@ def _read_part(part: str) -> pa.Table:
     try:
         table = open_plain(pa.BufferReader(data)).read(PARTS.names)
     except (pa.ArrowException, OSError) as error:
+        if not says_damage(error, part):
+            raise
         raise UsageError(
             f"part {part} is damaged ({arrow_reason(error)}); restore it from a copy, or remove it to have its videos "
             "done again by the same command"

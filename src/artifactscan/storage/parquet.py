@@ -137,13 +137,13 @@ def _as_damaged(uri: str, path: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        if not _says_damage(error, path):
+        if not says_damage(error, path):
             raise
         reason = arrow_reason(error)
         raise DamagedTableError(f"table {uri} is damaged or cut off ({reason}); restore it from a copy") from error
 
 
-def _says_damage(error: Exception, path: str) -> bool:
+def says_damage(error: Exception, path: str) -> bool:
     """Whether Arrow could not make sense of what it read, rather than the storage failed or memory ran out.
 
     Of a page that cannot be decompressed or decoded Arrow says so by a plain OSError. One of the system has a number,
