@@ -16,6 +16,7 @@ from artifactscan.storage import arrow_files
 from artifactscan.storage.parquet import (
     DamagedTableError,
     arrow_reason,
+    cast_column,
     open_plain,
     read_batches,
     read_footer,
@@ -147,3 +148,14 @@ def test_write_part(tmp_path: Path) -> None:
     written = sorted((tmp_path / "parts").iterdir())
     assert len(written) == 2, "a part of its own each time, and none for nothing"
     assert all(read_table(str(part)).equals(rows) for part in written)
+
+
+def test_memory_that_runs_out_while_a_column_is_cast_is_no_damage() -> None:
+    class Large:
+        type = pa.string()
+
+        def cast(self, _: pa.DataType) -> pa.Array:
+            raise pa.ArrowMemoryError("realloc of size 2147483648 failed")
+
+    with pytest.raises(MemoryError, match="realloc"):
+        cast_column("/table.parquet", Large(), pa.field("uri", pa.string()))  # type: ignore[arg-type]

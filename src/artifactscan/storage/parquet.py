@@ -20,10 +20,20 @@ from artifactscan.errors import UsageError
 class DamagedTableError(UsageError, pa.ArrowInvalid):
     """A file that should be a table of ours and cannot be read as one."""
 
+    reason: str
+    """What is wrong with it, without the name of the file."""
+
+
+def damaged_table(uri: str, reason: str, way_out: str = "restore it from a copy") -> DamagedTableError:
+    """The error for the Parquet file at ``uri``."""
+    error = DamagedTableError(f"table {uri} is damaged or cut off ({reason}); {way_out}")
+    error.reason = reason
+    return error
+
 
 def arrow_reason(error: Exception) -> str:
     """What Arrow said, in one line, without the name of the file that `read_table` adds."""
-    return " ".join(str(error.__cause__ if isinstance(error, DamagedTableError) else error).split())
+    return error.reason if isinstance(error, DamagedTableError) else " ".join(str(error).split())
 
 
 def open_plain(source: Any, **options: Any) -> pq.ParquetFile:
@@ -90,7 +100,8 @@ def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
     filesystem, path = storage.filesystem(uri)
     with _as_damaged(uri, path):
         file = open_plain(path, filesystem=filesystem, pre_buffer=True)
-        _check_columns(file.schema_arrow, columns or ())
+    check_columns(uri, file.schema_arrow, columns or ())
+    with _as_damaged(uri, path):
         return file.read(columns=columns)
 
 
@@ -99,7 +110,8 @@ def read_batches(uri: str, columns: list[str] | None = None) -> Iterator[pa.Reco
     filesystem, path = storage.filesystem(uri)
     with _as_damaged(uri, path):
         file = open_plain(path, filesystem=filesystem, pre_buffer=True)
-        _check_columns(file.schema_arrow, columns or ())
+    check_columns(uri, file.schema_arrow, columns or ())
+    with _as_damaged(uri, path):
         batches = file.iter_batches(columns=columns)
     while True:
         with _as_damaged(uri, path):
@@ -110,25 +122,21 @@ def read_batches(uri: str, columns: list[str] | None = None) -> Iterator[pa.Reco
 
 
 def check_columns(uri: str, schema: pa.Schema, columns: Iterable[str]) -> None:
-    """DamagedTableError where a Parquet file of this schema has not all of ``columns``."""
-    with _as_damaged(uri, uri):
-        _check_columns(schema, columns)
-
-
-def _check_columns(schema: pa.Schema, columns: Iterable[str]) -> None:
-    """ArrowInvalid for a missing column, which pyarrow would leave out without a word."""
+    """DamagedTableError where a Parquet file of this schema lacks one of ``columns``: pyarrow would leave it out."""
     for name in columns:
         if name not in schema.names:
-            raise pa.ArrowInvalid(f"it has no column {name}")
+            raise damaged_table(uri, f"it has no column {name}")
 
 
 def cast_column(uri: str, column: pa.Array, field: pa.Field) -> pa.Array:
     """A column of a Parquet file in the type of ``field``; DamagedTableError for values that are of another type."""
-    with _as_damaged(uri, uri):
-        try:
-            return column.cast(field.type)
-        except pa.ArrowException as error:
-            raise pa.ArrowInvalid(f"its column {field.name} is {column.type}, not {field.type}: {error}") from error
+    try:
+        return column.cast(field.type)
+    except pa.ArrowException as error:
+        if not says_damage(error, uri):
+            raise
+        reason = f"its column {field.name} is {column.type}, not {field.type}: {arrow_reason(error)}"
+        raise damaged_table(uri, reason) from error
 
 
 @contextmanager
@@ -139,8 +147,7 @@ def _as_damaged(uri: str, path: str) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if not says_damage(error, path):
             raise
-        reason = arrow_reason(error)
-        raise DamagedTableError(f"table {uri} is damaged or cut off ({reason}); restore it from a copy") from error
+        raise damaged_table(uri, arrow_reason(error)) from error
 
 
 def says_damage(error: Exception, path: str) -> bool:
