@@ -35,9 +35,11 @@ from artifactscan import storage
 from artifactscan.errors import LedgerError, UsageError
 from artifactscan.storage.concurrent import map_in_order
 from artifactscan.storage.folder_exchange import ExchangeUnsupportedError, exchange_folders
+from artifactscan.storage.groups import in_groups
 from artifactscan.storage.object_storage import storage_of
 from artifactscan.storage.parquet import (
     DamagedTableError,
+    damaged_table,
     open_plain,
     parquet_bytes,
     parquet_files,
@@ -131,17 +133,14 @@ def _count_files(store: Store, run: str) -> int:
 def _merge_parts(store: Store, run: str) -> None:
     """Merges the parts of a run; one that cannot be read, because writing it was cut off, stays as it is."""
     parts = _without_merged_sources(parquet_files(store.parts(run)))
-    waiting: list[tuple[str, pa.Table]] = []
-    frames = 0
-    for part, table in zip(parts, map_in_order(_read_unless_cut_off, parts), strict=True):
-        if table is None:
-            continue
-        waiting.append((part, table))
-        frames += pc.sum(pc.list_value_length(table["frames"])).as_py() or 0
-        if frames >= FRAMES_PER_PART:
-            _write_merged(store.parts(run), waiting)
-            waiting, frames = [], 0
-    _write_merged(store.parts(run), waiting)
+    read = zip(parts, map_in_order(_read_unless_cut_off, parts), strict=True)
+    whole = ((part, table) for part, table in read if table is not None)
+    for group in in_groups(whole, lambda one: _count_frames(one[1]), FRAMES_PER_PART):
+        _write_merged(store.parts(run), group)
+
+
+def _count_frames(part: pa.Table) -> int:
+    return pc.sum(pc.list_value_length(part["frames"])).as_py() or 0
 
 
 def _without_merged_sources(parts: Sequence[str]) -> list[str]:
@@ -167,10 +166,8 @@ def _read_unless_cut_off(part: str) -> pa.Table | None:
     except (pa.ArrowInvalid, OSError):
         return None
     if missing := [name for name in _PART_COLUMNS if name not in table.column_names]:
-        raise DamagedTableError(
-            f"table {part} is damaged or cut off (it lacks {', '.join(missing)}); restore it from a copy, or "
-            "remove it if it is not artifactscan's"
-        )
+        way_out = "restore it from a copy, or remove it if it is not artifactscan's"
+        raise damaged_table(part, f"it lacks {', '.join(missing)}", way_out)
     return table
 
 

@@ -4,7 +4,7 @@ PyIceberg has no call that replaces data files by others; `_dataframe_to_data_fi
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
 
 from pyiceberg.conversions import from_bytes
@@ -15,6 +15,7 @@ from pyiceberg.table import FileScanTask, Table
 
 from artifactscan.export.tables.table_target import ROWS_AT_ONCE
 from artifactscan.storage.concurrent import map_in_order
+from artifactscan.storage.groups import in_groups
 
 
 def read_rows_per_run(table: Table) -> dict[str, int]:
@@ -38,7 +39,7 @@ def merge_files(table: Table, tasks: Sequence[FileScanTask]) -> int:
     """
     numbers, added = count(), 0
     with table.transaction() as transaction, transaction.update_snapshot().overwrite() as snapshot:
-        for group in _groups(tasks):
+        for group in in_groups(tasks, lambda task: task.file.record_count, ROWS_AT_ONCE):
             rows = _scan(table, table.schema()).to_table(group)
             for file in _dataframe_to_data_files(table.metadata, rows, table.io, snapshot.commit_uuid, numbers):
                 snapshot.append_data_file(file)
@@ -64,17 +65,3 @@ def _count_rows(table: Table, task: FileScanTask) -> dict[str, int]:
 
 def _scan(table: Table, columns: Schema) -> ArrowScan:
     return ArrowScan(table.metadata, table.io, columns, AlwaysTrue())
-
-
-def _groups(tasks: Sequence[FileScanTask]) -> Iterator[list[FileScanTask]]:
-    """The files of each merged one: about ROWS_AT_ONCE rows, so that no more are in memory."""
-    group: list[FileScanTask] = []
-    rows = 0
-    for task in tasks:
-        group.append(task)
-        rows += task.file.record_count
-        if rows >= ROWS_AT_ONCE:
-            yield group
-            group, rows = [], 0
-    if group:
-        yield group

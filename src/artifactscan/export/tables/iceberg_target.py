@@ -39,6 +39,7 @@ from artifactscan.export.target_place import (
     is_iceberg_metadata,
 )
 from artifactscan.messages.text import printable
+from artifactscan.storage.groups import in_groups
 from artifactscan.storage.lease import LEASE_NAME, Lease
 
 _PROPERTY = "artifactscan.run."
@@ -228,12 +229,6 @@ def _iceberg_schema(schema: pa.Schema) -> Any:
 
 def _chunks(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
     """The rows in tables of about ROWS_AT_ONCE rows; none without rows."""
-    waiting, count = [], 0
-    for batch in rows:
-        waiting.append(batch)
-        count += batch.num_rows
-        if count >= ROWS_AT_ONCE:
-            yield pa.Table.from_batches(waiting, rows.schema)
-            waiting, count = [], 0
-    if count:
-        yield pa.Table.from_batches(waiting, rows.schema)
+    batches = (batch for batch in rows if batch.num_rows)
+    for chunk in in_groups(batches, lambda batch: batch.num_rows, ROWS_AT_ONCE):
+        yield pa.Table.from_batches(chunk, rows.schema)

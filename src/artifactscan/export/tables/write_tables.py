@@ -24,6 +24,7 @@ from artifactscan.export.target_place import check_not_in_store
 from artifactscan.messages.activity import activity
 from artifactscan.messages.text import printable
 from artifactscan.scoring.events import EventSettings
+from artifactscan.storage.groups import in_groups
 from artifactscan.storage.storage_errors import as_cut_off_errors
 from artifactscan.store.table_files import RunChangedError
 
@@ -157,13 +158,4 @@ def _describe_other_events(given: GivenStore, stored: Sequence[StoredRun]) -> st
 
 def _groups(runs: Sequence[StoredRun]) -> Iterator[list[StoredRun]]:
     """Runs to commit together: about ROWS_PER_COMMIT rows, and at least one run."""
-    group: list[StoredRun] = []
-    rows = 0
-    for run in runs:
-        group.append(run)
-        rows += sum(run.expected_rows(table) or 0 for table in EXPORTED)
-        if rows >= ROWS_PER_COMMIT:
-            yield group
-            group, rows = [], 0
-    if group:
-        yield group
+    return in_groups(runs, lambda run: sum(run.expected_rows(table) or 0 for table in EXPORTED), ROWS_PER_COMMIT)
