@@ -18,6 +18,7 @@ from pathlib import Path
 from artifactscan import storage
 from artifactscan.storage.object_storage import storage_of
 from artifactscan.storage.retries import ATTEMPTS
+from artifactscan.storage.temporary_files import temporary_path
 from artifactscan.storage.uris import is_remote
 
 LOCK_POLL_S = 0.05
@@ -95,7 +96,7 @@ def _version_of(path: Path) -> str | None:
 
 def _create(path: Path, data: bytes) -> bool:
     """Makes a file with its whole content; False where there is one. A link is atomic on NFS too."""
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = temporary_path(path)
     try:
         with temporary.open("xb") as file:
             file.write(data)

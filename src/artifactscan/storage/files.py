@@ -4,7 +4,6 @@ Errors are FileNotFoundError, PermissionError or another OSError, with the uri.
 """
 
 import os
-import re
 import secrets
 import shutil
 import stat as stat_bits
@@ -21,11 +20,9 @@ from artifactscan.errors import CutOffError, UsageError
 from artifactscan.storage.object_storage import ObjectStat, StoredObject, storage_of
 from artifactscan.storage.retries import ATTEMPTS
 from artifactscan.storage.storage_errors import describe
+from artifactscan.storage.temporary_files import is_temporary_name, temporary_path
 from artifactscan.storage.uris import is_remote, join, normalise, split_bucket
 from artifactscan.storage.write_errors import FREE_SPACE, describe_full, named_write_errors
-
-_TEMPORARY_NAME = re.compile(r"\.[0-9a-f]{16}\.tmp")
-"""Of a file until it is complete: see `_open_local`, and `_create` of compare_and_swap."""
 
 
 def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
@@ -100,7 +97,7 @@ def open_to_write(uri: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def _open_local(target: Path) -> Iterator[IO[bytes]]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = temporary_path(target)
     try:
         with named_write_errors(target), temporary.open("wb") as file:
             yield file
@@ -124,7 +121,7 @@ def unfinished_files(folder: str) -> list[str]:
     """
     if is_remote(folder):
         return []
-    files = [Path(folder, name) for name in list_names(folder) if _TEMPORARY_NAME.fullmatch(name)]
+    files = [Path(folder, name) for name in list_names(folder) if is_temporary_name(name)]
     return [str(file) for file in files if not file.is_symlink() and file.is_file()]
 
 

@@ -5,7 +5,6 @@ The rows of a run and its row in the table runs are written by one transaction o
 
 import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from artifactscan.export.tables.table_target import Changes, import_package, row
 from artifactscan.export.tables.write_views import VIEWS, duckdb_views
 from artifactscan.export.target_place import check_beside
 from artifactscan.messages.text import printable
+from artifactscan.storage.temporary_files import temporary_path
 
 _TYPES = {
     pa.string(): "VARCHAR",
@@ -129,7 +129,7 @@ class DuckDBTarget:
     def _make_empty_database(self, path: Path) -> None:
         """Makes the file completely or not at all: one that DuckDB has begun and not ended cannot be opened."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+        temporary = temporary_path(path)
         try:
             self._connect(str(temporary)).close()
         except BaseException:
