@@ -40,10 +40,13 @@ class _Clause(NamedTuple):
     """A part of the headline."""
 
     full: str
-    short: str
-    """Without what the facts below the headline say as well."""
+    short: str | None = None
+    """Without what the facts below the headline say as well; None where that is nothing."""
     alone: bool = False
     """Whether it is the whole headline, and always short."""
+
+    def said(self, *, shortened: bool) -> str:
+        return self.short if self.short and (shortened or self.alone) else self.full
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,7 @@ def judge_night(
         *(_high_rate(limit, cell, unproven) for limit, cell in broken.high),
         *failed,
     ]
-    clauses: list[_Clause] = [_Clause(said, said) for said in _failures(broken, unproven)]
+    clauses: list[_Clause] = [_Clause(said) for said in _failures(broken, unproven)]
     comparison = None if clauses else _comparison(policy, cells, arrivals, baseline, unproven)
     if comparison:
         clauses.append(comparison)
@@ -282,9 +285,7 @@ def _failures(broken: BrokenRules, unproven: Sequence[str]) -> list[str]:
 def _joined(clauses: Sequence[_Clause]) -> str:
     """The clauses with a semicolon between them, shortened from the first on until they are short enough."""
     for shortened in range(len(clauses) + 1):
-        said = "; ".join(
-            clause.short if clause.alone or n < shortened else clause.full for n, clause in enumerate(clauses)
-        )
+        said = "; ".join(clause.said(shortened=n < shortened) for n, clause in enumerate(clauses))
         if len(said) < _MAX_HEADLINE:
             break
     return said
@@ -295,12 +296,10 @@ def _comparison(
 ) -> _Clause | None:
     """A clause on the comparison with the baseline; None where a rise fails the night."""
     if not arrivals.num_rows:
-        said = "nothing new tonight, so there is nothing to compare"
-        return _Clause(said, said)
+        return _Clause("nothing new tonight, so there is nothing to compare")
     if not baseline:
         scored = cells.filter(pc.equal(cells["group"], ALL))["videos"][0].as_py()
-        said = f"no earlier night to compare with: {counted(scored, 'video')} scored, nothing compared"
-        return _Clause(said, said)
+        return _Clause(f"no earlier night to compare with: {counted(scored, 'video')} scored, nothing compared")
     cells = _voting_cells(policy, cells, unproven)
     if not cells.num_rows:
         short = "no rate was compared, as every label is unproven"
@@ -352,8 +351,7 @@ def _scorer_clause(canaries: pa.Table, risen_label: str | None) -> _Clause:
         return _Clause(f"{unknown}, as the canaries cannot see {risen_label}", unknown)
     if not risen_label and unseen and not any(one.found for one in sees):
         return _Clause(f"{unknown}, as the canaries cannot see a change", unknown)
-    said = "the corpus changed, not the scorer" if risen_label else "the scorer stood still"
-    return _Clause(said, said)
+    return _Clause("the corpus changed, not the scorer" if risen_label else "the scorer stood still")
 
 
 def rise_in_words(cell: _Row) -> str:

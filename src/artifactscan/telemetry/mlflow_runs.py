@@ -189,15 +189,15 @@ class _Target:
         """Whether it is to get the run: it does not hold it, finished, with these values."""
         if run.only_if_there and run.id not in self.known:
             return False
-        return not any(one.info.status == "FINISHED" for one in self._same(run))
+        return not any(_is_finished(one) for one in self._same(run))
 
     def adopt(self, run: TrackedRun, values: RunValues) -> bool:
         """Whether it holds the run with these values and without a revision, which it then has."""
         metrics = {name: value for name, value, _ in _sent(values)}
         params = {key: _text(value) for key, value in run.params.items()}
         for one in self.known.get(run.id, ()):
-            is_finished = one.info.status == "FINISHED" and _REVISION not in one.data.tags
-            if is_finished and (one.data.metrics, one.data.params) == (metrics, params):
+            unmarked = _is_finished(one) and _REVISION not in one.data.tags
+            if unmarked and (one.data.metrics, one.data.params) == (metrics, params):
                 self.client.set_tag(one.info.run_id, _REVISION, run.revision)
                 one.data.tags[_REVISION] = run.revision
                 return True
@@ -265,6 +265,10 @@ def _experiment_id(client: "MlflowClient", name: str) -> str:
     if found.lifecycle_stage != "active":
         raise ValueError(f"the experiment {name} is deleted there; restore it, or give another --mlflow")
     return found.experiment_id
+
+
+def _is_finished(run: "Run") -> bool:
+    return run.info.status == "FINISHED"
 
 
 def _sent(values: RunValues) -> Iterator[tuple[str, float, int]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from artifactscan.errors import CutOffError, UsageError
 from artifactscan.messages.text import without_credentials
 from artifactscan.storage.storage_errors import describe, one_line
+from artifactscan.storage.write_errors import FREE_SPACE
 
 CONTINUES = "the same command continues the export"
 """The way out where an export was cut off."""
@@ -26,7 +27,6 @@ class _Cause:
     """What is to be done where writing failed, before the same command can continue."""
 
 
-_FREE_SPACE = "free some space there"
 _RESTORE = "restore it from a copy, or give another one"
 _CAUSES = (
     _Cause(
@@ -36,8 +36,8 @@ _CAUSES = (
     _Cause("database is locked", "let what else works on it end, or give another one, and give the same command again"),
     _Cause(
         "No space left on device|database or disk is full|Disk quota exceeded",
-        f"{_FREE_SPACE}, and give the same command again",
-        _FREE_SPACE,
+        f"{FREE_SPACE}, and give the same command again",
+        FREE_SPACE,
     ),
     _Cause(
         "File too large",
