@@ -11,6 +11,7 @@ from parts import THRESHOLDS, failure, manifest_row, record, segment, settle_run
 
 from artifactscan.corpus.listed_object import video_id
 from artifactscan.export.events.scored_video import ScoredVideo, locate_events
+from artifactscan.jobs import export
 from artifactscan.labels import LABELS
 from artifactscan.schemas import FRAMES
 from artifactscan.scoring.events import find_events
@@ -20,6 +21,11 @@ from artifactscan.store.run_records import RunRecord
 FPS, SAMPLE_FPS, STEP = 24.0, 2.0, 12
 """Of a clip, of sampling, and the frames from one sampled frame to the next."""
 Scores = Mapping[str, Sequence[float]]
+
+
+def export_events(store: Store, to: str, output: Path | str, *flags: str) -> int:
+    """The exit code of `artifactscan export`."""
+    return export.main([store.root, "--to", to, "--output", str(output), *flags])
 
 
 def facts_of(frames: int) -> dict[str, Any]:
